@@ -1,0 +1,67 @@
+# Everything a person or a CI job runs. A fresh machine needs python3 (3.11 or newer, with venv) and make.
+
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Named after the Python version, so that another PYTHON= makes another environment.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+STAMP := $(VENV)/.installed-$(VERSION)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format openapi wheel constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12 chooses the Python, PORT=9000 the port, ARGS='-k chat' the tests."
+
+run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/mcp
+	@# The demo writes its own access log, so uvicorn's would say everything twice.
+	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log
+
+test: $(STAMP) ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## Check format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and fix what can be fixed safely
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+openapi: $(STAMP) ## Export the demo's OpenAPI document to openapi.json
+	@$(BIN)/python -c 'import json, pathlib; from mock_api.main import app; pathlib.Path("openapi.json").write_text(json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")'
+
+wheel: $(STAMP) ## Build the wheel into dist/
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+# The oldest Python needs the most packages: its list serves the newer ones too.
+constraints: ## Write constraints.txt anew with the newest versions the bounds allow
+	@[ "$(VERSION)" = 3.11 ] || { echo "constraints.txt is written with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(PYTHON) -m venv "$$fresh" && \
+	  "$$fresh/bin/pip" --disable-pip-version-check --quiet install -e '.[demo,dev]' && \
+	  "$$fresh/bin/pip" --disable-pip-version-check freeze --exclude-editable >"$$fresh/constraints.txt" && \
+	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
+
+clean: ## Remove the environment, the caches and what was built
+	@rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# An environment of another Python, or one whose making was interrupted, is made again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $(or $(VERSION),not found). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@[ "$$($(BIN)/python -c 'import pip, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" ] || { \
+	  echo "Setting up $(VENV) with Python $(VERSION) (once, about half a minute)"; \
+	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	    echo "Python's venv module is incomplete; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; }
+	@$(PIP) install -c constraints.txt -e '.[demo,dev]'
+	@touch $@
