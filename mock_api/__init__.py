@@ -1,0 +1,1 @@
+"""A Teamcenter knowledge base: the demo application of `mcp_mount`."""

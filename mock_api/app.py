@@ -1,0 +1,111 @@
+"""Puts the service together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from mock_api.errors import KnowledgeBaseError
+from mock_api.middleware import (
+    REQUEST_ID_HEADER,
+    AccessLogMiddleware,
+    ApiKeyMiddleware,
+    RequestIdMiddleware,
+)
+from mock_api.routes import articles, attachments, changes, chat, service
+from mock_api.settings import Settings
+from mock_api.store import Store
+
+logger = logging.getLogger(__name__)
+
+TITLE = "Teamcenter-KB"
+VERSION = "1.0.0"
+DESCRIPTION = """\
+A knowledge base about product lifecycle management with Teamcenter: items and revisions, BOM and \
+structure, change management, workflows, access rules, CAD integration, deployment, upgrade, \
+performance and troubleshooting.
+
+Find articles with search_articles, using the words of the question; read the best ones whole with \
+get_article, and cite their slugs. Images and PDFs that an article lists come from get_attachment. \
+chat answers a question at once from the best passages. create_article, update_article, \
+replace_article, delete_article and upload_attachment change the knowledge base for everyone: use \
+them only when asked to.\
+"""
+
+# The middleware checks the key, before anything else runs; these tell the OpenAPI document.
+SECURITY = [
+    Depends(HTTPBearer(auto_error=False, description="The service's API key.")),
+    Depends(APIKeyHeader(name="X-Api-Key", auto_error=False, description="The same key.")),
+]
+
+# A multipart form is larger than its file, and JSON that carries a file is larger by a third.
+BODY_TO_FILE = 2
+BODY_OVERHEAD = 64 * 1024
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make an application with these settings, or with those of the environment.
+
+    It touches the database on its first request or at start-up, whichever comes first.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        max_body_size=BODY_TO_FILE * settings.max_attachment_bytes + BODY_OVERHEAD,
+    )
+    app.state.settings = settings
+    app.state.store = Store(settings.kb_database)
+    _add_middleware(app, settings)
+    app.add_exception_handler(KnowledgeBaseError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _failed)
+    for module in (articles, attachments, changes, chat, service):
+        app.include_router(module.router, dependencies=SECURITY)
+    app.include_router(service.health_router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    store: Store = app.state.store
+    file = await anyio.to_thread.run_sync(store.open)
+    key = "an API key is set" if app.state.settings.api_key else "no API key is set"
+    logger.info("%s %s: %s; knowledge base in %s", TITLE, VERSION, key, file)
+    yield
+    await anyio.to_thread.run_sync(store.close)
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # The last one added is the outermost.
+    if key := settings.api_key:
+        app.add_middleware(ApiKeyMiddleware, key=key)
+    app.add_middleware(AccessLogMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    status = error.status if isinstance(error, KnowledgeBaseError) else 500
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    # Without FastAPI's echo of the input, which can be large, private or not even UTF-8.
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in errors]
+    return JSONResponse({"detail": detail}, status_code=422)
+
+
+async def _failed(request: Request, _: Exception) -> JSONResponse:
+    # The server logs the exception; the client gets the id to find it by.
+    headers = {REQUEST_ID_HEADER: getattr(request.state, "request_id", "-")}
+    return JSONResponse({"detail": "Internal Server Error"}, status_code=500, headers=headers)

@@ -1,0 +1,144 @@
+"""What every request passes, outermost first: request id, access log, API key.
+
+Plain ASGI, so that streams pass unbuffered and context variables reach the routes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import time
+import uuid
+from contextvars import ContextVar
+from typing import Final
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+access_log = logging.getLogger("mock_api.access")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""The id of the request that this code runs for."""
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+TOOL_KEY: Final = "mcp_mount.tool"
+"""The scope's key that holds the tool's name where the request is an MCP call in process."""
+
+OPEN_PATHS: Final = frozenset({"/health"})
+CLIENT_LEFT: Final = 499
+POLICY_VIOLATION: Final = 1008
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class RequestIdMiddleware:
+    """Names each request, by its `X-Request-ID` where that is sane, and answers with the name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request under its id."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        name = _request_id(scope)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = name
+            await send(message)
+
+        # For the handler of unexpected errors, which runs outside of this middleware.
+        scope.setdefault("state", {})["request_id"] = name
+        token = request_id.set(name)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            request_id.reset(token)
+
+
+class AccessLogMiddleware:
+    """Logs one line a request, when its last byte was sent or its client left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request and log it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = CLIENT_LEFT
+        started = time.perf_counter()
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting_status)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            tool = f" tool={scope[TOOL_KEY]}" if TOOL_KEY in scope else ""
+            # Quoted, because a decoded path may hold line breaks.
+            path = quote(scope["path"])
+            access_log.info(
+                "%s %s %d %.1fms id=%s%s",
+                *(scope["method"], path, status, milliseconds, request_id.get(), tool),
+            )
+
+
+class ApiKeyMiddleware:
+    """Refuses requests without the key, as a bearer token or in `X-Api-Key`."""
+
+    def __init__(self, app: ASGIApp, key: bytes) -> None:
+        self.app = app
+        self.key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that has the key or needs none; refuse the others."""
+        if scope["type"] == "lifespan" or _path(scope) in OPEN_PATHS or self._has_key(scope):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
+            refusal = JSONResponse(
+                {"detail": "Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key'."},
+                status_code=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            await refusal(scope, receive, send)
+
+    def _has_key(self, scope: Scope) -> bool:
+        found = False
+        for name, value in scope["headers"]:
+            given = value
+            if name == b"authorization":
+                scheme, _, token = value.partition(b" ")
+                given = token.strip() if scheme.lower() == b"bearer" else b""
+            elif name != b"x-api-key":
+                continue
+            found |= hmac.compare_digest(given, self.key)
+        return found
+
+
+def _request_id(scope: Scope) -> str:
+    # A tool call is a part of the request that brought it, and has its id.
+    if TOOL_KEY in scope and (outer := request_id.get()) != "-":
+        return outer
+    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

@@ -1,0 +1,161 @@
+"""What the service takes and gives, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+WORDS = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+"""Lower-case words joined by hyphens: `"baseline-a-structure"`."""
+
+Slug = Annotated[str, StringConstraints(pattern=WORDS, max_length=80)]
+Tag = Annotated[str, StringConstraints(pattern=WORDS, max_length=40)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Summary = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Body = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+Tags = Annotated[tuple[Tag, ...], Field(max_length=20)]
+
+Action = Literal["created", "replaced", "updated", "deleted", "attached"]
+
+
+class Error(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class Attachment(BaseModel):
+    """A file that belongs to an article, without its bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    filename: str = Field(description="The name under which get_attachment returns the file.")
+    media_type: str = Field(examples=["image/png", "application/pdf"])
+    size: int = Field(description="Bytes.")
+    caption: str | None = None
+
+
+class ArticleContent(BaseModel):
+    """Everything of an article that its author writes, except its slug."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Title
+    summary: Summary | None = Field(default=None, description="One or two sentences.")
+    tags: Tags = Field(default=(), examples=[["bom", "structure"]])
+    body: Body = Field(description="The text, in Markdown.")
+
+
+class NewArticle(ArticleContent):
+    """An article to create."""
+
+    slug: Slug = Field(description="The article's name in URLs.", examples=["baseline-a-structure"])
+
+
+class ArticlePatch(BaseModel):
+    """The fields to change; a field that is left out keeps its value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # A default factory keeps the meaningless default out of the schema; what was sent is
+    # told by `model_fields_set`.
+    title: Title = Field(default_factory=str)
+    summary: Summary | None = Field(default=None, description="`null` removes the summary.")
+    tags: Tags = Field(default_factory=tuple, description="Replaces all tags; `[]` removes them.")
+    body: Body = Field(default_factory=str, description="The text, in Markdown.")
+
+
+class Article(BaseModel):
+    """An article of the knowledge base."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slug: str
+    title: str
+    summary: str | None
+    tags: tuple[str, ...]
+    body: str = Field(description="The text, in Markdown.")
+    updated: AwareDatetime
+    attachments: tuple[Attachment, ...] = ()
+
+
+class SearchHit(BaseModel):
+    """An article that matches a search, with the part of its text that does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slug: str = Field(description="Pass it to get_article for the whole text.")
+    title: str
+    summary: str | None
+    tags: tuple[str, ...]
+    updated: AwareDatetime
+    snippet: str = Field(description="The best passage, with the matching words in `**`.")
+    score: float | None = Field(description="Higher is better; null when nothing was searched for.")
+
+
+class SearchPage(BaseModel):
+    """One page of search results, best first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: tuple[SearchHit, ...]
+    total: int = Field(description="How many articles match, on all pages.")
+    limit: int
+    offset: int
+
+
+class Change(BaseModel):
+    """Something that happened to an article."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int = Field(description="Grows with each change; pass it as `since` to resume after it.")
+    action: Action
+    slug: str
+    at: AwareDatetime
+
+
+class ChatRequest(BaseModel):
+    """A question, as `prompt` or as `message`."""
+
+    prompt: str | None = Field(
+        default=None,
+        max_length=4_000,
+        description="The question, in plain words.",
+        examples=["How do I baseline a structure?"],
+    )
+    message: str | None = Field(
+        default=None, max_length=4_000, description="Another name for `prompt`."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.question:
+            raise ValueError("'prompt' is missing or blank; put the question there or in 'message'")
+        return self
+
+    @property
+    def question(self) -> str:
+        """The question without surrounding blanks; `prompt` wins where both are given."""
+        return (self.prompt or "").strip() or (self.message or "").strip()
+
+
+class Answer(BaseModel):
+    """A chat answer in one piece."""
+
+    answer: str
+
+
+class Health(BaseModel):
+    """The service can answer."""
+
+    status: Literal["ok"] = "ok"
+    articles: int

@@ -1,0 +1,90 @@
+"""The files that belong to articles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Request, Response, UploadFile
+
+from mock_api.errors import TooLarge
+from mock_api.media import content_disposition, safe_filename
+from mock_api.models import Attachment
+from mock_api.routes.common import SettingsDep, SlugPath, StoreDep, refusals
+
+router = APIRouter(prefix="/articles/{slug}/attachments", tags=["attachments"])
+
+FILE = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.post(
+    "",
+    operation_id="upload_attachment",
+    summary="Attach a file to an article",
+    status_code=201,
+    responses={
+        201: {
+            "headers": {
+                "Location": {
+                    "description": "The new attachment.",
+                    "schema": {"type": "string"},
+                }
+            }
+        },
+        **refusals(404, 409, 413),
+    },
+)
+def upload_attachment(
+    *,
+    slug: SlugPath,
+    file: UploadFile,
+    request: Request,
+    response: Response,
+    store: StoreDep,
+    settings: SettingsDep,
+    caption: Annotated[str | None, Form(max_length=300, description="What the file shows.")] = None,
+) -> Attachment:
+    """Attach a file, such as an image or a PDF, to an article.
+
+    Its type is told from its content; its name is made safe, and is in the answer.
+    """
+    data = file.file.read(settings.max_attachment_bytes + 1)
+    if len(data) > settings.max_attachment_bytes:
+        raise TooLarge(f"The file is larger than {settings.max_attachment_bytes} bytes.")
+    attachment = store.attach(slug, safe_filename(file.filename), data, caption)
+    url = request.url_for("get_attachment", slug=slug, filename=attachment.filename)
+    response.headers["Location"] = url.path
+    return attachment
+
+
+@router.get(
+    "/{filename}",
+    operation_id="get_attachment",
+    summary="Get an attached file",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The file.",
+            "content": {
+                "image/png": FILE,
+                "image/jpeg": FILE,
+                "image/gif": FILE,
+                "application/pdf": FILE,
+                "application/octet-stream": FILE,
+                "text/plain": {"schema": {"type": "string"}},
+            },
+        },
+        **refusals(404),
+    },
+)
+def get_attachment(
+    slug: SlugPath,
+    filename: Annotated[str, Path(description="A name from the article's attachments.")],
+    store: StoreDep,
+) -> Response:
+    """Return a file that is attached to an article: an image, a PDF, a text or other data."""
+    media, data = store.attachment(slug, filename)
+    headers = {
+        "Content-Disposition": content_disposition(filename, media),
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(data, media_type=media, headers=headers)

@@ -1,0 +1,77 @@
+"""The stream of changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from mock_api.models import Change
+from mock_api.routes.common import SettingsDep, StoreDep
+from mock_api.store import Store
+
+router = APIRouter(tags=["changes"])
+
+MAX_ID = 2**63 - 1
+
+
+@router.get(
+    "/changes",
+    operation_id="watch_changes",
+    summary="Watch the knowledge base change",
+    response_class=EventSourceResponse,
+)
+async def watch_changes(
+    request: Request,
+    store: StoreDep,
+    settings: SettingsDep,
+    since: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=MAX_ID,
+            description="Start after the change with this id, 0 for all there ever were; "
+            "left out, only what happens from now on.",
+        ),
+    ] = None,
+    last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> AsyncIterable[Change]:
+    """Stream each change to an article as it happens, without an end.
+
+    Every event's id is the change's; a client that reconnects with `Last-Event-ID` misses nothing.
+    """
+    last = await _start(store, since, last_event_id)
+    while not await request.is_disconnected():
+        changes = await _next(store, last, patience=settings.changes_poll)
+        for change in changes:
+            last = change.id
+            yield _event(change)
+
+
+async def _start(store: Store, since: int | None, last_event_id: str | None) -> int:
+    if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
+        return min(int(last_event_id), MAX_ID)
+    return await anyio.to_thread.run_sync(store.last_change) if since is None else since
+
+
+async def _next(store: Store, last: int, *, patience: float) -> list[Change]:
+    """Return the changes after the last one, waiting for them for as long as patience lasts.
+
+    A write in this process ends the wait at once. Those of another are found by the next call.
+    """
+    with store.feed.listening() as rung:
+        changes = await anyio.to_thread.run_sync(store.changes_after, last)
+        if not changes:
+            with anyio.move_on_after(patience):
+                await rung.wait()
+        return changes
+
+
+def _event(change: Change) -> Any:
+    # The annotation of the operation names what an event's data is; FastAPI lets the event itself
+    # be yielded there, to give it an id and a name.
+    return ServerSentEvent(data=change, id=str(change.id), event=change.action)

@@ -1,0 +1,42 @@
+"""What the operations share: their store, their settings, and how they document refusals."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Request
+
+from mock_api.models import Error
+from mock_api.settings import Settings
+from mock_api.store import Store
+
+REASONS = {
+    404: "There is no such article or attachment.",
+    406: "The service has none of the representations that are accepted.",
+    409: "Something of this name is there already.",
+    413: "The file is too large.",
+}
+
+
+def get_store(request: Request) -> Store:
+    """Return the knowledge base of the application."""
+    return cast("Store", request.app.state.store)
+
+
+def get_settings(request: Request) -> Settings:
+    """Return the settings of the application."""
+    return cast("Settings", request.app.state.settings)
+
+
+StoreDep = Annotated[Store, Depends(get_store)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+SlugPath = Annotated[
+    str, Path(description="The article's slug, as search_articles gives it.", max_length=80)
+]
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document refusals, as JSON whatever the operation answers otherwise."""
+    # Not `model=`: FastAPI would document it with the media type of the operation's success.
+    content = {"application/json": {"schema": Error.model_json_schema()}}
+    return {status: {"description": REASONS[status], "content": content} for status in statuses}

@@ -1,0 +1,36 @@
+"""The service itself: its clock and its health."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from mock_api.answers import server_time
+from mock_api.models import Health
+from mock_api.routes.common import StoreDep
+
+router = APIRouter(tags=["service"])
+health_router = APIRouter(tags=["service"])
+
+
+@router.get(
+    "/server-time",
+    operation_id="get_server_time",
+    summary="Get the server's time",
+    response_class=PlainTextResponse,
+)
+def get_server_time(response: Response) -> str:
+    """Return the server's current date and time, in UTC and ISO 8601."""
+    response.headers["Cache-Control"] = "no-store"
+    return server_time()
+
+
+@health_router.get(
+    "/health",
+    operation_id="health",
+    summary="Check the service",
+    openapi_extra={"x-mcp": False},
+)
+def health(store: StoreDep) -> Health:
+    """Tell load balancers that the service can answer; it needs no key."""
+    return Health(articles=store.count())
