@@ -1,0 +1,362 @@
+"""Sends one request into the app in process and streams its response.
+
+* The app runs in the caller's context: what middleware put into context variables is visible to
+  the route. There is no socket, no HTTP client and no cookie jar.
+* The response is pushed into a `Sink` while it is produced; the route waits while the sink does.
+* A route that is to stop is told first (``http.disconnect``, and `OSError` from its ``send``, ASGI
+  §"Disconnected Client"), and cancelled when it goes on for longer than `GRACE` seconds.
+* As over REST, a response is complete before the route's background tasks are.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.applications import Starlette
+from starlette.routing import Match, Router
+from starlette.types import ASGIApp, Message, Scope
+
+from mcp_mount.errors import InvalidArguments
+
+logger = logging.getLogger("mcp_mount")
+
+Headers = list[tuple[bytes, bytes]]
+
+GRACE: Final = 0.5
+"""Seconds between telling a route that its client is gone and cancelling it."""
+
+TOOL_KEY: Final = "mcp_mount.tool"
+"""The scope's key that tells middleware: this request is an MCP call of the tool so named."""
+
+# What the app's routing and middleware add to a scope is theirs to add again. These stay.
+_CARRIED = ("asgi", "http_version", "scheme", "root_path", "client", "server")
+
+# A header of the MCP request reaches the route unless it speaks of that request's own message
+# (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
+# browser's page. The last four would let a request be routed to another operation.
+_OWN_HEADERS = frozenset(
+    {
+        *("accept", "accept-charset", "accept-encoding", "expect", "date", "digest", "origin"),
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "proxy-authenticate", "proxy-authorization", "range", "cookie", "cookie2"),
+        *("referer", "last-event-id", "repr-digest", "signature", "signature-input"),
+        *("x-http-method-override", "x-http-method", "x-method-override"),
+        *("x-original-url", "x-rewrite-url"),
+    }
+)
+# RFC 3986 §3.4, and `%` for what is encoded already.
+_QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
+_OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to an operation, e.g. ``GET /items/3?full=true``.
+
+    `path` is percent-encoded and relative to the application; `path_values` are the decoded values
+    that routing must find in it (None: any). `headers` have lower-case names and replace those of
+    the MCP request.
+    """
+
+    method: str
+    path: str
+    path_values: Mapping[str, str] | None
+    query: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes | None = None
+
+
+class Sink(Protocol):
+    """Receives a response while it is produced."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Take the status and the headers, whose names are lower-case."""
+
+    async def write(self, chunk: bytes) -> bool:
+        """Take a part of the body; return False to end the response here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The MCP request being served: what a call inherits, and what its tasks live in.
+
+    `disconnect_ends_call` is false where the protocol says that a lost connection is no
+    cancellation (handshake versions without sessions); the call then ends with its deadline.
+    """
+
+    scope: Scope
+    tasks: TaskGroup
+    disconnect_ends_call: bool
+    forward_cookies: bool = False
+
+
+incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default=None)
+"""The MCP request on whose behalf the current task runs; None under an in-memory client."""
+
+
+class AppCall:
+    """One request on its way through the app. `run` is the task that the app runs in."""
+
+    def __init__(self, app: ASGIApp, scope: Scope, body: bytes | None, sink: Sink) -> None:
+        """Prepare the call; nothing happens before `run`."""
+        self.answered = anyio.Event()
+        self.finished = anyio.Event()
+        self.complete = False
+        self._app = app
+        self._scope = scope
+        self._request: list[Message] = [
+            {"type": "http.request", "body": body or b"", "more_body": False}
+        ]
+        self._sink = sink
+        self._gone = anyio.Event()
+        self._cancellation = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Run the app. What it raises is logged here and reaches no client."""
+        try:
+            with self._cancellation:
+                await self._app(self._scope, self._receive, self._send)
+        except OSError:
+            # The answer to our own `send` after the end; anything else is the app's failure.
+            if not self._gone.is_set():
+                logger.exception("Exception in ASGI application")
+        except Exception:
+            logger.exception("Exception in ASGI application")
+        finally:
+            self.answered.set()
+            self.finished.set()
+
+    async def leave(self) -> None:
+        """Tell the route that its client is gone, wait briefly, then cancel it."""
+        self._gone.set()
+        with anyio.move_on_after(GRACE, shield=True):
+            await self.finished.wait()
+            return
+        self._cancellation.cancel()
+        with anyio.move_on_after(GRACE, shield=True):
+            # A route in a worker thread cannot be interrupted; its task ends with the thread.
+            await self.finished.wait()
+
+    async def leave_at(self, deadline: float) -> None:
+        """Leave the route when `deadline` (of the event loop's clock) comes before its end."""
+        with anyio.CancelScope(deadline=deadline):
+            await self.finished.wait()
+            return
+        await self.leave()
+
+    async def _receive(self) -> Message:
+        if self._request:
+            return self._request.pop()
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if self._gone.is_set():
+            raise OSError("The client is gone.")
+        if message["type"] == "http.response.start":
+            await self._sink.start(message["status"], message.get("headers", []))
+        elif message["type"] == "http.response.body":
+            await self._write(message.get("body", b""), more=message.get("more_body", False))
+
+    async def _write(self, chunk: bytes, *, more: bool) -> None:
+        wanted = not chunk or await self._sink.write(bytes(chunk))
+        if more and wanted:
+            return
+        self.complete = not more and wanted
+        self._gone.set()
+        self.answered.set()
+
+
+class Caller(Protocol):
+    """Sends a request to where the operations are."""
+
+    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> bool:
+        """Send `request`, push the response into `sink`; return whether it is complete.
+
+        Raises:
+            InvalidArguments: the request would reach another operation than the one it is for.
+        """
+
+    def follow(self, request: Request, status: int, location: str) -> Request | None:
+        """Return the request that a redirect asks for; None where it leads elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Calls an application in this process, on behalf of the current MCP request."""
+
+    app: Starlette
+
+    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> bool:
+        """Send `request` through the app's whole middleware stack.
+
+        Args:
+            request: What to send.
+            sink: Receives the response while it is produced.
+            tool: The tool's name, for middleware (`TOOL_KEY`).
+            timeout: Seconds until the response must be complete.
+
+        Returns:
+            True when the response is complete, False when the time was up or the sink had enough.
+
+        Raises:
+            InvalidArguments: a path value would lead to another operation.
+        """
+        if not _is_routed_as_meant(self.app.router, request):
+            values = request.path_values or {}
+            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            message = f"No such path: {given} leads to another operation, or to none."
+            raise InvalidArguments(message)
+        served = incoming.get()
+        if served is not None:
+            scope = _inner_scope(served.scope, request, tool, cookies=served.forward_cookies)
+            call = AppCall(self.app, scope, request.body, sink)
+            leaves = served.disconnect_ends_call
+            return await _answer(call, served.tasks, timeout, disconnect_ends_call=leaves)
+        call = AppCall(self.app, _inner_scope(_NOWHERE, request, tool), request.body, sink)
+        async with anyio.create_task_group() as tasks:
+            await _answer(call, tasks, timeout, disconnect_ends_call=True)
+        return call.complete
+
+    def follow(self, request: Request, status: int, location: str) -> Request | None:
+        """Return the request that a redirect inside the app asks for (RFC 9110 §15.4)."""
+        served = incoming.get()
+        outer = served.scope if served is not None else _NOWHERE
+        host = next((value for name, value in outer["headers"] if name == b"host"), b"")
+        target = urlsplit(urljoin(request.path, location))
+        if target.netloc and target.netloc.encode("latin-1", "replace") != host:
+            return None
+        if target.scheme not in {"", "http", "https"} or not target.path.isascii():
+            return None
+        keeps_method = status in {307, 308} or request.method == "GET"
+        return Request(
+            method=request.method if keeps_method else "GET",
+            path=route_path({**outer, "path": target.path}),
+            path_values=None,
+            query=quote(target.query, safe=_QUERY_CHARACTERS),
+            headers=request.headers if keeps_method else _without_body(request.headers),
+            body=request.body if keeps_method else None,
+        )
+
+
+def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name, value) for name, value in headers if not name.startswith(b"content-"))
+
+
+async def _answer(
+    call: AppCall, tasks: TaskGroup, timeout: float, *, disconnect_ends_call: bool
+) -> bool:
+    deadline = anyio.current_time() + timeout
+    tasks.start_soon(call.run)
+    try:
+        with anyio.CancelScope(deadline=deadline):
+            await call.answered.wait()
+    except anyio.get_cancelled_exc_class():
+        if disconnect_ends_call:
+            with anyio.CancelScope(shield=True):
+                await call.leave()
+        else:
+            tasks.start_soon(call.leave_at, deadline)
+        raise
+    if not call.complete:
+        await call.leave()
+    return call.complete
+
+
+# A request that came over no transport: FastMCP's in-memory client, or a call of `Tool.run`.
+_NOWHERE: Scope = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "scheme": "http",
+    "root_path": "",
+    "path": "/",
+    "client": None,
+    "server": None,
+    "headers": [(b"host", b"localhost")],
+}
+
+
+def _inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = False) -> Scope:
+    raw_path = request.path.encode("ascii")
+    prefix = _mount_prefix(outer)
+    own: Scope = {
+        "type": "http",
+        "method": request.method,
+        "path": prefix + unquote_to_bytes(raw_path).decode(),
+        "raw_path": prefix.encode() + raw_path,
+        "query_string": request.query.encode("ascii"),
+        "headers": [*_forwarded(outer["headers"], request.headers, cookies=cookies)],
+        TOOL_KEY: tool,
+    }
+    state = {"state": dict(outer["state"])} if "state" in outer else {}
+    return {**{key: outer[key] for key in _CARRIED if key in outer}, **own, **state}
+
+
+def _mount_prefix(outer: Scope) -> str:
+    """Return what stands before the application's own paths, as the server writes them."""
+    path: str = outer["path"]
+    return path[: len(path) - len(route_path(outer))]
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path that the application's routes are matched with, as Starlette does.
+
+    Some servers write ``root_path`` before ``path``, some leave it out, and both are right.
+    """
+    path: str = scope["path"]
+    inside = path.removeprefix(scope.get("root_path", ""))
+    return inside if not inside or inside.startswith("/") else path
+
+
+def _forwarded(
+    outer: Iterable[tuple[bytes, bytes]], own: Iterable[tuple[bytes, bytes]], *, cookies: bool
+) -> Iterable[tuple[bytes, bytes]]:
+    """Yield the headers that the caller could have sent to the route itself, then `own`."""
+    outer, own = list(outer), list(own)
+    replaced = {name for name, _ in own}
+    for name, value in outer:
+        if name == b"connection":
+            # RFC 9110 §7.6.1: it names further headers that belong to this connection only.
+            replaced |= {option.strip().lower() for option in value.split(b",")}
+    for name, value in outer:
+        dropped = name.decode("latin-1") in _OWN_HEADERS or name.startswith(_OWN_PREFIXES)
+        asked_for = cookies and name == b"cookie"
+        if name not in replaced and (asked_for or not dropped):
+            yield name, value
+    yield from own
+
+
+def _is_routed_as_meant(router: Router, request: Request) -> bool:
+    """Whether the app's routing finds, for the request's path, the path values that were meant.
+
+    ``/users/{id}`` with the id ``me`` is another operation where the app has ``/users/me``, and a
+    slash in a value is another path, unless the parameter is one that takes slashes.
+    """
+    if request.path_values is None:
+        return True
+    path = unquote_to_bytes(request.path).decode()
+    scope: Scope = {
+        "type": "http",
+        "method": request.method,
+        "path": path,
+        "root_path": "",
+        "headers": [],
+    }
+    for route in router.routes:
+        match, child = route.matches(scope)
+        if match is Match.FULL:
+            return _same_values(child.get("path_params", {}), request.path_values)
+    return False
+
+
+def _same_values(found: Mapping[str, Any], meant: Mapping[str, str]) -> bool:
+    """Compare text only: a converted value (an integer, a UUID) cannot reach past its segment."""
+    return found.keys() == meant.keys() and all(
+        not isinstance(value, str) or value == meant[name] for name, value in found.items()
+    )

@@ -1,0 +1,28 @@
+"""The ways in which mounting or calling can be wrong, each with what to do about it.
+
+MountError                 the application cannot be mounted as it is; raised at start-up
+├── InvalidMark            an ``x-mcp`` mark that cannot be read
+├── InvalidSelector        an ``include=`` or ``exclude=`` that matches nothing, or fails
+└── NameClash              two operations whose authors chose the same tool name
+InvalidArguments           a call that cannot become a request; the model can mend it
+"""
+
+
+class MountError(Exception):
+    """The application cannot be mounted as it is. The message says what to change."""
+
+
+class InvalidMark(MountError):
+    """An operation carries an ``x-mcp`` mark that is not of the documented form."""
+
+
+class InvalidSelector(MountError):
+    """A selector matches no operation, has no known form, or raised."""
+
+
+class NameClash(MountError):
+    """Two operations would be the same tool, under names their authors chose."""
+
+
+class InvalidArguments(Exception):
+    """The arguments of a call do not fit the tool. The message names the known ones."""

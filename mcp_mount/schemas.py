@@ -1,0 +1,251 @@
+"""Turns the schemas of an OpenAPI document into JSON Schema that every MCP client accepts. Pure.
+
+References are inlined; ``$defs`` hold what is recursive, and what would make a schema explode.
+OpenAPI's own keywords, titles and examples go, nullable values become a ``type`` list, and boolean
+schemas become objects.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from mcp_mount.operations import Schema, resolve
+
+Direction = Literal["input", "output"]
+
+# Beyond this many nodes, a schema keeps its references instead of repeating what they point to.
+_INLINE_NODES = 2_000
+# Deeper than any real model; a hand-written document can be deeper than Python's stack.
+_DEEPEST = 60
+
+_NOISE = frozenset(
+    {"title", "example", "examples", "xml", "externalDocs", "discriminator", "nullable", "$schema"}
+)
+# What a result may lack or exceed while it is still the answer the API gives over REST: FastAPI's
+# `response_model_exclude_none` and its like leave out required properties.
+_NOISE_OF_RESULTS = _NOISE | {
+    *("required", "default", "format", "pattern", "readOnly", "writeOnly", "deprecated"),
+    *("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("multipleOf", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+    *("contentMediaType", "contentEncoding", "contentSchema", "additionalProperties"),
+}
+_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_SINGLES = frozenset(
+    {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
+)
+# ECMA-262 with the `u` flag refuses every escape it does not know (§22.2.1, IdentityEscape).
+_FOREIGN_REGEX = re.compile(
+    r"\(\?(?![:=!]|<[=!A-Za-z_$])|[*+?}]\+|(?<!\\)(?:\\\\)*\\(?![\^$\\.*+?()\[\]{}|/\-bBdDsSwWnrtfvcxupPk0-9])"
+)
+
+
+class Schemas:
+    """The schemas of one document, ready to be published with tools.
+
+    A class because it remembers, for its one document, which references are recursive.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Take the OpenAPI document that references point into."""
+        self._document = document
+        self._recursive: dict[str, bool] = {}
+        self._edges: dict[str, frozenset[str]] = {}
+
+    def resolve(self, schema: Schema) -> Schema:
+        """Follow the schema's own reference, and unwrap an ``allOf`` of one."""
+        unwrapped = _unwrapped(schema)
+        resolved = _with_siblings(unwrapped, resolve(self._document, unwrapped))
+        return self.resolve(resolved) if _unwrapped(resolved) is not resolved else resolved
+
+    def publish(self, schema: Schema, direction: Direction) -> Schema:
+        """Return the schema with nothing outside itself; recursion goes to its ``$defs``.
+
+        Args:
+            schema: A schema of the document, or one that refers into it.
+            direction: ``"output"`` also drops what would make an honest answer invalid.
+        """
+        writer = _Writer(self, direction, keep=frozenset())
+        published = writer.write(schema)
+        if writer.nodes > _INLINE_NODES:
+            keep = frozenset(name for name, uses in writer.uses.items() if uses > 1)
+            writer = _Writer(self, direction, keep=keep)
+            published = writer.write(schema)
+        if writer.definitions:
+            if set(published) == {"$ref"}:
+                published = dict(writer.definitions[_definition_name(published["$ref"])])
+            published["$defs"] = writer.definitions
+        return published
+
+    def is_recursive(self, pointer: str) -> bool:
+        """Whether what a reference points to leads back to itself."""
+        if pointer not in self._recursive:
+            reached: set[str] = set()
+            waiting = [*self._leads_to(pointer)]
+            while waiting:
+                following = waiting.pop()
+                if following not in reached:
+                    reached.add(following)
+                    waiting.extend(self._leads_to(following))
+            self._recursive[pointer] = pointer in reached
+        return self._recursive[pointer]
+
+    def _leads_to(self, pointer: str) -> frozenset[str]:
+        if pointer not in self._edges:
+            target = resolve(self._document, {"$ref": pointer})
+            self._edges[pointer] = frozenset(_references(target))
+        return self._edges[pointer]
+
+
+class _Writer:
+    """Writes one schema; it collects the definitions that the schema needs."""
+
+    def __init__(self, schemas: Schemas, direction: Direction, keep: frozenset[str]) -> None:
+        self.definitions: dict[str, Schema] = {}
+        self.nodes = 0
+        self.uses: dict[str, int] = {}
+        self._schemas = schemas
+        self._direction = direction
+        self._noise = _NOISE if direction == "input" else _NOISE_OF_RESULTS
+        self._keep = keep
+
+    def write(self, node: object, depth: int = 0) -> Schema:
+        self.nodes += 1
+        if not isinstance(node, Mapping):
+            return {"not": {}} if node is False else {}
+        node = _unwrapped(dict(node))
+        pointer = node.get("$ref")
+        if isinstance(pointer, str):
+            self.uses[pointer] = self.uses.get(pointer, 0) + 1
+            if pointer in self._keep or self._schemas.is_recursive(pointer):
+                return self._defined(pointer, depth)
+        if depth > _DEEPEST or self.nodes > 2 * _INLINE_NODES:
+            # Past both limits this text is thrown away, or a value this deep may be anything.
+            return {}
+        resolved = self._schemas.resolve(node)
+        return _tidied(
+            {
+                key: written
+                for key, value in resolved.items()
+                if key not in self._noise and not key.startswith("x-")
+                for written in [self._value(key, value, depth + 1)]
+                if written is not None
+            },
+            nullable=resolved.get("nullable") is True,
+        )
+
+    def _defined(self, pointer: str, depth: int) -> Schema:
+        name = _definition_name(pointer)
+        if name not in self.definitions:
+            self.definitions[name] = {}
+            # Without its `$ref` the target is written like any other schema.
+            target = self._schemas.resolve({"$ref": pointer})
+            self.definitions[name].update(self.write(target, depth + 1))
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _value(self, key: str, value: Any, depth: int) -> Any:
+        if key in _MAPS and isinstance(value, Mapping):
+            return {
+                name: self.write(schema, depth)
+                for name, schema in value.items()
+                if not self._is_one_way(schema)
+            }
+        if key in _LISTS and isinstance(value, list):
+            return [self.write(schema, depth) for schema in value]
+        if key in _SINGLES:
+            if key == "additionalProperties" and isinstance(value, bool):
+                return None if value else False
+            return self.write(value, depth)
+        if key == "pattern" and _FOREIGN_REGEX.search(value):
+            return None
+        if key == "default" and value is None:
+            return None
+        return value
+
+    def _is_one_way(self, schema: object) -> bool:
+        """Whether a property is only ever read (or written), and this is the other way."""
+        if not isinstance(schema, Mapping):
+            return False
+        return schema.get("readOnly" if self._direction == "input" else "writeOnly") is True
+
+
+def without_null(schema: Schema) -> Schema:
+    """Return a published schema without its ``null`` alternative, where another is left."""
+    kind = schema.get("type")
+    if isinstance(kind, list) and "null" in kind:
+        rest = [item for item in kind if item != "null"]
+        return {**schema, "type": rest[0] if len(rest) == 1 else rest}
+    options = schema.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        rest = [option for option in options if option != {"type": "null"}]
+        others = {key: value for key, value in schema.items() if key != "anyOf"}
+        return {**rest[0], **others} if len(rest) == 1 else {**schema, "anyOf": rest}
+    return schema
+
+
+def _tidied(schema: Schema, *, nullable: bool) -> Schema:
+    """Bring what OpenAPI 3.0 and Pydantic write into the one form that clients know."""
+    if "oneOf" in schema and "anyOf" not in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+    if nullable and "anyOf" in schema:
+        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    elif nullable and isinstance(schema.get("type"), str):
+        schema["type"] = [schema["type"], "null"]
+    for key in ("exclusiveMinimum", "exclusiveMaximum"):
+        # OpenAPI 3.0 has a flag beside the bound, JSON Schema has the bound itself.
+        if isinstance(flag := schema.get(key), bool):
+            bound = schema.pop(key.replace("exclusiveM", "m"), None) if flag else None
+            schema.pop(key)
+            if bound is not None:
+                schema[key] = bound
+    schema = _merged_null(schema)
+    kind = schema.get("type")
+    if kind == "array" or (isinstance(kind, list) and "array" in kind):
+        schema.setdefault("items", {})
+    return schema
+
+
+def _merged_null(schema: Schema) -> Schema:
+    """Write ``anyOf: [{type: string}, {type: null}]`` as ``type: [string, null]``."""
+    options = schema.get("anyOf")
+    null = {"type": "null"}
+    if not isinstance(options, list) or len(options) != 2 or null not in options:
+        return schema
+    other = options[0] if options[1] == null else options[1]
+    kind = other.get("type")
+    # `enum` and `const` would still refuse null.
+    if not isinstance(kind, str) or kind == "null" or {"enum", "const"} & other.keys():
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**other, **rest, "type": [kind, "null"]}
+
+
+def _with_siblings(schema: Schema, resolved: Schema) -> Schema:
+    """Keep what stands beside a ``$ref``, as JSON Schema 2020-12 §8.2.3.1 does."""
+    beside = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**resolved, **beside}
+
+
+def _unwrapped(schema: Schema) -> Schema:
+    """Take the one schema out of an ``allOf`` that older generators put around a ``$ref``."""
+    parts = schema.get("allOf")
+    if not isinstance(parts, list) or len(parts) != 1 or "properties" in schema:
+        return schema
+    return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
+
+
+def _references(node: object) -> Iterator[str]:
+    waiting: list[object] = [node]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, Mapping):
+            if isinstance(current.get("$ref"), str):
+                yield current["$ref"]
+            # `mapping` of a discriminator holds pointers as plain strings, not references.
+            waiting.extend(value for key, value in current.items() if key != "discriminator")
+        elif isinstance(current, list):
+            waiting.extend(current)
+
+
+def _definition_name(pointer: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", pointer.rpartition("/")[2])

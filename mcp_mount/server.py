@@ -1,0 +1,163 @@
+"""One FastMCP server over the operations of an application.
+
+* The tools follow the app's OpenAPI document, and are built anew only when it changes.
+* One mapping is both what is listed and what can be called.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import mcp_types
+from fastmcp import FastMCP
+from fastmcp.exceptions import NotFoundError
+from fastmcp.server.middleware import CallNext, MiddlewareContext
+from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
+from fastmcp.server.providers import Provider
+from fastmcp.tools import Tool, ToolResult
+from fastmcp.utilities.versions import VersionSpec
+from mcp.shared.exceptions import MCPError
+
+from mcp_mount.call import Caller
+from mcp_mount.content import Limits
+from mcp_mount.operations import read_operations
+from mcp_mount.schemas import Schemas
+from mcp_mount.selection import Selector, select
+from mcp_mount.tools import OperationTool
+
+logger = logging.getLogger("mcp_mount")
+
+_MANY_TOOLS = 40
+_TOO_MANY_TOOLS = 128
+
+
+class OperationProvider(Provider):
+    """The operations of an OpenAPI document as tools.
+
+    A class because it remembers the tools of the document it last saw.
+    """
+
+    def __init__(
+        self,
+        document: Callable[[], Mapping[str, Any]],
+        caller: Caller,
+        *,
+        include: Sequence[Selector] = (),
+        exclude: Sequence[Selector] = (),
+        limits: Limits,
+    ) -> None:
+        """Take where the document comes from, what to offer of it, and how to call it."""
+        super().__init__()
+        self._document = document
+        self._caller = caller
+        self._include = include
+        self._exclude = exclude
+        self._limits = limits
+        self._seen: Mapping[str, Any] | None = None
+        self._tools: dict[str, Tool] = {}
+
+    def tools(self) -> Mapping[str, Tool]:
+        """Return the tools by name, as the document says now.
+
+        Raises:
+            MountError: a mark, a selector or two names do not fit.
+        """
+        document = self._document()
+        # FastAPI returns the same object until a route is added.
+        if document is not self._seen:
+            self._tools = self._build(document)
+            self._seen = document
+        return self._tools
+
+    def _build(self, document: Mapping[str, Any]) -> dict[str, Tool]:
+        schemas = Schemas(document)
+        offers = select(read_operations(document), include=self._include, exclude=self._exclude)
+        return {
+            offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._limits)
+            for offer in offers
+        }
+
+    async def _list_tools(self) -> Sequence[Tool]:
+        return [*self.tools().values()]
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
+        tool = self.tools().get(name)
+        return tool if version is None or (tool and version.matches(tool.version)) else None
+
+
+class ProtocolMiddleware(DereferenceRefsMiddleware):
+    """Answers as the specification says where FastMCP does not, and spares finished schemas."""
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[mcp_types.CallToolRequestParams],
+        call_next: CallNext[mcp_types.CallToolRequestParams, ToolResult],
+    ) -> ToolResult:
+        """Answer a call of an unknown tool with a protocol error (MCP "Tools", "Error Handling").
+
+        Raises:
+            MCPError: -32602, the tool is not known.
+        """
+        try:
+            return await call_next(context)
+        except NotFoundError:
+            message = f"Unknown tool: {context.message.name!r}"
+            raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
+
+    async def on_list_tools(
+        self,
+        context: MiddlewareContext[mcp_types.ListToolsRequest],
+        call_next: CallNext[mcp_types.ListToolsRequest, Sequence[Tool]],
+    ) -> Sequence[Tool]:
+        """Inline the references in the tools that users added; ours have none to inline."""
+        tools = await call_next(context)
+        others = [tool for tool in tools if not isinstance(tool, OperationTool)]
+
+        async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
+            return others
+
+        inlined = iter(await super().on_list_tools(context, listed))
+        return [tool if isinstance(tool, OperationTool) else next(inlined) for tool in tools]
+
+
+def build_server(
+    provider: OperationProvider, *, name: str, version: str, instructions: str | None
+) -> FastMCP[Any]:
+    """Return the server that offers the provider's tools, and whatever its user adds."""
+    server: FastMCP[Any] = FastMCP(
+        name=name,
+        version=version,
+        instructions=instructions,
+        providers=[provider],
+        middleware=[ProtocolMiddleware()],
+        # `ProtocolMiddleware` does it for the tools that need it.
+        dereference_schemas=False,
+        # What a user's tool raises may hold what a client must not see.
+        mask_error_details=True,
+    )
+    # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
+    # whole list to find it, unless it is told. FastMCP has no public way to tell it.
+    low_level = server._mcp_server  # noqa: SLF001
+    low_level.get_tool_input_schema = lambda name: _input_schema(provider, name)
+    return server
+
+
+def _input_schema(provider: OperationProvider, name: str) -> Mapping[str, Any] | None:
+    tool = provider.tools().get(name)
+    return tool.parameters if tool else None
+
+
+def warn_of_many_tools(count: int) -> None:
+    """Tell the log where clients begin to lose sight: they give every tool to the model."""
+    if count > _TOO_MANY_TOOLS:
+        logger.warning(
+            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
+            count,
+            _TOO_MANY_TOOLS,
+        )
+    elif count > _MANY_TOOLS:
+        logger.warning(
+            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
+            count,
+            _MANY_TOOLS,
+        )

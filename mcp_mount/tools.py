@@ -1,0 +1,232 @@
+"""An operation as a FastMCP tool: what is published of it, and what happens on a call."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import mcp_types
+from fastmcp.server.dependencies import get_context
+from fastmcp.tools import Tool, ToolResult
+from mcp_types import ToolAnnotations
+from pydantic import ConfigDict, PrivateAttr
+
+from mcp_mount.arguments import Arguments, read_arguments
+from mcp_mount.call import Caller, Request
+from mcp_mount.content import Limits, Progress, Reading, Shape, error, to_result
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.operations import Media, Operation, Schema, is_json
+from mcp_mount.schemas import Schemas
+from mcp_mount.selection import Mark, Offer
+
+_LONGEST_DESCRIPTION = 2_000
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TRACE = ("traceparent", "tracestate", "baggage")
+
+
+class OperationTool(Tool):
+    """A tool that calls one operation of the application."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    _arguments: Arguments = PrivateAttr()
+    _shape: Shape = PrivateAttr()
+    _caller: Caller = PrivateAttr()
+    _limits: Limits = PrivateAttr()
+
+    @classmethod
+    def from_offer(
+        cls, offer: Offer, schemas: Schemas, caller: Caller, limits: Limits
+    ) -> "OperationTool":
+        """Publish an operation under the name it was given."""
+        arguments = read_arguments(offer.operation, schemas)
+        output_schema, shape = read_shape(offer.operation, schemas)
+        tool = cls(
+            name=offer.name,
+            title=_title(offer.operation, offer.mark),
+            description=_description(offer.operation, offer.mark),
+            parameters=arguments.schema,
+            output_schema=output_schema,
+            annotations=_annotations(offer.operation, offer.mark),
+            tags=set(offer.operation.tags),
+        )
+        tool._arguments = arguments
+        tool._shape = shape
+        tool._caller = caller
+        tool._limits = limits
+        return tool
+
+    def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
+        """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
+        return super().to_mcp_tool(**{"_meta": self.meta, **overrides})
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call the operation; a call that cannot be made, or fails, is an error result."""
+        progress, trace = _from_context()
+        try:
+            request = self._arguments.request(arguments)
+            return await self._call(_traced(request, trace), progress)
+        except InvalidArguments as invalid:
+            return error(str(invalid))
+
+    async def _call(self, request: Request, progress: Progress | None) -> ToolResult:
+        timeout = self._limits.timeout
+        for _ in range(1 + _MOST_REDIRECTS):
+            reading = Reading(self._limits, progress)
+            complete = await self._caller(request, reading, tool=self.name, timeout=timeout)
+            await reading.end()
+            following = self._following(request, reading)
+            if following is None:
+                break
+            request = following
+        return to_result(reading, self._shape, complete=complete, timeout=timeout)
+
+    def _following(self, request: Request, reading: Reading) -> Request | None:
+        location = reading.headers.get("location")
+        if location is None or reading.status not in _REDIRECTS:
+            return None
+        return self._caller.follow(request, reading.status, location)
+
+
+def _from_context() -> tuple[Progress | None, Mapping[str, str]]:
+    """Return where progress goes, if the caller asked for it, and the caller's trace context."""
+    try:
+        context = get_context()
+    except RuntimeError:
+        # The tool was run by hand, outside any MCP request.
+        return None, {}
+    meta = (context.request_context.meta if context.request_context else None) or {}
+    trace = {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
+    if meta.get("progressToken") is None:
+        return None, trace
+    count = 0
+
+    async def progress(message: str) -> None:
+        nonlocal count
+        count += 1
+        await context.report_progress(count, message=message)
+
+    return progress, trace
+
+
+def _traced(request: Request, trace: Mapping[str, str]) -> Request:
+    """Let the request join the trace of the MCP call (W3C Trace Context, in ``_meta``)."""
+    headers = [
+        (key.encode(), value.encode())
+        for key, value in trace.items()
+        if value.isascii() and value.isprintable()
+    ]
+    return replace(request, headers=(*request.headers, *headers)) if headers else request
+
+
+def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
+    """Return the tool's ``outputSchema`` and how its results are written.
+
+    There is one only where the operation documents a single success in a single JSON form: a
+    schema that not every success keeps would make clients throw the others away.
+    """
+    successes = [medias for status, medias in operation.responses.items() if status.startswith("2")]
+    if len(successes) != 1 or len(successes[0]) != 1:
+        return None, Shape()
+    media = successes[0][0]
+    if media.item_schema is not None:
+        item = _item_schema(media, schemas)
+        schema = _wrapped({"type": "array", "items": item})
+        schema["properties"]["ended"] = {"type": "string"}
+        return schema, Shape(wrapped=True, conforms=_validator(schema))
+    if media.schema is None or not is_json(media.media_type):
+        return None, Shape()
+    published = schemas.publish(media.schema, "output")
+    if not published:
+        return None, Shape()
+    is_object = published.get("type") == "object" and "anyOf" not in published
+    schema = published if is_object else _wrapped(published)
+    return schema, Shape(wrapped=not is_object, conforms=_validator(schema))
+
+
+def _item_schema(media: Media, schemas: Schemas) -> Schema:
+    item = schemas.resolve(media.item_schema or {})
+    if media.media_type != "text/event-stream":
+        return schemas.publish(item, "output")
+    # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
+    data = item.get("properties", {}).get("data", {}).get("contentSchema", {})
+    published = schemas.publish(data, "output")
+    event: Schema = {
+        "type": "object",
+        "properties": {
+            "data": {key: value for key, value in published.items() if key != "$defs"},
+            "event": {"type": "string"},
+            "id": {"type": "string"},
+            "retry": {"type": "integer"},
+        },
+    }
+    return {**event, "$defs": published["$defs"]} if "$defs" in published else event
+
+
+def _wrapped(schema: Schema) -> Schema:
+    """Put what is no object into ``{"result": …}``; definitions stay at the root."""
+    inner = dict(schema)
+    definitions = inner.pop("$defs", None)
+    if isinstance(items := inner.get("items"), dict) and "$defs" in items:
+        inner["items"] = {key: value for key, value in items.items() if key != "$defs"}
+        definitions = items["$defs"]
+    wrapped: Schema = {"type": "object", "properties": {"result": inner}, "required": ["result"]}
+    return {**wrapped, "$defs": definitions} if definitions else wrapped
+
+
+def _validator(schema: Schema) -> Callable[[object], bool]:
+    @cache
+    def compiled() -> jsonschema_rs.Draft202012Validator:
+        # On first use: most tools of a large API are never called.
+        return jsonschema_rs.Draft202012Validator(schema)
+
+    def conforms(value: object) -> bool:
+        return compiled().is_valid(value)
+
+    return conforms
+
+
+def _title(operation: Operation, mark: Mark) -> str | None:
+    return mark.title or operation.summary or None
+
+
+def _description(operation: Operation, mark: Mark) -> str:
+    """Say what the tool does, its first sentence first."""
+    if mark.description is not None:
+        text = mark.description
+    else:
+        summary, description = operation.summary.strip(), operation.description.strip()
+        if description.lower().startswith(summary.lower()):
+            text = description
+        elif not description:
+            text = summary or str(operation)
+        else:
+            end = "" if summary.endswith((".", "!", "?")) else "."
+            text = f"{summary}{end} {description}"
+    if operation.deprecated:
+        text = f"Deprecated. {text}"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    """Keep whole words within the length that every client shows."""
+    if len(text) <= _LONGEST_DESCRIPTION:
+        return text
+    whole_words = re.sub(r"\s+\S*$", "", text[: _LONGEST_DESCRIPTION - 2])
+    return f"{whole_words} …"
+
+
+def _annotations(operation: Operation, mark: Mark) -> ToolAnnotations:
+    """Say what the method promises (RFC 9110 §9.2); POST and PATCH promise nothing."""
+    method = operation.method
+    safe = method in {"GET", "QUERY"}
+    hints = {
+        "readOnlyHint": safe,
+        "destructiveHint": not safe,
+        "idempotentHint": safe or method in {"PUT", "DELETE"},
+        "openWorldHint": False,
+    }
+    return ToolAnnotations.model_validate(hints | dict(mark.annotations))
