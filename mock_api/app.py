@@ -20,6 +20,7 @@ from mock_api.middleware import (
     RequestIdMiddleware,
 )
 from mock_api.routes import articles, attachments, changes, chat, service
+from mock_api.routes.common import refusals
 from mock_api.settings import Settings
 from mock_api.store import Store
 
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     for module in (articles, attachments, changes, chat, service):
-        app.include_router(module.router, dependencies=SECURITY)
+        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401))
     app.include_router(service.health_router)
     return app
 

@@ -11,6 +11,7 @@ from mock_api.settings import Settings
 from mock_api.store import Store
 
 REASONS = {
+    401: "A key is set, and the request does not have it.",
     404: "There is no such article or attachment.",
     406: "The service has none of the representations that are accepted.",
     409: "Something of this name is there already.",
