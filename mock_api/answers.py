@@ -1,16 +1,21 @@
 """Answers a question from the knowledge base itself: its best passages and where they come from."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Final
 
+from mock_api.models import Article
 from mock_api.search import terms
 from mock_api.store import Store
 
 MAX_PASSAGES: Final = 3
 ECHO_LENGTH: Final = 300
+
+NOTHING: Final = (
+    "The knowledge base has nothing on this. It covers product lifecycle management with"
+    " Teamcenter; ask about items, structures, changes, workflows, access, CAD, deployment or"
+    " performance."
+)
 
 # The hour of the day, not a duration, a limit or an occasion: the word must end what is asked.
 _ASKING: Final = (
@@ -45,18 +50,15 @@ def answer(store: Store, question: str) -> str:
     if asks_for_time(question):
         return server_time()
     asked = question if len(question) <= ECHO_LENGTH else question[:ECHO_LENGTH] + "…"
-    hits = store.search(question, limit=MAX_PASSAGES).items if terms(question) else ()
-    if not hits:
-        return (
-            f"You asked: {asked}\n\nThe knowledge base has nothing on this. It covers product"
-            " lifecycle management with Teamcenter; ask about items, structures, changes,"
-            " workflows, access, CAD, deployment or performance."
-        )
     words = terms(question)
+    articles = _articles(store, question, words) if words else []
+    if not articles:
+        return f"You asked: {asked}\n\n{NOTHING}"
     passages = [
-        f"{hit.title} [{hit.slug}]\n{best_passage(store.get(hit.slug).body, words)}" for hit in hits
+        f"{article.title} [{article.slug}]\n{best_passage(article.body, words)}"
+        for article in articles
     ]
-    sources = ", ".join(hit.slug for hit in hits)
+    sources = ", ".join(article.slug for article in articles)
     return "\n\n".join([f"You asked: {asked}", *passages, f"Sources: {sources}"])
 
 
@@ -64,10 +66,24 @@ def best_passage(body: str, words: list[str]) -> str:
     """Return the paragraph of a Markdown text that has the most of the words, or the first such."""
     paragraphs = [part.strip() for part in re.split(r"\n{2,}", body)]
     prose = [part for part in paragraphs if part and not part.startswith("#")]
-    return max(prose or [body.strip()], key=lambda part: _overlap(part.lower(), words))
+    return max(prose or [body.strip()], key=lambda part: _overlap(part, words))
+
+
+def _articles(store: Store, question: str, words: list[str]) -> list[Article]:
+    found = [store.get(hit.slug) for hit in store.search(question, limit=MAX_PASSAGES).items]
+    # A single word in common with a longer question is chance: "the capital of France" is not
+    # about capital letters.
+    enough = min(2, len(words))
+    return [
+        article
+        for article in found
+        if _overlap(f"{article.slug} {article.title} {article.body}", words) >= enough
+    ]
 
 
 def _overlap(text: str, words: list[str]) -> int:
     # Without its last letters a word finds its other forms: "releasing", "released".
     stems = (word[: max(4, len(word) - 3)] for word in words)
-    return sum(re.search(rf"\b{re.escape(stem)}", text) is not None for stem in stems)
+    return sum(
+        re.search(rf"\b{re.escape(stem)}", text, re.IGNORECASE) is not None for stem in stems
+    )

@@ -1,7 +1,5 @@
 """Puts the service together."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from mcp_mount import mount_mcp
 from mock_api.errors import KnowledgeBaseError
 from mock_api.middleware import (
     REQUEST_ID_HEADER,
@@ -73,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (articles, attachments, changes, chat, service):
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401))
     app.include_router(service.health_router)
+    mount_mcp(app)
     return app
 
 

@@ -11,8 +11,6 @@ A file is `articles/<slug>.md`; its head is `key: value` lines between two `---`
     ---
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@
 * It is opened on first use, once, however many threads or processes arrive at the same time.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sqlite3
@@ -50,25 +48,25 @@ CREATE TABLE changes (
 ) STRICT;
 
 CREATE VIRTUAL TABLE article_search USING fts5 (
-    title, summary, tags, body,
+    slug, title, summary, tags, body,
     content = 'articles', content_rowid = 'id', tokenize = 'porter unicode61'
 );
 
 CREATE TRIGGER article_inserted AFTER INSERT ON articles BEGIN
-    INSERT INTO article_search (rowid, title, summary, tags, body)
-    VALUES (new.id, new.title, new.summary, new.tags, new.body);
+    INSERT INTO article_search (rowid, slug, title, summary, tags, body)
+    VALUES (new.id, new.slug, new.title, new.summary, new.tags, new.body);
 END;
 
 CREATE TRIGGER article_deleted AFTER DELETE ON articles BEGIN
-    INSERT INTO article_search (article_search, rowid, title, summary, tags, body)
-    VALUES ('delete', old.id, old.title, old.summary, old.tags, old.body);
+    INSERT INTO article_search (article_search, rowid, slug, title, summary, tags, body)
+    VALUES ('delete', old.id, old.slug, old.title, old.summary, old.tags, old.body);
 END;
 
 CREATE TRIGGER article_updated AFTER UPDATE ON articles BEGIN
-    INSERT INTO article_search (article_search, rowid, title, summary, tags, body)
-    VALUES ('delete', old.id, old.title, old.summary, old.tags, old.body);
-    INSERT INTO article_search (rowid, title, summary, tags, body)
-    VALUES (new.id, new.title, new.summary, new.tags, new.body);
+    INSERT INTO article_search (article_search, rowid, slug, title, summary, tags, body)
+    VALUES ('delete', old.id, old.slug, old.title, old.summary, old.tags, old.body);
+    INSERT INTO article_search (rowid, slug, title, summary, tags, body)
+    VALUES (new.id, new.slug, new.title, new.summary, new.tags, new.body);
 END;
 """
 

@@ -7,8 +7,6 @@ KnowledgeBaseError
 └── TooLarge          413
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 

@@ -1,7 +1,5 @@
 """Wakes coroutines when something was written, from whichever thread wrote it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """The application that a server runs: `uvicorn mock_api.main:app`."""
 
-from __future__ import annotations
-
 import logging
 
 from mock_api.app import create_app

@@ -1,7 +1,5 @@
 """What a file is and what it may be called: told from its bytes, never from the uploader's word."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Final

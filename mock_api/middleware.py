@@ -3,8 +3,6 @@
 Plain ASGI, so that streams pass unbuffered and context variables reach the routes.
 """
 
-from __future__ import annotations
-
 import hmac
 import logging
 import re

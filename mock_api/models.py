@@ -1,7 +1,5 @@
 """What the service takes and gives, as JSON."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import (

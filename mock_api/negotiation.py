@@ -1,7 +1,5 @@
 """Chooses the representation that a client asked for in its `Accept` header (RFC 9110 §12.5.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 

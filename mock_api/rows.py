@@ -1,7 +1,5 @@
 """Articles, attachments and changes as rows of the database."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from datetime import UTC, datetime

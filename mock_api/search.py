@@ -1,7 +1,5 @@
 """Ranked full-text search, for whatever people type."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3
@@ -14,15 +12,16 @@ MAX_TERMS: Final = 32
 
 _STOP_WORDS: Final = """
 a about an and any are as at be been but by can could did do does for from give had has have how i
-if in into is it its me my no not of on one or our please show so some tell than that the their them
-there these they this to us use using was we were what when where which who why will with would you
+if in into is it its me my no not of on one or our please show so some tell than thank thanks that
+the their them there these they this to us use using was we were what when where which who why will with would you
 your
 """
 _STOP: Final = frozenset(_STOP_WORDS.split())
 
-# A hit in the title counts for more than one in the summary or the tags, and these for more than
-# one in the text.
-RANK: Final = "bm25(article_search, 8.0, 4.0, 4.0, 1.0)"
+# A hit in the slug or the title counts for more than one in the summary or the tags, and these
+# for more than one in the text.
+RANK: Final = "bm25(article_search, 6.0, 8.0, 4.0, 4.0, 1.0)"
+SNIPPET: Final = "snippet(article_search, 4, '**', '**', '…', 32)"
 
 
 def terms(text: str) -> list[str]:
@@ -75,8 +74,7 @@ def _matching(
     )
     (total,) = db.execute(f"SELECT count(*) {matching}", (expression, *tags)).fetchone()
     rows = db.execute(
-        f"SELECT articles.*, -{RANK} AS score,"
-        " snippet(article_search, 3, '**', '**', '…', 32) AS snippet"
+        f"SELECT articles.*, -{RANK} AS score, {SNIPPET} AS snippet"
         f" {matching} ORDER BY score DESC, slug LIMIT ? OFFSET ?",
         (expression, *tags, limit, offset),
     )

@@ -1,7 +1,5 @@
 """The settings of the service, read from the environment when the application is created."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The knowledge base: its articles, their files, and what changed; safe to use from any thread."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

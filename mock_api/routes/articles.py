@@ -1,7 +1,5 @@
 """Searching, reading and writing articles."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import AsyncIterable
 from typing import Annotated

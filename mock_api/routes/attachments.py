@@ -1,7 +1,5 @@
 """The files that belong to articles."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request, Response, UploadFile

@@ -1,7 +1,5 @@
 """The stream of changes."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 

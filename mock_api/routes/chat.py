@@ -1,7 +1,5 @@
 """Questions and answers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,5 @@
 """What the operations share: their store, their settings, and how they document refusals."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request

@@ -1,7 +1,5 @@
 """The service itself: its clock and its health."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
