@@ -121,12 +121,14 @@ class AppCall:
         try:
             with self._cancellation:
                 await self._app(self._scope, self._receive, self._send)
-        except OSError:
-            # The answer to our own `send` after the end; anything else is the app's failure.
-            if not self._gone.is_set():
-                logger.exception("Exception in ASGI application")
         except Exception:
-            logger.exception("Exception in ASGI application")
+            # What is raised after we left follows from that, as after a client's disconnect.
+            left = self._gone.is_set() and not self.complete
+            logger.log(
+                logging.DEBUG if left else logging.ERROR,
+                "Exception in ASGI application",
+                exc_info=True,
+            )
         finally:
             self.answered.set()
             self.finished.set()
