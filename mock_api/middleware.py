@@ -82,7 +82,8 @@ class AccessLogMiddleware:
         try:
             await self.app(scope, receive, send_noting_status)
         except Exception:
-            status = 500
+            if status == CLIENT_LEFT:  # Nothing was sent yet: the client will be sent a 500.
+                status = 500
             raise
         finally:
             milliseconds = (time.perf_counter() - started) * 1000

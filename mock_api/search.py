@@ -13,8 +13,8 @@ MAX_TERMS: Final = 32
 _STOP_WORDS: Final = """
 a about an and any are as at be been but by can could did do does for from give had has have how i
 if in into is it its me my no not of on one or our please show so some tell than thank thanks that
-the their them there these they this to us use using was we were what when where which who why will with would you
-your
+the their them there these they this to us use using was we were what when where which who why will
+with would you your
 """
 _STOP: Final = frozenset(_STOP_WORDS.split())
 

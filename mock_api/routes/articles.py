@@ -27,7 +27,6 @@ EXPORT_PAGE = 20
     "/articles",
     operation_id="search_articles",
     summary="Search the articles",
-    response_model=SearchPage,
     responses={
         200: {
             "headers": {

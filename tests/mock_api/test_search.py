@@ -1,0 +1,126 @@
+"""Ranked search, for whatever people type."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_api.search import terms
+from mock_api.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder: Path = tmp_path_factory.mktemp("search")
+    store = Store(folder / "kb.sqlite3")
+    yield store
+    store.close()
+
+
+async def test_the_best_match_comes_first(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/articles", params={"q": "how do I baseline a structure?"})).json()
+    assert page["items"][0]["slug"] == "baseline-a-structure"
+    scores = [item["score"] for item in page["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert "**baseline**" in page["items"][0]["snippet"]
+
+
+async def test_other_forms_of_a_word_are_found(store: Store) -> None:
+    assert store.search("expanding slowly").items[0].slug == "slow-structure-expansion"
+
+
+async def test_words_of_the_slug_are_found(store: Store) -> None:
+    assert store.search("stuck").items[0].slug == "stuck-workflows"
+
+
+async def test_a_phrase_is_found_as_a_phrase(store: Store) -> None:
+    phrase = store.search('"resource pool"').total
+    assert 0 < phrase < store.search("resource pool").total
+
+
+async def test_where_no_article_has_all_words_those_with_some_are_returned(store: Store) -> None:
+    page = store.search("zymurgy dispatcher")
+    assert page.items[0].slug == "dispatcher-translations"
+
+
+async def test_nothing_is_found_for_words_that_nobody_wrote(store: Store) -> None:
+    assert store.search("zymurgy").total == 0
+
+
+async def test_an_empty_search_lists_what_changed_last(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/articles", params={"limit": 100})).json()
+    assert page["total"] == len(page["items"]) >= 40
+    dates = [item["updated"] for item in page["items"]]
+    assert dates == sorted(dates, reverse=True)
+    assert all(item["snippet"] and item["score"] is None for item in page["items"])
+
+
+async def test_each_tag_narrows_the_search(client: httpx.AsyncClient) -> None:
+    async def total(*tags: str, q: str = "") -> int:
+        page = (await client.get("/articles", params={"tag": tags, "q": q})).json()
+        assert all(set(tags) <= set(item["tags"]) for item in page["items"])
+        return int(page["total"])
+
+    assert 0 < await total("workflow", "troubleshooting") < await total("workflow") < await total()
+    assert 0 < await total("workflow", q="release") < await total(q="release")
+    assert await total("no-such-tag") == 0
+
+
+async def test_pages_join_to_the_whole_without_gaps(client: httpx.AsyncClient) -> None:
+    whole = (await client.get("/articles", params={"q": "release", "limit": 100})).json()
+    slugs: list[str] = []
+    url = "/articles?q=release&limit=7"
+    while url:
+        response = await client.get(url)
+        assert response.headers["x-total-count"] == str(whole["total"])
+        slugs += [item["slug"] for item in response.json()["items"]]
+        url = response.links.get("next", {}).get("url", "")
+    assert slugs == [item["slug"] for item in whole["items"]]
+    back = response.links["prev"]["url"]
+    assert (await client.get(back)).json()["items"][-1]["slug"] in slugs
+    assert "link" not in (await client.get("/articles?q=baseline&limit=100")).headers
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "offset=-1", f"offset={10**30}", "tag=A+B", "q=" + "x" * 501]
+)
+async def test_values_out_of_range_are_422(client: httpx.AsyncClient, query: str) -> None:
+    assert (await client.get(f"/articles?{query}")).status_code == 422
+
+
+HOSTILE = [
+    *("", " ", '"', '""', '"""', "'", "*", "a*", "^", "-", "(", ")", "()", "NEAR(", "title:"),
+    *("AND", "OR OR", "NOT a", "a AND", "body : a", "{title}: a", "a + b", "%", "\\", "?"),
+    *(
+        '";DROP TABLE articles;--',
+        "\0",
+        "_",
+        "__ _",
+        "²",
+        "ﬁ",
+        "日本語",
+        "🙂",
+        "a" * 400,
+        "a " * 200,
+    ),
+]
+
+
+@pytest.mark.parametrize("query", HOSTILE)
+async def test_no_query_is_a_syntax_error(client: httpx.AsyncClient, query: str) -> None:
+    assert (await client.get("/articles", params={"q": query})).status_code == 200
+
+
+@given(st.text(max_size=60) | st.text('"*^()-:+{} aANDORNT', max_size=60))
+def test_any_text_can_be_searched_for(store: Store, query: str) -> None:
+    page = store.search(query, limit=1)
+    assert page.total >= len(page.items)
+
+
+def test_stop_words_are_searched_for_only_where_there_is_nothing_else() -> None:
+    assert terms('How do I release a "Change Notice"?') == ["release", "change notice"]
+    assert terms("to be or not to be") == ["to", "be", "or", "not"]
+    assert len(terms(" ".join(f"word{n}" for n in range(100)))) == 32
