@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 import anyio
@@ -26,6 +26,9 @@ from mcp_mount.errors import InvalidArguments
 logger = logging.getLogger("mcp_mount")
 
 Headers = list[tuple[bytes, bytes]]
+
+Outcome = Literal["complete", "ended", "timeout", "broken"]
+"""How a response came to its end: whole, at the sink's limit, at the deadline, or by a failure."""
 
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
@@ -99,6 +102,34 @@ incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
 
 
+class _Discreet:
+    """Keeps from a sink what an app in debug mode answers to an exception: the traceback.
+
+    It looks like any other answer with status 500, so those of the app's own are kept back too.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._keeps = False
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self._keeps = status == 500
+        if not self._keeps:
+            await self._sink.start(status, headers)
+            return
+        await self._sink.start(status, [(b"content-type", b"text/plain; charset=utf-8")])
+        await self._sink.write(_KEPT)
+
+    async def write(self, chunk: bytes) -> bool:
+        if not self._keeps:
+            return await self._sink.write(chunk)
+        logger.warning("Not shown to the client: %s", chunk.decode("utf-8", "replace"))
+        return True
+
+
+_KEPT = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
+
+
 class AppCall:
     """One request on its way through the app. `run` is the task that the app runs in."""
 
@@ -106,7 +137,7 @@ class AppCall:
         """Prepare the call; nothing happens before `run`."""
         self.answered = anyio.Event()
         self.finished = anyio.Event()
-        self.complete = False
+        self.outcome: Outcome = "timeout"
         self._app = app
         self._scope = scope
         self._request: list[Message] = [
@@ -123,13 +154,16 @@ class AppCall:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:
             # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set() and not self.complete
+            left = self._gone.is_set() and self.outcome != "complete"
             logger.log(
                 logging.DEBUG if left else logging.ERROR,
                 "Exception in ASGI application",
                 exc_info=True,
             )
         finally:
+            if not self._gone.is_set():
+                # Only the last message of the body tells that a response is whole.
+                self.outcome = "broken"
             self.answered.set()
             self.finished.set()
 
@@ -169,7 +203,7 @@ class AppCall:
         wanted = not chunk or await self._sink.write(bytes(chunk))
         if more and wanted:
             return
-        self.complete = not more and wanted
+        self.outcome = "complete" if wanted else "ended"
         self._gone.set()
         self.answered.set()
 
@@ -177,8 +211,8 @@ class AppCall:
 class Caller(Protocol):
     """Sends a request to where the operations are."""
 
-    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> bool:
-        """Send `request`, push the response into `sink`; return whether it is complete.
+    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
+        """Send `request`, push the response into `sink`; return how that ended.
 
         Raises:
             InvalidArguments: the request would reach another operation than the one it is for.
@@ -194,7 +228,7 @@ class InProcess:
 
     app: Starlette
 
-    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> bool:
+    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
         """Send `request` through the app's whole middleware stack.
 
         Args:
@@ -204,7 +238,7 @@ class InProcess:
             timeout: Seconds until the response must be complete.
 
         Returns:
-            True when the response is complete, False when the time was up or the sink had enough.
+            How the response came to its end.
 
         Raises:
             InvalidArguments: a path value would lead to another operation.
@@ -214,6 +248,8 @@ class InProcess:
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given} leads to another operation, or to none."
             raise InvalidArguments(message)
+        if self.app.debug:
+            sink = _Discreet(sink)
         served = incoming.get()
         if served is not None:
             scope = _inner_scope(served.scope, request, tool, cookies=served.forward_cookies)
@@ -223,7 +259,7 @@ class InProcess:
         call = AppCall(self.app, _inner_scope(_NOWHERE, request, tool), request.body, sink)
         async with anyio.create_task_group() as tasks:
             await _answer(call, tasks, timeout, disconnect_ends_call=True)
-        return call.complete
+        return call.outcome
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4)."""
@@ -252,7 +288,7 @@ def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, 
 
 async def _answer(
     call: AppCall, tasks: TaskGroup, timeout: float, *, disconnect_ends_call: bool
-) -> bool:
+) -> Outcome:
     deadline = anyio.current_time() + timeout
     tasks.start_soon(call.run)
     try:
@@ -265,9 +301,9 @@ async def _answer(
         else:
             tasks.start_soon(call.leave_at, deadline)
         raise
-    if not call.complete:
+    if call.outcome != "complete":
         await call.leave()
-    return call.complete
+    return call.outcome
 
 
 # A request that came over no transport: FastMCP's in-memory client, or a call of `Tool.run`.

@@ -26,6 +26,7 @@ from mcp_types import (
     TextContent,
 )
 
+from mcp_mount.call import Outcome
 from mcp_mount.operations import is_json
 
 Progress = Callable[[str], Awaitable[None]]
@@ -34,7 +35,7 @@ Validator = Callable[[object], bool]
 # Sent beside the result, for a client's code rather than its model.
 _REPORTED_HEADERS = frozenset({"location", "etag", "link", "x-total-count"})
 # What a caller needs to go on after an error or a redirect.
-_HELPFUL_HEADERS = ("location", "retry-after", "www-authenticate")
+_HELPFUL_HEADERS = ("Location", "Retry-After", "WWW-Authenticate")
 _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
@@ -329,27 +330,34 @@ class Shape:
         return {"result": value}
 
 
-def to_result(reading: Reading, shape: Shape, *, complete: bool, timeout: float) -> ToolResult:
+def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: float) -> ToolResult:
     """Write what was read as the result of the tool.
 
     Args:
         reading: The response, whole or as far as it came.
         shape: What the tool declared.
-        complete: Whether it is the whole response.
+        outcome: How the response came to its end.
         timeout: The seconds after which an incomplete response was ended.
     """
     if not reading.status:
-        return error(f"No answer within {timeout:g} seconds. The call was ended.")
-    ended = None
-    if not complete or reading.full:
-        ended = reading.full or f"{timeout:g} seconds (timeout)"
+        what = f"within {timeout:g} seconds" if outcome == "timeout" else "before it failed"
+        return error(f"The API gave no answer {what}. The call was ended.")
+    note = _note(reading, outcome, timeout)
     if reading.status >= HTTPStatus.BAD_REQUEST:
-        return _failed(reading, ended)
+        return _failed(reading, note)
     if reading.is_stream:
-        return _stream(reading, shape, ended)
-    if ended:
-        return _cut(reading, ended)
+        return _stream(reading, shape, note, failed=outcome == "broken")
+    if note:
+        return _part(reading, note)
     return _whole(reading, shape)
+
+
+def _note(reading: Reading, outcome: Outcome, timeout: float) -> str | None:
+    """Tell the reader why a response is not whole; None where it is."""
+    if outcome == "broken":
+        return "[The response broke off here: the API failed while it was answering.]"
+    limit = reading.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)
+    return limit and f"[Ended at the limit of {limit}. There may be more.]"
 
 
 def error(text: str) -> ToolResult:
@@ -357,14 +365,15 @@ def error(text: str) -> ToolResult:
     return ToolResult(content=[_text(text)], is_error=True)
 
 
-def _stream(reading: Reading, shape: Shape, ended: str | None) -> ToolResult:
+def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> ToolResult:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
     blocks = [_text(reading.text())]
-    if ended:
-        note = _ended_note(ended)
+    if note:
         blocks.append(_text(note))
         structured = structured and {**structured, "ended": note}
-    return _plain(reading, shape, blocks, structured=structured)
+    result = _plain(reading, shape, blocks, structured=structured)
+    result.is_error = result.is_error or failed
+    return result
 
 
 def _whole(reading: Reading, shape: Shape) -> ToolResult:
@@ -400,35 +409,27 @@ def _plain(
     return ToolResult(content=[*blocks], structured_content=structured, meta=meta)
 
 
-def _failed(reading: Reading, ended: str | None) -> ToolResult:
+def _failed(reading: Reading, note: str | None) -> ToolResult:
     lines = [_status_lines(reading)]
     if body := reading.text() if _is_readable(reading.media_type) else "":
         lines.append(body)
-    if ended:
-        lines.append(_ended_note(ended))
+    if note:
+        lines.append(note)
     return ToolResult(content=[_text("\n".join(lines))], meta=_meta(reading), is_error=True)
 
 
-def _cut(reading: Reading, ended: str) -> ToolResult:
+def _part(reading: Reading, note: str) -> ToolResult:
     """Report a whole (JSON, an image) of which only a part arrived; the part is kept if text."""
-    blocks = [_text(_ended_note(ended))]
+    blocks = [_text(note)]
     if _is_readable(reading.media_type):
         blocks.insert(0, _text(reading.text()))
     return ToolResult(content=blocks, meta=_meta(reading), is_error=True)
 
 
-def _ended_note(ended: str) -> str:
-    return f"[Ended at the limit of {ended}. There may be more.]"
-
-
 def _status_lines(reading: Reading) -> str:
-    lines = [_status_line(reading.status)]
-    lines += [
-        f"{name.title()}: {reading.headers[name]}"
-        for name in _HELPFUL_HEADERS
-        if name in reading.headers
-    ]
-    return "\n".join(lines)
+    found = ((name, reading.headers.get(name.lower())) for name in _HELPFUL_HEADERS)
+    lines = (f"{name}: {value}" for name, value in found if value is not None)
+    return "\n".join([_status_line(reading.status), *lines])
 
 
 def _status_line(status: int) -> str:

@@ -76,13 +76,13 @@ class OperationTool(Tool):
         timeout = self._limits.timeout
         for _ in range(1 + _MOST_REDIRECTS):
             reading = Reading(self._limits, progress)
-            complete = await self._caller(request, reading, tool=self.name, timeout=timeout)
+            outcome = await self._caller(request, reading, tool=self.name, timeout=timeout)
             await reading.end()
             following = self._following(request, reading)
             if following is None:
                 break
             request = following
-        return to_result(reading, self._shape, complete=complete, timeout=timeout)
+        return to_result(reading, self._shape, outcome=outcome, timeout=timeout)
 
     def _following(self, request: Request, reading: Reading) -> Request | None:
         location = reading.headers.get("location")
