@@ -323,11 +323,12 @@ class Shape:
         """Whether results must have structured content."""
         return self.wrapped is not None
 
-    def structured(self, value: object) -> dict[str, Any]:
-        """Write a value as structured content, which is always an object."""
+    def structured(self, value: object) -> dict[str, Any] | None:
+        """Write a value as structured content, which is always an object; None if it cannot be."""
         if isinstance(value, dict) and not self.wrapped:
             return value
-        return {"result": value}
+        # Inside an object that was documented otherwise, it would pass for that object.
+        return None if self.wrapped is False else {"result": value}
 
 
 def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: float) -> ToolResult:
