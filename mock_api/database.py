@@ -129,12 +129,13 @@ class Database:
             connection = _connect(file)
         try:
             connection.execute(begin)
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+            yield connection
             connection.execute("COMMIT")
+        except BaseException:
+            # Also after a COMMIT that failed; some errors have rolled back by themselves.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
         finally:
             self._idle.append(connection)
 

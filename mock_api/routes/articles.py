@@ -15,7 +15,7 @@ from mock_api.models import (
     SearchPage,
     Tag,
 )
-from mock_api.routes.common import SlugPath, StoreDep, refusals
+from mock_api.routes.common import SlugPath, StoreDep, headers, refusals
 
 router = APIRouter(tags=["articles"])
 
@@ -28,18 +28,10 @@ EXPORT_PAGE = 20
     operation_id="search_articles",
     summary="Search the articles",
     responses={
-        200: {
-            "headers": {
-                "X-Total-Count": {
-                    "description": "How many articles match.",
-                    "schema": {"type": "integer"},
-                },
-                "Link": {
-                    "description": "The next and the previous page (RFC 8288).",
-                    "schema": {"type": "string"},
-                },
-            }
-        }
+        200: headers(
+            x_total_count="How many articles match.",
+            link="The next and the previous page (RFC 8288).",
+        )
     },
 )
 def search_articles(
@@ -57,7 +49,12 @@ def search_articles(
         ),
     ] = "",
     tag: Annotated[
-        list[Tag], Query(description="Only articles that have all of these tags.", max_length=10)
+        list[Tag],
+        Query(
+            max_length=10,
+            description="Only articles that have all of these tags, such as bom, change, "
+            "workflow, access, cad, deployment, upgrade, performance or troubleshooting.",
+        ),
     ] = [],  # noqa: B006 - FastAPI copies it, and a tuple is not a list in the schema
     limit: Annotated[int, Query(ge=1, le=100, description="Articles on a page.")] = 10,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Articles to skip.")] = 0,
@@ -81,14 +78,7 @@ def search_articles(
     summary="Read an article",
     response_model=Article,
     responses={
-        200: {
-            "headers": {
-                "ETag": {
-                    "description": "Changes with the article.",
-                    "schema": {"type": "string"},
-                }
-            }
-        },
+        200: headers(etag="Changes with the article."),
         304: {"description": "The article is the one that `If-None-Match` names."},
         **refusals(404),
     },
@@ -114,14 +104,7 @@ def get_article(
     summary="Add an article",
     status_code=201,
     responses={
-        201: {
-            "headers": {
-                "Location": {
-                    "description": "The new article.",
-                    "schema": {"type": "string"},
-                }
-            }
-        },
+        201: headers(location="The new article."),
         **refusals(409),
     },
 )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Path, Request, Response, UploadFile
 from mock_api.errors import TooLarge
 from mock_api.media import content_disposition, safe_filename
 from mock_api.models import Attachment
-from mock_api.routes.common import SettingsDep, SlugPath, StoreDep, refusals
+from mock_api.routes.common import SettingsDep, SlugPath, StoreDep, headers, refusals
 
 router = APIRouter(prefix="/articles/{slug}/attachments", tags=["attachments"])
 
@@ -20,14 +20,7 @@ FILE = {"schema": {"type": "string", "format": "binary"}}
     summary="Attach a file to an article",
     status_code=201,
     responses={
-        201: {
-            "headers": {
-                "Location": {
-                    "description": "The new attachment.",
-                    "schema": {"type": "string"},
-                }
-            }
-        },
+        201: headers(location="The new attachment."),
         **refusals(404, 409, 413),
     },
 )
@@ -81,8 +74,8 @@ def get_attachment(
 ) -> Response:
     """Return a file that is attached to an article: an image, a PDF, a text or other data."""
     media, data = store.attachment(slug, filename)
-    headers = {
+    safety = {
         "Content-Disposition": content_disposition(filename, media),
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(data, media_type=media, headers=headers)
+    return Response(data, media_type=media, headers=safety)

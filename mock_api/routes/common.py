@@ -39,3 +39,13 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     # Not `model=`: FastAPI would document it with the media type of the operation's success.
     content = {"application/json": {"schema": Error.model_json_schema()}}
     return {status: {"description": REASONS[status], "content": content} for status in statuses}
+
+
+def headers(**texts: str) -> dict[str, Any]:
+    """Document response headers: `headers(location="The new article.")`."""
+    return {
+        "headers": {
+            name.replace("_", "-").title(): {"description": text, "schema": {"type": "string"}}
+            for name, text in texts.items()
+        }
+    }

@@ -1,6 +1,6 @@
 """An application with a database of its own, that answers without pauses, and a client of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from mock_api.app import create_app
 from mock_api.settings import Settings
+from mock_api.store import Store
 
 
 @pytest.fixture
@@ -31,6 +32,14 @@ def app(settings: Settings) -> FastAPI:
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with http_client(app) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A knowledge base that the tests of a module only read."""
+    store = Store(tmp_path_factory.mktemp("store") / "kb.sqlite3")
+    yield store
+    store.close()
 
 
 def http_client(app: FastAPI) -> httpx.AsyncClient:

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,14 +19,6 @@ from tests.mock_api.streaming import streamed
 
 QUESTION = {"prompt": "Why can I not edit a released part?"}
 OFFERS = ("text/plain", "text/event-stream", "application/json")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder: Path = tmp_path_factory.mktemp("chat")
-    store = Store(folder / "kb.sqlite3")
-    yield store
-    store.close()
 
 
 async def test_the_answer_has_passages_and_their_slugs(client: httpx.AsyncClient) -> None:

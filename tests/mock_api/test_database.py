@@ -21,16 +21,9 @@ from mock_api.models import ArticlePatch, NewArticle
 from mock_api.settings import Settings
 from mock_api.store import Store
 from tests.mock_api.conftest import http_client
+from tests.mock_api.processes import count_articles
 
 DRAFT = NewArticle(slug="new", title="T", body="b")
-
-
-def count_articles(file: Path) -> int:
-    store = Store(file)
-    try:
-        return store.count()
-    finally:
-        store.close()
 
 
 async def test_first_requests_at_once_find_one_whole_database(app: FastAPI) -> None:
@@ -48,8 +41,8 @@ async def test_first_requests_at_once_find_one_whole_database(app: FastAPI) -> N
 
 def test_processes_that_start_at_once_build_one_database(tmp_path: Path) -> None:
     file = tmp_path / "kb.sqlite3"
-    with get_context("spawn").Pool(4) as processes:
-        counts = processes.map(count_articles, [file] * 8)
+    with get_context("spawn").Pool(3) as processes:
+        counts = processes.map(count_articles, [file] * 6)
     assert len(set(counts)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["kb.sqlite3"]
 

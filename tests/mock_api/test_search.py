@@ -1,8 +1,5 @@
 """Ranked search, for whatever people type."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import pytest
 from hypothesis import given
@@ -10,14 +7,6 @@ from hypothesis import strategies as st
 
 from mock_api.search import terms
 from mock_api.store import Store
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    folder: Path = tmp_path_factory.mktemp("search")
-    store = Store(folder / "kb.sqlite3")
-    yield store
-    store.close()
 
 
 async def test_the_best_match_comes_first(client: httpx.AsyncClient) -> None:
