@@ -47,6 +47,8 @@ _TEXTS = frozenset(
         *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
     }
 )
+# Text encodings of Python's own, which fail on bytes where a charset replaces them.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 # `json` follows the depth of its text, and what is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
 
@@ -89,11 +91,7 @@ class _Text:
     """Text in its charset; a character cut across two parts is put together."""
 
     def __init__(self, charset: str) -> None:
-        try:
-            decoder = codecs.getincrementaldecoder(charset)
-        except LookupError:
-            decoder = codecs.getincrementaldecoder("utf-8")
-        self._decoder = decoder(errors="replace")
+        self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
 
     def decode(self, chunk: bytes) -> Iterator[str]:
         yield self._decoder.decode(chunk)
@@ -274,12 +272,7 @@ class Reading:
             return ("\n" if self._is_stream_of_items else "").join(self._pieces)
         body = self.body()
         essence, charset = self._content_type()
-        if is_json(essence):
-            charset = json.detect_encoding(body)
-        try:
-            return body.decode(charset, "replace")
-        except LookupError:
-            return body.decode("utf-8", "replace")
+        return body.decode(json.detect_encoding(body) if is_json(essence) else charset, "replace")
 
     def body(self) -> bytes:
         """Return the collected bytes of a body that is no stream."""
@@ -291,7 +284,7 @@ class Reading:
         """Return the media type and charset, e.g. ``("text/plain", "latin-1")``."""
         message = Message()
         message["content-type"] = self.headers.get("content-type", "application/octet-stream")
-        return message.get_content_type(), str(message.get_param("charset", "utf-8"))
+        return message.get_content_type(), _known(str(message.get_param("charset", "utf-8")))
 
     @property
     def media_type(self) -> str:
@@ -303,8 +296,8 @@ class Reading:
         """The file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
         message = Message()
         message["content-disposition"] = self.headers.get("content-disposition", "")
-        name = message.get_filename()
-        return name.replace("\\", "/").rpartition("/")[2] or None if name else None
+        name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+        return None if name in {"", ".", ".."} else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +361,7 @@ def error(text: str) -> ToolResult:
 
 def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> ToolResult:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
-    blocks = [_text(reading.text())]
+    blocks = [_text(reading.text() or _status_line(reading.status))]
     if note:
         blocks.append(_text(note))
         structured = structured and {**structured, "ended": note}
@@ -462,6 +455,16 @@ def _binary(reading: Reading) -> ContentBlock:
 
 def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
+
+
+def _known(charset: str) -> str:
+    """Return the charset if it is one that can be read, otherwise UTF-8."""
+    try:
+        # `base64` and its like have a decoder, but are no text encodings; this tells them apart.
+        b" ".decode(charset, "replace")
+        return "utf-8" if codecs.lookup(charset).name in _NO_CHARSETS else charset
+    except (LookupError, ValueError):
+        return "utf-8"
 
 
 def _is_text(essence: str) -> bool:

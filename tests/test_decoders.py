@@ -1,0 +1,238 @@
+"""How what is no JSON becomes a result: images, files, text, and nothing at all."""
+
+import json
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Response
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_mount import Limits, mount_mcp
+from mcp_mount.content import Reading
+from tests.support import ERAS, Era, call
+
+PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
+
+
+async def answered(
+    body: bytes, era: Era = "modern", status: int = 200, **headers: str
+) -> dict[str, Any]:
+    """Return the result of a tool whose route answers these bytes with these headers."""
+    app = FastAPI()
+
+    @app.get("/answer", response_class=Response)
+    async def answer() -> Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Response(body, status_code=status, headers=named)
+
+    mount_mcp(app)
+    return (await call(app, "answer", era=era)).result
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("kind", ["image", "audio"])
+async def test_an_image_or_sound_is_content_of_its_own_type(era: Era, kind: str) -> None:
+    """R2."""
+    media_type = {"image": "image/png", "audio": "audio/mpeg"}[kind]
+    result = await answered(PNG, era, content_type=f"{media_type}; name=x")
+    (block,) = result["content"]
+    assert (block["type"], block["mimeType"]) == (kind, media_type)
+    assert b64decode(block["data"]) == PNG
+    assert not result.get("isError")
+    assert "structuredContent" not in result
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_another_binary_is_an_embedded_resource_with_its_name(era: Era) -> None:
+    """R2: blob, MIME type and file name."""
+    result = await answered(
+        b"%PDF-1.7\xff",
+        era,
+        content_type="application/pdf",
+        content_disposition='attachment; filename="drawing 1.pdf"',
+    )
+    (block,) = result["content"]
+    assert block["type"] == "resource"
+    resource = block["resource"]
+    assert resource["mimeType"] == "application/pdf"
+    assert resource["uri"] == "attachment:///drawing%201.pdf"
+    assert b64decode(resource["blob"]) == b"%PDF-1.7\xff"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("attachment; filename=plain.bin", "plain.bin"),
+        ("attachment; filename*=UTF-8''gr%C3%B6%C3%9Fe.bin", "gr%C3%B6%C3%9Fe.bin"),
+        ("attachment; filename*=iso-8859-1''gr%F6.bin", "gr%C3%B6.bin"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        (r'attachment; filename="..\\..\\boot.ini"', "boot.ini"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fx", "x"),
+        ('attachment; filename=".."', "content.bin"),
+        ('attachment; filename="a/"', "content.bin"),
+        ('attachment; filename="a?b#c.bin"', "a%3Fb%23c.bin"),
+        ("attachment; filename*=nonsense''%FF", None),
+        ("attachment; filename*=UTF-8''%FF", None),
+        ("attachment", "content.bin"),
+        (";;;=", "content.bin"),
+        ("", "content.bin"),
+    ],
+)
+async def test_a_file_name_is_one_name_without_folders(disposition: str, name: str | None) -> None:
+    """R2: RFC 6266 and RFC 5987; a name must not lead out of the folder it is saved in."""
+    result = await answered(
+        PNG, content_type="application/octet-stream", content_disposition=disposition
+    )
+    assert not result.get("isError")
+    uri = result["content"][0]["resource"]["uri"]
+    assert uri.startswith("attachment:///")
+    if name is not None:
+        assert uri == f"attachment:///{name}"
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        ("größe".encode("latin-1"), "text/plain; charset=iso-8859-1", "größe"),
+        ("größe".encode(), "text/plain; charset=utf-8", "größe"),
+        ("größe".encode(), "text/plain", "größe"),
+        ("größe".encode("utf-16"), "text/plain; charset=utf-16", "größe"),
+        ("größe".encode(), "text/plain; charset=no-such-charset", "größe"),
+        ("größe".encode(), 'text/plain; charset=""', "größe"),
+        ("größe".encode(), "text/plain; charset=rot13", "größe"),
+        ("größe".encode(), "text/plain; charset=base64", "größe"),
+        ("größe".encode(), "text/plain; charset=idna", "größe"),
+        (rb"C:\data", "text/plain; charset=unicode_escape", r"C:\data"),
+        (b"gr\xf6\xdfe", "text/csv", "gr\ufffd\ufffde"),
+        (b"<b>x</b>", "text/html", "<b>x</b>"),
+        (b"<svg/>", "image/svg+xml", "<svg/>"),
+        (b"<a/>", "application/xml", "<a/>"),
+        (b"a: 1", "application/yaml", "a: 1"),
+    ],
+)
+async def test_text_is_read_in_its_charset(
+    era: Era, body: bytes, content_type: str, text: str
+) -> None:
+    """R2: an SVG is text on purpose: models read it, and few clients draw it."""
+    result = await answered(body, era, content_type=content_type)
+    assert result["content"] == [{"type": "text", "text": text}]
+    assert not result.get("isError")
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("status", "text"), [(204, "204 No Content"), (200, "200 OK"), (202, "202 Accepted")]
+)
+async def test_an_empty_success_says_what_it_is(era: Era, status: int, text: str) -> None:
+    """R2: a model given nothing at all would take it for a failure."""
+    result = await answered(b"", era, status=status)
+    assert result["content"] == [{"type": "text", "text": text}]
+    assert not result.get("isError")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_empty_text_says_what_it_is(era: Era) -> None:
+    """R2."""
+    result = await answered(b"", era, content_type="text/plain")
+    assert result["content"] == [{"type": "text", "text": "200 OK"}]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_error_keeps_its_text_in_any_charset(era: Era) -> None:
+    """R2: a whole body is read like a stream."""
+    result = await answered(
+        "größe".encode("latin-1"), era, 400, content_type="text/plain; charset=iso-8859-1"
+    )
+    assert result["content"] == [{"type": "text", "text": "400 Bad Request\ngröße"}]
+
+
+async def test_a_compressed_body_is_a_file_and_not_garbled_text() -> None:
+    """R2: the inner request asks for no encoding; an app may answer with one all the same."""
+    result = await answered(b"\x1f\x8b\x00", content_type="text/plain", content_encoding="gzip")
+    (block,) = result["content"]
+    assert b64decode(block["resource"]["blob"]) == b"\x1f\x8b\x00"
+
+
+async def read(content_type: str, chunks: list[bytes]) -> Reading:
+    """Read a body that arrives in these parts."""
+    reading = Reading(Limits(), None)
+    await reading.start(200, [(b"content-type", content_type.encode())])
+    for chunk in chunks:
+        assert await reading.write(chunk)
+    await reading.end()
+    return reading
+
+
+def cut(body: bytes, places: list[int]) -> list[bytes]:
+    """Cut a body at these places, wherever they fall."""
+    ends = sorted(place % (len(body) + 1) for place in places)
+    return [body[a:b] for a, b in zip([0, *ends], [*ends, len(body)], strict=True)]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+PLACES = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+@given(values=st.lists(VALUES, max_size=5), end=st.sampled_from(["\n", "\r\n"]), places=PLACES)
+async def test_json_lines_are_the_same_in_any_parts(
+    values: list[object], end: str, places: list[int]
+) -> None:
+    """S2."""
+    body = end.join(json.dumps(value, ensure_ascii=False) for value in values).encode(
+        "utf-8", "surrogatepass"
+    )
+    reading = await read("application/jsonl", cut(body, places))
+    assert reading.items() == values
+
+
+@given(
+    events=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=4),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    places=PLACES,
+)
+async def test_events_are_the_same_in_any_parts(
+    events: list[str], end: str, places: list[int]
+) -> None:
+    """S2: WHATWG HTML §9.2.6: lines end in LF, CR LF or CR."""
+    datas = [json.dumps({"text": text}, ensure_ascii=False) for text in events]
+    body = "".join(f"id: {n}{end}data: {data}{end}{end}" for n, data in enumerate(datas))
+    reading = await read("text/event-stream", cut(body.encode(), places))
+    assert reading.items() == [
+        {"id": str(n), "data": {"text": text}} for n, text in enumerate(events)
+    ]
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"])), places=PLACES)
+async def test_text_is_the_same_in_any_parts(text: str, places: list[int]) -> None:
+    """S2: a character cut in two is put together."""
+    reading = await read("text/plain; charset=utf-8", cut(text.encode(), places))
+    assert reading.text() == text
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        (": ping\n\ndata: a\n\n", [{"data": "a"}]),
+        ("data: a\ndata: b\n\n", [{"data": "a\nb"}]),
+        ("data:a\ndata\n\n", [{"data": "a\n"}]),
+        ("event: x\n\ndata: a\n\n", [{"data": "a"}]),
+        ("event: x\nretry: 5\nid: 7\ndata: a\n\n", [{"event": "x", "retry": 5, "id": "7"}]),
+        ("retry: soon\nid: \0\nother: x\ndata: a\n\n", [{"data": "a"}]),
+        ("data: 1.10\n\n", [{"data": "1.10"}]),
+        ("data: {broken\n\n", [{"data": "{broken"}]),
+        ("\ufeffdata: a\n\n", [{"data": "a"}]),
+        ("data: unfinished", [{"data": "unfinished"}]),
+        ("", []),
+    ],
+)
+async def test_events_follow_the_standard(body: str, items: list[dict[str, Any]]) -> None:
+    """S2."""
+    reading = await read("text/event-stream", [body.encode()])
+    assert reading.items() == [{"data": "a", **item} for item in items]
