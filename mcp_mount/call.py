@@ -144,8 +144,12 @@ class AppCall:
             {"type": "http.request", "body": body or b"", "more_body": False}
         ]
         self._sink = sink
+        self._is_started = False
+        self._is_sent = False
         self._gone = anyio.Event()
-        self._cancellation = anyio.CancelScope()
+        self._delivery = anyio.CancelScope()
+        # Whoever ends the whole request ends the route by `leave`, so that it is told first.
+        self._cancellation = anyio.CancelScope(shield=True)
 
     async def run(self) -> None:
         """Run the app. What it raises is logged here and reaches no client."""
@@ -154,12 +158,12 @@ class AppCall:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:
             # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set() and self.outcome != "complete"
-            logger.log(
-                logging.DEBUG if left else logging.ERROR,
-                "Exception in ASGI application",
-                exc_info=True,
-            )
+            left = self._gone.is_set() and not self._is_sent
+            self._log(logging.DEBUG if left else logging.ERROR)
+        except anyio.get_cancelled_exc_class():
+            # Ours, or one that the app let out: that of a task it waited for, for instance.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            self._log(logging.ERROR)
         finally:
             if not self._gone.is_set():
                 # Only the last message of the body tells that a response is whole.
@@ -168,8 +172,14 @@ class AppCall:
             self.finished.set()
 
     async def leave(self) -> None:
-        """Tell the route that its client is gone, wait briefly, then cancel it."""
+        """Tell the route that its client is gone, wait briefly, then cancel it.
+
+        A route that has sent its whole response is left to its background tasks.
+        """
+        if self._is_sent:
+            return
         self._gone.set()
+        self._delivery.cancel()
         with anyio.move_on_after(GRACE, shield=True):
             await self.finished.wait()
             return
@@ -179,33 +189,68 @@ class AppCall:
             await self.finished.wait()
 
     async def leave_at(self, deadline: float) -> None:
-        """Leave the route when `deadline` (of the event loop's clock) comes before its end."""
-        with anyio.CancelScope(deadline=deadline):
-            await self.finished.wait()
-            return
-        await self.leave()
+        """Leave the route when `deadline` (of the event loop's clock) comes before its response."""
+        try:
+            with anyio.CancelScope(deadline=deadline):
+                await self.answered.wait()
+        finally:
+            await self.leave()
 
     async def _receive(self) -> Message:
         if self._request:
             return self._request.pop()
-        await self._gone.wait()
+        # `is_disconnected()` asks without waiting, in a cancelled scope.
+        if not self._gone.is_set():
+            await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        if self._gone.is_set():
-            raise OSError("The client is gone.")
+        """Take a message. Early hints and trailers have no place in a result.
+
+        Raises:
+            OSError: the client is gone, and more of the body is to come. (A response of one part is
+                over with that part, so there is nothing to stop.)
+        """
         if message["type"] == "http.response.start":
-            await self._sink.start(message["status"], message.get("headers", []))
+            await self._start(message["status"], message.get("headers", ()))
         elif message["type"] == "http.response.body":
             await self._write(message.get("body", b""), more=message.get("more_body", False))
 
+    async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        if self._is_started:
+            raise RuntimeError("The response was started twice.")
+        self._is_started = True
+        if not self._gone.is_set():
+            await self._sink.start(status, [*headers])
+
     async def _write(self, chunk: bytes, *, more: bool) -> None:
-        wanted = not chunk or await self._sink.write(bytes(chunk))
-        if more and wanted:
+        if not self._is_started:
+            raise RuntimeError("The response's body came before its start.")
+        wanted = not self._gone.is_set()
+        if wanted and chunk:
+            wanted = await self._deliver(bytes(chunk))
+        if wanted and more:
             return
-        self.outcome = "complete" if wanted else "ended"
-        self._gone.set()
-        self.answered.set()
+        if not self._gone.is_set():
+            self.outcome = "complete" if wanted else "ended"
+            self._is_sent = not more
+            # Background tasks, which may follow, end with the request, as over REST.
+            self._cancellation.shield = more
+            self._gone.set()
+            self.answered.set()
+        if more:
+            raise OSError("The client is gone.")
+
+    async def _deliver(self, chunk: bytes) -> bool:
+        """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
+        wanted = False
+        # The client may go while the sink waits for it: the route is then told, not kept waiting.
+        with anyio.CancelScope() as self._delivery:
+            wanted = await self._sink.write(chunk)
+        return wanted
+
+    def _log(self, level: int) -> None:
+        logger.log(level, "Exception in ASGI application", exc_info=True)
 
 
 class Caller(Protocol):
