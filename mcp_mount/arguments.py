@@ -98,6 +98,7 @@ class Arguments:
         return Request(
             method=self.operation.method,
             path=path,
+            template=self.operation.path,
             path_values=path_values,
             query="&".join(_query(given)),
             headers=tuple(headers),

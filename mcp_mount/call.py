@@ -11,17 +11,17 @@
 import logging
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
-from starlette.applications import Starlette
-from starlette.routing import Match, Router
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Scope
 
 from mcp_mount.errors import InvalidArguments
+from mcp_mount.routing import Routing
 
 logger = logging.getLogger("mcp_mount")
 
@@ -61,14 +61,15 @@ _OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
 class Request:
     """A request to an operation, e.g. ``GET /items/3?full=true``.
 
-    `path` is percent-encoded and relative to the application; `path_values` are the decoded values
-    that routing must find in it (None: any). `headers` have lower-case names and replace those of
-    the MCP request.
+    `path` is percent-encoded and relative to the application; `template` is the path of the
+    operation that routing must find there (None: any), and `path_values` are the decoded values
+    that it must find in it. `headers` have lower-case names and replace those of the MCP request.
     """
 
     method: str
     path: str
-    path_values: Mapping[str, str] | None
+    template: str | None = None
+    path_values: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
@@ -131,12 +132,16 @@ _KEPT = b"The app runs in debug mode, so this answer is not shown here. The serv
 
 
 class AppCall:
-    """One request on its way through the app. `run` is the task that the app runs in."""
+    """One request on its way through the app. `run` is the task that the app runs in.
+
+    It is `answered` when nothing more will reach the sink, and `done` when the route has sent its
+    last message or ended. What runs after that are background tasks.
+    """
 
     def __init__(self, app: ASGIApp, scope: Scope, body: bytes | None, sink: Sink) -> None:
         """Prepare the call; nothing happens before `run`."""
         self.answered = anyio.Event()
-        self.finished = anyio.Event()
+        self.done = anyio.Event()
         self.outcome: Outcome = "timeout"
         self._app = app
         self._scope = scope
@@ -145,7 +150,6 @@ class AppCall:
         ]
         self._sink = sink
         self._is_started = False
-        self._is_sent = False
         self._gone = anyio.Event()
         self._delivery = anyio.CancelScope()
         # Whoever ends the whole request ends the route by `leave`, so that it is told first.
@@ -158,7 +162,7 @@ class AppCall:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:
             # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set() and not self._is_sent
+            left = self._gone.is_set() and not self.done.is_set()
             self._log(logging.DEBUG if left else logging.ERROR)
         except anyio.get_cancelled_exc_class():
             # Ours, or one that the app let out: that of a task it waited for, for instance.
@@ -169,24 +173,24 @@ class AppCall:
                 # Only the last message of the body tells that a response is whole.
                 self.outcome = "broken"
             self.answered.set()
-            self.finished.set()
+            self.done.set()
 
     async def leave(self) -> None:
         """Tell the route that its client is gone, wait briefly, then cancel it.
 
         A route that has sent its whole response is left to its background tasks.
         """
-        if self._is_sent:
+        if self.done.is_set():
             return
         self._gone.set()
         self._delivery.cancel()
         with anyio.move_on_after(GRACE, shield=True):
-            await self.finished.wait()
+            await self.done.wait()
             return
         self._cancellation.cancel()
         with anyio.move_on_after(GRACE, shield=True):
             # A route in a worker thread cannot be interrupted; its task ends with the thread.
-            await self.finished.wait()
+            await self.done.wait()
 
     async def leave_at(self, deadline: float) -> None:
         """Leave the route when `deadline` (of the event loop's clock) comes before its response."""
@@ -233,13 +237,13 @@ class AppCall:
             return
         if not self._gone.is_set():
             self.outcome = "complete" if wanted else "ended"
-            self._is_sent = not more
-            # Background tasks, which may follow, end with the request, as over REST.
-            self._cancellation.shield = more
             self._gone.set()
             self.answered.set()
         if more:
             raise OSError("The client is gone.")
+        self.done.set()
+        # Whoever ends the whole request ends its background tasks too, as over REST.
+        self._cancellation.shield = False
 
     async def _deliver(self, chunk: bytes) -> bool:
         """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
@@ -267,11 +271,16 @@ class Caller(Protocol):
         """Return the request that a redirect asks for; None where it leads elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
 class InProcess:
-    """Calls an application in this process, on behalf of the current MCP request."""
+    """Calls an application in this process, on behalf of the current MCP request.
 
-    app: Starlette
+    A class because it remembers what it learned of the application's routing.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        """Take the application; routes may still be added to it."""
+        self.app = app
+        self._routing = Routing(app)
 
     async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
         """Send `request` through the app's whole middleware stack.
@@ -288,22 +297,21 @@ class InProcess:
         Raises:
             InvalidArguments: a path value would lead to another operation.
         """
-        if not _is_routed_as_meant(self.app.router, request):
-            values = request.path_values or {}
-            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
-            message = f"No such path: {given} leads to another operation, or to none."
-            raise InvalidArguments(message)
         if self.app.debug:
             sink = _Discreet(sink)
         served = incoming.get()
-        if served is not None:
-            scope = _inner_scope(served.scope, request, tool, cookies=served.forward_cookies)
-            call = AppCall(self.app, scope, request.body, sink)
-            leaves = served.disconnect_ends_call
-            return await _answer(call, served.tasks, timeout, disconnect_ends_call=leaves)
-        call = AppCall(self.app, _inner_scope(_NOWHERE, request, tool), request.body, sink)
+        outer = served.scope if served is not None else _NOWHERE
+        cookies = served is not None and served.forward_cookies
+        scope = _inner_scope(outer, request, tool, cookies=cookies)
+        call = AppCall(self.app, scope, request.body, sink)
+        deadline = anyio.current_time() + timeout
+        if served is not None and _is_begun(call, served.tasks):
+            return await _answer(
+                call, deadline, None if served.disconnect_ends_call else served.tasks
+            )
         async with anyio.create_task_group() as tasks:
-            await _answer(call, tasks, timeout, disconnect_ends_call=True)
+            tasks.start_soon(call.run)
+            await _answer(call, deadline)
         return call.outcome
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
@@ -320,7 +328,6 @@ class InProcess:
         return Request(
             method=request.method if keeps_method else "GET",
             path=route_path({**outer, "path": target.path}),
-            path_values=None,
             query=quote(target.query, safe=_QUERY_CHARACTERS),
             headers=request.headers if keeps_method else _without_body(request.headers),
             body=request.body if keeps_method else None,
@@ -413,33 +420,3 @@ def _forwarded(
         if name not in replaced and (asked_for or not dropped):
             yield name, value
     yield from own
-
-
-def _is_routed_as_meant(router: Router, request: Request) -> bool:
-    """Whether the app's routing finds, for the request's path, the path values that were meant.
-
-    ``/users/{id}`` with the id ``me`` is another operation where the app has ``/users/me``, and a
-    slash in a value is another path, unless the parameter is one that takes slashes.
-    """
-    if request.path_values is None:
-        return True
-    path = unquote_to_bytes(request.path).decode()
-    scope: Scope = {
-        "type": "http",
-        "method": request.method,
-        "path": path,
-        "root_path": "",
-        "headers": [],
-    }
-    for route in router.routes:
-        match, child = route.matches(scope)
-        if match is Match.FULL:
-            return _same_values(child.get("path_params", {}), request.path_values)
-    return False
-
-
-def _same_values(found: Mapping[str, Any], meant: Mapping[str, str]) -> bool:
-    """Compare text only: a converted value (an integer, a UUID) cannot reach past its segment."""
-    return found.keys() == meant.keys() and all(
-        not isinstance(value, str) or value == meant[name] for name, value in found.items()
-    )
