@@ -6,6 +6,7 @@
   lifespan is never run gets a server for each request.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ def mount_mcp(
 
 
 def _check_path(app: FastAPI, path: str) -> None:
-    if not path.startswith("/") or path.endswith("/") or "{" in path:
+    if not re.fullmatch(r"(/[^/{}?#%\s]+)+", path):
         message = f"The path {path!r} cannot be the endpoint's: write it like '/mcp'."
         raise MountError(message)
     if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):

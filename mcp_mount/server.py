@@ -63,9 +63,11 @@ class OperationProvider(Provider):
             MountError: a mark, a selector or two names do not fit.
         """
         document = self._document()
-        # FastAPI returns the same object until a route is added.
+        # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
+        # write the same document anew each time.
         if document is not self._seen:
-            self._tools = self._build(document)
+            if document != self._seen:
+                self._tools = self._build(document)
             self._seen = document
         return self._tools
 
