@@ -11,9 +11,9 @@
 import logging
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
-from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -37,7 +37,7 @@ TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
 
 # What the app's routing and middleware add to a scope is theirs to add again. These stay.
-_CARRIED = ("asgi", "http_version", "scheme", "root_path", "client", "server")
+_CARRIED = ("http_version", "scheme", "root_path", "client", "server")
 
 # A header of the MCP request reaches the route unless it speaks of that request's own message
 # (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
@@ -157,15 +157,19 @@ class AppCall:
 
     async def run(self) -> None:
         """Run the app. What it raises is logged here and reaches no client."""
+        served = incoming.get()
+        if served is not None and not served.disconnect_ends_call:
+            # Whoever cancels a call that the route makes in its turn means it.
+            incoming.set(replace(served, disconnect_ends_call=True))
         try:
             with self._cancellation:
                 await self._app(self._scope, self._receive, self._send)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged
             # What is raised after we left follows from that, as after a client's disconnect.
             left = self._gone.is_set() and not self.done.is_set()
             self._log(logging.DEBUG if left else logging.ERROR)
         except anyio.get_cancelled_exc_class():
-            # Ours, or one that the app let out: that of a task it waited for, for instance.
+            # Either the request is over, or the app let out the end of a task it had waited for.
             await anyio.lowlevel.checkpoint_if_cancelled()
             self._log(logging.ERROR)
         finally:
@@ -247,11 +251,10 @@ class AppCall:
 
     async def _deliver(self, chunk: bytes) -> bool:
         """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
-        wanted = False
         # The client may go while the sink waits for it: the route is then told, not kept waiting.
         with anyio.CancelScope() as self._delivery:
-            wanted = await self._sink.write(chunk)
-        return wanted
+            return await self._sink.write(chunk)
+        return False
 
     def _log(self, level: int) -> None:
         logger.log(level, "Exception in ASGI application", exc_info=True)
@@ -303,6 +306,11 @@ class InProcess:
         outer = served.scope if served is not None else _NOWHERE
         cookies = served is not None and served.forward_cookies
         scope = _inner_scope(outer, request, tool, cookies=cookies)
+        template, values = request.template, request.path_values
+        if template is not None and not self._routing.is_as_meant(scope, template, values):
+            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            message = f"No such path: {given} leads to another operation, or to none."
+            raise InvalidArguments(message)
         call = AppCall(self.app, scope, request.body, sink)
         deadline = anyio.current_time() + timeout
         if served is not None and _is_begun(call, served.tasks):
@@ -319,10 +327,16 @@ class InProcess:
         served = incoming.get()
         outer = served.scope if served is not None else _NOWHERE
         host = next((value for name, value in outer["headers"] if name == b"host"), b"")
-        target = urlsplit(urljoin(request.path, location))
+        try:
+            target = urlsplit(urljoin(request.path, location))
+        except ValueError:
+            # For example an address whose bracket never closes.
+            return None
         if target.netloc and target.netloc.encode("latin-1", "replace") != host:
             return None
-        if target.scheme not in {"", "http", "https"} or not target.path.isascii():
+        if target.scheme not in {"", "http", "https"}:
+            return None
+        if not (target.path.startswith("/") and target.path.isascii()):
             return None
         keeps_method = status in {307, 308} or request.method == "GET"
         return Request(
@@ -338,23 +352,34 @@ def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, 
     return tuple((name, value) for name, value in headers if not name.startswith(b"content-"))
 
 
-async def _answer(
-    call: AppCall, tasks: TaskGroup, timeout: float, *, disconnect_ends_call: bool
-) -> Outcome:
-    deadline = anyio.current_time() + timeout
-    tasks.start_soon(call.run)
+def _is_begun(call: AppCall, tasks: TaskGroup) -> bool:
+    """Begin the call among the request's tasks; False where the request has ended already.
+
+    So it has for a client that did not wait for its session's answer, and for work that a tool left
+    behind.
+    """
+    try:
+        tasks.start_soon(call.run)
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _answer(call: AppCall, deadline: float, lingering: TaskGroup | None = None) -> Outcome:
+    """Wait for the answer to a call that has begun.
+
+    When this is cancelled the call ends too, unless it is to go on among the tasks `lingering`.
+    """
     try:
         with anyio.CancelScope(deadline=deadline):
             await call.answered.wait()
     except anyio.get_cancelled_exc_class():
-        if disconnect_ends_call:
-            with anyio.CancelScope(shield=True):
-                await call.leave()
-        else:
-            tasks.start_soon(call.leave_at, deadline)
+        if lingering is None:
+            await call.leave()
+        elif not call.done.is_set():
+            lingering.start_soon(call.leave_at, deadline)
         raise
-    if call.outcome != "complete":
-        await call.leave()
+    await call.leave()
     return call.outcome
 
 
@@ -377,8 +402,10 @@ def _inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = F
     prefix = _mount_prefix(outer)
     own: Scope = {
         "type": "http",
+        # Whatever the server is: here `send` raises `OSError` when the client is gone.
+        "asgi": {**outer.get("asgi", {"version": "3.0"}), "spec_version": "2.4"},
         "method": request.method,
-        "path": prefix + unquote_to_bytes(raw_path).decode(),
+        "path": prefix + unquote(request.path),
         "raw_path": prefix.encode() + raw_path,
         "query_string": request.query.encode("ascii"),
         "headers": [*_forwarded(outer["headers"], request.headers, cookies=cookies)],
