@@ -5,6 +5,7 @@ MountError                 the application cannot be mounted as it is; raised at
 ├── InvalidSelector        an ``include=`` or ``exclude=`` that matches nothing, or fails
 └── NameClash              two operations whose authors chose the same tool name
 InvalidArguments           a call that cannot become a request; the model can mend it
+Busy                       a call over a limit; the model can come back
 """
 
 
@@ -26,3 +27,7 @@ class NameClash(MountError):
 
 class InvalidArguments(Exception):
     """The arguments of a call do not fit the tool. The message names the known ones."""
+
+
+class Busy(Exception):
+    """A call cannot run now. The message says when to try again."""

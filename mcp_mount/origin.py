@@ -1,0 +1,76 @@
+"""Which web pages may call: the ``Origin`` header, checked against DNS rebinding. Pure.
+
+A request without an ``Origin`` comes from no page and is let through. The ``Host`` header alone
+proves nothing: a page that rebinds its own name to a loopback address sends that name as both.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from mcp_mount.errors import MountError
+
+_PORTS = {"http": 80, "https": 443}
+_Origin = tuple[str, str, int | None]
+
+
+class Origins:
+    """The origins that are allowed: a list, the public URL's, and loopback with loopback."""
+
+    def __init__(self, allowed: Iterable[str] = (), *, public_url: str | None = None) -> None:
+        """Take origins such as ``"https://app.example"``, or ``"*"`` for every one.
+
+        Raises:
+            MountError: an entry, or the public URL, is no URL with a scheme and a host.
+        """
+        entries = [*allowed, *([public_url] if public_url else [])]
+        self._every = "*" in entries
+        self._allowed = {_checked(entry) for entry in entries if entry != "*"}
+
+    def allow(self, origin: str | None, host: str | None) -> bool:
+        """Whether a request with these headers may be served (MCP "Transports", "Security").
+
+        Args:
+            origin: The ``Origin`` header, e.g. ``"https://app.example"``; None where there is none.
+            host: The ``Host`` header, e.g. ``"localhost:8000"``.
+        """
+        if origin is None or self._every:
+            return True
+        asked = _read(origin)
+        if asked is None:
+            return False
+        return asked in self._allowed or (_is_loopback(asked[1]) and _is_loopback(_hostname(host)))
+
+
+def _read(text: str) -> _Origin | None:
+    """Return scheme, host and port of an origin or URL; None where it has no host."""
+    try:
+        parts = urlsplit(text.strip().lower())
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.scheme and parts.hostname else None
+
+
+def _checked(text: str) -> _Origin:
+    origin = _read(text)
+    if origin is None:
+        message = (
+            f"{text!r} is no origin: write it like 'https://app.example', or '*' for every one."
+        )
+        raise MountError(message)
+    return origin
+
+
+def _hostname(host: str | None) -> str:
+    read = _read(f"http://{host}") if host else None
+    return read[1] if read else ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
