@@ -206,11 +206,19 @@ class LifespanMiddleware:
             return
         stack = AsyncExitStack()
 
+        async def stop() -> None:
+            self._endpoint.running = None
+            await stack.aclose()
+
         async def send_started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._endpoint.running = await self._endpoint.start(stack)
                 warn_of_many_tools(len(self._endpoint.provider.tools()))
-            await send(message)
+            try:
+                await send(message)
+            except BaseException:
+                await stop()
+                raise
 
         async def receive_stopping() -> Message:
             if self._endpoint.running is None:
@@ -218,7 +226,6 @@ class LifespanMiddleware:
             try:
                 return await receive()
             finally:
-                self._endpoint.running = None
-                await stack.aclose()
+                await stop()
 
         await self._app(scope, receive_stopping, send_started)
