@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import principal_components
+from starlette.authentication import BaseUser
 from starlette.requests import Request
 
 from mcp_mount.errors import Busy, MountError
@@ -166,11 +169,29 @@ def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter"]:
         raise MountError(message) from error
 
 
+def subject_of(request: Request) -> str | None:
+    """Return the authenticated caller, e.g. ``"alice"``; None where none is known."""
+    user = request.scope.get("user")
+    if isinstance(user, AuthenticatedUser):
+        # Several people may use one client: its id alone would make them one caller.
+        return "/".join(part for part in principal_components(user.access_token) if part)
+    if user is not None and user.is_authenticated:
+        return str(user.identity if _has_identity(user) else user.display_name)
+    return None
+
+
+def _has_identity(user: BaseUser) -> bool:
+    try:
+        return bool(user.identity)
+    except NotImplementedError:
+        # Starlette's own SimpleUser has a display name only.
+        return False
+
+
 def caller_of(request: Request) -> str:
     """Return who calls: the authenticated subject, else the credential, else the address."""
-    user = request.scope.get("user")
-    if user is not None and getattr(user, "is_authenticated", False):
-        return f"user:{user.display_name}"
+    if (subject := subject_of(request)) is not None:
+        return f"subject:{subject}"
     for header in ("authorization", "x-api-key"):
         if credential := request.headers.get(header):
             # The store, and whoever reads it, has no need to know the credential itself.

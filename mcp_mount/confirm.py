@@ -1,0 +1,82 @@
+"""Asks the caller's user before a destructive call runs.
+
+A modern client that supports elicitation gets ``input_required`` with the question instead of a
+result, and calls again with the answer (MCP 2026-07-28 "Elicitation"). What goes back and forth is
+sealed by the SDK: bound to caller, tool and arguments, and it expires. Other clients have the
+``destructiveHint`` to ask by themselves.
+"""
+
+import secrets
+from typing import Final
+
+from fastmcp.server.context import Context
+from fastmcp.tools import ToolResult
+from fastmcp.tools.base import InputRequiredToolResult
+from mcp.server.context import ServerRequestContext
+from mcp.server.request_state import RequestStateSecurity
+from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.requests import Request
+
+from mcp_mount.content import error
+from mcp_mount.limits import caller_of
+
+_ASKED: Final = "mcp_mount:asked"
+_QUESTION: Final = "confirm"
+_SECONDS: Final = 300.0
+"""How long an answer is accepted."""
+
+
+def seal(key: str | None) -> RequestStateSecurity:
+    """Return how the state of a question is sealed.
+
+    Args:
+        key: A secret of 32 characters or more, the same in all processes that serve the endpoint;
+            None where one process does.
+
+    Raises:
+        ValueError: the key is too short.
+    """
+    return RequestStateSecurity(
+        keys=[key if key is not None else secrets.token_hex(32)],
+        ttl=_SECONDS,
+        bind_principal=_principal,
+    )
+
+
+def _principal(context: ServerRequestContext[object, object]) -> str | None:
+    """Name who asks, whether a FastMCP provider or the app itself told who that is."""
+    return caller_of(context.request) if isinstance(context.request, Request) else None
+
+
+def question(context: Context, text: str) -> ToolResult | None:
+    """Return what to answer instead of running the call; None when it may run.
+
+    Args:
+        context: The call's FastMCP context.
+        text: The question, e.g. ``"Run DELETE /articles/stuck-workflows?"``.
+    """
+    request = context.request_context
+    if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return None
+    capabilities = request.session.client_capabilities
+    if capabilities is None or capabilities.elicitation is None:
+        return None
+    answer = (context.input_responses or {}).get(_QUESTION)
+    # Without the state the answer is to a question that nobody asked about this call.
+    if answer is None or context.request_state != _ASKED:
+        return _asked(text)
+    if isinstance(answer, ElicitResult) and answer.action == "accept":
+        return None
+    return error("The user did not confirm the call. Nothing was done.")
+
+
+def _asked(text: str) -> InputRequiredToolResult:
+    params = ElicitRequestFormParams(
+        message=text, requested_schema={"type": "object", "properties": {}}
+    )
+    return InputRequiredToolResult(
+        InputRequiredResult(
+            input_requests={_QUESTION: ElicitRequest(params=params)}, request_state=_ASKED
+        )
+    )
