@@ -282,7 +282,7 @@ def _is_credential(parameter: Parameter, operation: Operation) -> bool:
     name = parameter.name.lower()
     if parameter.location == "header" and name in _CREDENTIAL_HEADERS:
         return True
-    return parameter.location != "path" and name in operation.credentials
+    return (parameter.location, name) in operation.credentials
 
 
 def _accept(operation: Operation) -> str:

@@ -6,7 +6,7 @@ to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import unquote
 
 Location = Literal["path", "query", "header", "cookie"]
@@ -15,8 +15,14 @@ Schema = dict[str, Any]
 _LOCATIONS: tuple[Location, ...] = ("path", "query", "header", "cookie")
 # HEAD, OPTIONS and TRACE say nothing that a model could use, and QUERY is in OpenAPI since 3.2.
 _METHODS = ("get", "put", "post", "delete", "patch", "query")
-# OpenAPI 3.1 §4.8.12.1: these follow from body, response and security, and are no parameters.
-_NEVER_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
+# OpenAPI 3.1 §4.8.12.1: the first three follow from body, response and security, and are no
+# parameters. The others belong to the message and its connection, which nobody may choose.
+_NEVER_PARAMETERS = frozenset(
+    {
+        *("accept", "content-type", "authorization"),
+        *("host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"),
+    }
+)
 _STYLES: Mapping[Location, str] = {
     "path": "simple",
     "query": "form",
@@ -67,8 +73,8 @@ class Operation:
     """One method on one path, e.g. ``GET /items/{item_id}``, with everything a call needs.
 
     `responses` maps a status (``"200"``, ``"2XX"``, ``"default"``) to its representations.
-    `credentials` are the lower-case names of headers, cookies and query parameters that security
-    schemes declare. `mark` is the operation's ``x-mcp`` value, unread.
+    `credentials` are where security schemes look for keys, names in lower case, e.g.
+    ``("header", "x-key")``. `mark` is the operation's ``x-mcp`` value, unread.
     """
 
     method: str
@@ -81,7 +87,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     responses: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
-    credentials: frozenset[str] = frozenset()
+    credentials: frozenset[tuple[str, str]] = frozenset()
     mark: object = None
 
     def __str__(self) -> str:
@@ -95,7 +101,7 @@ def read_operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
     Raises:
         ValueError: a reference in the document points to nothing.
     """
-    credentials = frozenset(_credential_names(document))
+    credentials = frozenset(_credentials(document))
     return tuple(
         _operation(document, path, method, item, credentials)
         for path, raw in document.get("paths", {}).items()
@@ -144,7 +150,7 @@ def _operation(
     path: str,
     method: str,
     item: Mapping[str, Any],
-    credentials: frozenset[str],
+    credentials: frozenset[tuple[str, str]],
 ) -> Operation:
     node = item[method]
     return Operation(
@@ -233,9 +239,9 @@ def _media(document: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Medi
         yield Media(media_type, media.get("schema"), media.get("itemSchema"))
 
 
-def _credential_names(document: Mapping[str, Any]) -> Iterator[str]:
+def _credentials(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     schemes = document.get("components", {}).get("securitySchemes", {})
     for raw in schemes.values():
         scheme = resolve(document, raw)
         if scheme.get("type") == "apiKey":
-            yield cast("str", scheme.get("name", "")).lower()
+            yield scheme["in"], scheme["name"].lower()

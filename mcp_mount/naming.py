@@ -1,0 +1,161 @@
+"""Gives every operation its tool name. Pure.
+
+* It is the name that an author chose, otherwise the function's; FastAPI's generated operation id is
+  that with the path and the method behind it.
+* Every client accepts it: ``[A-Za-z][A-Za-z0-9_-]*``, at most 64 characters, and different from
+  all others also after lower-casing and turning ``-`` into ``_``.
+* Where names clash, every side is told apart by its path or method, whatever the order of the
+  operations. A name that an author chose is never changed; two of them cannot both be offered.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mcp_mount.errors import NameClash
+from mcp_mount.operations import Operation
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_LONGEST = 64
+# Clients put the server's name before the tool's, and some cut the result at 63 characters.
+_LONGEST_DERIVED = 48
+# The name itself, with path or method, with both, and with a hash of both.
+_LEVELS = 4
+
+
+def is_name(text: str) -> bool:
+    """Whether every client accepts the text as a tool's name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
+    """Name operations, each given with the name its mark asks for (None: no wish).
+
+    Two names are the same only where authors chose them; see `check_names`.
+    """
+    claims = [_claim(operation, wish) for operation, wish in wishes]
+    siblings: dict[str, list[Operation]] = {}
+    for claim in claims:
+        siblings.setdefault(_folded(claim.base), []).append(claim.operation)
+
+    levels = [0] * len(claims)
+    names = [claim.base for claim in claims]
+    holders: dict[str, set[int]] = {}
+
+    def hold(index: int) -> str:
+        claim, level = claims[index], levels[index]
+        names[index] = _qualified(claim, level, siblings[_folded(claim.base)])
+        holders.setdefault(_folded(names[index]), set()).add(index)
+        return _folded(names[index])
+
+    # In rounds, so that the outcome does not depend on who came first.
+    changed = {hold(index) for index in range(len(claims))}
+    while clashes := [holders[name] for name in changed if len(holders[name]) > 1]:
+        moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
+        changed = {_folded(names[index]) for index in moving}
+        for index in moving:
+            holders[_folded(names[index])].discard(index)
+            levels[index] += 1
+        changed |= {hold(index) for index in moving}
+    return names
+
+
+def check_names(named: Iterable[tuple[str, Operation]]) -> None:
+    """Check that the operations that are offered together have different names.
+
+    Raises:
+        NameClash: the authors of two operations chose the same name.
+    """
+    holders: dict[str, tuple[str, Operation]] = {}
+    for name, operation in named:
+        other_name, other = holders.setdefault(_folded(name), (name, operation))
+        if other is not operation:
+            also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
+            message = (
+                f"Two operations would both be the tool {other_name!r}{also}: {other} and "
+                f"{operation}. Give one an operation_id of its own, or a name with "
+                'openapi_extra={"x-mcp": {"name": …}}.'
+            )
+            raise NameClash(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The name an operation starts from; `chosen` when its author wrote just that."""
+
+    operation: Operation
+    base: str
+    chosen: bool = False
+    longest: int = _LONGEST
+
+
+def _claim(operation: Operation, wish: str | None) -> _Claim:
+    if wish is not None:
+        return _Claim(operation, wish, chosen=True)
+    # FastAPI's generated id is the function's name, the path and one of the route's methods.
+    path = re.escape(re.sub(r"\W", "_", operation.path))
+    if generated := re.fullmatch(rf"(.+){path}_[a-z]+", operation.id):
+        base, longest = _clean(generated[1]), _LONGEST_DERIVED
+    else:
+        base, longest = _clean(operation.id), _LONGEST
+    if not base:
+        base, longest = f"{operation.method.lower()}_{_slug(operation.path)}", _LONGEST_DERIVED
+    chosen = base == operation.id and len(base) <= _LONGEST
+    return _Claim(operation, base, chosen=chosen, longest=longest)
+
+
+def _moving(clash: Iterable[int], claims: Sequence[_Claim], levels: Sequence[int]) -> list[int]:
+    """Return those sides of a clash that take a longer name.
+
+    Whoever has a name as its author chose it keeps it. One route with several methods has been
+    given its name once, so that none of them has more right to it than the others.
+    """
+    keeping = {index for index in clash if claims[index].chosen and levels[index] == 0}
+    if len(keeping) > 1 and len({claims[index].operation.path for index in keeping}) == 1:
+        keeping = set()
+    return [index for index in clash if index not in keeping and levels[index] < _LEVELS - 1]
+
+
+def _qualified(claim: _Claim, level: int, siblings: Sequence[Operation]) -> str:
+    """Return the claim's name at a level; `siblings` started from the same name."""
+    base, operation = claim.base, claim.operation
+    method, slug = operation.method.lower(), _slug(operation.path)
+    if level == 0:
+        name = base
+    elif level == 1:
+        # On one path, only the methods differ.
+        same_path = len(siblings) > 1 and len({other.path for other in siblings}) == 1
+        name = f"{base}_{method if same_path else slug}"
+    elif level == 2:
+        name = f"{base}_{slug}_{method}"
+    else:
+        name = f"{base}_{_digest(operation)}"
+    return _shortened(name, operation, claim.longest)
+
+
+def _shortened(name: str, operation: Operation, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    digest = _digest(operation)
+    return f"{name[: longest - len(digest) - 1].rstrip('_-')}_{digest}"
+
+
+def _digest(operation: Operation) -> str:
+    return hashlib.sha256(str(operation).encode()).hexdigest()[:8]
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_") or "root"
+
+
+def _clean(name: str) -> str:
+    """Turn text into a tool name: ``__private`` is ``private``, ``2fa.list`` ``t_2fa_list``."""
+    if is_name(name):
+        return name
+    cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", name).strip("_-")
+    return f"t_{cleaned}" if cleaned[:1].isdigit() else cleaned
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")
