@@ -46,7 +46,15 @@ _OWN_HEADERS = frozenset(
     {
         *("accept", "accept-charset", "accept-encoding", "expect", "date", "digest", "origin"),
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *("upgrade", "proxy-authenticate", "proxy-authorization", "range", "cookie", "cookie2"),
+        *(
+            "upgrade",
+            "http2-settings",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "range",
+            "cookie",
+            "cookie2",
+        ),
         *("referer", "last-event-id", "repr-digest", "signature", "signature-input"),
         *("x-http-method-override", "x-http-method", "x-method-override"),
         *("x-original-url", "x-rewrite-url"),
@@ -435,12 +443,10 @@ def _forwarded(
     outer: Iterable[tuple[bytes, bytes]], own: Iterable[tuple[bytes, bytes]], *, cookies: bool
 ) -> Iterable[tuple[bytes, bytes]]:
     """Yield the headers that the caller could have sent to the route itself, then `own`."""
-    outer, own = list(outer), list(own)
+    own = list(own)
+    # What `Connection` names stays, unlike in a proxy: the connection ends here, at the app, and a
+    # caller could take away what a proxy has added, such as its address, by naming it.
     replaced = {name for name, _ in own}
-    for name, value in outer:
-        if name == b"connection":
-            # RFC 9110 §7.6.1: it names further headers that belong to this connection only.
-            replaced |= {option.strip().lower() for option in value.split(b",")}
     for name, value in outer:
         dropped = name.decode("latin-1") in _OWN_HEADERS or name.startswith(_OWN_PREFIXES)
         asked_for = cookies and name == b"cookie"
