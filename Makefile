@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+SEED ?= 1
+REQUESTS ?= 100000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format openapi wheel constraints clean
+.PHONY: help run test fuzz check format openapi wheel constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +23,15 @@ help: ## Show this list
 	@echo "  PYTHON=python3.12 chooses the Python, PORT=9000 the port, ARGS='-k chat' the tests."
 
 run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/mcp
-	@# The demo writes its own access log, so uvicorn's would say everything twice.
-	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log
+	@# The demo writes its own access log, so uvicorn's would say everything twice. A client that
+	@# watches the changes holds its stream open, and would hold up Ctrl+C too.
+	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log --timeout-graceful-shutdown 2
 
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
 
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
