@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from fastmcp import Context, FastMCP
 
 from mcp_mount import MountError, mount_mcp
+from tests.starting import started
 from tests.support import ERAS, Era, call, envelope, rpc, tools
 
 
@@ -93,45 +94,6 @@ async def test_an_app_can_be_started_again(era: Era) -> None:
         async with started(app) as served:
             assert (await call(served, "state", era=era)).text_content == "42"
     assert events == ["app starts", "server starts", "server stops", "app stops"] * 2
-
-
-@asynccontextmanager
-async def started(app: FastAPI) -> AsyncIterator[Any]:
-    """Run an app's lifespan as a server does; yield the app with its lifespan state."""
-    state: dict[str, Any] = {}
-    told, stop, stopped = anyio.Event(), anyio.Event(), anyio.Event()
-    answers: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if not told.is_set() and not answers:
-            return {"type": "lifespan.startup"}
-        await stop.wait()
-        return {"type": "lifespan.shutdown"}
-
-    async def send(message: Any) -> None:
-        answers.append(message)
-        told.set()
-
-    async def run() -> None:
-        try:
-            await app({"type": "lifespan", "asgi": {}, "state": state}, receive, send)
-        finally:
-            told.set()
-            stopped.set()
-
-    async def served(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "state": dict(state)}, receive, send)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run)
-        with anyio.fail_after(5):
-            await told.wait()
-        assert answers[0]["type"] == "lifespan.startup.complete", answers
-        yield served
-        stop.set()
-        with anyio.fail_after(5):
-            await stopped.wait()
-        assert answers[-1]["type"] == "lifespan.shutdown.complete", answers
 
 
 def test_a_failing_start_of_the_app_is_the_apps_own_failure() -> None:
