@@ -9,6 +9,7 @@
 """
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -187,15 +188,19 @@ class AppCall:
             self.answered.set()
             self.done.set()
 
+    def hang_up(self) -> None:
+        """Tell the route that its client is gone; nothing more reaches the sink."""
+        self._gone.set()
+        self._delivery.cancel()
+
     async def leave(self) -> None:
-        """Tell the route that its client is gone, wait briefly, then cancel it.
+        """Hang up, wait briefly, then cancel the route.
 
         A route that has sent its whole response is left to its background tasks.
         """
         if self.done.is_set():
             return
-        self._gone.set()
-        self._delivery.cancel()
+        self.hang_up()
         with anyio.move_on_after(GRACE, shield=True):
             await self.done.wait()
             return
@@ -322,12 +327,11 @@ class InProcess:
         call = AppCall(self.app, scope, request.body, sink)
         deadline = anyio.current_time() + timeout
         if served is not None and _is_begun(call, served.tasks):
-            return await _answer(
-                call, deadline, None if served.disconnect_ends_call else served.tasks
-            )
+            is_cancellable = served.disconnect_ends_call
+            return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call.run)
-            await _answer(call, deadline)
+            await _answer(call, tasks, deadline)
         return call.outcome
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
@@ -373,21 +377,24 @@ def _is_begun(call: AppCall, tasks: TaskGroup) -> bool:
     return True
 
 
-async def _answer(call: AppCall, deadline: float, lingering: TaskGroup | None = None) -> Outcome:
-    """Wait for the answer to a call that has begun.
+async def _answer(
+    call: AppCall, tasks: TaskGroup, deadline: float, *, is_cancellable: bool = True
+) -> Outcome:
+    """Wait for the answer to a call that runs among `tasks`, which also see to its end.
 
-    When this is cancelled the call ends too, unless it is to go on among the tasks `lingering`.
+    When this is cancelled the call ends too, or at its deadline where `is_cancellable` is false.
     """
     try:
         with anyio.CancelScope(deadline=deadline):
             await call.answered.wait()
     except anyio.get_cancelled_exc_class():
-        if lingering is None:
-            await call.leave()
-        elif not call.done.is_set():
-            lingering.start_soon(call.leave_at, deadline)
+        if not call.done.is_set():
+            tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
         raise
-    await call.leave()
+    if not call.done.is_set():
+        # Without waiting: a route that does not listen must not hold the result back.
+        call.hang_up()
+        tasks.start_soon(call.leave)
     return call.outcome
 
 
