@@ -76,7 +76,11 @@ def mount_mcp(
     """
     _check_path(app, path)
     provider = OperationProvider(
-        app.openapi, InProcess(app), include=include, exclude=exclude, limits=limits
+        lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own after this
+        InProcess(app),
+        include=include,
+        exclude=exclude,
+        limits=limits,
     )
     server = build_server(
         provider,

@@ -1,0 +1,117 @@
+"""X5: no request does work in proportion to the number of tools, but the first after a change."""
+
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from types import FrameType
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from mcp_mount import mount_mcp
+from tests.starting import started
+from tests.support import ERAS, Era, call, tools
+
+
+def large_app(routes: int) -> FastAPI:
+    """Return an app with the operations ``number_0``, ``number_1`` and so on, and the endpoint."""
+    app = FastAPI()
+
+    async def number(number: int) -> int:
+        return number
+
+    for index in range(routes):
+        app.add_api_route(f"/{index}/{{number}}", number, operation_id=f"number_{index}")
+    mount_mcp(app)
+    return app
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Count the calls of this package's functions, and of the one that renders a tool."""
+    counts: Counter[str] = Counter()
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        ours = frame.f_globals.get("__name__", "").startswith("mcp_mount.")
+        # What is resumed, a coroutine or a generator, is seen as a call each time.
+        resumed = code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR)
+        if event == "call" and not resumed and (ours or code.co_name == "to_mcp_tool"):
+            counts[code.co_qualname] += 1
+
+    sys.setprofile(profile)
+    try:
+        yield counts
+    finally:
+        sys.setprofile(None)
+
+
+async def counted_call(routes: int, era: Era) -> Counter[str]:
+    """Return which of our functions one call of a tool runs, after the first list."""
+    app = large_app(routes)
+    async with started(app) as served:
+        assert len(await tools(served, era=era)) == routes
+        await call(served, "number_3", {"number": 1}, era=era)
+        with counted() as counts:
+            reply = await call(served, "number_3", {"number": 7}, era=era)
+    assert reply.result["structuredContent"] == {"result": 7}
+    return counts
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_does_the_same_work_for_ten_routes_and_for_five_hundred(era: Era) -> None:
+    """X5: every function of ours is called exactly as often, and no schema is written."""
+    few, many = await counted_call(10, era), await counted_call(500, era)
+    assert few == many
+    assert few["Arguments.request"] == 1
+    assert few["to_mcp_tool"] == few["Tool.to_mcp_tool"] == few["_Writer.write"] == 0
+
+
+async def test_a_modern_call_finds_the_schema_of_its_tool_without_a_list() -> None:
+    """X5: the SDK looks for `x-mcp-header` parameters in it, and would render every tool."""
+    assert (await counted_call(5, "modern"))["_input_schema"] == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_nothing_is_built_anew_while_nothing_changed(era: Era) -> None:
+    """M4."""
+    app = large_app(5)
+    async with started(app) as served:
+        await tools(served, era=era)
+        with counted() as counts:
+            await tools(served, era=era)
+            await call(served, "number_3", {"number": 7}, era=era)
+        assert counts["OperationProvider.tools"] > 1
+        assert counts["OperationProvider._build"] == 0
+        app.add_api_route("/late", lambda: 1)
+        with counted() as counts:
+            await tools(served, era=era)
+            await tools(served, era=era)
+        assert counts["OperationProvider._build"] == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_document_written_anew_but_the_same_changes_nothing(era: Era) -> None:
+    """M4: an `openapi` of the app's own, and it may be set after the endpoint is mounted."""
+    app = large_app(5)
+    write, title = app.openapi, ["Mine"]
+
+    def openapi() -> dict[str, Any]:
+        document = deepcopy(write())
+        document["paths"]["/0/{number}"]["get"]["summary"] = title[0]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    async with started(app) as served:
+        before = (await tools(served, era=era))["number_0"]
+        with counted() as counts:
+            await tools(served, era=era)
+            await call(served, "number_3", {"number": 7}, era=era)
+        title[0] = "Other"
+        after = (await tools(served, era=era))["number_0"]
+    assert counts["OperationProvider._build"] == 0
+    assert (before["title"], after["title"]) == ("Mine", "Other")

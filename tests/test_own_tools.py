@@ -1,0 +1,165 @@
+"""A user's own tools, prompts and resources beside the operations, on `Mounted.server`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+from pydantic import BaseModel
+
+from mcp_mount import Mounted, mount_mcp
+from tests.starting import started
+from tests.support import ERAS, Era, call, rpc, tools
+
+
+class Part(BaseModel):
+    name: str
+
+
+class Order(BaseModel):
+    parts: list[Part]
+
+
+def mounted_app() -> tuple[FastAPI, Mounted]:
+    """Return an app with the operation ``search``, and what was mounted."""
+    app = FastAPI()
+
+    @app.get("/search")
+    async def search(text: str) -> list[str]:
+        return [text]
+
+    return app, mount_mcp(app)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_tool_a_prompt_and_a_resource_of_ones_own_work(era: Era) -> None:
+    """X2: whatever FastMCP offers stands beside the operations."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    @mounted.server.prompt
+    def greet(name: str) -> str:
+        return f"Greet {name}."
+
+    @mounted.server.resource("kb://hints")
+    def hints() -> str:
+        return "Be brief."
+
+    assert set(await tools(app, era=era)) == {"search", "add"}
+    assert (await call(app, "add", {"a": 1, "b": 2}, era=era)).text_content == "3"
+    assert (await call(app, "search", {"text": "x"}, era=era)).text_content == '["x"]'
+    prompt = await rpc(app, era, "prompts/get", {"name": "greet", "arguments": {"name": "Ada"}})
+    assert prompt.result["messages"][0]["content"]["text"] == "Greet Ada."
+    headers = {"mcp-name": "kb://hints"} if era == "modern" else {}
+    resource = await rpc(app, era, "resources/read", {"uri": "kb://hints"}, headers=headers)
+    assert resource.result["contents"][0]["text"] == "Be brief."
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_of_the_same_name_takes_the_operations_place(era: Era) -> None:
+    """One mapping: what is listed is what is called, and a name is listed once."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def search(words: list[str]) -> str:
+        """Search with care."""
+        return " ".join(words)
+
+    reply = await rpc(app, era, "tools/list")
+    (listed,) = reply.result["tools"]
+    assert listed["description"] == "Search with care."
+    assert set(listed["inputSchema"]["properties"]) == {"words"}
+    assert (await call(app, "search", {"words": ["a", "b"]}, era=era)).text_content == "a b"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_an_own_tool_raises_does_not_reach_the_client(era: Era) -> None:
+    """R3: but what it says with a `ToolError` does."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def leaky() -> int:
+        raise RuntimeError("postgres://user:hunter2@db/prod")
+
+    @mounted.server.tool
+    async def frank() -> int:
+        raise ToolError("Ask for less.")
+
+    leak = await call(app, "leaky", era=era)
+    assert leak.is_error
+    assert "hunter2" not in leak.text
+    assert (await call(app, "frank", era=era)).text_content == "Ask for less."
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_references_in_the_schema_of_an_own_tool_are_inlined(era: Era) -> None:
+    """P1: as in those of the operations; some clients do not follow them."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def place(order: Order) -> Order:
+        return order
+
+    listed = (await tools(app, era=era))["place"]
+    assert "$ref" not in str(listed)
+    order = listed["inputSchema"]["properties"]["order"]
+    assert order["properties"]["parts"]["items"]["properties"]["name"]["type"] == "string"
+    reply = await call(app, "place", {"order": {"parts": [{"name": "bolt"}]}}, era=era)
+    assert reply.result["structuredContent"] == {"parts": [{"name": "bolt"}]}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_server_of_ones_own_is_mounted_with_its_lifespan(era: Era) -> None:
+    """M2: `Mounted.server.mount`, under a namespace."""
+    app, mounted = mounted_app()
+    running: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(server: FastMCP[Any]) -> AsyncIterator[None]:
+        running.append(server.name)
+        yield
+        running.clear()
+
+    inner: FastMCP[Any] = FastMCP("inner", lifespan=lifespan, mask_error_details=True)
+
+    @inner.tool
+    async def who() -> list[str]:
+        return running
+
+    mounted.server.mount(inner, namespace="in")
+    async with started(app) as served:
+        assert set(await tools(served, era=era)) == {"search", "in_who"}
+        reply = await call(served, "in_who", era=era)
+    assert reply.result["structuredContent"] == {"result": ["inner"]}
+    assert running == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_may_be_added_while_the_server_runs(era: Era) -> None:
+    """M4."""
+    app, mounted = mounted_app()
+    async with started(app) as served:
+        assert set(await tools(served, era=era)) == {"search"}
+
+        @mounted.server.tool
+        async def late() -> str:
+            return "late"
+
+        assert set(await tools(served, era=era)) == {"search", "late"}
+        assert (await call(served, "late", era=era)).text_content == "late"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_operation_can_be_hidden_as_any_tool_of_fastmcp(era: Era) -> None:
+    """One mapping: what the server's owner disables is not listed and cannot be called."""
+    app, mounted = mounted_app()
+    mounted.server.disable(names={"search"})
+    assert await tools(app, era=era) == {}
+    reply = await call(app, "search", {"text": "x"}, era=era)
+    assert reply.answer["error"]["code"] == -32602
