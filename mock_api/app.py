@@ -5,23 +5,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import APIKeyHeader, HTTPBearer
 
 from mcp_mount import mount_mcp
 from mock_api.errors import KnowledgeBaseError
+from mock_api.identity import Identity, current_caller, read_identity
 from mock_api.middleware import (
     REQUEST_ID_HEADER,
     AccessLogMiddleware,
-    ApiKeyMiddleware,
+    IdentityMiddleware,
     RequestIdMiddleware,
 )
 from mock_api.routes import articles, attachments, changes, chat, service
 from mock_api.routes.common import refusals
 from mock_api.settings import Settings
 from mock_api.store import Store
+from mock_api.tokens import READ
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,8 @@ replace_article, delete_article and upload_attachment change the knowledge base 
 them only when asked to.\
 """
 
-# The middleware checks the key, before anything else runs; these tell the OpenAPI document.
-SECURITY = [
-    Depends(HTTPBearer(auto_error=False, description="The service's API key.")),
-    Depends(APIKeyHeader(name="X-Api-Key", auto_error=False, description="The same key.")),
-]
+# Of every operation, so that none is forgotten; those that change something ask for more.
+SECURITY = [Security(current_caller, scopes=[READ])]
 
 # A multipart form is larger than its file, and JSON that carries a file is larger by a third.
 BODY_TO_FILE = 2
@@ -56,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     It touches the database on its first request or at start-up, whichever comes first.
     """
     settings = settings or Settings()
+    identity = read_identity(settings)
     app = FastAPI(
         title=TITLE,
         version=VERSION,
@@ -64,13 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_size=BODY_TO_FILE * settings.max_attachment_bytes + BODY_OVERHEAD,
     )
     app.state.settings = settings
+    app.state.identity = identity
     app.state.store = Store(settings.kb_database)
-    _add_middleware(app, settings)
+    _add_middleware(app, identity)
     app.add_exception_handler(KnowledgeBaseError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     for module in (articles, attachments, changes, chat, service):
-        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401))
+        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403))
     app.include_router(service.health_router)
     mount_mcp(app)
     return app
@@ -80,16 +80,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store: Store = app.state.store
     file = await anyio.to_thread.run_sync(store.open)
-    key = "an API key is set" if app.state.settings.api_key else "no API key is set"
-    logger.info("%s %s: %s; knowledge base in %s", TITLE, VERSION, key, file)
+    settings: Settings = app.state.settings
+    key = "an API key is set" if settings.api_key else "no API key is set"
+    tokens = f"tokens of {settings.auth_issuer}" if settings.auth_issuer else "no tokens"
+    logger.info(
+        "%s %s: %s, %s are accepted; knowledge base in %s", TITLE, VERSION, key, tokens, file
+    )
     yield
     await anyio.to_thread.run_sync(store.close)
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, identity: Identity | None) -> None:
     # The last one added is the outermost.
-    if key := settings.api_key:
-        app.add_middleware(ApiKeyMiddleware, key=key)
+    app.add_middleware(IdentityMiddleware, identity=identity)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(RequestIdMiddleware)
 

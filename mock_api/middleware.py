@@ -1,9 +1,8 @@
-"""What every request passes, outermost first: request id, access log, API key.
+"""What every request passes, outermost first: request id, access log, identity.
 
 Plain ASGI, so that streams pass unbuffered and context variables reach the routes.
 """
 
-import hmac
 import logging
 import re
 import time
@@ -16,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mock_api.identity import ANONYMOUS, Identity
+
 access_log = logging.getLogger("mock_api.access")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -26,6 +27,9 @@ TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that holds the tool's name where the request is an MCP call in process."""
 
 OPEN_PATHS: Final = frozenset({"/health"})
+OPEN_PREFIX: Final = "/.well-known/"
+"""What says how to become a known caller (RFC 8615, RFC 9728)."""
+
 CLIENT_LEFT: Final = 499
 POLICY_VIOLATION: Final = 1008
 
@@ -96,38 +100,41 @@ class AccessLogMiddleware:
             )
 
 
-class ApiKeyMiddleware:
-    """Refuses requests without the key, as a bearer token or in `X-Api-Key`."""
+class IdentityMiddleware:
+    """Refuses callers who are not known, and tells routes, in `request.state.caller`, who calls.
 
-    def __init__(self, app: ASGIApp, key: bytes) -> None:
+    What is behind it finds the one credential that was accepted, and finds it as a bearer token,
+    whichever header it came in: the endpoint at `/mcp` takes nothing else.
+    """
+
+    def __init__(self, app: ASGIApp, identity: Identity | None) -> None:
         self.app = app
-        self.key = key
+        self.identity = identity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that has the key or needs none; refuse the others."""
-        if scope["type"] == "lifespan" or _path(scope) in OPEN_PATHS or self._has_key(scope):
+        """Serve a known caller, or anyone where that is not asked for; refuse the others."""
+        if scope["type"] == "lifespan" or _is_open(scope):
             await self.app(scope, receive, send)
+        elif self.identity is None:
+            scope.setdefault("state", {})["caller"] = ANONYMOUS
+            await self.app(scope, receive, send)
+        elif accepted := await self.identity.accepted(Headers(scope=scope)):
+            credential, caller = accepted
+            scope.setdefault("state", {})["caller"] = caller
+            headers = [pair for pair in scope["headers"] if pair[0] not in _CREDENTIALS]
+            headers.append((b"authorization", f"Bearer {credential}".encode("latin-1")))
+            await self.app({**scope, "headers": headers}, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         else:
+            instruction, challenge = self.identity.unknown(Headers(scope=scope))
             refusal = JSONResponse(
-                {"detail": "Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key'."},
-                status_code=401,
-                headers={"WWW-Authenticate": "Bearer"},
+                {"detail": instruction}, status_code=401, headers={"WWW-Authenticate": challenge}
             )
             await refusal(scope, receive, send)
 
-    def _has_key(self, scope: Scope) -> bool:
-        found = False
-        for name, value in scope["headers"]:
-            given = value
-            if name == b"authorization":
-                scheme, _, token = value.partition(b" ")
-                given = token.strip() if scheme.lower() == b"bearer" else b""
-            elif name != b"x-api-key":
-                continue
-            found |= hmac.compare_digest(given, self.key)
-        return found
+
+_CREDENTIALS = (b"authorization", b"x-api-key")
 
 
 def _request_id(scope: Scope) -> str:
@@ -138,6 +145,6 @@ def _request_id(scope: Scope) -> str:
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)

@@ -1,19 +1,40 @@
 """The settings of the service, read from the environment when the application is created."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _blank_is_unset(value: object) -> object:
+    return value.strip() or None if isinstance(value, str) else value
+
+
+Text = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+Url = Annotated[str | None, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(_blank_is_unset)]
 
 
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals: `MCP_API_KEY`."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    # An error says what is wrong, and not what the settings are: a key is among them.
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
 
     mcp_api_key: SecretStr | None = None
-    """The key that callers must present; unset or blank, the service is open."""
+    """The key that callers may present; unset or blank, there is none."""
+
+    auth_issuer: Text = None
+    """Whose access tokens (JWT) are accepted, as their `iss` says; `identity` has an example."""
+
+    auth_audience: Text = None
+    """What the tokens' `aud` must name."""
+
+    auth_jwks_url: Url = None
+    """Where the issuer's public keys are."""
+
+    public_url: Url = None
+    """Where clients reach the service, such as `https://kb.example.com`."""
 
     kb_database: Path | None = None
     """The SQLite file; unset, a file in the user's state directory."""
@@ -28,7 +49,27 @@ class Settings(BaseSettings):
     """Seconds after which a watcher looks for changes made by other processes."""
 
     @property
+    def mcp_url(self) -> str | None:
+        """The endpoint's URL as clients have it: `https://kb.example.com/mcp`."""
+        return f"{self.public_url.rstrip('/')}/mcp" if self.public_url else None
+
+    @model_validator(mode="after")
+    def _tokens_are_whole(self) -> Self:
+        values = {
+            "AUTH_ISSUER": self.auth_issuer,
+            "AUTH_AUDIENCE": self.auth_audience,
+            "AUTH_JWKS_URL": self.auth_jwks_url,
+        }
+        missing = [name for name, value in values.items() if value is None]
+        if missing and len(missing) < len(values):
+            raise ValueError(
+                f"{' and '.join(missing)} is not set: to accept access tokens, set"
+                " AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL; to accept none, none of them."
+            )
+        return self
+
+    @property
     def api_key(self) -> bytes | None:
-        """The key as it arrives in a header, or `None` where the service is open."""
+        """The key as it arrives in a header, or `None` where there is none."""
         key = self.mcp_api_key.get_secret_value().strip() if self.mcp_api_key else ""
         return key.encode() or None

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterable
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response, Security
 
+from mock_api.identity import current_caller
 from mock_api.models import (
     Article,
     ArticleContent,
@@ -16,8 +17,12 @@ from mock_api.models import (
     Tag,
 )
 from mock_api.routes.common import SlugPath, StoreDep, headers, refusals
+from mock_api.tokens import ADMIN, WRITE
 
 router = APIRouter(tags=["articles"])
+
+WRITES = [Security(current_caller, scopes=[WRITE])]
+DELETES = [Security(current_caller, scopes=[ADMIN])]
 
 MAX_OFFSET = 1_000_000
 EXPORT_PAGE = 20
@@ -102,6 +107,7 @@ def get_article(
     "/articles",
     operation_id="create_article",
     summary="Add an article",
+    dependencies=WRITES,
     status_code=201,
     responses={
         201: headers(location="The new article."),
@@ -121,6 +127,7 @@ def create_article(
     "/articles/{slug}",
     operation_id="replace_article",
     summary="Replace an article",
+    dependencies=WRITES,
     responses=refusals(404),
 )
 def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) -> Article:
@@ -135,6 +142,7 @@ def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) ->
     "/articles/{slug}",
     operation_id="update_article",
     summary="Change parts of an article",
+    dependencies=WRITES,
     responses=refusals(404),
 )
 def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Article:
@@ -146,6 +154,7 @@ def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Arti
     "/articles/{slug}",
     operation_id="delete_article",
     summary="Delete an article",
+    dependencies=DELETES,
     status_code=204,
     responses=refusals(404),
 )

@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Path, Request, Response, Security, UploadFile
 
 from mock_api.errors import TooLarge
+from mock_api.identity import current_caller
 from mock_api.media import content_disposition, safe_filename
 from mock_api.models import Attachment
 from mock_api.routes.common import SettingsDep, SlugPath, StoreDep, headers, refusals
+from mock_api.tokens import WRITE
 
 router = APIRouter(prefix="/articles/{slug}/attachments", tags=["attachments"])
 
@@ -18,6 +20,7 @@ FILE = {"schema": {"type": "string", "format": "binary"}}
     "",
     operation_id="upload_attachment",
     summary="Attach a file to an article",
+    dependencies=[Security(current_caller, scopes=[WRITE])],
     status_code=201,
     responses={
         201: headers(location="The new attachment."),

@@ -9,7 +9,8 @@ from mock_api.settings import Settings
 from mock_api.store import Store
 
 REASONS = {
-    401: "A key is set, and the request does not have it.",
+    401: "The service is not open, and the request has no credential that it accepts.",
+    403: "The access token lacks a scope.",
     404: "There is no such article or attachment.",
     406: "The service has none of the representations that are accepted.",
     409: "Something of this name is there already.",

@@ -7,7 +7,7 @@ import mock_api
 
 ORDER = [
     *("errors", "settings", "models", "corpus", "feed", "media", "negotiation", "database"),
-    *("rows", "search", "store", "answers", "middleware"),
+    *("rows", "search", "store", "answers", "tokens", "identity", "middleware"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
     *("routes.chat", "routes.service", "app", "main"),
 ]
