@@ -1,6 +1,7 @@
 """The ways in which mounting or calling can be wrong, each with what to do about it.
 
 MountError                 the application cannot be mounted as it is; raised at start-up
+├── InvalidDocument        an OpenAPI document that refers to what it does not contain
 ├── InvalidMark            an ``x-mcp`` mark that cannot be read
 ├── InvalidSelector        an ``include=`` or ``exclude=`` that matches nothing, or fails
 └── NameClash              two operations whose authors chose the same tool name
@@ -11,6 +12,10 @@ Busy                       a call over a limit; the model can come back
 
 class MountError(Exception):
     """The application cannot be mounted as it is. The message says what to change."""
+
+
+class InvalidDocument(MountError):
+    """The OpenAPI document refers to what it does not contain, or to nothing but itself."""
 
 
 class InvalidMark(MountError):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from mcp_mount.errors import InvalidDocument
+
 Location = Literal["path", "query", "header", "cookie"]
 Schema = dict[str, Any]
 
@@ -99,7 +101,7 @@ def read_operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
     """Read every operation of an OpenAPI document, in the document's order.
 
     Raises:
-        ValueError: a reference in the document points to nothing.
+        InvalidDocument: a reference in the document points to nothing.
     """
     credentials = frozenset(_credentials(document))
     return tuple(
@@ -115,14 +117,14 @@ def resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, A
     """Follow ``$ref`` until it ends, e.g. ``{"$ref": "#/components/schemas/Item"}``.
 
     Raises:
-        ValueError: the reference is not inside the document, points to nothing, or to itself.
+        InvalidDocument: the reference is not inside the document, points to nothing, or to itself.
     """
     seen: set[str] = set()
     current = node
     while isinstance(pointer := current.get("$ref"), str):
         if pointer in seen:
             message = f"The OpenAPI document refers to itself at {pointer!r} and nothing else."
-            raise ValueError(message)
+            raise InvalidDocument(message)
         seen.add(pointer)
         current = _at(document, pointer)
     return dict(current)
@@ -141,7 +143,7 @@ def _at(document: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
         target = None
     if not isinstance(target, Mapping):
         message = f"The OpenAPI document refers to {pointer!r}, which it does not contain."
-        raise ValueError(message)  # noqa: TRY004 - the document is wrong, not a type of ours
+        raise InvalidDocument(message)
     return target
 
 

@@ -6,10 +6,13 @@ schemas become objects.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from mcp_mount.errors import InvalidDocument
 from mcp_mount.operations import Schema, resolve
+from mcp_mount.patterns import is_ecmascript
 
 Direction = Literal["input", "output"]
 
@@ -19,7 +22,10 @@ _INLINE_NODES = 2_000
 _DEEPEST = 60
 
 _NOISE = frozenset(
-    {"title", "example", "examples", "xml", "externalDocs", "discriminator", "nullable", "$schema"}
+    {
+        *("title", "example", "examples", "xml", "externalDocs", "discriminator", "nullable"),
+        *("$schema", "$id", "$comment", "$defs"),
+    }
 )
 # What a result may lack or exceed while it is still the answer the API gives over REST: FastAPI's
 # `response_model_exclude_none` and its like leave out required properties.
@@ -32,11 +38,10 @@ _NOISE_OF_RESULTS = _NOISE | {
 _MAPS = frozenset({"properties", "patternProperties", "dependentSchemas"})
 _LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _SINGLES = frozenset(
-    {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
-)
-# ECMA-262 with the `u` flag refuses every escape it does not know (§22.2.1, IdentityEscape).
-_FOREIGN_REGEX = re.compile(
-    r"\(\?(?![:=!]|<[=!A-Za-z_$])|[*+?}]\+|(?<!\\)(?:\\\\)*\\(?![\^$\\.*+?()\[\]{}|/\-bBdDsSwWnrtfvcxupPk0-9])"
+    {
+        *("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then"),
+        *("else", "contentSchema", "unevaluatedItems", "unevaluatedProperties"),
+    }
 )
 
 
@@ -50,13 +55,21 @@ class Schemas:
         """Take the OpenAPI document that references point into."""
         self._document = document
         self._recursive: dict[str, bool] = {}
-        self._edges: dict[str, frozenset[str]] = {}
+        self._edges: dict[str, tuple[str, ...]] = {}
 
     def resolve(self, schema: Schema) -> Schema:
-        """Follow the schema's own reference, and unwrap an ``allOf`` of one."""
-        unwrapped = _unwrapped(schema)
-        resolved = _with_siblings(unwrapped, resolve(self._document, unwrapped))
-        return self.resolve(resolved) if _unwrapped(resolved) is not resolved else resolved
+        """Follow the schema's own reference, and unwrap an ``allOf`` of one.
+
+        Raises:
+            InvalidDocument: there is no end to it.
+        """
+        for _ in range(_DEEPEST):
+            unwrapped = _unwrapped(schema)
+            schema = _with_siblings(unwrapped, resolve(self._document, unwrapped))
+            if _unwrapped(schema) is schema:
+                return schema
+        message = f"The OpenAPI document has a schema that is only itself: {schema!r}."
+        raise InvalidDocument(message)
 
     def publish(self, schema: Schema, direction: Direction) -> Schema:
         """Return the schema with nothing outside itself; recursion goes to its ``$defs``.
@@ -68,8 +81,7 @@ class Schemas:
         writer = _Writer(self, direction, keep=frozenset())
         published = writer.write(schema)
         if writer.nodes > _INLINE_NODES:
-            keep = frozenset(name for name, uses in writer.uses.items() if uses > 1)
-            writer = _Writer(self, direction, keep=keep)
+            writer = _Writer(self, direction, keep=self._shared(schema))
             published = writer.write(schema)
         if writer.definitions:
             if set(published) == {"$ref"}:
@@ -90,10 +102,21 @@ class Schemas:
             self._recursive[pointer] = pointer in reached
         return self._recursive[pointer]
 
-    def _leads_to(self, pointer: str) -> frozenset[str]:
+    def _shared(self, schema: Schema) -> frozenset[str]:
+        """Return the references that stand more than once in all that the schema leads to."""
+        uses: Counter[str] = Counter()
+        waiting = [*_references(schema)]
+        while waiting:
+            pointer = waiting.pop()
+            uses[pointer] += 1
+            if uses[pointer] == 1:
+                waiting.extend(self._leads_to(pointer))
+        return frozenset(pointer for pointer, count in uses.items() if count > 1)
+
+    def _leads_to(self, pointer: str) -> tuple[str, ...]:
         if pointer not in self._edges:
             target = resolve(self._document, {"$ref": pointer})
-            self._edges[pointer] = frozenset(_references(target))
+            self._edges[pointer] = tuple(_references(target))
         return self._edges[pointer]
 
 
@@ -103,7 +126,6 @@ class _Writer:
     def __init__(self, schemas: Schemas, direction: Direction, keep: frozenset[str]) -> None:
         self.definitions: dict[str, Schema] = {}
         self.nodes = 0
-        self.uses: dict[str, int] = {}
         self._schemas = schemas
         self._direction = direction
         self._noise = _NOISE if direction == "input" else _NOISE_OF_RESULTS
@@ -115,14 +137,14 @@ class _Writer:
             return {"not": {}} if node is False else {}
         node = _unwrapped(dict(node))
         pointer = node.get("$ref")
-        if isinstance(pointer, str):
-            self.uses[pointer] = self.uses.get(pointer, 0) + 1
-            if pointer in self._keep or self._schemas.is_recursive(pointer):
-                return self._defined(pointer, depth)
+        if isinstance(pointer, str) and (
+            pointer in self._keep or self._schemas.is_recursive(pointer)
+        ):
+            return self._defined(pointer, depth)
         if depth > _DEEPEST or self.nodes > 2 * _INLINE_NODES:
             # Past both limits this text is thrown away, or a value this deep may be anything.
             return {}
-        resolved = self._schemas.resolve(node)
+        resolved = self._passed_on(self._schemas.resolve(node))
         return _tidied(
             {
                 key: written
@@ -143,30 +165,43 @@ class _Writer:
             self.definitions[name].update(self.write(target, depth + 1))
         return {"$ref": f"#/$defs/{name}"}
 
+    def _passed_on(self, schema: Schema) -> Schema:
+        """Leave out what only goes the other way, and what clients cannot compile."""
+        schema = dict(schema)
+        other_way = "readOnly" if self._direction == "input" else "writeOnly"
+        if isinstance(properties := schema.get("properties"), Mapping):
+            gone = {
+                name
+                for name, each in properties.items()
+                if isinstance(each, Mapping) and each.get(other_way) is True
+            }
+            schema["properties"] = {
+                name: each for name, each in properties.items() if name not in gone
+            }
+            schema["required"] = [name for name in schema.get("required", ()) if name not in gone]
+        if not schema.get("required"):
+            schema.pop("required", None)
+        if isinstance(patterns := schema.get("patternProperties"), Mapping):
+            known = {key: each for key, each in patterns.items() if is_ecmascript(key)}
+            schema["patternProperties"] = known
+            if len(known) < len(patterns):
+                schema.pop("additionalProperties", None)
+        if not is_ecmascript(schema.get("pattern", "")):
+            del schema["pattern"]
+        return schema
+
     def _value(self, key: str, value: Any, depth: int) -> Any:
         if key in _MAPS and isinstance(value, Mapping):
-            return {
-                name: self.write(schema, depth)
-                for name, schema in value.items()
-                if not self._is_one_way(schema)
-            }
+            return {name: self.write(schema, depth) for name, schema in value.items()}
         if key in _LISTS and isinstance(value, list):
             return [self.write(schema, depth) for schema in value]
         if key in _SINGLES:
             if key == "additionalProperties" and isinstance(value, bool):
                 return None if value else False
             return self.write(value, depth)
-        if key == "pattern" and _FOREIGN_REGEX.search(value):
-            return None
         if key == "default" and value is None:
             return None
         return value
-
-    def _is_one_way(self, schema: object) -> bool:
-        """Whether a property is only ever read (or written), and this is the other way."""
-        if not isinstance(schema, Mapping):
-            return False
-        return schema.get("readOnly" if self._direction == "input" else "writeOnly") is True
 
 
 def without_null(schema: Schema) -> Schema:
