@@ -1,4 +1,26 @@
-"""A Model Context Protocol endpoint for a FastAPI application, in the same process."""
+"""A Model Context Protocol endpoint for a FastAPI application, in the same process.
+
+The modules in the order in which to read them; each imports only from those above it:
+
+    errors       what can be wrong, and what to do about it
+    patterns     which regular expressions clients can compile
+    operations   the operations of an OpenAPI document
+    naming       what each tool is called
+    selection    which operations are offered
+    schemas      JSON Schema that every client accepts
+    limits       what calls may take, and how often they may be made
+    origin       which web pages may call
+    auth         who may call what
+    routing      whether a path leads to the operation it is meant for
+    call         one request into the app, in process
+    arguments    what a model gives, as a request
+    content      a response, as what a model gets
+    confirm      the question before a destructive call
+    journal      a line in the log for each call
+    tools        an operation as a tool
+    server       the tools of a document as an MCP server
+    mount        the server on the app
+"""
 
 from mcp_mount.content import Limits
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash

@@ -1,0 +1,62 @@
+"""Imports go downward, and only through public doors."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import mcp_mount
+
+FOLDER = Path(mcp_mount.__file__).parent
+SOURCES = {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.py"))}
+ORDER = re.findall(r"^ {4}(\w+) {2,}\S", mcp_mount.__doc__ or "", re.MULTILINE)
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the full names of what a module imports, ``mcp_mount.call.Request``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_order_of_the_package_names_every_module() -> None:
+    assert sorted(ORDER) == sorted(SOURCES.keys() - {"__init__"})
+
+
+def test_each_module_imports_only_from_those_above_it() -> None:
+    upward = [
+        f"{module} imports {name}"
+        for position, module in enumerate(ORDER)
+        for name in imports(SOURCES[module])
+        if name.partition(".")[0] == "mcp_mount" and name.split(".")[1] not in ORDER[:position]
+    ]
+    assert upward == []
+
+
+def test_no_module_imports_what_another_package_keeps_private() -> None:
+    private = [
+        f"{module} imports {name}"
+        for module, source in SOURCES.items()
+        for name in imports(source)
+        if any(part.startswith("_") and part != "__future__" for part in name.split("."))
+    ]
+    assert private == []
+
+
+def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> None:
+    """Without it, each modern call renders the list of all tools (X5); see `test_cost.py`."""
+    used = [
+        line.strip()
+        for source in SOURCES.values()
+        for line in source.splitlines()
+        if "SLF001" in line
+    ]
+    assert used == ["low_level = server._mcp_server  # noqa: SLF001"]
+    checked_with = "4.1.2"
+    assert metadata.version("fastmcp") == checked_with, (
+        "Look in FastMCP for a public way to set `get_tool_input_schema` of the low-level server. "
+        "Where there is none, and tests/test_cost.py passes, write the new version here."
+    )

@@ -1,0 +1,73 @@
+"""What a user imports, and how it is used."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+import mcp_mount
+from mcp_mount import Limits, Mounted, MountError, mount_mcp
+
+
+def test_the_public_names_are_these() -> None:
+    """A name more or less is a decision: write it here, in the changelog and in the docs."""
+    assert mcp_mount.__all__ == [
+        "InvalidMark",
+        "InvalidSelector",
+        "Limits",
+        "MountError",
+        "Mounted",
+        "NameClash",
+        "Operation",
+        "mount_mcp",
+    ]
+
+
+def test_the_public_names_are_sorted_and_documented() -> None:
+    assert mcp_mount.__all__ == sorted(mcp_mount.__all__)
+    assert [name for name in mcp_mount.__all__ if not getattr(mcp_mount, name).__doc__] == []
+
+
+def test_options_are_given_by_name_and_have_defaults() -> None:
+    parameters = inspect.signature(mount_mcp).parameters
+    app, *options = parameters.values()
+    assert app.name == "app"
+    assert {option.kind for option in options} == {inspect.Parameter.KEYWORD_ONLY}
+    assert [option.name for option in options if option.default is option.empty] == []
+
+
+def test_option_groups_and_results_cannot_be_changed() -> None:
+    for value in (Limits(), mount_mcp(FastAPI())):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, dataclasses.fields(value)[0].name, None)
+
+
+def test_every_error_of_mounting_is_a_mount_error() -> None:
+    errors = [
+        value
+        for name in mcp_mount.__all__
+        if inspect.isclass(value := getattr(mcp_mount, name)) and issubclass(value, Exception)
+    ]
+    assert [error for error in errors if not issubclass(error, MountError)] == []
+
+
+def test_mounting_tells_where_and_what() -> None:
+    mounted = mount_mcp(FastAPI(title="Parts", version="3", summary="All parts."), path="/ai/mcp")
+    assert isinstance(mounted, Mounted)
+    assert mounted.path == "/ai/mcp"
+    server = mounted.server
+    assert (server.name, server.version, server.instructions) == ("Parts", "3", "All parts.")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"timeout": 0}, {"timeout": float("inf")}, {"max_bytes": -1}, {"max_items": 0}],
+    ids=repr,
+)
+def test_a_limit_under_which_no_call_could_succeed_is_refused(limits: dict[str, Any]) -> None:
+    """C6."""
+    (name,) = limits
+    with pytest.raises(ValueError, match=rf"Limits\.{name} must be a positive"):
+        Limits(**limits)
