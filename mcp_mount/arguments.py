@@ -5,20 +5,29 @@ Every parameter and every property of an object body is one argument. A body tha
 ``text`` or ``base64``.
 """
 
-import base64
-import binascii
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import quote, unquote, urlencode
-
-import httpx2
+from typing import Any
 
 from mcp_mount.call import Request
+from mcp_mount.encoding import (
+    FILE,
+    FORM,
+    MULTIPART,
+    Given,
+    Part,
+    write_cookies,
+    write_form,
+    write_headers,
+    write_json,
+    write_multipart,
+    write_path,
+    write_query,
+    write_whole,
+)
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.operations import Body, Operation, Parameter, Schema, is_json
+from mcp_mount.operations import Body, Location, Operation, Parameter, Schema, is_json
 from mcp_mount.schemas import Schemas, without_null
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
@@ -30,20 +39,6 @@ _CREDENTIAL_HEADERS = frozenset(
     }
 )
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-_FORM = "application/x-www-form-urlencoded"
-_MULTIPART = "multipart/form-data"
-
-FILE: Final[Schema] = {
-    "type": "object",
-    "description": "A file: its content as `text` or as `base64`.",
-    "properties": {
-        "filename": {"type": "string"},
-        "media_type": {"type": "string", "description": "For example image/png."},
-        "text": {"type": "string"},
-        "base64": {"type": "string"},
-    },
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +76,15 @@ class Arguments:
             InvalidArguments: an argument is unknown, missing, or cannot be written where it goes.
         """
         self._check_names(arguments)
-        given = [
-            (argument, parameter, value)
-            for argument, parameter in self.parameters
-            if (value := arguments.get(argument)) is not None
-        ]
+        given = [*self._given(arguments)]
+
+        def of(location: Location) -> list[Given]:
+            return [each for each in given if each.parameter.location == location]
+
+        path, path_values = write_path(self.operation.path, of("path"))
         body, content_type = self._body(arguments)
-        path, path_values = _path(self.operation.path, given)
         headers = [(b"accept", self.accept.encode()), (b"accept-encoding", b"identity")]
-        headers += _headers(given)
+        headers += [*write_headers(of("header")), *write_cookies(of("cookie"))]
         if body is not None:
             headers += [
                 (b"content-type", content_type.encode()),
@@ -100,10 +95,21 @@ class Arguments:
             path=path,
             template=self.operation.path,
             path_values=path_values,
-            query="&".join(_query(given)),
+            query=write_query(of("query")),
             headers=tuple(headers),
             body=body,
         )
+
+    def _given(self, arguments: Mapping[str, Any]) -> Iterator[Given]:
+        for argument, parameter in self.parameters:
+            value = arguments.get(argument)
+            if value == [] and parameter.schema.get("default"):
+                message = (
+                    f"{argument!r} cannot be an empty list, which is written like its default."
+                )
+                raise InvalidArguments(message)
+            if value is not None:
+                yield Given(argument, parameter, value)
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})
@@ -131,18 +137,23 @@ class Arguments:
             if self.whole_body not in arguments:
                 return None, ""
             value = arguments[self.whole_body]
-            return _whole(value, media_type, self.whole_body), media_type
-        values = [
-            (each, arguments[each.argument]) for each in self.fields if each.argument in arguments
-        ]
-        if not values and not self.body.required:
-            return None, ""
-        if is_json(media_type):
-            return _json({each.name: value for each, value in values}), media_type
-        if media_type == _FORM:
-            pairs = [pair for each, value in values for pair in _form_pairs(each.name, value)]
-            return urlencode(pairs).encode(), media_type
-        return _multipart(values)
+            if media_type not in {FORM, MULTIPART}:
+                return write_whole(self.whole_body, value, media_type)
+            if not isinstance(value, Mapping):
+                message = f"{self.whole_body!r} is a form: it takes an object."
+                raise InvalidArguments(message)
+            parts = [Part(self.whole_body, name, item) for name, item in value.items()]
+        else:
+            parts = [
+                Part(each.argument, each.name, arguments[each.argument], is_file=each.is_file)
+                for each in self.fields
+                if each.argument in arguments
+            ]
+            if not parts and not self.body.required:
+                return None, ""
+            if is_json(media_type):
+                return write_json({part.name: part.value for part in parts}), media_type
+        return write_form(parts) if media_type == FORM else write_multipart(parts)
 
 
 def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
@@ -150,11 +161,15 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
 
     Header, cookie and query parameters that carry credentials are left out.
     """
+    body, fields, whole = operation.body, [], None
+    resolved = schemas.resolve(body.schema) if body else {}
+    # A name that is some argument's own is not given to another.
+    own = {parameter.name for parameter in operation.parameters} | {*resolved.get("properties", {})}
     properties: dict[str, Schema] = {}
     required: list[str] = []
 
     def add(name: str, schema: Schema, *, needed: bool, prefix: str) -> str:
-        argument = _argument_name(name, prefix, properties)
+        argument = _argument_name(name, prefix, properties.keys(), own - {name})
         properties[argument] = schema
         if needed:
             required.append(argument)
@@ -173,9 +188,7 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
         for parameter in operation.parameters
         if not _is_credential(parameter, operation)
     )
-    body, fields, whole = operation.body, [], None
     if body is not None:
-        resolved = schemas.resolve(body.schema)
         if _is_open_object(resolved, body.media_type):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
@@ -200,7 +213,7 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
 
 def _is_open_object(schema: Schema, media_type: str) -> bool:
     """Whether a body's properties can be arguments of their own, with nothing beside them."""
-    sends_properties = is_json(media_type) or media_type in {_FORM, _MULTIPART}
+    sends_properties = is_json(media_type) or media_type in {FORM, MULTIPART}
     return (
         sends_properties
         and isinstance(schema.get("properties"), dict)
@@ -217,7 +230,7 @@ def _fields(
     needed = set(resolved.get("required", ())) if body.required else set()
     definitions = published.get("$defs")
     for name, schema in published.get("properties", {}).items():
-        is_file = body.media_type == _MULTIPART and _is_file(resolved["properties"][name], schemas)
+        is_file = body.media_type == MULTIPART and _is_file(resolved["properties"][name], schemas)
         if is_file:
             shown = _file_schema(schemas.resolve(resolved["properties"][name]))
         else:
@@ -230,14 +243,15 @@ def _fields(
 
 
 def _is_file(schema: Schema, schemas: Schemas) -> bool:
+    """Whether a part of a form is a file, or a list of files, or may be left out."""
     resolved = schemas.resolve(schema)
-    options = [schemas.resolve(option) for option in resolved.get("anyOf", ())]
-    if any(_is_file(option, schemas) for option in options if option.get("type") != "null"):
-        return True
-    if resolved.get("type") == "array":
-        return _is_file(resolved.get("items", {}), schemas)
-    media_type = resolved.get("contentMediaType", "")
-    return resolved.get("format") == "binary" or media_type == "application/octet-stream"
+    for option in map(schemas.resolve, resolved.get("anyOf") or [resolved]):
+        is_list = option.get("type") == "array"
+        each = schemas.resolve(option.get("items", {})) if is_list else option
+        media_type = each.get("contentMediaType")
+        if each.get("format") == "binary" or media_type == "application/octet-stream":
+            return True
+    return False
 
 
 def _file_schema(resolved: Schema) -> Schema:
@@ -248,7 +262,7 @@ def _file_schema(resolved: Schema) -> Schema:
 
 
 def _whole_schema(body: Body, schemas: Schemas) -> Schema:
-    if is_json(body.media_type):
+    if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
         return schemas.publish(body.schema, "input")
     if body.media_type.startswith("text/"):
         return {"type": "string"}
@@ -264,15 +278,17 @@ def _described(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description} if description else schema
 
 
-def _argument_name(name: str, prefix: str, taken: Mapping[str, Schema]) -> str:
+def _argument_name(
+    name: str, prefix: str, taken: Collection[str], reserved: Collection[str]
+) -> str:
     """Give an argument its own name, or one that clients accept and that is still free."""
     alias = name
     if not _PROPERTY_KEY.fullmatch(alias):
         alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
-    if alias in taken:
+    if alias in taken or alias in reserved:
         alias = f"{prefix}_{alias}"[:60]
     candidate, count = alias, 1
-    while candidate in taken:
+    while candidate in taken or candidate in reserved:
         count += 1
         candidate = f"{alias}_{count}"
     return candidate
@@ -317,193 +333,3 @@ def _with_shared_definitions(schema: Schema) -> Schema:
     if properties:
         schema = {**schema, "properties": properties}
     return {**schema, "$defs": definitions} if definitions else schema
-
-
-def _path(template: str, given: Iterable[tuple[str, Parameter, Any]]) -> tuple[str, dict[str, str]]:
-    values = {}
-    for argument, parameter, value in given:
-        if parameter.location != "path":
-            continue
-        text = _delimited(argument, value, ",")
-        if text in {"", ".", ".."} or "\0" in text:
-            message = f"{argument!r} is part of a path: it cannot be {text!r}."
-            raise InvalidArguments(message)
-        values[parameter.name] = text
-    # All at once: a value that reads `{other}` must not be filled in again.
-    path = re.sub(
-        r"\{([^{}]+)\}",
-        lambda match: quote(values.get(unquote(match[1]), match[0]), safe=""),
-        quote(template, safe="/{}:@!$&'()*+,;=~%"),
-    )
-    return path, values
-
-
-def _query(given: Iterable[tuple[str, Parameter, Any]]) -> Iterator[str]:
-    for argument, parameter, value in given:
-        if parameter.location == "query":
-            for name, text in _query_pairs(argument, parameter, value):
-                yield f"{quote(name, safe='')}={text}"
-
-
-def _query_pairs(argument: str, parameter: Parameter, value: object) -> Iterator[tuple[str, str]]:
-    """Write a value in its OpenAPI style (§4.8.12.2.1); the text is percent-encoded."""
-    name = parameter.name
-    if parameter.media_type is not None:
-        yield name, quote(_compact(value), safe="")
-    elif isinstance(value, Mapping):
-        yield from _object_pairs(argument, parameter, value)
-    elif isinstance(value, list):
-        texts = [quote(_scalar(argument, item), safe="") for item in value]
-        separators = {"spaceDelimited": "%20", "pipeDelimited": "|"}
-        if parameter.explode:
-            for text in texts:
-                yield name, text
-        elif texts:
-            yield name, separators.get(parameter.style, ",").join(texts)
-    else:
-        yield name, quote(_scalar(argument, value), safe="")
-
-
-def _object_pairs(
-    argument: str, parameter: Parameter, value: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    items = {
-        key: quote(_scalar(argument, item), safe="")
-        for key, item in value.items()
-        if item is not None
-    }
-    if parameter.style == "deepObject":
-        yield from ((f"{parameter.name}[{key}]", text) for key, text in items.items())
-    elif parameter.explode:
-        yield from items.items()
-    else:
-        parts = [part for key, text in items.items() for part in (quote(key, safe=""), text)]
-        yield parameter.name, ",".join(parts)
-
-
-def _headers(given: Iterable[tuple[str, Parameter, Any]]) -> Iterator[tuple[bytes, bytes]]:
-    cookies = []
-    for argument, parameter, value in given:
-        if parameter.location == "header":
-            text = _field_value(argument, _delimited(argument, value, ","))
-            yield parameter.name.lower().encode("latin-1"), text
-        elif parameter.location == "cookie":
-            text = _field_value(argument, _delimited(argument, value, ","))
-            if re.search(rb'[;,"\\\s]', text):
-                message = f'{argument!r} is a cookie: it cannot hold spaces or any of ; , " \\.'
-                raise InvalidArguments(message)
-            cookies.append(parameter.name.encode("latin-1") + b"=" + text)
-    if cookies:
-        yield b"cookie", b"; ".join(cookies)
-
-
-def _field_value(argument: str, text: str) -> bytes:
-    """Write a header's value (RFC 9110 §5.5): no control characters, and Latin-1 at the most."""
-    try:
-        value = text.encode("latin-1")
-    except UnicodeEncodeError:
-        message = f"{argument!r} is a header: it can hold Latin-1 characters only."
-        raise InvalidArguments(message) from None
-    if re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value):
-        message = f"{argument!r} is a header: it cannot hold control characters."
-        raise InvalidArguments(message)
-    return value.strip()
-
-
-def _delimited(argument: str, value: object, separator: str) -> str:
-    if isinstance(value, list):
-        return separator.join(_scalar(argument, item) for item in value)
-    if isinstance(value, Mapping):
-        parts = [part for key, item in value.items() for part in (key, _scalar(argument, item))]
-        return separator.join(parts)
-    return _scalar(argument, value)
-
-
-def _scalar(argument: str, value: object) -> str:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            message = f"{argument!r} holds half of a character (a lone surrogate)."
-            raise InvalidArguments(message) from None
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, int | float):
-        return _compact(value)
-    message = f"{argument!r} takes a single value, not {type(value).__name__}."
-    raise InvalidArguments(message)
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _json(value: object) -> bytes:
-    # ASCII only: a lone surrogate then stays the escape it was, and breaks no encoder.
-    return _compact(value).encode()
-
-
-def _whole(value: object, media_type: str, argument: str) -> bytes:
-    if is_json(media_type):
-        return _json(value)
-    if media_type.startswith("text/"):
-        return _scalar(argument, value).encode()
-    return _file(argument, value).content
-
-
-def _form_pairs(name: str, value: object) -> Iterator[tuple[str, str]]:
-    for item in value if isinstance(value, list) else [value]:
-        if item is not None:
-            yield name, _compact(item) if isinstance(item, dict | list) else _scalar(name, item)
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    filename: str
-    media_type: str
-    content: bytes
-
-
-def _file(argument: str, value: object) -> _File:
-    if isinstance(value, str):
-        value = {"text": value}
-    if not isinstance(value, Mapping) or value.keys() - FILE["properties"].keys():
-        message = f"{argument!r} is a file: an object with `filename`, `text` or `base64`."
-        raise InvalidArguments(message)
-    if any(not isinstance(item, str) for item in value.values()):
-        message = f"{argument!r} is a file: all its properties are strings."
-        raise InvalidArguments(message)
-    if ("text" in value) == ("base64" in value):
-        message = f"{argument!r} is a file: give its content either as `text` or as `base64`."
-        raise InvalidArguments(message)
-    try:
-        content = (
-            base64.b64decode("".join(value["base64"].split()), validate=True)
-            if "base64" in value
-            else _scalar(argument, value["text"]).encode()
-        )
-    except (binascii.Error, ValueError):
-        message = f"{argument!r} holds `base64` that cannot be decoded."
-        raise InvalidArguments(message) from None
-    default = "application/octet-stream" if "base64" in value else "text/plain; charset=utf-8"
-    media_type = _field_value(argument, value.get("media_type", default)).decode("latin-1")
-    return _File(_scalar(argument, value.get("filename", "file")), media_type, content)
-
-
-def _multipart(values: Iterable[tuple[_Field, Any]]) -> tuple[bytes, str]:
-    """Write RFC 7578 parts, a plain field being a part without a file name."""
-    parts: list[tuple[str, tuple[str | None, bytes, str | None]]] = []
-    for each, value in values:
-        if not each.is_file:
-            pairs = _form_pairs(each.name, value)
-            parts += [(name, (None, text.encode(), None)) for name, text in pairs]
-        elif value is not None:
-            for item in value if isinstance(value, list) else [value]:
-                file = _file(each.argument, item)
-                parts.append((each.name, (file.filename, file.content, file.media_type)))
-    # The host is never asked: httpx2 writes the parts, and nothing is sent through it.
-    request = httpx2.Request("POST", "http://localhost", files=parts or {"": (None, b"")})
-    return request.read(), request.headers["content-type"]
