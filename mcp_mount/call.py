@@ -322,7 +322,7 @@ class InProcess:
         template, values = request.template, request.path_values
         if template is not None and not self._routing.is_as_meant(scope, template, values):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
-            message = f"No such path: {given} leads to another operation, or to none."
+            message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
         call = AppCall(self.app, scope, request.body, sink)
         deadline = anyio.current_time() + timeout
