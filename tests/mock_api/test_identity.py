@@ -120,6 +120,7 @@ def both(*scopes: str) -> list[dict[str, list[str]]]:
 async def test_a_route_sees_who_calls(guarded: FastAPI, app: FastAPI, issuer: Issuer) -> None:
     def whoami(request: Request) -> tuple[str, list[str], list[str]]:
         caller = request.state.caller
+        assert "x-api-key" not in request.headers
         return caller.subject, sorted(caller.scopes), request.headers.getlist("authorization")
 
     everything = ["kb:admin", "kb:read", "kb:write"]
@@ -129,9 +130,11 @@ async def test_a_route_sees_who_calls(guarded: FastAPI, app: FastAPI, issuer: Is
     async with http_client(guarded) as client:
         seen = (await client.get("/whoami", headers=bearer(token))).json()
         assert seen == ["grace", ["kb:read", "kb:write"], [f"Bearer {token}"]]
-        for headers in ({b"x-api-key": KEY.encode()}, bearer(KEY)):
+        as_bearer = f"Bearer {KEY}".encode().decode("latin-1")
+        basic = {b"authorization": b"Basic eA==", b"x-api-key": KEY.encode()}
+        for headers in ({b"x-api-key": KEY.encode()}, bearer(KEY), basic):
             seen = (await client.get("/whoami", headers=headers)).json()
-            assert seen[:2] == ["api-key", everything]
+            assert seen == ["api-key", everything, [as_bearer]]
     async with http_client(app) as client:
         assert (await client.get("/whoami")).json() == ["anonymous", everything, []]
 
@@ -184,6 +187,13 @@ async def test_without_a_credential_a_caller_is_told_where_to_get_one(guarded: F
     )
 
 
+async def test_what_says_how_to_become_known_is_open(guarded: FastAPI) -> None:
+    async with http_client(guarded) as client:
+        assert (await client.get("/.well-known/nowhere")).status_code == 404
+        for path in ("/.well-known", "//.well-known/x", "/articles/.well-known/x"):
+            assert (await client.get(path)).status_code == 401
+
+
 async def test_without_a_public_url_nothing_is_guessed_about_metadata(
     settings: Settings, issuer: Issuer
 ) -> None:
@@ -234,7 +244,7 @@ def test_settings_for_tokens_are_set_together(
     with pytest.raises(ValidationError) as raised:
         create_app()
     assert f"{missing} is not set: to accept access tokens, set AUTH_ISSUER," in str(raised.value)
-    assert KEY not in str(raised.value)
+    assert "input" not in str(raised.value)
 
 
 def test_a_url_in_the_settings_is_one() -> None:
