@@ -13,7 +13,10 @@ The modules in the order in which to read them; each imports only from those abo
     auth         who may call what
     routing      whether a path leads to the operation it is meant for
     call         one request into the app, in process
+    encoding     the values of arguments, as they stand in a request
     arguments    what a model gives, as a request
+    decoders     the parts of a body, as text and values
+    reading      a response while it arrives
     content      a response, as what a model gets
     confirm      the question before a destructive call
     journal      a line in the log for each call
@@ -22,10 +25,10 @@ The modules in the order in which to read them; each imports only from those abo
     mount        the server on the app
 """
 
-from mcp_mount.content import Limits
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
 from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.operations import Operation
+from mcp_mount.reading import Limits
 
 __all__ = [
     "InvalidMark",

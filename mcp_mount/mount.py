@@ -21,8 +21,8 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.call import Incoming, InProcess, incoming, route_path
-from mcp_mount.content import Limits
 from mcp_mount.errors import MountError
+from mcp_mount.reading import Limits
 from mcp_mount.selection import Selector
 from mcp_mount.server import OperationProvider, build_server, warn_of_many_tools
 

@@ -19,8 +19,8 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.call import Caller
-from mcp_mount.content import Limits
 from mcp_mount.operations import read_operations
+from mcp_mount.reading import Limits
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Selector, select
 from mcp_mount.tools import OperationTool

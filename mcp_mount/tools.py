@@ -15,9 +15,10 @@ from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.call import Caller, Request
-from mcp_mount.content import Limits, Progress, Reading, Shape, error, to_result
+from mcp_mount.content import Shape, error, to_result
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.operations import Media, Operation, Schema, is_json
+from mcp_mount.reading import Limits, Progress, Reading
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Mark, Offer
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.content import Reading
+from mcp_mount.reading import Reading
 from tests.support import ERAS, Era, call
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
@@ -149,11 +149,21 @@ async def test_an_error_keeps_its_text_in_any_charset(era: Era) -> None:
     assert result["content"] == [{"type": "text", "text": "400 Bad Request\ngröße"}]
 
 
-async def test_a_compressed_body_is_a_file_and_not_garbled_text() -> None:
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json", "image/png"])
+async def test_a_compressed_body_is_a_file_and_not_garbled_text(media_type: str) -> None:
     """R2: the inner request asks for no encoding; an app may answer with one all the same."""
-    result = await answered(b"\x1f\x8b\x00", content_type="text/plain", content_encoding="gzip")
+    result = await answered(b"\x1f\x8b\x00", content_type=media_type, content_encoding="gzip")
     (block,) = result["content"]
+    assert block["resource"]["mimeType"] == "application/octet-stream"
     assert b64decode(block["resource"]["blob"]) == b"\x1f\x8b\x00"
+
+
+async def test_a_compressed_error_shows_its_status_only() -> None:
+    """R3."""
+    result = await answered(
+        b"\x1f\x8b\x00", status=400, content_type="text/plain", content_encoding="gzip"
+    )
+    assert result["content"] == [{"type": "text", "text": "400 Bad Request"}]
 
 
 async def read(content_type: str, chunks: list[bytes]) -> Reading:

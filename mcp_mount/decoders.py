@@ -1,0 +1,194 @@
+"""Decodes what a body holds: text, JSON Lines, Server-Sent Events, and JSON when it is whole. Pure.
+
+A decoder takes the body in parts, and gives the same pieces however it was cut.
+"""
+
+import codecs
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+# `json` follows the depth of its text, and what is nested deeper breaks whoever serializes it.
+_DEEPEST: Final = 100
+# Text encodings of Python's own, which fail on bytes where a charset replaces them.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+
+
+class Decoder(Protocol):
+    """Takes a body in parts, and gives the pieces that are ready to be shown."""
+
+    def decode(self, chunk: bytes) -> Iterator[str]:
+        """Take a part of the body."""
+
+    def flush(self) -> Iterator[str]:
+        """Take the end of the body."""
+
+
+class Text:
+    """Text in its charset; a character cut across two parts is put together."""
+
+    def __init__(self, charset: str) -> None:
+        """Take a charset that `known_charset` knows."""
+        self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
+
+    def decode(self, chunk: bytes) -> Iterator[str]:
+        """Take a part of the body."""
+        yield self._decoder.decode(chunk)
+
+    def flush(self) -> Iterator[str]:
+        """Take the end of the body."""
+        yield self._decoder.decode(b"", final=True)
+
+
+class _Lines:
+    """Lines that end in LF, CR LF or (in event streams) CR, without their ends."""
+
+    def __init__(self, *, bare_cr: bool) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        self._rest: list[str] = []
+        self._bare_cr = bare_cr
+        self._after_cr = False
+
+    def decode(self, chunk: bytes) -> Iterator[str]:
+        yield from self._split(self._decoder.decode(chunk))
+
+    def flush(self) -> Iterator[str]:
+        yield from self._split(self._decoder.decode(b"", final=True))
+        if rest := "".join(self._rest):
+            self._rest.clear()
+            yield rest
+
+    def _split(self, text: str) -> Iterator[str]:
+        if self._bare_cr:
+            if self._after_cr and text.startswith("\n"):
+                text = text[1:]
+                self._after_cr = False
+            if text:
+                self._after_cr = text.endswith("\r")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        first, *others = text.split("\n")
+        self._rest.append(first)
+        for following in others:
+            yield "".join(self._rest).removesuffix("\r")
+            self._rest = [following]
+
+
+class JsonLines:
+    """JSON Lines: each line that is not blank, as it stands."""
+
+    def __init__(self) -> None:
+        self._lines = _Lines(bare_cr=False)
+
+    def decode(self, chunk: bytes) -> Iterator[str]:
+        """Take a part of the body."""
+        yield from (line for line in self._lines.decode(chunk) if line.strip())
+
+    def flush(self) -> Iterator[str]:
+        """Take the end of the body."""
+        yield from (line for line in self._lines.flush() if line.strip())
+
+
+class Events:
+    """Server-Sent Events (WHATWG HTML §9.2.6), each as one line of JSON with ``data`` and so on."""
+
+    def __init__(self) -> None:
+        self._lines = _Lines(bare_cr=True)
+        self._fields: dict[str, Any] = {}
+        self._data: list[str] = []
+
+    def decode(self, chunk: bytes) -> Iterator[str]:
+        """Take a part of the body."""
+        for line in self._lines.decode(chunk):
+            yield from self._line(line)
+
+    def flush(self) -> Iterator[str]:
+        """Take the end of the body."""
+        for line in self._lines.flush():
+            yield from self._line(line)
+        # The standard drops an event that no blank line ends; here it would be lost information.
+        yield from self._line("")
+
+    def _line(self, line: str) -> Iterator[str]:
+        if not line:
+            if self._data:
+                event = {**self._fields, "data": _event_data("\n".join(self._data))}
+                yield json.dumps(event, ensure_ascii=False)
+            self._fields, self._data = {}, []
+            return
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "retry" and value.isdecimal() and value.isascii() and len(value) < 10:
+            self._fields["retry"] = int(value)
+        elif name == "event" or (name == "id" and "\0" not in value):
+            self._fields[name] = value
+
+
+def _event_data(text: str) -> object:
+    """Read data that is a JSON object, list or string; a bare ``1.10`` may be a version."""
+    if text[:1] in {"{", "[", '"'}:
+        try:
+            return parse_json(text)
+        except ValueError:
+            return text
+    return text
+
+
+def parse_json(text: str) -> object:
+    """Parse JSON into a value that can be written as JSON again.
+
+    NaN and infinities become null, as in JavaScript; half characters become U+FFFD.
+
+    Raises:
+        ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
+    """
+    try:
+        value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
+        raise ValueError("The JSON is nested too deeply.")
+    return _mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _mended(value: object) -> object:
+    """Replace half characters (lone surrogates), which no encoder writes."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(_mended(key)): _mended(item) for key, item in value.items()}
+    return value
+
+
+def known_charset(charset: str) -> str:
+    """Return the charset if it is one that can be read, otherwise UTF-8."""
+    try:
+        # `base64` and its like have a decoder, but are no text encodings; this tells them apart.
+        b" ".decode(charset, "replace")
+        return "utf-8" if codecs.lookup(charset).name in _NO_CHARSETS else charset
+    except (LookupError, ValueError):
+        return "utf-8"

@@ -1,0 +1,184 @@
+"""Reads one response while it arrives, within the limits of a call.
+
+Text, Server-Sent Events and JSON Lines are decoded part by part; everything else is collected.
+"""
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from http import HTTPStatus
+
+from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
+from mcp_mount.operations import is_json
+
+Progress = Callable[[str], Awaitable[None]]
+
+_JSON_LINES = frozenset(
+    {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
+)
+_EVENTS = "text/event-stream"
+_BYTES = "application/octet-stream"
+_TEXTS = frozenset(
+    {
+        *("application/xml", "application/javascript", "application/ecmascript"),
+        *("application/yaml", "application/x-yaml", "application/toml", "application/sql"),
+        *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take before it is ended with what has arrived so far.
+
+    Attributes:
+        timeout: Seconds until the response must be complete.
+        max_bytes: Bytes of the response's body.
+        max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
+    """
+
+    timeout: float = 60.0
+    max_bytes: int = 10 * 1024 * 1024
+    max_items: int = 1_000
+
+    def __post_init__(self) -> None:
+        """Refuse limits under which no call could succeed.
+
+        Raises:
+            ValueError: a limit is not a positive, finite number.
+        """
+        for name in ("timeout", "max_bytes", "max_items"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                message = f"Limits.{name} must be a positive number, not {value!r}."
+                raise ValueError(message)
+
+
+class Reading:
+    """Reads one response while it arrives. A `mcp_mount.call.Sink`.
+
+    Attributes:
+        status: The HTTP status; 0 until the response starts.
+        headers: By lower-case name; several of one name are joined by commas.
+        media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is compressed.
+        is_items: Whether the response is a list of events or lines.
+        full: The limit that was reached, e.g. ``"1000 items (max_items)"``.
+    """
+
+    def __init__(self, limits: Limits, progress: Progress | None) -> None:
+        """Take the limits, and where to send the pieces of a stream (None: nowhere)."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.media_type = _BYTES
+        self.is_items = False
+        self.full: str | None = None
+        self._charset = "utf-8"
+        self._limits = limits
+        self._progress = progress
+        self._decoder: Decoder | None = None
+        self._pieces: list[str] = []
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Choose the decoder from the content type."""
+        self.status = status
+        for name, value in headers:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        if self.headers.get("content-encoding", "identity") == "identity":
+            self._read_content_type()
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            return
+        if self.media_type == _EVENTS:
+            self._decoder, self.is_items = Events(), True
+        elif self.media_type in _JSON_LINES:
+            self._decoder, self.is_items = JsonLines(), True
+        elif _is_text(self.media_type):
+            self._decoder = Text(self._charset)
+
+    def _read_content_type(self) -> None:
+        message = Message()
+        message["content-type"] = self.headers.get("content-type", _BYTES)
+        self.media_type = message.get_content_type()
+        self._charset = known_charset(str(message.get_param("charset", "utf-8")))
+
+    async def write(self, chunk: bytes) -> bool:
+        """Take a part of the body; False when a limit is reached, of which `full` tells."""
+        room = self._limits.max_bytes - self._size
+        self._size += len(chunk)
+        if len(chunk) > room:
+            self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
+            chunk = chunk[:room]
+        if self._decoder is None:
+            self._chunks.append(chunk)
+        else:
+            await self._show(self._decoder.decode(chunk))
+        return self.full is None
+
+    async def end(self) -> None:
+        """Take the end of the body, whole or not."""
+        if self._decoder is not None:
+            await self._show(self._decoder.flush())
+
+    async def _show(self, pieces: Iterator[str]) -> None:
+        for piece in pieces:
+            if not piece:
+                continue
+            if self.is_items and len(self._pieces) >= self._limits.max_items:
+                self.full = self.full or f"{self._limits.max_items} items (max_items)"
+                return
+            self._pieces.append(piece)
+            if self._progress is not None:
+                await self._progress(piece)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether what has arrived is of use without the rest."""
+        return self._decoder is not None
+
+    def items(self) -> list[object]:
+        """Return the events or lines, parsed; a line that is no JSON is itself."""
+        return [_parsed_or_text(piece) for piece in self._pieces]
+
+    def text(self) -> str:
+        """Return the body as text, in its own charset."""
+        if self._decoder is not None:
+            return ("\n" if self.is_items else "").join(self._pieces)
+        body = self.body()
+        charset = json.detect_encoding(body) if is_json(self.media_type) else self._charset
+        return body.decode(charset, "replace")
+
+    def body(self) -> bytes:
+        """Return the collected bytes of a body that is no stream."""
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0] if self._chunks else b""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the body is text that a model can read."""
+        return is_json(self.media_type) or _is_text(self.media_type)
+
+    @property
+    def filename(self) -> str | None:
+        """The file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
+        message = Message()
+        message["content-disposition"] = self.headers.get("content-disposition", "")
+        name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+        return None if name in {"", ".", ".."} else name
+
+
+def _is_text(essence: str) -> bool:
+    return (essence.startswith("text/") and essence != "text/json") or (
+        essence in _TEXTS or essence.endswith(("+xml", "+yaml"))
+    )
+
+
+def _parsed_or_text(piece: str) -> object:
+    try:
+        return parse_json(piece)
+    except ValueError:
+        return piece
