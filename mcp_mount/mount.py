@@ -26,6 +26,8 @@ from mcp_mount.reading import Limits
 from mcp_mount.selection import Selector
 from mcp_mount.server import OperationProvider, build_server, warn_of_many_tools
 
+_VERSION = b"mcp-protocol-version"
+
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
@@ -138,10 +140,15 @@ class Endpoint(BaseRoute):
             response = PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)
             await response(scope, receive, send)
             return
-        async with anyio.create_task_group() as tasks:
+        async with AsyncExitStack() as stack:
+            # Before the task group, which would hide a `MountError` in a group of exceptions.
+            served = self.running or await self.start(stack)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
             token = incoming.set(self._incoming(scope, tasks))
             try:
-                await self._serve(self._child(scope), receive, send)
+                # The MCP app knows its path without a slash behind it.
+                path = scope["path"].removesuffix("/")
+                await served({**scope, "path": path}, receive, send)
             finally:
                 incoming.reset(token)
 
@@ -162,20 +169,6 @@ class Endpoint(BaseRoute):
             forward_cookies=self.forward_cookies,
         )
 
-    def _child(self, scope: Scope) -> Scope:
-        """Return the scope for the MCP app, whose one path has no slash behind it."""
-        child = dict(scope)
-        child["path"] = scope["path"].removesuffix("/")
-        return child
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.running is not None:
-            await self.running(scope, receive, send)
-            return
-        async with AsyncExitStack() as stack:
-            served = await self.start(stack)
-            await served(scope, receive, send)
-
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
         """Start an MCP app that runs until `stack` is closed.
 
@@ -186,9 +179,6 @@ class Endpoint(BaseRoute):
         app = self.server.http_app(path=self.path, stateless_http=not self.sessions)
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
-
-
-_VERSION = b"mcp-protocol-version"
 
 
 class LifespanMiddleware:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import anyio
 import jsonschema_rs
 import mcp_types
 from fastmcp.server.dependencies import get_context
@@ -75,9 +76,11 @@ class OperationTool(Tool):
 
     async def _call(self, request: Request, progress: Progress | None) -> ToolResult:
         timeout = self._limits.timeout
+        deadline = anyio.current_time() + timeout
         for _ in range(1 + _MOST_REDIRECTS):
             reading = Reading(self._limits, progress)
-            outcome = await self._caller(request, reading, tool=self.name, timeout=timeout)
+            left = deadline - anyio.current_time()
+            outcome = await self._caller(request, reading, tool=self.name, timeout=left)
             await reading.end()
             following = self._following(request, reading)
             if following is None:

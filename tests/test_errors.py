@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -104,6 +105,23 @@ async def test_a_redirect_to_elsewhere_is_reported_and_not_an_error(era: Era) ->
     reply = await call(app, "away", era=era)
     assert not reply.is_error
     assert reply.text_content == "302 Found\nLocation: https://example.com/x"
+
+
+async def test_redirects_have_one_time_limit_together() -> None:
+    """C6: a route that leads to itself, slowly, takes no longer than any other."""
+    app = FastAPI()
+    visits: list[int] = []
+
+    @app.get("/again", status_code=307)
+    async def again() -> Response:
+        visits.append(1)
+        await anyio.sleep(0.3)
+        return Response(status_code=307, headers={"Location": "/again"})
+
+    mount_mcp(app, limits=Limits(timeout=0.5))
+    reply = await call(app, "again")
+    assert "within 0.5 seconds" in reply.text_content
+    assert len(visits) == 2
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -214,3 +214,22 @@ async def test_a_mistake_in_a_late_route_is_told_to_the_log(
         app.router.routes.pop()
         app.openapi_schema = None
         assert set(await tools(served)) == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("count", "warning"),
+    [(40, None), (41, "41 tools: models choose badly"), (129, "129 tools: VS Code refuses")],
+)
+async def test_the_log_tells_at_the_start_when_there_are_too_many_tools(
+    count: int, warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P1."""
+    app = FastAPI()
+    for number in range(count):
+        app.add_api_route(f"/{number}", lambda: 1, operation_id=f"tool_{number}")
+    mount_mcp(app)
+    async with started(app):
+        pass
+    records = [record for record in caplog.records if record.name == "mcp_mount"]
+    assert [record.levelname for record in records] == (["WARNING"] if warning else [])
+    assert (warning or "") in caplog.text

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from fastmcp import Context, FastMCP
 
-from mcp_mount import mount_mcp
+from mcp_mount import InvalidMark, mount_mcp
 from tests.support import ERAS, Era, call, connected, envelope
 
 
@@ -127,3 +127,12 @@ def test_test_clients_in_several_threads_do_not_meet(era: Era) -> None:
         thread.join()
     assert len(answers) == 4
     assert all('"structuredContent":{"result":' in answer for answer in answers)
+
+
+def test_a_mistake_in_the_app_is_raised_as_it_is() -> None:
+    """M3: where no start-up could tell of it, the first request does."""
+    app = FastAPI()
+    app.add_api_route("/one", lambda: 1, openapi_extra={"x-mcp": "nonsense"})
+    mount_mcp(app)
+    with pytest.raises(InvalidMark, match=r"of GET /one is 'nonsense'"):
+        ask(app, "modern", "one")
