@@ -22,6 +22,8 @@ from tests.support import served
 
 ISSUER = "https://login.microsoftonline.com/2d7f6a1c-0000-0000-0000-000000000000/v2.0"
 AUDIENCE = "5d9e3b77-1111-1111-1111-111111111111"
+API = f"api://{AUDIENCE}"
+METADATA = "https://kb.example.com/.well-known/oauth-protected-resource/mcp"
 NOBODY = "http://127.0.0.1:9/keys"
 
 

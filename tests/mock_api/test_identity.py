@@ -1,7 +1,6 @@
 """Who may do what over REST: open, with a key, with access tokens, with both."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -11,22 +10,22 @@ from pydantic import ValidationError
 
 from mock_api.app import create_app
 from mock_api.settings import Settings
-from tests.mock_api.conftest import http_client
-from tests.mock_api.issuer import AUDIENCE, ISSUER, NOBODY, Issuer, claims_of, new_key, serving
+from tests.mock_api.conftest import KEY, bearer, http_client, with_tokens
+from tests.mock_api.issuer import (
+    API,
+    AUDIENCE,
+    ISSUER,
+    METADATA,
+    NOBODY,
+    Issuer,
+    claims_of,
+    new_key,
+)
 from tests.mock_api.issuer import signed_with_public_key as forged
 
-KEY = "s3cret-ключ"
-METADATA = "https://kb.example.com/.well-known/oauth-protected-resource/mcp"
-API = f"api://{AUDIENCE}"
 PNG = b"\x89PNG\r\n\x1a\n"
-ARTICLE: dict[str, Any] = {
-    "slug": "mine",
-    "title": "Mine",
-    "summary": None,
-    "tags": [],
-    "body": "Text.",
-}
-CONTENT = {key: value for key, value in ARTICLE.items() if key != "slug"}
+CONTENT: dict[str, Any] = {"title": "Mine", "tags": [], "body": "Text."}
+ARTICLE = {"slug": "mine", **CONTENT}
 NEEDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "search_articles": ("kb:read", "GET /articles", {}),
     "get_article": ("kb:read", "GET /articles/mine", {}),
@@ -45,29 +44,6 @@ NEEDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "delete_article": ("kb:admin", "DELETE /articles/mine", {}),
 }
 RISING = ("", "kb:read", "kb:write", "kb:admin")
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with serving(new_key("one")) as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def guarded(settings: Settings, issuer: Issuer) -> FastAPI:
-    """An application with everything that can be set."""
-    return create_app(
-        with_tokens(settings, issuer, mcp_api_key=KEY, public_url="https://kb.example.com/")
-    )
-
-
-def with_tokens(settings: Settings, issuer: Issuer, **more: Any) -> Settings:
-    tokens = {"auth_issuer": ISSUER, "auth_audience": AUDIENCE, "auth_jwks_url": issuer.jwks_url}
-    return Settings(**{**settings.model_dump(), **tokens, **more})
-
-
-def bearer(token: str) -> dict[bytes, bytes]:
-    return {b"authorization": b"Bearer " + token.encode()}
 
 
 async def test_each_operation_needs_its_scope_and_says_which(
@@ -130,11 +106,10 @@ async def test_a_route_sees_who_calls(guarded: FastAPI, app: FastAPI, issuer: Is
     async with http_client(guarded) as client:
         seen = (await client.get("/whoami", headers=bearer(token))).json()
         assert seen == ["grace", ["kb:read", "kb:write"], [f"Bearer {token}"]]
-        as_bearer = f"Bearer {KEY}".encode().decode("latin-1")
-        basic = {b"authorization": b"Basic eA==", b"x-api-key": KEY.encode()}
-        for headers in ({b"x-api-key": KEY.encode()}, bearer(KEY), basic):
+        basic = {"Authorization": "Basic eA==", "X-Api-Key": KEY}
+        for headers in ({"X-Api-Key": KEY}, bearer(KEY), basic):
             seen = (await client.get("/whoami", headers=headers)).json()
-            assert seen == ["api-key", everything, [as_bearer]]
+            assert seen == ["api-key", everything, [f"Bearer {KEY}"]]
     async with http_client(app) as client:
         assert (await client.get("/whoami")).json() == ["anonymous", everything, []]
 
@@ -212,7 +187,7 @@ async def test_without_an_api_key_in_the_settings_there_is_none(
     app = create_app(with_tokens(settings, issuer, mcp_api_key=" "))
     async with http_client(app) as client:
         for key in ("", " ", "None", KEY):
-            for headers in ({b"x-api-key": key.encode()}, bearer(key)):
+            for headers in ({"X-Api-Key": key}, bearer(key)):
                 response = await client.get("/articles", headers=headers)
                 assert response.status_code == 401
 
@@ -220,16 +195,16 @@ async def test_without_an_api_key_in_the_settings_there_is_none(
 async def test_a_good_token_goes_before_a_key_and_a_key_before_a_bad_token(
     guarded: FastAPI, issuer: Issuer
 ) -> None:
-    key = {b"x-api-key": KEY.encode()}
+    key = {"X-Api-Key": KEY}
     async with http_client(guarded) as client:
 
-        async def delete(headers: dict[bytes, bytes]) -> int:
+        async def delete(headers: dict[str, str]) -> int:
             return (await client.delete("/articles/nowhere", headers=headers)).status_code
 
         assert await delete(key) == 404
         assert await delete({**key, **bearer(issuer.token("kb:read"))}) == 403
         assert await delete({**key, **bearer("wrong")}) == 404
-        assert await delete({b"x-api-key": issuer.token("kb:admin").encode()}) == 401
+        assert await delete({"X-Api-Key": issuer.token("kb:admin")}) == 401
 
 
 @pytest.mark.parametrize("missing", ["AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"])
@@ -265,7 +240,7 @@ async def test_no_log_line_holds_a_credential(
     async with http_client(guarded) as client, guarded.router.lifespan_context(guarded):
         for token in tokens:
             await client.delete("/articles/nowhere", headers=bearer(token))
-            await client.get("/articles", headers={b"x-api-key": token.encode()})
+            await client.get("/articles", headers={"X-Api-Key": token})
     assert "mock_api.access" in {record.name for record in caplog.records}
     assert f"an API key is set, tokens of {ISSUER} are accepted" in caplog.text
     for token in tokens:
