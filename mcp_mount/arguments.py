@@ -28,7 +28,7 @@ from mcp_mount.encoding import (
 )
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.operations import Body, Location, Operation, Parameter, Schema, is_json
-from mcp_mount.schemas import Schemas, without_null
+from mcp_mount.schemas import Schemas, with_definitions, without_null
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -228,7 +228,7 @@ def _fields(
 ) -> Iterator[_Field]:
     published = schemas.publish(body.schema, "input")
     needed = set(resolved.get("required", ())) if body.required else set()
-    definitions = published.get("$defs")
+    definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
         is_file = body.media_type == MULTIPART and _is_file(resolved["properties"][name], schemas)
         if is_file:
@@ -236,8 +236,7 @@ def _fields(
         else:
             # In a PATCH, null clears a value; elsewhere it says no more than leaving it out.
             shown = schema if patch or name in needed else without_null(schema)
-        if definitions and _mentions_definitions(shown):
-            shown = {**shown, "$defs": definitions}
+        shown = with_definitions(shown, definitions)
         argument = add(name, shown, needed=name in needed, prefix="body")
         yield _Field(argument, name, is_file=is_file)
 
@@ -315,12 +314,6 @@ def _accept(operation: Operation) -> str:
         if media_type.isascii() and media_type != "*/*"
     ]
     return ", ".join([*ranked, "*/*;q=0.1"])
-
-
-def _mentions_definitions(schema: object) -> bool:
-    if isinstance(schema, Mapping):
-        return "$ref" in schema or any(map(_mentions_definitions, schema.values()))
-    return isinstance(schema, list) and any(map(_mentions_definitions, schema))
 
 
 def _with_shared_definitions(schema: Schema) -> Schema:

@@ -79,15 +79,13 @@ class Schemas:
             direction: ``"output"`` also drops what would make an honest answer invalid.
         """
         writer = _Writer(self, direction, keep=frozenset())
-        published = writer.write(schema)
+        published = writer.publish(schema)
         if writer.nodes > _INLINE_NODES:
             writer = _Writer(self, direction, keep=self._shared(schema))
-            published = writer.write(schema)
-        if writer.definitions:
-            if set(published) == {"$ref"}:
-                published = dict(writer.definitions[_definition_name(published["$ref"])])
-            published["$defs"] = writer.definitions
-        return published
+            published = writer.publish(schema)
+        if published.keys() == {"$ref"}:
+            published = writer.definitions[_definition_name(published["$ref"])]
+        return with_definitions(published, writer.definitions)
 
     def is_recursive(self, pointer: str) -> bool:
         """Whether what a reference points to leads back to itself."""
@@ -130,6 +128,16 @@ class _Writer:
         self._direction = direction
         self._noise = _NOISE if direction == "input" else _NOISE_OF_RESULTS
         self._keep = keep
+        self._waiting: list[str] = []
+
+    def publish(self, schema: Schema) -> Schema:
+        published = self.write(schema)
+        while self._waiting:
+            pointer = self._waiting.pop()
+            # Without its `$ref` the target is written like any other schema.
+            target = self._schemas.resolve({"$ref": pointer})
+            self.definitions[_definition_name(pointer)] = self.write(target)
+        return published
 
     def write(self, node: object, depth: int = 0) -> Schema:
         self.nodes += 1
@@ -140,7 +148,7 @@ class _Writer:
         if isinstance(pointer, str) and (
             pointer in self._keep or self._schemas.is_recursive(pointer)
         ):
-            return self._defined(pointer, depth)
+            return self._defined(pointer)
         if depth > _DEEPEST or self.nodes > 2 * _INLINE_NODES:
             # Past both limits this text is thrown away, or a value this deep may be anything.
             return {}
@@ -156,13 +164,11 @@ class _Writer:
             nullable=resolved.get("nullable") is True,
         )
 
-    def _defined(self, pointer: str, depth: int) -> Schema:
+    def _defined(self, pointer: str) -> Schema:
         name = _definition_name(pointer)
         if name not in self.definitions:
             self.definitions[name] = {}
-            # Without its `$ref` the target is written like any other schema.
-            target = self._schemas.resolve({"$ref": pointer})
-            self.definitions[name].update(self.write(target, depth + 1))
+            self._waiting.append(pointer)
         return {"$ref": f"#/$defs/{name}"}
 
     def _passed_on(self, schema: Schema) -> Schema:
@@ -202,6 +208,18 @@ class _Writer:
         if key == "default" and value is None:
             return None
         return value
+
+
+def with_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """Return a published schema with those of the definitions that it needs as its ``$defs``."""
+    needed: dict[str, Schema] = {}
+    waiting = [*_references(schema)]
+    while waiting:
+        name = _definition_name(waiting.pop())
+        if name not in needed:
+            needed[name] = definitions[name]
+            waiting.extend(_references(definitions[name]))
+    return {**schema, "$defs": needed} if needed else schema
 
 
 def without_null(schema: Schema) -> Schema:

@@ -1,0 +1,111 @@
+"""The publish profile: what every client accepts of a tool, as one check."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema_rs
+
+from mcp_mount.patterns import is_ecmascript
+
+Schema = dict[str, Any]
+
+# What holds a schema, a list of schemas, or a mapping of names to schemas (JSON Schema 2020-12).
+SINGLES = {
+    *("items", "contains", "not", "if", "then", "else", "propertyNames", "contentSchema"),
+    *("unevaluatedItems", "unevaluatedProperties", "additionalProperties"),
+}
+LISTS = {"anyOf", "allOf", "oneOf", "prefixItems"}
+MAPS = {"properties", "patternProperties", "$defs", "dependentSchemas"}
+FOREIGN = {"nullable", "discriminator", "example", "examples", "xml", "externalDocs", "title"}
+
+
+def schemas_in(schema: Any) -> Iterator[Any]:
+    """A schema and all schemas in it, also those that are no mappings."""
+    yield schema
+    if not isinstance(schema, Mapping):
+        return
+    for key, value in schema.items():
+        if key in SINGLES:
+            yield from schemas_in(value) if value is not False else ()
+        elif key in LISTS:
+            for each in value:
+                yield from schemas_in(each)
+        elif key in MAPS:
+            for each in value.values():
+                yield from schemas_in(each)
+
+
+def folded(name: str) -> str:
+    return re.sub(r"[-.]", "_", name.lower())
+
+
+def check_list(tools: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the whole list: each tool, and that no two names look the same to a client."""
+    assert len({folded(name) for name in tools}) == len(tools)
+    for tool in tools.values():
+        check_tool(tool)
+
+
+def check_tool(tool: Mapping[str, Any], *, shares: bool = False) -> None:
+    """Check one tool as a client receives it; `shares` where inlining would make it explode."""
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", tool["name"])
+    assert tool["description"].strip()
+    assert len(tool["description"]) <= 2_000
+    assert {*tool["annotations"]} == {
+        *("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+    }
+    schema = tool["inputSchema"]
+    check_schema(schema, shares=shares)
+    assert schema["additionalProperties"] is False
+    assert {*schema} <= {"type", "properties", "required", "additionalProperties", "$defs"}
+    assert all(re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", key) for key in schema.get("properties", {}))
+    assert schema.get("properties") != {}
+    assert schema.get("required") != []
+    if "outputSchema" in tool:
+        check_schema(tool["outputSchema"], shares=shares)
+
+
+def check_schema(schema: Schema, *, shares: bool) -> None:
+    """Check an input or output schema."""
+    jsonschema_rs.meta.validate(schema)
+    jsonschema_rs.Draft202012Validator(schema)
+    assert schema["type"] == "object"
+    assert not {"anyOf", "oneOf", "allOf"} & schema.keys()
+    for each in schemas_in(schema):
+        assert isinstance(each, dict), f"{each!r} is no object"
+        assert not FOREIGN & each.keys(), each
+        kinds = each.get("type")
+        if kinds == "array" or (isinstance(kinds, list) and "array" in kinds):
+            assert isinstance(each.get("items"), dict), each
+        assert is_ecmascript(each.get("pattern", "")), each
+        assert all(is_ecmascript(key) for key in each.get("patternProperties", {})), each
+        assert {*each.get("required", ())} <= {*each.get("properties", {})}, each
+        assert not ("default" in each and each["default"] is None), each
+    check_references(schema, shares=shares)
+
+
+def check_references(schema: Schema, *, shares: bool) -> None:
+    """Check that each reference resolves, each definition is used, and only recursion has any."""
+    definitions = schema.get("$defs", {})
+    edges = {
+        name: {each["$ref"] for each in schemas_in(definition) if "$ref" in each}
+        for name, definition in definitions.items()
+    }
+    body = {key: value for key, value in schema.items() if key != "$defs"}
+    used = {each["$ref"] for each in schemas_in(body) if "$ref" in each}.union(*edges.values())
+    assert used <= {f"#/$defs/{name}" for name in definitions}
+    assert used >= {f"#/$defs/{name}" for name in definitions}, "a definition is not used"
+    for name in definitions:
+        assert shares or _leads_to_itself(name, edges), f"{name} is not recursive: inline it"
+
+
+def _leads_to_itself(name: str, edges: Mapping[str, set[str]]) -> bool:
+    reached: set[str] = set()
+    waiting = [*edges[name]]
+    while waiting:
+        pointer = waiting.pop()
+        if pointer not in reached:
+            reached.add(pointer)
+            waiting.extend(edges[pointer.removeprefix("#/$defs/")])
+    return f"#/$defs/{name}" in reached
