@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastmcp.utilities.asgi_transport import run_asgi_lifespan
 from pydantic import BaseModel
 
 from mcp_mount import mount_mcp
@@ -121,11 +122,13 @@ async def test_routes_added_later_appear_and_can_be_called(era: Era) -> None:
     """M4: the list was that of the moment of mounting."""
     app = FastAPI()
     mount_mcp(app)
-    assert not await tools(app, era=era)
+    async with run_asgi_lifespan(app):
+        assert not await tools(app, era=era)
 
-    @app.get("/late")
-    async def late() -> str:
-        return "late"
+        @app.get("/late")
+        async def late() -> str:
+            return "late"
 
-    assert [*await tools(app, era=era)] == ["late"]
-    assert (await call(app, "late", era=era)).text_content == '"late"'
+        assert [*await tools(app, era=era)] == ["late"]
+        reply = await call(app, "late", era=era)
+    assert reply.result["structuredContent"] == {"result": "late"}

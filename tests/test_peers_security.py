@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastmcp.utilities.asgi_transport import run_asgi_lifespan
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
@@ -52,12 +53,16 @@ async def test_a_cookie_that_one_call_sets_is_in_no_other_call(
         return request.cookies.get("session", "nobody")
 
     mount_mcp(app, forward_cookies=forward_cookies)
-    async with connected(app, era) as alice, connected(app, era) as bob:
+    async with (
+        run_asgi_lifespan(app),
+        connected(app, era) as alice,
+        connected(app, era) as bob,
+    ):
         await alice.call_tool("login")
         for client in (bob, alice):
             result = await client.call_tool("me")
             assert result.structured_content == {"result": "nobody"}
-    sent = await call(app, "me", era=era, headers={"cookie": "session=carol"})
+        sent = await call(app, "me", era=era, headers={"cookie": "session=carol"})
     assert sent.text_content == ('"carol"' if forward_cookies else '"nobody"')
 
 
