@@ -100,12 +100,14 @@ class Incoming:
 
     `disconnect_ends_call` is false where the protocol says that a lost connection is no
     cancellation (handshake versions without sessions); the call then ends with its deadline.
+    `named_no_tool` is set when the request calls a tool that is not there.
     """
 
     scope: Scope
     tasks: TaskGroup
     disconnect_ends_call: bool
     forward_cookies: bool = False
+    named_no_tool: anyio.Event = field(default_factory=anyio.Event)
 
 
 incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default=None)
@@ -251,6 +253,8 @@ class AppCall:
         if wanted and chunk:
             wanted = await self._deliver(bytes(chunk))
         if wanted and more:
+            # A route that never waits must not keep its deadline, or anybody else, from their turn.
+            await anyio.lowlevel.checkpoint()
             return
         if not self._gone.is_set():
             self.outcome = "complete" if wanted else "ended"
