@@ -15,10 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz check format openapi wheel constraints clean
+.PHONY: help run test fuzz check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 chooses the Python, PORT=9000 the port, ARGS='-k chat' the tests."
 
@@ -49,6 +49,12 @@ wheel: $(STAMP) ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
 
+scale: .venv-scale/.installed-$(VERSION) ## List and call TiTiler and an app of 1,000 routes
+	@.venv-scale/bin/python -m pytest -m slow -k 'not litellm' tests/scale $(ARGS)
+
+scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLLM's 996 operations
+	@.venv-scale-litellm/bin/python -m pytest -m slow -k litellm tests/scale $(ARGS)
+
 # The oldest Python needs the most packages: its list serves the newer ones too.
 constraints: ## Write constraints.txt anew with the newest versions the bounds allow
 	@[ "$(VERSION)" = 3.11 ] || { echo "constraints.txt is written with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
@@ -58,7 +64,7 @@ constraints: ## Write constraints.txt anew with the newest versions the bounds a
 	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
 
 clean: ## Remove the environment, the caches and what was built
-	@rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venv-scale .venv-scale-litellm dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # An environment of another Python, or one whose making was interrupted, is made again.
@@ -70,4 +76,19 @@ $(STAMP): pyproject.toml constraints.txt
 	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	    echo "Python's venv module is incomplete; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; }
 	@$(PIP) install -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+# Foreign applications bring a hundred packages each, and run here with the versions we are tested
+# with. TiTiler 2.4 accepts them all.
+.venv-scale/.installed-$(VERSION): $(STAMP)
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,dev]' titiler.application==2.4.0
+	@touch $@
+
+# LiteLLM 1.106 accepts our FastAPI, Starlette, MCP SDK and FastMCP, but asks for older releases of
+# three packages that FastMCP takes in either.
+.venv-scale-litellm/.installed-$(VERSION): $(STAMP)
+	@$(PYTHON) -m venv --clear $(@D)
+	@grep -vE '^(rich|websockets|importlib_metadata)==' constraints.txt >$(@D)/constraints.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[demo,dev]' 'litellm[proxy]==1.106.2'
 	@touch $@
