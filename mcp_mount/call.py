@@ -348,16 +348,20 @@ class InProcess:
         except ValueError:
             # For example an address whose bracket never closes.
             return None
-        if target.netloc and target.netloc.encode("latin-1", "replace") != host:
+        if target.netloc:
+            is_elsewhere = target.netloc.encode("latin-1", "replace") != host
+        else:
+            # Browsers take "///host", "http:/host" and "/\\host" for the name of a host.
+            is_elsewhere = bool(target.scheme) or location.startswith("//") or "\\" in location
+        if is_elsewhere or target.scheme not in {"", "http", "https"}:
             return None
-        if target.scheme not in {"", "http", "https"}:
-            return None
-        if not (target.path.startswith("/") and target.path.isascii()):
+        path = target.path or "/"
+        if not (path.startswith("/") and path.isascii()):
             return None
         keeps_method = status in {307, 308} or request.method == "GET"
         return Request(
             method=request.method if keeps_method else "GET",
-            path=route_path({**outer, "path": target.path}),
+            path=route_path({**outer, "path": path}),
             query=quote(target.query, safe=_QUERY_CHARACTERS),
             headers=request.headers if keeps_method else _without_body(request.headers),
             body=request.body if keeps_method else None,
