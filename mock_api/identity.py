@@ -109,7 +109,8 @@ def _tokens(settings: Settings) -> AuthProvider | None:
     issuer, audience = settings.auth_issuer, settings.auth_audience
     if not (issuer and audience and settings.auth_jwks_url):
         return None
-    verifier = BearerTokens(issuer=issuer, audience=audience, jwks_url=settings.auth_jwks_url)
+    jwks_url = str(settings.auth_jwks_url)
+    verifier = BearerTokens(issuer=issuer, audience=audience, jwks_url=jwks_url)
     if not settings.public_url:
         return verifier
     return RemoteAuthProvider(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -12,7 +12,7 @@ def _blank_is_unset(value: object) -> object:
 
 
 Text = Annotated[str | None, BeforeValidator(_blank_is_unset)]
-Url = Annotated[str | None, Field(pattern=r"^https?://[^/\s]+"), BeforeValidator(_blank_is_unset)]
+Url = Annotated[AnyHttpUrl | None, BeforeValidator(_blank_is_unset)]
 
 
 class Settings(BaseSettings):
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     @property
     def mcp_url(self) -> str | None:
         """The endpoint's URL as clients have it: `https://kb.example.com/mcp`."""
-        return f"{self.public_url.rstrip('/')}/mcp" if self.public_url else None
+        return f"{str(self.public_url).rstrip('/')}/mcp" if self.public_url else None
 
     @model_validator(mode="after")
     def _tokens_are_whole(self) -> Self:
@@ -63,8 +63,8 @@ class Settings(BaseSettings):
         missing = [name for name, value in values.items() if value is None]
         if missing and len(missing) < len(values):
             raise ValueError(
-                f"{' and '.join(missing)} is not set: to accept access tokens, set"
-                " AUTH_ISSUER, AUTH_AUDIENCE and AUTH_JWKS_URL; to accept none, none of them."
+                f"{', '.join(missing)} missing. To accept access tokens, set AUTH_ISSUER,"
+                " AUTH_AUDIENCE and AUTH_JWKS_URL; to accept none, set none of them."
             )
         return self
 
