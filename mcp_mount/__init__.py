@@ -22,13 +22,14 @@ The modules in the order in which to read them; each imports only from those abo
     journal      a line in the log for each call
     tools        an operation as a tool
     server       the tools of a document as an MCP server
+    endpoint     the route, and who is let in
     mount        the server on the app
 """
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
+from mcp_mount.limits import Limits, RateLimit
 from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.operations import Operation
-from mcp_mount.reading import Limits
 
 __all__ = [
     "InvalidMark",
@@ -38,5 +39,6 @@ __all__ = [
     "Mounted",
     "NameClash",
     "Operation",
+    "RateLimit",
     "mount_mcp",
 ]

@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastmcp.server.auth import AuthContext, AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.routes import build_resource_metadata_url
+from pydantic import AnyHttpUrl
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,7 +80,7 @@ class ScopeGate:
         if granted is None:
             await self._app(scope, receive, send)
             return
-        messages = await _read_ahead(receive)
+        messages = await _read_ahead(receive) if scope["method"] == "POST" else []
         name = called_tool(b"".join(message.get("body", b"") for message in messages))
         missing = lacking(self._needs(name), granted) if name is not None else frozenset()
         if missing:
@@ -112,6 +115,22 @@ class ScopeGate:
         )
 
 
+def metadata_url(auth: AuthProvider, path: str) -> str | None:
+    """Return where the provider publishes who may issue tokens (RFC 9728 §3.1), if it does.
+
+    Args:
+        auth: The provider; its base URL is that of the public server.
+        path: The endpoint's path, e.g. ``"/mcp"``.
+    """
+    base = auth.resource_base_url or auth.base_url
+    if base is None:
+        return None
+    resource = AnyHttpUrl(f"{str(base).rstrip('/')}{path}")
+    url = str(build_resource_metadata_url(resource))
+    served = {route.path for route in auth.get_well_known_routes(path)}
+    return url if urlsplit(url).path in served else None
+
+
 def called_tool(body: bytes) -> str | None:
     """Return the tool that a JSON-RPC message calls; None for every other message."""
     try:
@@ -124,7 +143,7 @@ def called_tool(body: bytes) -> str | None:
 
 
 async def _read_ahead(receive: Receive) -> list[Message]:
-    """Receive the whole body, which the app's own limits and the SDK's bound."""
+    """Receive the whole body, which the endpoint has bounded."""
     messages = [await receive()]
     while messages[-1].get("more_body", False):
         messages.append(await receive())

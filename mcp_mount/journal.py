@@ -9,9 +9,11 @@ from typing import Any
 
 from fastmcp.server.context import Context
 from fastmcp.tools import ToolResult
+from fastmcp.tools.base import InputRequiredToolResult
 from starlette.requests import Request
 
 from mcp_mount.limits import subject_of
+from mcp_mount.reading import Reading
 
 calls = logging.getLogger("mcp_mount.calls")
 
@@ -22,11 +24,9 @@ def record(
     *,
     tool: str,
     operation: str,
-    status: int,
     seconds: float,
-    size: int,
-    result: ToolResult,
-    request_id: str | None,
+    reading: Reading | None,
+    result: ToolResult | None,
     context: Context | None,
 ) -> None:
     """Write the line of one call.
@@ -34,11 +34,9 @@ def record(
     Args:
         tool: The tool's name.
         operation: E.g. ``"GET /articles/{slug}"``.
-        status: The HTTP status of the response; 0 where there was none.
         seconds: How long the call took.
-        size: Bytes of the response's body that were read.
-        result: What the client gets.
-        request_id: The ``X-Request-ID`` of the response, or of the request.
+        reading: The response, as far as it came; None where the call was refused before.
+        result: What the client gets; None where the call was cancelled.
         context: The FastMCP context of the call; None where it came over no protocol.
     """
     if not calls.isEnabledFor(logging.INFO):
@@ -46,16 +44,32 @@ def record(
     call: dict[str, Any] = {
         "tool": tool,
         "operation": operation,
-        "status": status,
-        "error": result.is_error,
+        "outcome": _outcome(result),
+        "status": reading.status if reading is not None else 0,
         "ms": round(seconds * 1000, 1),
-        "bytes": size,
+        "bytes": reading.size if reading is not None else 0,
         "client": _client_name(context),
         "subject": _subject(context),
-        "request_id": request_id,
+        "request_id": _request_id(reading, context),
     }
     line = " ".join(f"{key}={_shown(value)}" for key, value in call.items())
     calls.info(line, extra={"call": call})
+
+
+def _outcome(result: ToolResult | None) -> str:
+    if result is None:
+        return "cancelled"
+    if isinstance(result, InputRequiredToolResult):
+        return "asked"
+    return "error" if result.is_error else "ok"
+
+
+def _request_id(reading: Reading | None, context: Context | None) -> str | None:
+    """Return the ``X-Request-ID`` of the response, or that of the MCP request."""
+    if reading is not None and (given := reading.headers.get("x-request-id")):
+        return given
+    request = context.request_context.request if context and context.request_context else None
+    return request.headers.get("x-request-id") if isinstance(request, Request) else None
 
 
 def _client_name(context: Context | None) -> str | None:

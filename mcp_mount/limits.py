@@ -72,10 +72,6 @@ class Limits:
         return replace(self, **marked)
 
 
-PER_TOOL = ("timeout", "max_bytes", "max_items", "max_concurrency")
-"""The limits that an operation's mark can set for its tool."""
-
-
 class Slots:
     """Places for calls that run at once. A class because it counts them."""
 

@@ -1,30 +1,30 @@
 """Puts the endpoint and its lifespan onto an app.
 
-* The endpoint is one route of the app, for exactly ``path`` and ``path + "/"``; the app's
-  middleware runs on it as on every other.
-* The MCP server starts after the app's own start-up and stops before its own shutdown. An app whose
-  lifespan is never run gets a server for each request.
+* The endpoint is one route of the app; the app's middleware runs on it as on every other.
+* The MCP server starts after the app's own start-up and stops before its own shutdown.
 """
 
 import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import anyio
 from fastapi import FastAPI
+from fastapi.params import Depends
 from fastmcp import FastMCP
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Match, NoMatchFound
+from fastmcp.server.auth import AuthProvider
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.call import Incoming, InProcess, incoming, route_path
+from mcp_mount.auth import ScopesOf
+from mcp_mount.call import InProcess
+from mcp_mount.endpoint import Door, Endpoint
 from mcp_mount.errors import MountError
-from mcp_mount.reading import Limits
+from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
+from mcp_mount.origin import Origins
 from mcp_mount.selection import Selector
 from mcp_mount.server import OperationProvider, build_server, warn_of_many_tools
+from mcp_mount.tools import Terms
 
 _VERSION = b"mcp-protocol-version"
 
@@ -49,6 +49,14 @@ def mount_mcp(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    auth: AuthProvider | None = None,
+    dependencies: Sequence[Depends] = (),
+    scopes_of: ScopesOf | None = None,
+    public_url: str | None = None,
+    allowed_origins: Sequence[str] = (),
+    rate_limit: RateLimit | None = None,
+    confirm: Literal["destructive"] | None = None,
+    state_key: str | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
 ) -> Mounted:
@@ -64,7 +72,19 @@ def mount_mcp(
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
             `Operation`.
         exclude: Selectors of the operations to leave out of those.
-        limits: What one call may take.
+        limits: What calls may take.
+        auth: A FastMCP auth provider; the endpoint then demands a token that it accepts. Its base
+            URL is the public one. Its routes are added to the app.
+        dependencies: Dependencies that guard the endpoint, e.g. ``[Depends(current_user)]``.
+        scopes_of: Returns the scopes of the caller from the request, or None where they are not
+            known, for apps that authenticate by themselves. With `auth` the token has them.
+        public_url: The endpoint's URL as clients see it, e.g. ``"https://kb.example/mcp"``.
+        allowed_origins: Origins of web pages that may call, e.g. ``["https://app.example"]``.
+        rate_limit: How often one caller may call.
+        confirm: ``"destructive"``: have clients that can do it ask their user before a DELETE, and
+            before what a mark says.
+        state_key: A secret of 32 characters or more, the same in all processes, that seals the
+            questions of `confirm`. Needed where several processes serve.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
             that need one. Needs sticky routing where several processes serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
@@ -74,25 +94,44 @@ def mount_mcp(
         The mounted server.
 
     Raises:
-        MountError: the path is not of that form or is taken, or the app has already started.
+        MountError: the path is not of that form or is taken, the app has already started, or an
+            option cannot be used; the message says what to do.
     """
     _check_path(app, path)
+    _check_public_url(auth, path, public_url)
+    terms = Terms(
+        limits=limits,
+        slots=Slots(limits.max_concurrency),
+        rate=CallRate(rate_limit) if rate_limit is not None else None,
+        confirm=confirm,
+    )
     provider = OperationProvider(
         lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own after this
         InProcess(app),
         include=include,
         exclude=exclude,
-        limits=limits,
+        terms=terms,
     )
     server = build_server(
         provider,
         name=app.title,
         version=app.version,
         instructions=app.description or app.summary or None,
+        auth=auth,
+        state_key=state_key,
     )
-    endpoint = Endpoint(path, server, provider, sessions=sessions, forward_cookies=forward_cookies)
-    # First, so that no catch-all route of the app takes the path before it.
-    app.router.routes.insert(0, endpoint)
+    door = Door(
+        origins=Origins(allowed_origins, public_url=public_url),
+        max_request_bytes=limits.max_request_bytes,
+        dependencies=dependencies,
+        scopes_of=scopes_of,
+        sessions=sessions,
+        forward_cookies=forward_cookies,
+    )
+    endpoint = Endpoint(path, server, provider, door)
+    endpoint.guard(app)
+    # First, so that no catch-all route of the app takes the paths before them.
+    app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
     app.add_middleware(LifespanMiddleware, endpoint=endpoint)
     return Mounted(server=server, path=path)
 
@@ -109,76 +148,21 @@ def _check_path(app: FastAPI, path: str) -> None:
         raise MountError(message)
 
 
-@dataclass(slots=True)
-class Endpoint(BaseRoute):
-    """The route that serves MCP, for exactly its path with or without a slash behind it.
+def _check_public_url(auth: AuthProvider | None, path: str, public_url: str | None) -> None:
+    """Refuse a provider that would name another resource than the one clients connect to.
 
-    A class because it holds the running server while the app's lifespan lasts.
+    Clients compare the two, and drop the server where they differ (RFC 9728 §3.3).
     """
-
-    path: str
-    server: FastMCP[Any]
-    provider: OperationProvider
-    sessions: bool
-    forward_cookies: bool
-    running: ASGIApp | None = field(default=None, init=False)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match every method, so that what is not served is refused here and not elsewhere."""
-        if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
-            return Match.FULL, {"endpoint": self}
-        return Match.NONE, {}
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
-        """Answer no name: the app's own names stay the app's own."""
-        raise NoMatchFound(name, path_params)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, and stay until what its call began has ended."""
-        if scope["method"] not in self._methods:
-            headers = {"allow": ", ".join(self._methods)}
-            response = PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)
-            await response(scope, receive, send)
-            return
-        async with AsyncExitStack() as stack:
-            # Before the task group, which would hide a `MountError` in a group of exceptions.
-            served = self.running or await self.start(stack)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            token = incoming.set(self._incoming(scope, tasks))
-            try:
-                # The MCP app knows its path without a slash behind it.
-                path = scope["path"].removesuffix("/")
-                await served({**scope, "path": path}, receive, send)
-            finally:
-                incoming.reset(token)
-
-    @property
-    def _methods(self) -> tuple[str, ...]:
-        # Without sessions there is no stream to GET and nothing to DELETE (MCP "Transports").
-        return ("GET", "POST", "DELETE") if self.sessions else ("POST",)
-
-    def _incoming(self, scope: Scope, tasks: anyio.abc.TaskGroup) -> Incoming:
-        version = next(
-            (value.decode("latin-1") for name, value in scope["headers"] if name == _VERSION), None
+    base = (auth.resource_base_url or auth.base_url) if auth is not None else None
+    if base is None or public_url is None:
+        return
+    resource = f"{str(base).rstrip('/')}{path}"
+    if resource != public_url:
+        message = (
+            f"public_url={public_url!r}, but the auth provider's base URL makes it {resource!r}. "
+            "Give the provider the base URL that clients see."
         )
-        handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
-        return Incoming(
-            scope=scope,
-            tasks=tasks,
-            disconnect_ends_call=self.sessions or not handshake,
-            forward_cookies=self.forward_cookies,
-        )
-
-    async def start(self, stack: AsyncExitStack) -> ASGIApp:
-        """Start an MCP app that runs until `stack` is closed.
-
-        Raises:
-            MountError: the operations cannot be offered as they are.
-        """
-        self.provider.tools()
-        app = self.server.http_app(path=self.path, stateless_http=not self.sessions)
-        await stack.enter_async_context(app.router.lifespan_context(app))
-        return app
+        raise MountError(message)
 
 
 class LifespanMiddleware:

@@ -4,7 +4,7 @@ Reads OpenAPI 3.0, 3.1 and 3.2 as FastAPI and others write them: path-level para
 to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 3.2 §4.14.4).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -75,6 +75,7 @@ class Operation:
     """One method on one path, e.g. ``GET /items/{item_id}``, with everything a call needs.
 
     `responses` maps a status (``"200"``, ``"2XX"``, ``"default"``) to its representations.
+    `scopes` are alternatives: a caller needs all the scopes of one of them.
     `credentials` are where security schemes look for keys, names in lower case, e.g.
     ``("header", "x-key")``. `mark` is the operation's ``x-mcp`` value, unread.
     """
@@ -90,6 +91,7 @@ class Operation:
     body: Body | None = None
     responses: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
     credentials: frozenset[tuple[str, str]] = frozenset()
+    scopes: tuple[frozenset[str], ...] = ()
     mark: object = None
 
     def __str__(self) -> str:
@@ -170,6 +172,7 @@ def _operation(
             for status, raw in node.get("responses", {}).items()
         },
         credentials=credentials,
+        scopes=tuple(_scopes(node.get("security", document.get("security", ())))),
         mark=node.get("x-mcp"),
     )
 
@@ -239,6 +242,17 @@ def is_json(media_type: str) -> bool:
 def _media(document: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Media]:
     for media_type, media in resolve(document, raw).get("content", {}).items():
         yield Media(media_type, media.get("schema"), media.get("itemSchema"))
+
+
+def _scopes(security: Iterable[Mapping[str, Iterable[str]]]) -> Iterator[frozenset[str]]:
+    """Read a list of security requirements (OpenAPI §4.8.30), leaving out those without scopes.
+
+    FastAPI lists what a route's dependencies ask for one by one, although all of them must be
+    content: an API key beside a token does not make up for the token's scopes.
+    """
+    for requirement in security:
+        if scopes := frozenset(scope for needed in requirement.values() for scope in needed):
+            yield scopes
 
 
 def _credentials(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

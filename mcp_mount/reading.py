@@ -4,13 +4,12 @@ Text, Server-Sent Events and JSON Lines are decoded part by part; everything els
 """
 
 import json
-import math
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
+from mcp_mount.limits import Limits
 from mcp_mount.operations import is_json
 
 Progress = Callable[[str], Awaitable[None]]
@@ -27,33 +26,6 @@ _TEXTS = frozenset(
         *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one call may take before it is ended with what has arrived so far.
-
-    Attributes:
-        timeout: Seconds until the response must be complete.
-        max_bytes: Bytes of the response's body.
-        max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
-    """
-
-    timeout: float = 60.0
-    max_bytes: int = 10 * 1024 * 1024
-    max_items: int = 1_000
-
-    def __post_init__(self) -> None:
-        """Refuse limits under which no call could succeed.
-
-        Raises:
-            ValueError: a limit is not a positive, finite number.
-        """
-        for name in ("timeout", "max_bytes", "max_items"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                message = f"Limits.{name} must be a positive number, not {value!r}."
-                raise ValueError(message)
 
 
 class Reading:
@@ -80,7 +52,7 @@ class Reading:
         self._decoder: Decoder | None = None
         self._pieces: list[str] = []
         self._chunks: list[bytes] = []
-        self._size = 0
+        self.size = 0
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Choose the decoder from the content type."""
@@ -107,8 +79,8 @@ class Reading:
 
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
-        room = self._limits.max_bytes - self._size
-        self._size += len(chunk)
+        room = self._limits.max_bytes - self.size
+        self.size += len(chunk)
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
             chunk = chunk[:room]

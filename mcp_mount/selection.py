@@ -11,6 +11,15 @@ from mcp_mount.errors import InvalidMark, InvalidSelector
 from mcp_mount.naming import check_names, give_names, is_name
 from mcp_mount.operations import Operation
 
+_KEYS = {
+    "name": str,
+    "title": str,
+    "description": str,
+    "annotations": Mapping,
+    "limits": Mapping,
+    "confirm": bool,
+}
+_LIMITS = {"timeout": float, "max_bytes": int, "max_items": int, "max_concurrency": int}
 Selector = str | Callable[[Operation], bool]
 
 _HINTS = {
@@ -25,7 +34,9 @@ _HINTS = {
 class Mark:
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
 
-    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``.
+    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
+    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
+    caller's user is asked first.
     """
 
     hidden: bool = False
@@ -33,6 +44,8 @@ class Mark:
     title: str | None = None
     description: str | None = None
     annotations: Mapping[str, bool] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    confirm: bool | None = None
 
 
 def read_mark(operation: Operation) -> Mark:
@@ -46,9 +59,9 @@ def read_mark(operation: Operation) -> Mark:
         return Mark(hidden=value is False)
     if not isinstance(value, Mapping):
         raise InvalidMark(_mark_message(operation, f"is {value!r}", "Use False or a mapping."))
-    expected = {"name": str, "title": str, "description": str, "annotations": Mapping}
-    _check_keys(operation, value, expected)
+    _check_keys(operation, value, _KEYS)
     _check_keys(operation, value.get("annotations", {}), _HINTS)
+    _check_keys(operation, value.get("limits", {}), _LIMITS)
     name = value.get("name")
     if name is not None and not is_name(name):
         advice = "Use letters, digits, '_' and '-', a letter first, at most 64."
@@ -64,7 +77,9 @@ def _check_keys(
         if key not in expected:
             advice = f"Known are {known}."
             raise InvalidMark(_mark_message(operation, f"has the unknown key {key!r}", advice))
-        if not isinstance(item, expected[key]):
+        # As in JSON and in Python's type hints, an integer will do where a number is expected.
+        accepted = int | float if expected[key] is float else expected[key]
+        if not isinstance(item, accepted) or (isinstance(item, bool) and expected[key] is not bool):
             advice = f"It takes a value of type {expected[key].__name__!r}."
             raise InvalidMark(_mark_message(operation, f"has {key!r}: {item!r}", advice))
 

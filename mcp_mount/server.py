@@ -11,6 +11,7 @@ from typing import Any
 import mcp_types
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError
+from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
 from fastmcp.server.providers import Provider
@@ -18,12 +19,12 @@ from fastmcp.tools import Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from mcp.shared.exceptions import MCPError
 
-from mcp_mount.call import Caller
+from mcp_mount.call import Caller, incoming
+from mcp_mount.confirm import seal
 from mcp_mount.operations import read_operations
-from mcp_mount.reading import Limits
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Selector, select
-from mcp_mount.tools import OperationTool
+from mcp_mount.tools import OperationTool, Terms
 
 logger = logging.getLogger("mcp_mount")
 
@@ -44,7 +45,7 @@ class OperationProvider(Provider):
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
-        limits: Limits,
+        terms: Terms,
     ) -> None:
         """Take where the document comes from, what to offer of it, and how to call it."""
         super().__init__()
@@ -52,11 +53,11 @@ class OperationProvider(Provider):
         self._caller = caller
         self._include = include
         self._exclude = exclude
-        self._limits = limits
+        self._terms = terms
         self._seen: Mapping[str, Any] | None = None
-        self._tools: dict[str, Tool] = {}
+        self._tools: dict[str, OperationTool] = {}
 
-    def tools(self) -> Mapping[str, Tool]:
+    def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
 
         Raises:
@@ -71,11 +72,16 @@ class OperationProvider(Provider):
             self._seen = document
         return self._tools
 
-    def _build(self, document: Mapping[str, Any]) -> dict[str, Tool]:
+    def scopes(self, name: str) -> Sequence[frozenset[str]]:
+        """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
+        tool = self.tools().get(name)
+        return tool.operation.scopes if tool is not None else ()
+
+    def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         offers = select(read_operations(document), include=self._include, exclude=self._exclude)
         return {
-            offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._limits)
+            offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._terms)
             for offer in offers
         }
 
@@ -103,6 +109,8 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         try:
             return await call_next(context)
         except NotFoundError:
+            if (served := incoming.get()) is not None:
+                served.named_no_tool.set()
             message = f"Unknown tool: {context.message.name!r}"
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
@@ -123,7 +131,13 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
 
 def build_server(
-    provider: OperationProvider, *, name: str, version: str, instructions: str | None
+    provider: OperationProvider,
+    *,
+    name: str,
+    version: str,
+    instructions: str | None,
+    auth: AuthProvider | None = None,
+    state_key: str | None = None,
 ) -> FastMCP[Any]:
     """Return the server that offers the provider's tools, and whatever its user adds."""
     server: FastMCP[Any] = FastMCP(
@@ -136,6 +150,8 @@ def build_server(
         dereference_schemas=False,
         # What a user's tool raises may hold what a client must not see.
         mask_error_details=True,
+        auth=auth,
+        request_state_security=seal(state_key),
     )
     # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
     # whole list to find it, unless it is told. FastMCP has no public way to tell it.

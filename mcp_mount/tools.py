@@ -1,25 +1,31 @@
 """An operation as a FastMCP tool: what is published of it, and what happens on a call."""
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import jsonschema_rs
 import mcp_types
+from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.arguments import Arguments, read_arguments
+from mcp_mount.auth import tool_check
 from mcp_mount.call import Caller, Request
+from mcp_mount.confirm import question
 from mcp_mount.content import Shape, error, to_result
-from mcp_mount.errors import InvalidArguments
+from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.journal import record
+from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Media, Operation, Schema, is_json
-from mcp_mount.reading import Limits, Progress, Reading
+from mcp_mount.reading import Progress, Reading
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Mark, Offer
 
@@ -27,6 +33,16 @@ _LONGEST_DESCRIPTION = 2_000
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRACE = ("traceparent", "tracestate", "baggage")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the calls of a mount are subject to; a mark on an operation can say otherwise."""
+
+    limits: Limits
+    slots: Slots
+    rate: CallRate | None = None
+    confirm: Literal["destructive"] | None = None
 
 
 class OperationTool(Tool):
@@ -38,10 +54,13 @@ class OperationTool(Tool):
     _shape: Shape = PrivateAttr()
     _caller: Caller = PrivateAttr()
     _limits: Limits = PrivateAttr()
+    _slots: Slots = PrivateAttr()
+    _rate: CallRate | None = PrivateAttr()
+    _asks: bool = PrivateAttr()
 
     @classmethod
     def from_offer(
-        cls, offer: Offer, schemas: Schemas, caller: Caller, limits: Limits
+        cls, offer: Offer, schemas: Schemas, caller: Caller, terms: Terms
     ) -> "OperationTool":
         """Publish an operation under the name it was given."""
         arguments = read_arguments(offer.operation, schemas)
@@ -54,12 +73,22 @@ class OperationTool(Tool):
             output_schema=output_schema,
             annotations=_annotations(offer.operation, offer.mark),
             tags=set(offer.operation.tags),
+            auth=tool_check(offer.operation.scopes) if offer.operation.scopes else None,
         )
         tool._arguments = arguments
         tool._shape = shape
         tool._caller = caller
-        tool._limits = limits
+        tool._limits = terms.limits.overridden(offer.mark.limits)
+        own_slots = "max_concurrency" in offer.mark.limits
+        tool._slots = Slots(tool._limits.max_concurrency) if own_slots else terms.slots
+        tool._rate = terms.rate
+        tool._asks = _asks(offer, terms)
         return tool
+
+    @property
+    def operation(self) -> Operation:
+        """The operation that the tool calls."""
+        return self._arguments.operation
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
@@ -67,18 +96,50 @@ class OperationTool(Tool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
-        progress, trace = _from_context()
+        context = _current_context()
+        started = time.perf_counter()
+        readings: list[Reading] = []
+        result: ToolResult | None = None
         try:
-            request = self._arguments.request(arguments)
-            return await self._call(_traced(request, trace), progress)
-        except InvalidArguments as invalid:
-            return error(str(invalid))
+            result = await self._admitted(arguments, context, readings)
+        except (InvalidArguments, Busy) as refused:
+            result = error(str(refused))
+        finally:
+            record(
+                tool=self.name,
+                operation=str(self.operation),
+                seconds=time.perf_counter() - started,
+                reading=readings[-1] if readings else None,
+                result=result,
+                context=context,
+            )
+        return result
 
-    async def _call(self, request: Request, progress: Progress | None) -> ToolResult:
+    async def _admitted(
+        self, arguments: dict[str, Any], context: Context | None, readings: list[Reading]
+    ) -> ToolResult:
+        """Make the call, once everything that can refuse or delay it has let it through."""
+        request = self._arguments.request(arguments)
+        if context is not None and context.request_context is not None:
+            if self._asks:
+                asked = question(context, f"Run {request.method} {request.path}?")
+                if asked is not None:
+                    return asked
+            http_request = context.request_context.request
+            if self._rate is not None and http_request is not None:
+                await self._rate.count(http_request)
+        progress, trace = _from_context(context)
+        async with self._slots.taken():
+            return await self._call(_traced(request, trace), progress, readings)
+
+    async def _call(
+        self, request: Request, progress: Progress | None, readings: list[Reading]
+    ) -> ToolResult:
         timeout = self._limits.timeout
         deadline = anyio.current_time() + timeout
         for _ in range(1 + _MOST_REDIRECTS):
             reading = Reading(self._limits, progress)
+            readings.append(reading)
             left = deadline - anyio.current_time()
             outcome = await self._caller(request, reading, tool=self.name, timeout=left)
             await reading.end()
@@ -95,14 +156,27 @@ class OperationTool(Tool):
         return self._caller.follow(request, reading.status, location)
 
 
-def _from_context() -> tuple[Progress | None, Mapping[str, str]]:
-    """Return where progress goes, if the caller asked for it, and the caller's trace context."""
+def _asks(offer: Offer, terms: Terms) -> bool:
+    """Whether the caller's user is to be asked: a DELETE, or what a mark names."""
+    if offer.mark.confirm is not None:
+        return offer.mark.confirm
+    destroys = offer.mark.annotations.get("destructiveHint", offer.operation.method == "DELETE")
+    return terms.confirm == "destructive" and destroys
+
+
+def _current_context() -> Context | None:
     try:
-        context = get_context()
+        return get_context()
     except RuntimeError:
         # The tool was run by hand, outside any MCP request.
+        return None
+
+
+def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str, str]]:
+    """Return where progress goes, if the caller asked for it, and the caller's trace context."""
+    if context is None or context.request_context is None:
         return None, {}
-    meta = (context.request_context.meta if context.request_context else None) or {}
+    meta = context.request_context.meta or {}
     trace = {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
     if meta.get("progressToken") is None:
         return None, trace

@@ -107,7 +107,7 @@ def tree(requirements: list[Requirement]) -> set[NormalizedName]:
 @pytest.mark.parametrize(
     ("folder", "declared"),
     [
-        ("mcp_mount", RUNTIME),
+        ("mcp_mount", RUNTIME + EXTRAS["rate-limit"]),
         ("mock_api", RUNTIME + EXTRAS["demo"]),
         ("tests", REQUIREMENTS),
     ],

@@ -241,18 +241,24 @@ async def fifty(visit: Callable[..., Coroutine[Any, Any, object]], *arguments: o
 
 
 async def left_behind(visit: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> int:
-    """Return how many objects each of fifty clients leaves, once all their tasks have ended."""
+    """Return how many objects each of fifty clients leaves, once all their tasks have ended.
+
+    What is still on its way out comes and goes from round to round; what is left behind stays.
+    """
     # The first ones fill caches, and start what serves all that follow.
     await fifty(visit, *arguments)
     tasks = asyncio.all_tasks()
-    gc.collect()
-    before = len(gc.get_objects())
-    await fifty(visit, *arguments)
-    with anyio.fail_after(5):
-        while rest := asyncio.all_tasks() - tasks:
-            await asyncio.wait(rest)
-    gc.collect()
-    return (len(gc.get_objects()) - before) // 50
+    grown = []
+    for _ in range(3):
+        gc.collect()
+        before = len(gc.get_objects())
+        await fifty(visit, *arguments)
+        with anyio.fail_after(5):
+            while rest := asyncio.all_tasks() - tasks:
+                await asyncio.wait(rest)
+        gc.collect()
+        grown.append((len(gc.get_objects()) - before) // 50)
+    return min(grown)
 
 
 async def test_clients_that_open_and_go_leave_nothing() -> None:
@@ -269,4 +275,4 @@ async def test_clients_that_call_and_go_leave_nothing(era: Era) -> None:
     app, told = ticking_app()
     async with run_asgi_lifespan(app):
         assert await left_behind(abandon_call, app, era) <= 0
-    assert told == ["ended"] * 100
+    assert told == ["ended"] * 200

@@ -1,0 +1,217 @@
+"""The route that serves MCP: it lets in, bounds and hands on one request at a time.
+
+In this order: the method, the ``Origin``, the app's dependencies, the size of the body; then the
+scopes, and FastMCP. An app whose lifespan is never run gets an MCP server for each request.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from fastapi import FastAPI
+from fastapi.params import Depends
+from fastapi.routing import APIRoute
+from fastmcp import FastMCP
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_mount.auth import ScopeGate, ScopesOf, metadata_url
+from mcp_mount.call import Incoming, incoming, route_path
+from mcp_mount.origin import Origins
+from mcp_mount.server import OperationProvider
+
+_INVALID_REQUEST = -32600
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who is let in, and with how much.
+
+    `disconnect_ends_call` of old clients and cookies are the transport's business; see `mount_mcp`.
+    """
+
+    origins: Origins
+    max_request_bytes: int
+    dependencies: Sequence[Depends] = ()
+    scopes_of: ScopesOf | None = None
+    sessions: bool = False
+    forward_cookies: bool = False
+
+
+@dataclass(slots=True)
+class Endpoint(BaseRoute):
+    """The route of the endpoint, for exactly its path with or without a slash behind it.
+
+    A class because it holds the running server while the app's lifespan lasts.
+    """
+
+    path: str
+    server: FastMCP[Any]
+    provider: OperationProvider
+    door: Door
+    running: ASGIApp | None = field(default=None, init=False)
+    guarded: APIRoute | None = field(default=None, init=False)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match every method, so that what is not served is refused here and not elsewhere."""
+        if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
+            return Match.FULL, {"endpoint": self, "path_params": {}}
+        return Match.NONE, {}
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
+        """Answer no name: the app's own names stay the app's own."""
+        raise NoMatchFound(name, path_params)
+
+    def guard(self, app: FastAPI) -> None:
+        """Let FastAPI solve the door's dependencies first, with the overrides of `app`."""
+        if not self.door.dependencies:
+            return
+
+        async def let_in() -> Response:
+            return _Handover(self._admit)
+
+        self.guarded = APIRoute(
+            self.path,
+            let_in,
+            methods=[*self._methods],
+            dependencies=self.door.dependencies,
+            dependency_overrides_provider=app,
+        )
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and stay until what its call began has ended."""
+        headers = Headers(scope=scope)
+        if scope["method"] not in self._methods:
+            allow = {"allow": ", ".join(self._methods)}
+            refusal: Response = PlainTextResponse("Method Not Allowed", 405, headers=allow)
+            await refusal(scope, receive, send)
+        elif not self.door.origins.allow(headers.get("origin"), headers.get("host")):
+            refusal = _refusal(
+                403,
+                f"The origin {headers['origin']!r} is not allowed. The server's public_url= and "
+                "allowed_origins= say which are.",
+            )
+            await refusal(scope, receive, send)
+        elif self.guarded is not None:
+            await self.guarded.handle(scope, receive, send)
+        else:
+            await self._admit(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(scope, receive, self.door.max_request_bytes)
+        if body is None:
+            limit = self.door.max_request_bytes
+            await _refusal(413, f"The request is larger than {limit} bytes.")(scope, receive, send)
+            return
+        async with AsyncExitStack() as stack:
+            # Before the task group, which would hide a `MountError` in a group of exceptions.
+            app = self.running or await self.start(stack)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            served = self._incoming(scope, tasks)
+            token = incoming.set(served)
+            try:
+                # The MCP app knows its path without a slash behind it.
+                path = scope["path"].removesuffix("/")
+                await app({**scope, "path": path}, _again(body, receive), _told(served, send))
+            finally:
+                incoming.reset(token)
+
+    @property
+    def _methods(self) -> tuple[str, ...]:
+        # Without sessions there is no stream to GET and nothing to DELETE (MCP "Transports").
+        return ("GET", "POST", "DELETE") if self.door.sessions else ("POST",)
+
+    def _incoming(self, scope: Scope, tasks: anyio.abc.TaskGroup) -> Incoming:
+        version = Headers(scope=scope).get("mcp-protocol-version")
+        handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+        return Incoming(
+            scope=scope,
+            tasks=tasks,
+            disconnect_ends_call=self.door.sessions or not handshake,
+            forward_cookies=self.door.forward_cookies,
+        )
+
+    async def start(self, stack: AsyncExitStack) -> ASGIApp:
+        """Start an MCP app that runs until `stack` is closed.
+
+        Raises:
+            MountError: the operations cannot be offered as they are.
+        """
+        self.provider.tools()
+        auth = self.server.auth
+        gate = Middleware(
+            ScopeGate,
+            needs=self.provider.scopes,
+            scopes_of=self.door.scopes_of,
+            auth=auth,
+            metadata_url=metadata_url(auth, self.path) if auth is not None else None,
+        )
+        app = self.server.http_app(
+            path=self.path,
+            stateless_http=not self.door.sessions,
+            middleware=[gate] if auth is not None or self.door.scopes_of is not None else None,
+        )
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        return app
+
+
+class _Handover(Response):
+    """A response that FastAPI sends by letting the endpoint answer."""
+
+    def __init__(self, answer: ASGIApp) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+
+def _refusal(status: int, message: str) -> JSONResponse:
+    """Refuse a request before it is read, in the words of JSON-RPC 2.0 §5.1."""
+    error = {"code": _INVALID_REQUEST, "message": message}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> list[Message] | None:
+    """Receive the messages of a whole body; None as soon as it is larger than `limit` bytes."""
+    length = Headers(scope=scope).get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        return None
+    messages, size = [await receive()], 0
+    while True:
+        size += len(messages[-1].get("body", b""))
+        if size > limit:
+            return None
+        if not messages[-1].get("more_body", False):
+            return messages
+        messages.append(await receive())
+
+
+def _again(messages: list[Message], receive: Receive) -> Receive:
+    waiting = iter(messages)
+
+    async def receive_again() -> Message:
+        return next(waiting, None) or await receive()
+
+    return receive_again
+
+
+def _told(served: Incoming, send: Send) -> Send:
+    """Answer a call of an unknown tool with 200: the request was in order, its tool was not.
+
+    The SDK derives the status from the code of the error, which an envelope that lacks a field has
+    too.
+    """
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start" and served.named_no_tool.is_set():
+            message = {**message, "status": 200}
+        await send(message)
+
+    return tell
