@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (articles, attachments, changes, chat, service):
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403))
     app.include_router(service.health_router)
-    mount_mcp(app)
+    mount_mcp(app, auth=identity.provider if identity else None, public_url=settings.mcp_url)
     return app
 
 
