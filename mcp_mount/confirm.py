@@ -18,7 +18,6 @@ from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
-from mcp_mount.content import error
 from mcp_mount.limits import caller_of
 
 _ASKED: Final = "mcp_mount:asked"
@@ -68,7 +67,7 @@ def question(context: Context, text: str) -> ToolResult | None:
         return _asked(text)
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
-    return error("The user did not confirm the call. Nothing was done.")
+    return ToolResult(content="The user did not confirm the call. Nothing was done.", is_error=True)
 
 
 def _asked(text: str) -> InputRequiredToolResult:

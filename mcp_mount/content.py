@@ -5,13 +5,12 @@ Text content and structured content always carry the same information.
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from mimetypes import guess_extension
 from typing import Any
 from urllib.parse import quote
 
-from fastmcp.tools import ToolResult
 from mcp_types import (
     AudioContent,
     BlobResourceContents,
@@ -22,7 +21,7 @@ from mcp_types import (
 )
 
 from mcp_mount.call import Outcome
-from mcp_mount.decoders import parse_json
+from mcp_mount.decoders import is_plain_json, parse_json
 from mcp_mount.operations import is_json
 from mcp_mount.reading import Reading
 
@@ -58,7 +57,22 @@ class Shape:
         return None if self.wrapped is False else {"result": value}
 
 
-def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: float) -> ToolResult:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call of a tool gives, as the specification names it (MCP "Tools", "Tool Result").
+
+    `json` is the structured content as the route wrote it, where that can stand in a message as it
+    is: whoever writes the message need not write the value again.
+    """
+
+    content: tuple[ContentBlock, ...]
+    structured_content: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+    is_error: bool = False
+    json: str | None = None
+
+
+def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: float) -> Result:
     """Write what was read as the result of the tool.
 
     Args:
@@ -88,23 +102,22 @@ def _note(reading: Reading, outcome: Outcome, timeout: float) -> str | None:
     return limit and f"[Ended at the limit of {limit}. There may be more.]"
 
 
-def error(text: str) -> ToolResult:
+def error(text: str) -> Result:
     """Return a tool error with this text (MCP "Tools", "Error Handling")."""
-    return ToolResult(content=[_text(text)], is_error=True)
+    return Result(content=(_text(text),), is_error=True)
 
 
-def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> ToolResult:
+def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> Result:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
     blocks = [_text(reading.text() or _status_line(reading.status))]
     if note:
         blocks.append(_text(note))
         structured = structured and {**structured, "ended": note}
     result = _finished(reading, shape, blocks, structured=structured)
-    result.is_error = result.is_error or failed
-    return result
+    return replace(result, is_error=True) if failed else result
 
 
-def _whole(reading: Reading, shape: Shape) -> ToolResult:
+def _whole(reading: Reading, shape: Shape) -> Result:
     if reading.status >= HTTPStatus.MULTIPLE_CHOICES:
         return _finished(reading, shape, [_text(_status_lines(reading))])
     if reading.status == HTTPStatus.NO_CONTENT or not reading.body():
@@ -114,13 +127,18 @@ def _whole(reading: Reading, shape: Shape) -> ToolResult:
     return _finished(reading, shape, [_binary(reading)])
 
 
-def _json_result(reading: Reading, shape: Shape) -> ToolResult:
+def _json_result(reading: Reading, shape: Shape) -> Result:
     text = reading.text()
     try:
         value = parse_json(text)
     except ValueError:
         return _finished(reading, shape, [_text(text)])
-    return _finished(reading, shape, [_text(text)], structured=shape.structured(value))
+    result = _finished(reading, shape, [_text(text)], structured=shape.structured(value))
+    if result.structured_content is None or not is_plain_json(text):
+        return result
+    # What was parsed is what was written, so the text says the same in any message.
+    is_wrapped = result.structured_content is not value
+    return replace(result, json=f'{{"result":{text}}}' if is_wrapped else text)
 
 
 def _finished(
@@ -128,30 +146,30 @@ def _finished(
     shape: Shape,
     blocks: Sequence[ContentBlock],
     structured: dict[str, Any] | None = None,
-) -> ToolResult:
+) -> Result:
     """Finish a result, and keep the promise of the output schema: to conform, or be an error."""
     meta = _meta(reading)
     if shape.is_declared and (structured is None or not shape.conforms(structured)):
         note = f"The API answered {_status_line(reading.status)}, but not with what it documents:"
-        return ToolResult(content=[_text(note), *blocks], meta=meta, is_error=True)
-    return ToolResult(content=[*blocks], structured_content=structured, meta=meta)
+        return Result(content=(_text(note), *blocks), meta=meta, is_error=True)
+    return Result(content=tuple(blocks), structured_content=structured, meta=meta)
 
 
-def _failed(reading: Reading, note: str | None) -> ToolResult:
+def _failed(reading: Reading, note: str | None) -> Result:
     lines = [_status_lines(reading)]
     if body := reading.text() if reading.is_readable else "":
         lines.append(body)
     if note:
         lines.append(note)
-    return ToolResult(content=[_text("\n".join(lines))], meta=_meta(reading), is_error=True)
+    return Result(content=(_text("\n".join(lines)),), meta=_meta(reading), is_error=True)
 
 
-def _part(reading: Reading, note: str) -> ToolResult:
+def _part(reading: Reading, note: str) -> Result:
     """Report a whole (JSON, an image) of which only a part arrived; the part is kept if text."""
     blocks = [_text(note)]
     if reading.is_readable:
         blocks.insert(0, _text(reading.text()))
-    return ToolResult(content=blocks, meta=_meta(reading), is_error=True)
+    return Result(content=tuple(blocks), meta=_meta(reading), is_error=True)
 
 
 def _status_lines(reading: Reading) -> str:

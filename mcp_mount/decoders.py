@@ -6,6 +6,7 @@ A decoder takes the body in parts, and gives the same pieces however it was cut.
 import codecs
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -151,6 +152,17 @@ def parse_json(text: str) -> object:
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         raise ValueError("The JSON is nested too deeply.")
     return _mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def is_plain_json(text: str) -> bool:
+    """Whether `parse_json` takes a JSON text for just what it says: nothing in it is mended.
+
+    A number with an exponent or hundreds of digits may be none that a float can hold.
+    """
+    return _ODD_JSON.search(text) is None
+
+
+_ODD_JSON = re.compile(r"NaN|Infinity|\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
 
 
 def _finite(text: str) -> float | None:

@@ -20,7 +20,7 @@ from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
 from mcp_mount.call import Caller, Request
 from mcp_mount.confirm import question
-from mcp_mount.content import Shape, error, to_result
+from mcp_mount.content import Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.journal import record
 from mcp_mount.limits import CallRate, Limits, Slots
@@ -103,7 +103,7 @@ class OperationTool(Tool):
         try:
             result = await self._admitted(arguments, context, readings)
         except (InvalidArguments, Busy) as refused:
-            result = error(str(refused))
+            result = _tool_result(error(str(refused)))
         finally:
             record(
                 tool=self.name,
@@ -147,13 +147,23 @@ class OperationTool(Tool):
             if following is None:
                 break
             request = following
-        return to_result(reading, self._shape, outcome=outcome, timeout=timeout)
+        result = to_result(reading, self._shape, outcome=outcome, timeout=timeout)
+        return _tool_result(result)
 
     def _following(self, request: Request, reading: Reading) -> Request | None:
         location = reading.headers.get("location")
         if location is None or reading.status not in _REDIRECTS:
             return None
         return self._caller.follow(request, reading.status, location)
+
+
+def _tool_result(result: Result) -> ToolResult:
+    return ToolResult(
+        content=[*result.content],
+        structured_content=result.structured_content,
+        meta=result.meta,
+        is_error=result.is_error,
+    )
 
 
 def _asks(offer: Offer, terms: Terms) -> bool:
