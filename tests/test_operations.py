@@ -175,6 +175,7 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
             "e": {"allOf": [{"$ref": "#/components/schemas/E"}], "description": "beside"},
             "f": {"not": True, "items": False},
             "g": {"type": "number", "maximum": 9, "exclusiveMaximum": False},
+            "h": {"type": "string", "default": None},
         },
     }
     components = {"schemas": {"E": {"type": "integer", "title": "E"}}}
@@ -186,6 +187,7 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
         "e": {"type": "integer", "description": "beside"},
         "f": {"not": {}, "items": {"not": {}}},
         "g": {"type": "number", "maximum": 9},
+        "h": {"type": "string"},
     }
 
 
