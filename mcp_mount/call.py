@@ -10,7 +10,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
@@ -149,8 +149,19 @@ class AppCall:
     last message or ended. What runs after that are background tasks.
     """
 
-    def __init__(self, app: ASGIApp, scope: Scope, body: bytes | None, sink: Sink) -> None:
-        """Prepare the call; nothing happens before `run`."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        body: bytes | None,
+        sink: Sink,
+        on_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Prepare the call; nothing happens before `run`.
+
+        With `on_answer`, the call runs in its caller's own task: that is awaited as soon as nothing
+        more will reach the sink, and what cancels the task reaches the route at once.
+        """
         self.answered = anyio.Event()
         self.done = anyio.Event()
         self.outcome: Outcome = "timeout"
@@ -164,7 +175,8 @@ class AppCall:
         self._gone = anyio.Event()
         self._delivery = anyio.CancelScope()
         # Whoever ends the whole request ends the route by `leave`, so that it is told first.
-        self._cancellation = anyio.CancelScope(shield=True)
+        self._cancellation = anyio.CancelScope(shield=on_answer is None)
+        self._on_answer = on_answer
 
     async def run(self) -> None:
         """Run the app. What it raises is logged here and reaches no client."""
@@ -200,8 +212,6 @@ class AppCall:
 
         A route that has sent its whole response is left to its background tasks.
         """
-        if self.done.is_set():
-            return
         self.hang_up()
         with anyio.move_on_after(GRACE, shield=True):
             await self.done.wait()
@@ -260,6 +270,8 @@ class AppCall:
             self.outcome = "complete" if wanted else "ended"
             self._gone.set()
             self.answered.set()
+            if self._on_answer is not None:
+                await self._on_answer()
         if more:
             raise OSError("The client is gone.")
         self.done.set()
@@ -317,6 +329,30 @@ class InProcess:
         Raises:
             InvalidArguments: a path value would lead to another operation.
         """
+        call = self.prepare(request, sink, tool=tool)
+        deadline = anyio.current_time() + timeout
+        served = incoming.get()
+        if served is not None and _is_begun(call, served.tasks):
+            is_cancellable = served.disconnect_ends_call
+            return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run)
+            await _answer(call, tasks, deadline)
+        return call.outcome
+
+    def prepare(
+        self,
+        request: Request,
+        sink: Sink,
+        *,
+        tool: str,
+        on_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> AppCall:
+        """Return the call that sends `request` on behalf of the current MCP request.
+
+        Raises:
+            InvalidArguments: a path value would lead to another operation.
+        """
         if self.app.debug:
             sink = _Discreet(sink)
         served = incoming.get()
@@ -328,15 +364,7 @@ class InProcess:
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
-        call = AppCall(self.app, scope, request.body, sink)
-        deadline = anyio.current_time() + timeout
-        if served is not None and _is_begun(call, served.tasks):
-            is_cancellable = served.disconnect_ends_call
-            return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call.run)
-            await _answer(call, tasks, deadline)
-        return call.outcome
+        return AppCall(self.app, scope, request.body, sink, on_answer)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4)."""

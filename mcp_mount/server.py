@@ -75,7 +75,12 @@ class OperationProvider(Provider):
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
         tool = self.tools().get(name)
-        return tool.operation.scopes if tool is not None else ()
+        return tool.plan.operation.scopes if tool is not None else ()
+
+    def credentials(self) -> frozenset[tuple[str, str]]:
+        """Return where the document's security schemes look for keys; see `Operation`."""
+        tool = next(iter(self.tools().values()), None)
+        return tool.operation.credentials if tool is not None else frozenset()
 
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)

@@ -13,16 +13,18 @@ import mcp_types
 from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools.base import InputRequiredToolResult
 from mcp_types import ToolAnnotations
 from pydantic import ConfigDict, PrivateAttr
+from starlette.requests import Request as HTTPRequest
 
+from mcp_mount import journal
 from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
 from mcp_mount.call import Caller, Request
 from mcp_mount.confirm import question
 from mcp_mount.content import Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.journal import record
 from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Media, Operation, Schema, is_json
 from mcp_mount.reading import Progress, Reading
@@ -45,50 +47,51 @@ class Terms:
     confirm: Literal["destructive"] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one tool is called: from arguments to a request, and from its response to a result."""
+
+    operation: Operation
+    arguments: Arguments
+    output_schema: Schema | None
+    shape: Shape
+    caller: Caller
+    limits: Limits
+    slots: Slots
+    rate: CallRate | None
+    asks: bool
+
+
 class OperationTool(Tool):
     """A tool that calls one operation of the application."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    _arguments: Arguments = PrivateAttr()
-    _shape: Shape = PrivateAttr()
-    _caller: Caller = PrivateAttr()
-    _limits: Limits = PrivateAttr()
-    _slots: Slots = PrivateAttr()
-    _rate: CallRate | None = PrivateAttr()
-    _asks: bool = PrivateAttr()
+    _plan: Plan = PrivateAttr()
 
     @classmethod
     def from_offer(
         cls, offer: Offer, schemas: Schemas, caller: Caller, terms: Terms
     ) -> "OperationTool":
         """Publish an operation under the name it was given."""
-        arguments = read_arguments(offer.operation, schemas)
-        output_schema, shape = read_shape(offer.operation, schemas)
+        plan = _plan(offer, schemas, caller, terms)
         tool = cls(
             name=offer.name,
             title=_title(offer.operation, offer.mark),
             description=_description(offer.operation, offer.mark),
-            parameters=arguments.schema,
-            output_schema=output_schema,
+            parameters=plan.arguments.schema,
+            output_schema=plan.output_schema,
             annotations=_annotations(offer.operation, offer.mark),
             tags=set(offer.operation.tags),
             auth=tool_check(offer.operation.scopes) if offer.operation.scopes else None,
         )
-        tool._arguments = arguments
-        tool._shape = shape
-        tool._caller = caller
-        tool._limits = terms.limits.overridden(offer.mark.limits)
-        own_slots = "max_concurrency" in offer.mark.limits
-        tool._slots = Slots(tool._limits.max_concurrency) if own_slots else terms.slots
-        tool._rate = terms.rate
-        tool._asks = _asks(offer, terms)
+        tool._plan = plan
         return tool
 
     @property
-    def operation(self) -> Operation:
-        """The operation that the tool calls."""
-        return self._arguments.operation
+    def plan(self) -> Plan:
+        """How the tool is called."""
+        return self._plan
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
@@ -99,19 +102,23 @@ class OperationTool(Tool):
         context = _current_context()
         started = time.perf_counter()
         readings: list[Reading] = []
-        result: ToolResult | None = None
+        outcome: journal.Outcome = "cancelled"
         try:
             result = await self._admitted(arguments, context, readings)
+            is_question = isinstance(result, InputRequiredToolResult)
+            outcome = "asked" if is_question else "error" if result.is_error else "ok"
         except (InvalidArguments, Busy) as refused:
             result = _tool_result(error(str(refused)))
+            outcome = "error"
         finally:
-            record(
+            journal.record(
                 tool=self.name,
-                operation=str(self.operation),
+                operation=str(self.plan.operation),
                 seconds=time.perf_counter() - started,
                 reading=readings[-1] if readings else None,
-                result=result,
-                context=context,
+                outcome=outcome,
+                request=_http_request(context),
+                client=_client_name(context),
             )
         return result
 
@@ -119,42 +126,43 @@ class OperationTool(Tool):
         self, arguments: dict[str, Any], context: Context | None, readings: list[Reading]
     ) -> ToolResult:
         """Make the call, once everything that can refuse or delay it has let it through."""
-        request = self._arguments.request(arguments)
-        if context is not None and context.request_context is not None:
-            if self._asks:
-                asked = question(context, f"Run {request.method} {request.path}?")
-                if asked is not None:
-                    return asked
-            http_request = context.request_context.request
-            if self._rate is not None and http_request is not None:
-                await self._rate.count(http_request)
+        request = self.plan.arguments.request(arguments)
+        if self.plan.asks and context is not None:
+            asked = question(context, f"Run {request.method} {request.path}?")
+            if asked is not None:
+                return asked
+        http_request = _http_request(context)
+        if self.plan.rate is not None and http_request is not None:
+            await self.plan.rate.count(http_request)
         progress, trace = _from_context(context)
-        async with self._slots.taken():
-            return await self._call(_traced(request, trace), progress, readings)
+        async with self.plan.slots.taken():
+            return await self._call(traced(request, trace), progress, readings)
 
     async def _call(
         self, request: Request, progress: Progress | None, readings: list[Reading]
     ) -> ToolResult:
-        timeout = self._limits.timeout
+        timeout = self.plan.limits.timeout
         deadline = anyio.current_time() + timeout
         for _ in range(1 + _MOST_REDIRECTS):
-            reading = Reading(self._limits, progress)
+            reading = Reading(self.plan.limits, progress)
             readings.append(reading)
             left = deadline - anyio.current_time()
-            outcome = await self._caller(request, reading, tool=self.name, timeout=left)
+            outcome = await self.plan.caller(request, reading, tool=self.name, timeout=left)
             await reading.end()
-            following = self._following(request, reading)
+            following = following_request(self.plan.caller, request, reading)
             if following is None:
                 break
             request = following
-        result = to_result(reading, self._shape, outcome=outcome, timeout=timeout)
+        result = to_result(reading, self.plan.shape, outcome=outcome, timeout=timeout)
         return _tool_result(result)
 
-    def _following(self, request: Request, reading: Reading) -> Request | None:
-        location = reading.headers.get("location")
-        if location is None or reading.status not in _REDIRECTS:
-            return None
-        return self._caller.follow(request, reading.status, location)
+
+def following_request(caller: Caller, request: Request, reading: Reading) -> Request | None:
+    """Return the request that the response redirects to, if it leads back into the app."""
+    location = reading.headers.get("location")
+    if location is None or reading.status not in _REDIRECTS:
+        return None
+    return caller.follow(request, reading.status, location)
 
 
 def _tool_result(result: Result) -> ToolResult:
@@ -163,6 +171,23 @@ def _tool_result(result: Result) -> ToolResult:
         structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
+    )
+
+
+def _plan(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:
+    output_schema, shape = read_shape(offer.operation, schemas)
+    limits = terms.limits.overridden(offer.mark.limits)
+    has_own_slots = "max_concurrency" in offer.mark.limits
+    return Plan(
+        operation=offer.operation,
+        arguments=read_arguments(offer.operation, schemas),
+        output_schema=output_schema,
+        shape=shape,
+        caller=caller,
+        limits=limits,
+        slots=Slots(limits.max_concurrency) if has_own_slots else terms.slots,
+        rate=terms.rate,
+        asks=_asks(offer, terms),
     )
 
 
@@ -182,12 +207,23 @@ def _current_context() -> Context | None:
         return None
 
 
+def _http_request(context: Context | None) -> HTTPRequest | None:
+    request = context.request_context.request if context and context.request_context else None
+    return request if isinstance(request, HTTPRequest) else None
+
+
+def _client_name(context: Context | None) -> str | None:
+    request = context.request_context if context is not None else None
+    client = request.session.client_params if request is not None else None
+    return client.client_info.name if client is not None else None
+
+
 def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str, str]]:
     """Return where progress goes, if the caller asked for it, and the caller's trace context."""
     if context is None or context.request_context is None:
         return None, {}
     meta = context.request_context.meta or {}
-    trace = {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
+    trace = trace_of(meta)
     if meta.get("progressToken") is None:
         return None, trace
     count = 0
@@ -200,7 +236,12 @@ def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str
     return progress, trace
 
 
-def _traced(request: Request, trace: Mapping[str, str]) -> Request:
+def trace_of(meta: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the trace context of a message's ``_meta``."""
+    return {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
+
+
+def traced(request: Request, trace: Mapping[str, str]) -> Request:
     """Let the request join the trace of the MCP call (W3C Trace Context, in ``_meta``)."""
     headers = [
         (key.encode(), value.encode())
