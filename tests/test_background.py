@@ -120,7 +120,9 @@ async def reply_to(client: httpx2.AsyncClient, era: Era, tool: str) -> str:
 
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("tool", ["whole", "stream", "over_cap"])
-async def test_the_result_arrives_before_the_background_task_ends(tool: str, era: Era) -> None:
+async def test_the_result_arrives_before_the_background_task_ends(
+    tool: str, era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """C8: the background task waits for what its caller does after the result, and ends."""
     log: list[str] = []
     received = anyio.Event()
@@ -128,8 +130,8 @@ async def test_the_result_arrives_before_the_background_task_ends(tool: str, era
 
     async def after() -> None:
         await received.wait()
-        # Longer than the call may take, and than a route is left that does not listen.
-        await anyio.sleep(0.15)
+        # For longer than a route is left that does not listen.
+        await anyio.sleep(0.05)
         log.append("done")
 
     @app.get("/whole")
@@ -147,7 +149,8 @@ async def test_the_result_arrives_before_the_background_task_ends(tool: str, era
         background.add_task(after)
         return Response("answer" * 10, media_type="text/plain", background=background)
 
-    mount_mcp(app, limits=Limits(timeout=0.1, max_bytes=20))
+    monkeypatch.setattr("mcp_mount.call.GRACE", 0.01)
+    mount_mcp(app, limits=Limits(max_bytes=20))
     with anyio.fail_after(10):
         async with http(app) as client:
             assert "answer" in await reply_to(client, era, tool)

@@ -11,8 +11,10 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from mcp_mount import Limits, mount_mcp
+from tests.mock_api.streaming import streamed
 from tests.support import ERAS, Era, call, envelope, http, read_messages, tools
 
 
@@ -66,7 +68,7 @@ async def sends(*chunks: bytes) -> AsyncIterator[bytes]:
     await anyio.sleep_forever()
 
 
-TIMED_OUT = "[Ended at the limit of 0.1 seconds (timeout). There may be more.]"
+TIMED_OUT = "[Ended at the limit of 0.2 seconds (timeout). There may be more.]"
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -85,7 +87,7 @@ async def test_a_call_ends_at_its_deadline_with_what_had_arrived(
 ) -> None:
     """C6: streaming, JSON and binary responses end when the time is up, and say so."""
     app = build_endless()
-    mount_mcp(app, limits=Limits(timeout=0.1))
+    mount_mcp(app, limits=Limits(timeout=0.2))
     with anyio.fail_after(10):
         reply = await call(app, tool, era=era)
     assert reply.is_error is is_error
@@ -98,11 +100,11 @@ async def test_a_call_ends_at_its_deadline_with_what_had_arrived(
 async def test_a_call_without_any_answer_ends_at_its_deadline(era: Era) -> None:
     """C6: a route that never answers is an error that names the time."""
     app = build_endless()
-    mount_mcp(app, limits=Limits(timeout=0.1))
+    mount_mcp(app, limits=Limits(timeout=0.2))
     with anyio.fail_after(10):
         reply = await call(app, "nothing", era=era)
     assert reply.is_error
-    assert "no answer within 0.1 seconds" in reply.text_content
+    assert "no answer within 0.2 seconds" in reply.text_content
 
 
 def build_fast() -> FastAPI:
@@ -209,7 +211,7 @@ async def test_a_route_that_cannot_be_stopped_does_not_hold_the_result_back(
 
         return StreamingResponse(chunks(), media_type="text/plain")
 
-    mount_mcp(app, limits=Limits(timeout=0.1))
+    mount_mcp(app, limits=Limits(timeout=0.2))
     headers, body = envelope(era, "tools/call", {"name": tool, "arguments": {}})
     try:
         async with http(app) as client:
@@ -219,7 +221,7 @@ async def test_a_route_that_cannot_be_stopped_does_not_hold_the_result_back(
             released.set()
     finally:
         released.set()
-    assert "0.1 seconds" in reply.text
+    assert "0.2 seconds" in reply.text
     assert ("early" in reply.text) is (tool == "deaf_stream")
     assert "late" not in reply.text
 
@@ -263,7 +265,36 @@ async def test_a_route_that_never_waits_ends_at_its_deadline(chunk: bytes, era: 
 
         return StreamingResponse(chunks(), media_type="text/plain")
 
-    mount_mcp(app, limits=Limits(timeout=0.1))
+    mount_mcp(app, limits=Limits(timeout=0.2))
     with anyio.fail_after(10):
         reply = await call(app, "busy", era=era)
-    assert "0.1 seconds" in reply.text_content
+    assert "0.2 seconds" in reply.text_content
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_reader_that_stalls_holds_no_route_past_its_deadline(era: Era) -> None:
+    """C6, C7: a route that waits in `send` for a reader is told there when its time is up."""
+    app = FastAPI()
+    told = anyio.Event()
+
+    class Sends(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+            headers = [(b"content-type", b"text/plain")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            try:
+                while True:
+                    await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            except OSError:
+                told.set()
+
+    @app.get("/fast")
+    async def fast() -> Sends:
+        return Sends()
+
+    mount_mcp(app, limits=Limits(timeout=0.2))
+    headers, body = envelope(era, "tools/call", {"name": "fast", "arguments": {}}, token="p")
+    async with streamed(app, "POST", "/mcp", body, headers=headers) as response:
+        assert await response.chunk()
+        # It reads no more, and stays.
+        with anyio.fail_after(5):
+            await told.wait()

@@ -72,7 +72,8 @@ async def test_whatever_asgi_allows_is_read(messages: list[Message], text: str, 
         ([END], ""),
         ([START], ""),
         ([START, part(b"half")], "half"),
-        ([START, part(b"half"), START], "half"),
+        ([START, part(b"half"), START, END], "half"),
+        ([part(b"early"), START, END], ""),
     ],
 )
 async def test_an_app_that_leaves_its_response_undone_has_failed(
