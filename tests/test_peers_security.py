@@ -169,6 +169,26 @@ async def test_the_callers_own_authorization_reaches_the_route(era: Era) -> None
         assert reply.text_content.startswith("401 Unauthorized")
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_page_of_another_site_cannot_call(era: Era) -> None:
+    """X4: any Origin was answered with 200."""
+    app = FastAPI()
+
+    @app.get("/secret")
+    async def secret() -> str:
+        return SECRET
+
+    mount_mcp(app)
+    # The second page has rebound its own name to this server's address.
+    for host in ("localhost:8000", "evil.example"):
+        headers = {"origin": "https://evil.example", "host": host}
+        reply = await call(app, "secret", era=era, headers=headers)
+        assert reply.status == 403
+        assert SECRET not in reply.text
+    own = await call(app, "secret", era=era, headers={"origin": "http://localhost:8000"})
+    assert own.text_content == f'"{SECRET}"'
+
+
 def guarded(name: str) -> APIRouter:
     """Return a router at ``/api`` whose every route needs a token."""
     router = APIRouter(prefix="/api", dependencies=[Depends(require_token)])
