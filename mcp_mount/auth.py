@@ -3,7 +3,9 @@
 * A tool whose scopes the caller lacks is hidden from its list, and a call of it is answered with
   HTTP 403 and the scopes to ask for, before anything runs (MCP "Authorization", "Scope Challenge").
 * Who the caller is, is decided before: by the app's own middleware, by the dependencies of the
-  endpoint, or by a FastMCP auth provider.
+  endpoint, or by a FastMCP auth provider. Strangers are told nothing about scopes.
+* Should a call get past the gate, e.g. through a tool that calls tools, the tool's own check still
+  refuses it, as if there were no such tool.
 """
 
 import json
@@ -13,10 +15,12 @@ from inspect import isawaitable
 from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi.exception_handlers import http_exception_handler
 from fastmcp.server.auth import AuthContext, AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.routes import build_resource_metadata_url
 from pydantic import AnyHttpUrl
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,23 +32,23 @@ granted_scopes: ContextVar[Scopes | None] = ContextVar("mcp_mount_granted_scopes
 """The scopes of the current caller; None where nothing tells them, and so nothing is hidden."""
 
 
-def lacking(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
-    """Return the scopes that a caller lacks; of several alternatives, those of the nearest.
+def to_ask_for(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
+    """Return the scopes to ask for, some of which the caller has; none where it has enough.
 
     Args:
         alternatives: What an operation asks for; a caller needs all the scopes of one of them.
         granted: What the caller has; None where that is not known.
     """
-    if granted is None or not alternatives:
+    if granted is None or not alternatives or any(needed <= granted for needed in alternatives):
         return frozenset()
-    return min((needed - granted for needed in alternatives), key=len)
+    return min(alternatives, key=lambda needed: len(needed - granted))
 
 
 def tool_check(alternatives: Sequence[Scopes]) -> Callable[[AuthContext], bool]:
     """Return FastMCP's kind of check for a tool with these scopes: it hides, and refuses."""
 
     def allows(context: AuthContext) -> bool:  # noqa: ARG001 - FastMCP's signature
-        return not lacking(alternatives, granted_scopes.get())
+        return not to_ask_for(alternatives, granted_scopes.get())
 
     return allows
 
@@ -52,7 +56,8 @@ def tool_check(alternatives: Sequence[Scopes]) -> Callable[[AuthContext], bool]:
 class ScopeGate:
     """Tells the rest who may do what, and refuses calls that lack a scope with HTTP 403.
 
-    Pure ASGI middleware around the MCP app. It reads the request's body ahead, and gives it on.
+    Pure ASGI middleware around the MCP app. The body that it gets is one message (see `endpoint`),
+    which it gives on.
     """
 
     def __init__(
@@ -76,33 +81,42 @@ class ScopeGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        granted = await self._granted(Request(scope))
+        request = Request(scope)
+        try:
+            granted = await self._granted(request)
+        except HTTPException as refused:
+            response = await http_exception_handler(request, refused)
+            await response(scope, receive, send)
+            return
         if granted is None:
             await self._app(scope, receive, send)
             return
-        messages = await _read_ahead(receive) if scope["method"] == "POST" else []
-        name = called_tool(b"".join(message.get("body", b"") for message in messages))
-        missing = lacking(self._needs(name), granted) if name is not None else frozenset()
-        if missing:
-            await self._refusal(missing)(scope, receive, send)
+        message = await receive()
+        name = called_tool(message.get("body", b""))
+        asked = to_ask_for(self._needs(name), granted) if name is not None else frozenset()
+        if asked:
+            await self._refusal(asked)(scope, receive, send)
             return
         token = granted_scopes.set(granted)
         try:
-            await self._app(scope, _replayed(messages, receive), send)
+            await self._app(scope, given_on(message, receive), send)
         finally:
             granted_scopes.reset(token)
 
     async def _granted(self, request: Request) -> Scopes | None:
+        user = request.scope.get("user")
+        if self._auth is not None and not isinstance(user, AuthenticatedUser):
+            # The provider answers it with 401; which scopes there are is not a stranger's business.
+            return None
         if self._scopes_of is not None:
             scopes = self._scopes_of(request)
             scopes = await scopes if isawaitable(scopes) else scopes
             return None if scopes is None else frozenset(scopes)
-        user = request.scope.get("user")
         return frozenset(user.scopes) if isinstance(user, AuthenticatedUser) else None
 
-    def _refusal(self, missing: Scopes) -> JSONResponse:
-        """Ask for the scopes that are missing (RFC 6750 §3.1, RFC 9728 §5.1)."""
-        needed = sorted(missing)
+    def _refusal(self, scopes: Scopes) -> JSONResponse:
+        """Ask for the scopes that the call needs (RFC 6750 §3.1, RFC 9728 §5.1)."""
+        needed = sorted(scopes)
         asked = self._auth.get_challenge_scopes(needed) if self._auth is not None else needed
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(asked)}"'
         if self._metadata_url is not None:
@@ -142,18 +156,11 @@ def called_tool(body: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
-async def _read_ahead(receive: Receive) -> list[Message]:
-    """Receive the whole body, which the endpoint has bounded."""
-    messages = [await receive()]
-    while messages[-1].get("more_body", False):
-        messages.append(await receive())
-    return messages
-
-
-def _replayed(messages: list[Message], receive: Receive) -> Receive:
-    waiting = iter(messages)
+def given_on(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that gives `message` once more, and then what there is."""
+    waiting = [message]
 
     async def receive_again() -> Message:
-        return next(waiting, None) or await receive()
+        return waiting.pop() if waiting else await receive()
 
     return receive_again

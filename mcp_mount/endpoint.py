@@ -1,10 +1,11 @@
 """The route that serves MCP: it lets in, bounds and hands on one request at a time.
 
-In this order: the method, the ``Origin``, the app's dependencies, the size of the body; then the
-scopes, and FastMCP. An app whose lifespan is never run gets an MCP server for each request.
+In this order: the method, the ``Origin``, the app's dependencies, the size of the body, the auth
+provider, the session, the scopes; then FastMCP. An app whose lifespan is never run gets an MCP
+server for each request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,26 +16,24 @@ from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from fastmcp import FastMCP
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.auth import ScopeGate, ScopesOf, metadata_url
-from mcp_mount.call import Incoming, incoming, route_path
+from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
+from mcp_mount.call import Headers, Incoming, incoming, route_path
 from mcp_mount.origin import Origins
 from mcp_mount.server import OperationProvider
+from mcp_mount.sessions import SessionSeal
 
 _INVALID_REQUEST = -32600
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who is let in, and with how much.
-
-    `disconnect_ends_call` of old clients and cookies are the transport's business; see `mount_mcp`.
-    """
+    """Who is let in, and with how much. See `mount_mcp`."""
 
     origins: Origins
     max_request_bytes: int
@@ -73,8 +72,9 @@ class Endpoint(BaseRoute):
         if not self.door.dependencies:
             return
 
-        async def let_in() -> Response:
-            return _Handover(self._admit)
+        async def let_in(request: Request, response: Response) -> Response:
+            # `response` has the headers that the dependencies set.
+            return _Handover(self._admit, request, response.raw_headers)
 
         self.guarded = APIRoute(
             self.path,
@@ -86,7 +86,7 @@ class Endpoint(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
-        headers = Headers(scope=scope)
+        headers = Request(scope).headers
         if scope["method"] not in self._methods:
             allow = {"allow": ", ".join(self._methods)}
             refusal: Response = PlainTextResponse("Method Not Allowed", 405, headers=allow)
@@ -101,14 +101,19 @@ class Endpoint(BaseRoute):
         elif self.guarded is not None:
             await self.guarded.handle(scope, receive, send)
         else:
-            await self._admit(scope, receive, send)
+            await self._admit(Request(scope, receive), send)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(scope, receive, self.door.max_request_bytes)
+    async def _admit(self, request: Request, send: Send) -> None:
+        scope, receive = request.scope, request.receive
+        limit = self.door.max_request_bytes
+        try:
+            body = await _read(request, limit)
+        except ClientDisconnect:
+            return
         if body is None:
-            limit = self.door.max_request_bytes
             await _refusal(413, f"The request is larger than {limit} bytes.")(scope, receive, send)
             return
+        whole = {"type": "http.request", "body": body, "more_body": False}
         async with AsyncExitStack() as stack:
             # Before the task group, which would hide a `MountError` in a group of exceptions.
             app = self.running or await self.start(stack)
@@ -118,7 +123,7 @@ class Endpoint(BaseRoute):
             try:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
-                await app({**scope, "path": path}, _again(body, receive), _told(served, send))
+                await app({**scope, "path": path}, given_on(whole, receive), _told(served, send))
             finally:
                 incoming.reset(token)
 
@@ -128,7 +133,7 @@ class Endpoint(BaseRoute):
         return ("GET", "POST", "DELETE") if self.door.sessions else ("POST",)
 
     def _incoming(self, scope: Scope, tasks: anyio.abc.TaskGroup) -> Incoming:
-        version = Headers(scope=scope).get("mcp-protocol-version")
+        version = Request(scope).headers.get("mcp-protocol-version")
         handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
         return Incoming(
             scope=scope,
@@ -145,17 +150,20 @@ class Endpoint(BaseRoute):
         """
         self.provider.tools()
         auth = self.server.auth
-        gate = Middleware(
-            ScopeGate,
-            needs=self.provider.scopes,
-            scopes_of=self.door.scopes_of,
-            auth=auth,
-            metadata_url=metadata_url(auth, self.path) if auth is not None else None,
-        )
+        inner: list[Middleware] = []
+        if self.door.sessions:
+            inner.append(Middleware(SessionSeal, credentials=self.provider.credentials))
+        if auth is not None or self.door.scopes_of is not None:
+            gate = Middleware(
+                ScopeGate,
+                needs=self.provider.scopes,
+                scopes_of=self.door.scopes_of,
+                auth=auth,
+                metadata_url=metadata_url(auth, self.path) if auth is not None else None,
+            )
+            inner.append(gate)
         app = self.server.http_app(
-            path=self.path,
-            stateless_http=not self.door.sessions,
-            middleware=[gate] if auth is not None or self.door.scopes_of is not None else None,
+            path=self.path, stateless_http=not self.door.sessions, middleware=inner
         )
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
@@ -164,12 +172,23 @@ class Endpoint(BaseRoute):
 class _Handover(Response):
     """A response that FastAPI sends by letting the endpoint answer."""
 
-    def __init__(self, answer: ASGIApp) -> None:
+    def __init__(
+        self, answer: Callable[[Request, Send], Awaitable[None]], request: Request, headers: Headers
+    ) -> None:
         super().__init__()
         self._answer = answer
+        self._request = request
+        self._added = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._answer(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._added]}
+            await send(message)
+
+        await self._answer(self._request, send_with_headers)
+        if self.background is not None:
+            await self.background()
 
 
 def _refusal(status: int, message: str) -> JSONResponse:
@@ -178,28 +197,20 @@ def _refusal(status: int, message: str) -> JSONResponse:
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
 
 
-async def _read(scope: Scope, receive: Receive, limit: int) -> list[Message] | None:
-    """Receive the messages of a whole body; None as soon as it is larger than `limit` bytes."""
-    length = Headers(scope=scope).get("content-length", "")
+async def _read(request: Request, limit: int) -> bytes | None:
+    """Receive the whole body; None as soon as it is larger than `limit` bytes.
+
+    A dependency may have read it before: Starlette's requests remember what they gave.
+    """
+    length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit:
         return None
-    messages, size = [await receive()], 0
-    while True:
-        size += len(messages[-1].get("body", b""))
-        if size > limit:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
             return None
-        if not messages[-1].get("more_body", False):
-            return messages
-        messages.append(await receive())
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    waiting = iter(messages)
-
-    async def receive_again() -> Message:
-        return next(waiting, None) or await receive()
-
-    return receive_again
+    return bytes(body)
 
 
 def _told(served: Incoming, send: Send) -> Send:

@@ -26,8 +26,6 @@ from mcp_mount.selection import Selector
 from mcp_mount.server import OperationProvider, build_server, warn_of_many_tools
 from mcp_mount.tools import Terms
 
-_VERSION = b"mcp-protocol-version"
-
 
 @dataclass(frozen=True, slots=True)
 class Mounted:

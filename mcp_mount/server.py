@@ -80,7 +80,7 @@ class OperationProvider(Provider):
     def credentials(self) -> frozenset[tuple[str, str]]:
         """Return where the document's security schemes look for keys; see `Operation`."""
         tool = next(iter(self.tools().values()), None)
-        return tool.operation.credentials if tool is not None else frozenset()
+        return tool.plan.operation.credentials if tool is not None else frozenset()
 
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)

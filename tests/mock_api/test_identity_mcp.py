@@ -61,10 +61,10 @@ async def test_a_caller_does_what_its_scopes_allow_and_is_told_what_to_ask_for(
         assert read.result["structuredContent"]["slug"] == "workflow-templates"
         refused = await call(guarded, "delete_article", slug, era=era, headers=headers)
         assert refused.status == 403
-        assert refused.headers["www-authenticate"] == insufficient("kb:admin")
+        assert refused.headers["www-authenticate"] == insufficient("kb:admin", "kb:read")
     new = {**slug, "title": "Designing workflows"}
     refused = await call(guarded, "update_article", new, era=era, headers=reader)
-    assert refused.headers["www-authenticate"] == insufficient("kb:write")
+    assert refused.headers["www-authenticate"] == insufficient("kb:read", "kb:write")
     changed = await call(guarded, "update_article", new, era=era, headers=writer)
     assert changed.result["structuredContent"]["title"] == "Designing workflows"
     admin = bearer(issuer.token("kb:admin"))
@@ -72,10 +72,9 @@ async def test_a_caller_does_what_its_scopes_allow_and_is_told_what_to_ask_for(
     assert (await call(guarded, "get_article", slug, era=era, headers=admin)).is_error
 
 
-def insufficient(scope: str) -> str:
-    return (
-        f'Bearer error="insufficient_scope", scope="{API}/{scope}", resource_metadata="{METADATA}"'
-    )
+def insufficient(*scopes: str) -> str:
+    asked = " ".join(f"{API}/{scope}" for scope in scopes)
+    return f'Bearer error="insufficient_scope", scope="{asked}", resource_metadata="{METADATA}"'
 
 
 @eras
