@@ -11,6 +11,7 @@ The modules in the order in which to read them; each imports only from those abo
     limits       what calls may take, and how often they may be made
     origin       which web pages may call
     auth         who may call what
+    sessions     whose session it is
     routing      whether a path leads to the operation it is meant for
     call         one request into the app, in process
     encoding     the values of arguments, as they stand in a request
