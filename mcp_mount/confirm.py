@@ -6,24 +6,36 @@ sealed by the SDK: bound to caller, tool and arguments, and it expires. Other cl
 ``destructiveHint`` to ask by themselves.
 """
 
+import json
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastmcp.server.context import Context
 from fastmcp.tools import ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.request_state import RequestStateSecurity
-from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import (
+    ClientCapabilities,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
+from mcp_mount.errors import MountError
 from mcp_mount.limits import caller_of
+from mcp_mount.operations import Operation
 
 _ASKED: Final = "mcp_mount:asked"
 _QUESTION: Final = "confirm"
 _SECONDS: Final = 300.0
 """How long an answer is accepted."""
+_SHORTEST_KEY: Final = 32
+_LONGEST_QUESTION: Final = 1_000
 
 
 def seal(key: str | None) -> RequestStateSecurity:
@@ -34,8 +46,13 @@ def seal(key: str | None) -> RequestStateSecurity:
             None where one process does.
 
     Raises:
-        ValueError: the key is too short.
+        MountError: the key is too short.
     """
+    if key is not None and len(key) < _SHORTEST_KEY:
+        raise MountError(
+            f"state_key= has {len(key)} characters and needs {_SHORTEST_KEY}. Make one with: "
+            'python -c "import secrets; print(secrets.token_hex(32))"'
+        )
     return RequestStateSecurity(
         keys=[key if key is not None else secrets.token_hex(32)],
         ttl=_SECONDS,
@@ -48,26 +65,44 @@ def _principal(context: ServerRequestContext[object, object]) -> str | None:
     return caller_of(context.request) if isinstance(context.request, Request) else None
 
 
-def question(context: Context, text: str) -> ToolResult | None:
+def question(
+    context: Context, operation: Operation, arguments: Mapping[str, Any]
+) -> ToolResult | None:
     """Return what to answer instead of running the call; None when it may run.
 
     Args:
         context: The call's FastMCP context.
-        text: The question, e.g. ``"Run DELETE /articles/stuck-workflows?"``.
+        operation: What would run.
+        arguments: With which arguments.
     """
     request = context.request_context
     if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return None
-    capabilities = request.session.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
+    if not _can_ask(request.session.client_capabilities):
         return None
     answer = (context.input_responses or {}).get(_QUESTION)
     # Without the state the answer is to a question that nobody asked about this call.
     if answer is None or context.request_state != _ASKED:
-        return _asked(text)
+        return _asked(_text(operation, arguments))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
     return ToolResult(content="The user did not confirm the call. Nothing was done.", is_error=True)
+
+
+def _can_ask(capabilities: ClientCapabilities | None) -> bool:
+    """Whether the client can put a question to its user; neither mode named means forms."""
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+def _text(operation: Operation, arguments: Mapping[str, Any]) -> str:
+    """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line."""
+    given = json.dumps(arguments, ensure_ascii=False) if arguments else "no arguments"
+    if len(given) > _LONGEST_QUESTION:
+        given = f"{given[:_LONGEST_QUESTION]} …"
+    # What cannot be seen, or turns the direction of the text, could hide what is asked.
+    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
+    return f"Run {operation} with {plain}?"
 
 
 def _asked(text: str) -> InputRequiredToolResult:

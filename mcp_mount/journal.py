@@ -14,7 +14,9 @@ from mcp_mount.reading import Reading
 
 calls = logging.getLogger("mcp_mount.calls")
 
-Outcome = Literal["ok", "error", "asked", "cancelled"]
+Outcome = Literal["ok", "error", "refused", "busy", "asked", "cancelled", "failed"]
+"""What came of a call: the API's answer, or an error of the API; arguments that do not fit; a limit
+that was reached; a question to the user; nobody who waited for it; a fault of the server's own."""
 
 _LONGEST = 80
 
@@ -35,7 +37,7 @@ def record(
         tool: The tool's name.
         operation: E.g. ``"GET /articles/{slug}"``.
         seconds: How long the call took.
-        reading: The response, as far as it came; None where the call was refused before.
+        reading: The response, as far as it came; None where none was to come.
         outcome: What came of it.
         request: The MCP request; None where the call came over no transport.
         client: The name that the client gives itself.
@@ -49,9 +51,9 @@ def record(
         "status": reading.status if reading is not None else 0,
         "ms": round(seconds * 1000, 1),
         "bytes": reading.size if reading is not None else 0,
-        "client": client,
-        "subject": subject_of(request) if request is not None else None,
-        "request_id": _request_id(reading, request),
+        "client": _cut(client),
+        "subject": _cut(subject_of(request) if request is not None else None),
+        "request_id": _cut(_request_id(reading, request)),
     }
     line = " ".join(f"{key}={_shown(value)}" for key, value in call.items())
     calls.info(line, extra={"call": call})
@@ -64,12 +66,16 @@ def _request_id(reading: Reading | None, request: Request | None) -> str | None:
     return request.headers.get("x-request-id") if request is not None else None
 
 
+def _cut(value: str | None) -> str | None:
+    """Keep what others chose short, in the line and in the mapping."""
+    return value[:_LONGEST] if value is not None else None
+
+
 def _shown(value: object) -> str:
     """Write a value so that it stays within its line and its place, whoever sent it."""
     if value is None:
         return "-"
     if isinstance(value, str):
-        text = value[:_LONGEST]
-        plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\=')
-        return text if plain and text else ascii(text)
+        plain = value.isascii() and value.isprintable() and not set(value) & set(' "\\=')
+        return value if plain and value else ascii(value)
     return str(value).lower()

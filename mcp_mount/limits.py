@@ -6,25 +6,34 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import anyio
+from anyio.lowlevel import current_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import principal_components
-from starlette.authentication import BaseUser
 from starlette.requests import Request
 
 from mcp_mount.errors import Busy, MountError
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
-    from limits.aio.strategies import RateLimiter
+    from limits.storage import Storage
+    from limits.strategies import RateLimiter
 
 logger = logging.getLogger("mcp_mount")
 
 _WAIT: Final = 1.0
 """Seconds that a call waits for its turn before it is told to come back."""
+
+_MOST_CONNECTIONS: Final = 32
+"""To the store of a rate limit, from one process; calls wait for one, as for a place."""
+
+_NAMESPACE: Final = "mcp_mount"
+"""What the keys in the store begin with, which other applications may use too."""
 
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """Bytes; the MCP SDK refuses more than this, and FastMCP has no option to say otherwise."""
@@ -38,9 +47,9 @@ class Limits:
         timeout: Seconds until the response must be complete.
         max_bytes: Bytes of the response's body.
         max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
-        max_concurrency: Calls that may run at once in this process; one more waits for a second,
-            then gets an error that says to try again. For all tools together, or for one tool
-            alone where its mark sets it.
+        max_concurrency: Calls that may run at once in this process (in one event loop, where there
+            are several); one more waits for a second, then gets an error that says to try again.
+            For all tools together, or for one tool alone where its mark sets it.
         max_request_bytes: Bytes of an MCP request; a larger one is answered with HTTP 413.
     """
 
@@ -54,30 +63,40 @@ class Limits:
         """Refuse limits under which no call could succeed.
 
         Raises:
-            ValueError: a limit is not a positive, finite number, or `max_request_bytes` is more
-                than 4 MiB.
+            ValueError: a limit is not a positive, finite number (whole, but for `timeout`), or
+                `max_request_bytes` is more than 4 MiB.
         """
         for each in fields(self):
             value = getattr(self, each.name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            kind, what = (int | float, "number") if each.name == "timeout" else (int, "integer")
+            number = isinstance(value, kind) and not isinstance(value, bool)
             if not (number and math.isfinite(value) and value > 0):
-                message = f"Limits.{each.name} must be a positive number, not {value!r}."
+                message = f"Limits.{each.name} must be a positive {what}, not {value!r}."
                 raise ValueError(message)
         if self.max_request_bytes > _LARGEST_REQUEST:
             message = f"Limits.max_request_bytes can be {_LARGEST_REQUEST} at the most."
             raise ValueError(message)
 
     def overridden(self, marked: Mapping[str, Any]) -> "Limits":
-        """Return these limits with those that an operation's mark sets, e.g. ``{"timeout": 5}``."""
+        """Return these limits with those that an operation's mark sets, e.g. ``{"timeout": 5}``.
+
+        Raises:
+            ValueError: as for `Limits` itself.
+        """
         return replace(self, **marked)
 
 
 class Slots:
-    """Places for calls that run at once. A class because it counts them."""
+    """Places for calls that run at once. A class because it counts them.
+
+    Each event loop has places of its own: a server process has one loop, and what waits in another
+    thread's loop, or in one that has ended, cannot be told of a free place.
+    """
 
     def __init__(self, places: int) -> None:
         """Take how many calls may run at once."""
-        self._free = anyio.Semaphore(places, fast_acquire=True)
+        self._places = places
+        self._free: WeakKeyDictionary[object, anyio.Semaphore] = WeakKeyDictionary()
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -86,32 +105,58 @@ class Slots:
         Raises:
             Busy: no place came free.
         """
-        with anyio.move_on_after(_WAIT) as waiting:
-            await self._free.acquire()
-        if waiting.cancelled_caught:
-            raise Busy("Too many calls are running. Try again in a few seconds.")
+        await self.take()
         try:
             yield
         finally:
-            self._free.release()
+            self.leave()
+
+    async def take(self) -> None:
+        """Take a place, and `leave` it later, in the same event loop.
+
+        Raises:
+            Busy: no place came free.
+        """
+        free = self._of_this_loop()
+        try:
+            free.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(_WAIT):
+                await free.acquire()
+                return
+            raise Busy("Too many calls are running. Try again in a few seconds.") from None
+
+    def leave(self) -> None:
+        """Give a place back; whoever has waited longest gets it."""
+        self._of_this_loop().release()
+
+    def _of_this_loop(self) -> anyio.Semaphore:
+        loop = current_token().native_token
+        free = self._free.get(loop)
+        if free is None:
+            free = self._free[loop] = anyio.Semaphore(self._places)
+        return free
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """How often one caller may call tools, e.g. ``RateLimit("60/minute")``.
 
-    Needs the extra ``mcp-mount[rate-limit]``.
+    Needs the extra ``mcp-mount[rate-limit]``. Calls that are refused before they run, for their
+    arguments or their scopes, do not count.
 
     Attributes:
         rate: In the notation of the library ``limits``: ``"10/second"``, ``"1000/day"``.
         storage: Where calls are counted: ``"memory://"`` in this process, or
             ``"redis://host:6379"`` for several.
         caller_of: Returns who calls, from the MCP request; by default the authenticated subject,
-            else the credential, else the client's address.
+            else the credential, else the client's address. A credential counts as it is given:
+            where nothing checks it at the endpoint, every made-up key would be a new caller.
     """
 
     rate: str
-    storage: str = "memory://"
+    # A URL may hold a password, which no log and no error has to show.
+    storage: str = field(default="memory://", repr=False)
     caller_of: Callable[[Request], str] | None = None
 
 
@@ -119,13 +164,16 @@ class CallRate:
     """Counts the calls of each caller. A class because it keeps the store."""
 
     def __init__(self, limit: RateLimit) -> None:
-        """Open the store.
+        """Open the store; one over the network is not connected to yet.
 
         Raises:
-            MountError: the extra is not installed, or rate or storage cannot be read.
+            MountError: the extra is not installed, or rate, storage or caller cannot be read.
         """
+        if iscoroutinefunction(limit.caller_of):
+            raise MountError(f"{limit.caller_of!r} is asynchronous. Make it a plain function.")
         self._caller_of = limit.caller_of or caller_of
-        self._rate, self._window = _opened(limit)
+        self._rate, self._window, self._is_remote = _opened(limit)
+        self._connections = Slots(_MOST_CONNECTIONS)
 
     async def count(self, request: Request) -> None:
         """Count one call.
@@ -133,36 +181,99 @@ class CallRate:
         Raises:
             Busy: the caller has called too often, or the store does not answer.
         """
-        caller = self._caller_of(request)
         try:
-            if await self._window.hit(self._rate, caller):
-                return
-            stats = await self._window.get_window_stats(self._rate, caller)
+            caller = _checked(self._caller_of(request))
+            seconds = await self._asked(caller) if self._is_remote else self._hit(caller)
+        except Busy:
+            raise
         except Exception:
             # Whatever the store raises: a limit that cannot be checked is not passed.
-            logger.exception("The store of the rate limit does not answer")
+            logger.exception("The rate limit cannot be checked")
             raise Busy("The rate limit cannot be checked now. Try again in a minute.") from None
-        seconds = max(1, math.ceil(stats.reset_time - time.time()))
-        raise Busy(f"Too many calls: {self._rate} are allowed. Try again in {seconds} seconds.")
+        if seconds:
+            plural = "s" * (seconds > 1)
+            message = f"Too many calls: {self._rate} are allowed. "
+            raise Busy(f"{message}Try again in {seconds} second{plural}.")
+
+    async def _asked(self, caller: str) -> int:
+        """Ask a store over the network, in a thread: its connections then belong to no loop."""
+        async with self._connections.taken():
+            # Threads of our own: those of the app's routes are not to wait for the store.
+            limiter = anyio.CapacityLimiter(1)
+            return await anyio.to_thread.run_sync(self._hit, caller, limiter=limiter)
+
+    def _hit(self, caller: str) -> int:
+        """Count a call; return 0, or after how many seconds the next one will be let in."""
+        if self._window.hit(self._rate, _NAMESPACE, caller):
+            return 0
+        stats = self._window.get_window_stats(self._rate, _NAMESPACE, caller)
+        return max(1, math.ceil(stats.reset_time - time.time()))
 
 
-def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter"]:
+def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
+    """Return the rate, what counts, and whether that is asked over the network."""
     try:
-        from limits import parse  # noqa: PLC0415 - an extra
-        from limits.aio.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
-        from limits.storage import storage_from_string  # noqa: PLC0415
+        from limits import parse_many  # noqa: PLC0415 - an extra
+        from limits.storage import MemoryStorage  # noqa: PLC0415
+        from limits.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
     except ImportError:
         message = "rate_limit= needs the library `limits`: pip install 'mcp-mount[rate-limit]'."
         raise MountError(message) from None
     try:
-        # Of the library's clients for Redis, the one of the Redis project itself.
-        client = {"implementation": "redispy"} if "redis" in limit.storage else {}
-        store = storage_from_string(f"async+{limit.storage}", **client)
-        return parse(limit.rate), SlidingWindowCounterRateLimiter(store)
-    except Exception as error:
-        # The library raises its own errors, those of the store's client, and ValueError.
-        message = f"{limit!r} cannot be used: {error}. Write a rate like '60/minute'."
-        raise MountError(message) from error
+        (rate,) = parse_many(limit.rate)
+    except ValueError:
+        message = f"The rate {limit.rate!r} cannot be read: write one like '60/minute'."
+        raise MountError(message) from None
+    if rate.amount < 1:
+        raise MountError(f"The rate {limit.rate!r} lets nobody in: write one like '60/minute'.")
+    storage = _storage(limit.storage)
+    window = SlidingWindowCounterRateLimiter(storage)
+    return rate, window, not isinstance(storage, MemoryStorage)
+
+
+def _storage(url: str) -> "Storage":
+    from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
+
+    scheme = str(url).partition(":")[0]
+    try:
+        storage = storage_from_string(url, **_patience(scheme))
+        if not isinstance(storage, Storage):
+            raise TypeError("The library's asynchronous stores belong to one event loop.")
+    except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
+        # Only the kind of error: its text, and the URL, may hold the store's password.
+        message = (
+            f"The storage of the rate limit, {scheme!r}, cannot be used "
+            f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
+        )
+        raise MountError(message) from None
+    return storage
+
+
+def _patience(scheme: str) -> dict[str, Any]:
+    """Return the options with which Redis' client gives up soon: ten times in ten seconds is late.
+
+    What the URL itself says goes first, e.g. ``redis://host?socket_timeout=3``.
+    """
+    if "redis" not in scheme:
+        return {}
+    try:
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        from redis.retry import Retry  # noqa: PLC0415
+    except ImportError:
+        message = "A storage in Redis needs its client: pip install 'mcp-mount[rate-limit]'."
+        raise MountError(message) from None
+    return {
+        "socket_timeout": _WAIT,
+        "socket_connect_timeout": _WAIT,
+        # Once more, for a connection that was closed while it was idle.
+        "retry": Retry(NoBackoff(), 1),
+    }
+
+
+def _checked(caller: object) -> str:
+    if not isinstance(caller, str):
+        raise TypeError(f"caller_of= must return a string, not {caller!r}.")
+    return caller
 
 
 def subject_of(request: Request) -> str | None:
@@ -171,17 +282,18 @@ def subject_of(request: Request) -> str | None:
     if isinstance(user, AuthenticatedUser):
         # Several people may use one client: its id alone would make them one caller.
         return "/".join(part for part in principal_components(user.access_token) if part)
-    if user is not None and user.is_authenticated:
-        return str(user.identity if _has_identity(user) else user.display_name)
+    # Whatever the app's middleware put there; only Starlette's form says who it is.
+    if not getattr(user, "is_authenticated", False):
+        return None
+    for attribute in ("identity", "display_name"):
+        try:
+            name = getattr(user, attribute, None)
+        except NotImplementedError:
+            # Starlette's `BaseUser` leaves both to its subclasses.
+            continue
+        if name:
+            return str(name)
     return None
-
-
-def _has_identity(user: BaseUser) -> bool:
-    try:
-        return bool(user.identity)
-    except NotImplementedError:
-        # Starlette's own SimpleUser has a display name only.
-        return False
 
 
 def caller_of(request: Request) -> str:

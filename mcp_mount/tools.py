@@ -24,7 +24,7 @@ from mcp_mount.auth import tool_check
 from mcp_mount.call import Caller, Request
 from mcp_mount.confirm import question
 from mcp_mount.content import Result, Shape, error, to_result
-from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Media, Operation, Schema, is_json
 from mcp_mount.reading import Progress, Reading
@@ -32,7 +32,7 @@ from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Mark, Offer
 
 _LONGEST_DESCRIPTION = 2_000
-_MOST_REDIRECTS = 5
+MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRACE = ("traceparent", "tracestate", "baggage")
 
@@ -45,6 +45,15 @@ class Terms:
     slots: Slots
     rate: CallRate | None = None
     confirm: Literal["destructive"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would be read as "ask nobody".
+
+        Raises:
+            MountError: `confirm` has another value.
+        """
+        if self.confirm not in {None, "destructive"}:
+            raise MountError(f"confirm={self.confirm!r} is not known: write 'destructive'.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,10 @@ class OperationTool(Tool):
             outcome = "asked" if is_question else "error" if result.is_error else "ok"
         except (InvalidArguments, Busy) as refused:
             result = _tool_result(error(str(refused)))
-            outcome = "error"
+            outcome = "busy" if isinstance(refused, Busy) else "refused"
+        except Exception:
+            outcome = "failed"
+            raise
         finally:
             journal.record(
                 tool=self.name,
@@ -128,7 +140,7 @@ class OperationTool(Tool):
         """Make the call, once everything that can refuse or delay it has let it through."""
         request = self.plan.arguments.request(arguments)
         if self.plan.asks and context is not None:
-            asked = question(context, f"Run {request.method} {request.path}?")
+            asked = question(context, self.plan.operation, arguments)
             if asked is not None:
                 return asked
         http_request = _http_request(context)
@@ -143,7 +155,7 @@ class OperationTool(Tool):
     ) -> ToolResult:
         timeout = self.plan.limits.timeout
         deadline = anyio.current_time() + timeout
-        for _ in range(1 + _MOST_REDIRECTS):
+        for _ in range(1 + MOST_REDIRECTS):
             reading = Reading(self.plan.limits, progress)
             readings.append(reading)
             left = deadline - anyio.current_time()
@@ -176,7 +188,7 @@ def _tool_result(result: Result) -> ToolResult:
 
 def _plan(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:
     output_schema, shape = read_shape(offer.operation, schemas)
-    limits = terms.limits.overridden(offer.mark.limits)
+    limits = _limits(offer, terms)
     has_own_slots = "max_concurrency" in offer.mark.limits
     return Plan(
         operation=offer.operation,
@@ -189,6 +201,14 @@ def _plan(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:
         rate=terms.rate,
         asks=_asks(offer, terms),
     )
+
+
+def _limits(offer: Offer, terms: Terms) -> Limits:
+    try:
+        return terms.limits.overridden(offer.mark.limits)
+    except ValueError as wrong:
+        message = f"The 'x-mcp' mark of {offer.operation} sets a limit that cannot be: {wrong}"
+        raise InvalidMark(message) from None
 
 
 def _asks(offer: Offer, terms: Terms) -> bool:
@@ -265,7 +285,7 @@ def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, S
         item = _item_schema(media, schemas)
         schema = _wrapped({"type": "array", "items": item})
         schema["properties"]["ended"] = {"type": "string"}
-        return schema, Shape(wrapped=True, conforms=_validator(schema))
+        return schema, Shape(wrapped=True, conforms=_validator(schema), is_items=True)
     if media.schema is None or not is_json(media.media_type):
         return None, Shape()
     published = schemas.publish(media.schema, "output")
