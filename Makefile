@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test fuzz bench check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ scale: .venv-scale/.installed-$(VERSION) ## List and call TiTiler and an app of 
 scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLLM's 996 operations
 	@.venv-scale-litellm/bin/python -m pytest -m slow -k litellm tests/scale $(ARGS)
 
+bench: .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
+	@command -v wrk >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y --no-install-recommends wrk >/dev/null; } || { \
+	  echo "wrk is needed, which makes the requests; on Debian or Ubuntu: sudo apt install wrk" >&2; exit 1; }
+	@.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
 # The oldest Python needs the most packages: its list serves the newer ones too.
 constraints: ## Write constraints.txt anew with the newest versions the bounds allow
 	@[ "$(VERSION)" = 3.11 ] || { echo "constraints.txt is written with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
@@ -64,8 +69,8 @@ constraints: ## Write constraints.txt anew with the newest versions the bounds a
 	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
 
 clean: ## Remove the environment, the caches and what was built
-	@rm -rf $(VENV) .venv-scale .venv-scale-litellm dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf $(VENV) .venv-bench .venv-peers .venv-scale .venv-scale-litellm dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find benchmarks mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # An environment of another Python, or one whose making was interrupted, is made again.
 $(STAMP): pyproject.toml constraints.txt
@@ -91,4 +96,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@grep -vE '^(rich|websockets|importlib_metadata)==' constraints.txt >$(@D)/constraints.txt
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[demo,dev]' 'litellm[proxy]==1.106.2'
+	@touch $@
+
+# The server of the benchmarks brings uvloop, which the tests do without.
+.venv-bench/.installed-$(VERSION): pyproject.toml constraints.txt benchmarks/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo]' -r benchmarks/requirements.txt
+	@touch $@
+
+# fastapi-mcp beside the same FastAPI and uvicorn, but with the MCP SDK that it starts with.
+.venv-peers/.installed-$(VERSION): constraints.txt benchmarks/requirements-peers.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@grep -vE '^mcp(-types)?==' constraints.txt >$(@D)/constraints.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -r benchmarks/requirements-peers.txt
 	@touch $@
