@@ -1,8 +1,10 @@
 """Values that try to leave their place: the route sees them exactly, or the call is refused."""
 
 import json
+import re
 from base64 import b64encode
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi import APIRouter, Body, Cookie, FastAPI, Form, Header, Query, Request, UploadFile
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
+from mcp_mount.encoding import Given, write_path
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.operations import Parameter
 from tests.support import ERAS, Era, call
 
 ATTACKS = [
@@ -222,6 +227,14 @@ async def test_a_header_value_adds_no_header(value: str) -> None:
     assert not saw.get("admin")
 
 
+@pytest.mark.parametrize("value", ["a\r\nx-admin: 1", "a\nb", "a\0", " a", "a\t", "中"])
+async def test_what_no_header_can_hold_is_refused(value: str) -> None:
+    """C5: in process it would arrive; a server on the way would cut it, or split the message."""
+    is_error, text = await run("in_header", {"value": value})
+    assert is_error
+    assert "'value' is a header" in text
+
+
 @hostile
 @given(value=VALUES)
 async def test_a_cookie_value_adds_no_cookie(value: str) -> None:
@@ -264,6 +277,20 @@ SHOWN = {
     "in_cookie": ["../admin", "a&q=b", "a=b", "é", "%0d%0a"],
     "in_form": [attack for attack in ATTACKS if attack.isascii()],
 }
+
+
+@given(value=VALUES)
+def test_a_path_is_encoded_so_that_no_server_on_the_way_reads_another(value: str) -> None:
+    """C5: one segment stays one segment, also where somebody normalizes the path."""
+    parameter = Parameter("id", "path", {})
+    try:
+        path, values = write_path("/users/{id}/posts", [Given("id", parameter, value)])
+    except InvalidArguments:
+        return
+    assert values == {"id": value}
+    assert re.fullmatch(r"/users/[A-Za-z0-9_.~%-]+/posts", path)
+    assert path not in {"/users/./posts", "/users/../posts"}
+    assert unquote(path) == f"/users/{value}/posts"
 
 
 @pytest.mark.parametrize(("tool", "values"), SHOWN.items())

@@ -80,6 +80,11 @@ class Tree(RootModel[dict[str, "Tree"]]):
     pass
 
 
+class Families(BaseModel):
+    node: Node
+    trees: dict[str, Tree]
+
+
 class Odd(BaseModel):
     top: int = Field(alias="$top")
     name: str = Field(alias="filter[name]")
@@ -166,6 +171,7 @@ ZOO: dict[str, tuple[Any, Any]] = {
     "literal": (Literal["a", 1], "a"),
     "root_list": (Ids, [1, 2]),
     "root_recursive": (Tree, {"a": {"b": {}}, "c": {}}),
+    "families": (Families, {"node": {"value": 1}, "trees": {"a": {"b": {}}}}),
     "generic": (Page[Cat], {"items": [{"kind": "cat"}], "total": 1}),
     "mapping": (dict[str, Cat], {"x": {"kind": "cat", "lives": 2}}),
     "models": (list[Cat], [{"kind": "cat", "lives": 2}]),
@@ -198,7 +204,17 @@ ZOO: dict[str, tuple[Any, Any]] = {
 }
 # These are not the one argument `body`, but an argument for each property.
 SPREAD = {
-    *("recursive", "mutual", "generic", "deep", "closed", "optionals", "constrained", "scalars"),
+    *(
+        "recursive",
+        "mutual",
+        "families",
+        "generic",
+        "deep",
+        "closed",
+        "optionals",
+        "constrained",
+        "scalars",
+    ),
     *("typed_dict", "data_class"),
 }
 
