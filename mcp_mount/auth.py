@@ -9,10 +9,11 @@
 """
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi.exception_handlers import http_exception_handler
@@ -20,10 +21,14 @@ from fastmcp.server.auth import AuthContext, AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.routes import build_resource_metadata_url
 from pydantic import AnyHttpUrl
+from starlette.authentication import UnauthenticatedUser
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_CLOCK_SKEW: Final = 60
+"""Seconds that the issuer's clock may be ahead of ours."""
 
 Scopes = frozenset[str]
 ScopesOf = Callable[[Request], Iterable[str] | Awaitable[Iterable[str] | None] | None]
@@ -81,6 +86,9 @@ class ScopeGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if _is_early(scope.get("user")):
+            # FastMCP's verifiers see to the end of a token, and leave out its beginning.
+            scope = {**scope, "user": UnauthenticatedUser()}
         request = Request(scope)
         try:
             granted = await self._granted(request)
@@ -127,6 +135,14 @@ class ScopeGate:
             status_code=403,
             headers={"www-authenticate": challenge},
         )
+
+
+def _is_early(user: object) -> bool:
+    """Whether a token's time has not come yet (RFC 7519 §4.1.5)."""
+    if not isinstance(user, AuthenticatedUser):
+        return False
+    begins = (user.access_token.claims or {}).get("nbf")
+    return isinstance(begins, int | float) and begins > time.time() + _CLOCK_SKEW
 
 
 def metadata_url(auth: AuthProvider, path: str) -> str | None:
