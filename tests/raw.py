@@ -1,12 +1,13 @@
 """Sends one request as a server does, message by message, to see what is received of it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Scope
+
+from tests.support import read_messages
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class RawReply:
     received: int
 
     @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+    def answer(self) -> dict[str, Any]:
+        """The last JSON-RPC message."""
+        return read_messages(self.headers.get("content-type", ""), self.body.decode())[-1]
 
 
 async def send_raw(
