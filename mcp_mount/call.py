@@ -104,7 +104,7 @@ class Incoming:
     """
 
     scope: Scope
-    tasks: TaskGroup
+    tasks: TaskGroup | None
     disconnect_ends_call: bool
     forward_cookies: bool = False
     named_no_tool: anyio.Event = field(default_factory=anyio.Event)
@@ -332,7 +332,7 @@ class InProcess:
         call = self.prepare(request, sink, tool=tool)
         deadline = anyio.current_time() + timeout
         served = incoming.get()
-        if served is not None and _is_begun(call, served.tasks):
+        if served is not None and served.tasks is not None and _is_begun(call, served.tasks):
             is_cancellable = served.disconnect_ends_call
             return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
         async with anyio.create_task_group() as tasks:

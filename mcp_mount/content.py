@@ -43,6 +43,12 @@ class Shape:
 
     wrapped: bool | None = None
     conforms: Validator = field(default=lambda _: True)
+    is_items: bool = False
+
+    @property
+    def is_one_value(self) -> bool:
+        """Whether results are whole JSON values, of which nothing can be shown before the end."""
+        return self.is_declared and not self.is_items
 
     @property
     def is_declared(self) -> bool:

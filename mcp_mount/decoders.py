@@ -71,8 +71,9 @@ class _Lines:
         first, *others = text.split("\n")
         self._rest.append(first)
         for following in others:
-            yield "".join(self._rest).removesuffix("\r")
-            self._rest = [following]
+            # Before it is given, because whoever takes it may not come back.
+            line, self._rest = "".join(self._rest).removesuffix("\r"), [following]
+            yield line
 
 
 class JsonLines:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
 from mcp_mount.call import Headers, Incoming, incoming, route_path
+from mcp_mount.fastlane import FastLane, recognize
 from mcp_mount.origin import Origins
 from mcp_mount.server import OperationProvider
 from mcp_mount.sessions import SessionSeal
@@ -54,6 +56,7 @@ class Endpoint(BaseRoute):
     server: FastMCP[Any]
     provider: OperationProvider
     door: Door
+    lane: FastLane | None = None
     running: ASGIApp | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
 
@@ -113,6 +116,12 @@ class Endpoint(BaseRoute):
         if body is None:
             await _refusal(413, f"The request is larger than {limit} bytes.")(scope, receive, send)
             return
+        recognized = recognize(scope, body) if self.lane is not None else None
+        if self.lane is not None and recognized is not None and await self.lane.is_open():
+            served = self._incoming(scope, None)
+            if await self.lane.answer(recognized, served, receive, send):
+                return
+            send = self.lane.learning(recognized, send)
         whole = {"type": "http.request", "body": body, "more_body": False}
         async with AsyncExitStack() as stack:
             # Before the task group, which would hide a `MountError` in a group of exceptions.
@@ -132,7 +141,7 @@ class Endpoint(BaseRoute):
         # Without sessions there is no stream to GET and nothing to DELETE (MCP "Transports").
         return ("GET", "POST", "DELETE") if self.door.sessions else ("POST",)
 
-    def _incoming(self, scope: Scope, tasks: anyio.abc.TaskGroup) -> Incoming:
+    def _incoming(self, scope: Scope, tasks: TaskGroup | None) -> Incoming:
         version = Request(scope).headers.get("mcp-protocol-version")
         handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
         return Incoming(

@@ -207,7 +207,8 @@ class CallRate:
         if self._window.hit(self._rate, _NAMESPACE, caller):
             return 0
         stats = self._window.get_window_stats(self._rate, _NAMESPACE, caller)
-        return max(1, math.ceil(stats.reset_time - time.time()))
+        # At the very second, it would still be over.
+        return 1 + max(0, math.floor(stats.reset_time - time.time()))
 
 
 def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
@@ -235,8 +236,9 @@ def _storage(url: str) -> "Storage":
     from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
 
     scheme = str(url).partition(":")[0]
+    options = _patience(scheme)
     try:
-        storage = storage_from_string(url, **_patience(scheme))
+        storage = storage_from_string(url, **options)
         if not isinstance(storage, Storage):
             raise TypeError("The library's asynchronous stores belong to one event loop.")
     except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError

@@ -20,10 +20,16 @@ from mcp_mount.auth import ScopesOf
 from mcp_mount.call import InProcess
 from mcp_mount.endpoint import Door, Endpoint
 from mcp_mount.errors import MountError
+from mcp_mount.fastlane import FastLane
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
 from mcp_mount.selection import Selector
-from mcp_mount.server import OperationProvider, build_server, warn_of_many_tools
+from mcp_mount.server import (
+    OperationProvider,
+    build_server,
+    low_level_server,
+    warn_of_many_tools,
+)
 from mcp_mount.tools import Terms
 
 
@@ -126,7 +132,10 @@ def mount_mcp(
         sessions=sessions,
         forward_cookies=forward_cookies,
     )
-    endpoint = Endpoint(path, server, provider, door)
+    # What these two check, FastMCP must see.
+    is_plain = scopes_of is None and not sessions
+    lane = FastLane(server, low_level_server(server), provider) if is_plain else None
+    endpoint = Endpoint(path, server, provider, door, lane)
     endpoint.guard(app)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]

@@ -17,6 +17,7 @@ from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
 from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
+from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.call import Caller, incoming
@@ -81,6 +82,11 @@ class OperationProvider(Provider):
         """Return where the document's security schemes look for keys; see `Operation`."""
         tool = next(iter(self.tools().values()), None)
         return tool.plan.operation.credentials if tool is not None else frozenset()
+
+    @property
+    def listed(self) -> Mapping[str, OperationTool]:
+        """The tools as they were when last asked for."""
+        return self._tools
 
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
@@ -159,10 +165,14 @@ def build_server(
         request_state_security=seal(state_key),
     )
     # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
-    # whole list to find it, unless it is told. FastMCP has no public way to tell it.
-    low_level = server._mcp_server  # noqa: SLF001
-    low_level.get_tool_input_schema = lambda name: _input_schema(provider, name)
+    # whole list to find it, unless it is told.
+    low_level_server(server).get_tool_input_schema = lambda name: _input_schema(provider, name)
     return server
+
+
+def low_level_server(server: FastMCP[Any]) -> Server[Any]:
+    """Return the SDK's server inside FastMCP's, to which there is no public way."""
+    return server._mcp_server  # noqa: SLF001
 
 
 def _input_schema(provider: OperationProvider, name: str) -> Mapping[str, Any] | None:

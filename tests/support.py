@@ -90,7 +90,7 @@ def envelope(
 def read_messages(content_type: str, text: str) -> list[dict[str, Any]]:
     """Return the JSON-RPC messages of a body, whether it is JSON or an event stream."""
     if content_type.startswith("text/event-stream"):
-        data = [line[5:] for line in text.splitlines() if line.startswith("data:")]
+        data = [line[5:] for line in text.split("\n") if line.startswith("data:")]
         return [json.loads(item) for item in data if item.strip()]
     if content_type.startswith("application/json"):
         return [json.loads(text)]

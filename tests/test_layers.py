@@ -54,7 +54,7 @@ def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> No
         for line in source.splitlines()
         if "SLF001" in line
     ]
-    assert used == ["low_level = server._mcp_server  # noqa: SLF001"]
+    assert used == ["return server._mcp_server  # noqa: SLF001"]
     checked_with = "4.1.2"
     assert metadata.version("fastmcp") == checked_with, (
         "Look in FastMCP for a public way to set `get_tool_input_schema` of the low-level server. "

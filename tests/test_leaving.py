@@ -7,6 +7,7 @@ import anyio
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
+from fastmcp.server.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -184,7 +185,7 @@ async def test_whoever_cancels_the_request_lets_the_route_be_told() -> None:
         log.append("tidied")
         return "unread"
 
-    mount_mcp(app)
+    mount_mcp(app).server.add_middleware(Middleware())
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, app, "polite")

@@ -1,0 +1,439 @@
+"""Answers the hot requests without the generic machinery, in the same words.
+
+* ``tools/call`` of an operation, and ``tools/list``, in the versions that clients speak today.
+* It recognizes what it is sure of, with the SDK's own checks, and never refuses anything: whatever
+  is in any way unusual goes to FastMCP. So does everything as soon as the server's user has added
+  what would see a call: middleware, transforms, providers, tools, an auth provider, a tracer.
+* The operation runs in the request's own task. Its answer is written when the route's response is
+  complete; background tasks run after that, as over REST.
+"""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import anyio
+import pydantic_core
+from fastmcp import FastMCP
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import check_accept_headers
+from mcp.shared.inbound import (
+    InboundModernRoute,
+    classify_inbound_request,
+)
+from mcp_types import SERVER_INFO_META_KEY, ContentBlock, JSONRPCRequest, TextContent
+from mcp_types.methods import validate_client_request
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from opentelemetry import trace
+from pydantic import ValidationError
+from starlette.requests import Request as HTTPRequest
+from starlette.types import Message, Receive, Scope, Send
+
+from mcp_mount import journal
+from mcp_mount.call import AppCall, Incoming, InProcess, Request, incoming
+from mcp_mount.content import Result, error, to_result
+from mcp_mount.errors import Busy, InvalidArguments, MountError
+from mcp_mount.reading import Reading
+from mcp_mount.server import OperationProvider
+from mcp_mount.tools import MOST_REDIRECTS, OperationTool, following_request, trace_of, traced
+
+_LEGACY_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
+_PATIENCE: Final = 0.05
+"""Seconds after which a call that still runs is watched for its client and its deadline."""
+
+_PING: Final = 15.0
+"""Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
+
+_META_KEYS = frozenset(
+    {
+        *("progressToken", "traceparent", "tracestate", "baggage"),
+        "io.modelcontextprotocol/protocolVersion",
+        "io.modelcontextprotocol/clientCapabilities",
+        "io.modelcontextprotocol/clientInfo",
+    }
+)
+_STREAM = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+]
+_write_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """A request that the lane answers."""
+
+    id: str | int
+    method: str
+    params: Mapping[str, Any]
+    version: str
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether it speaks 2026-07-28 or later."""
+        return self.version in MODERN_PROTOCOL_VERSIONS
+
+
+def recognize(scope: Scope, body: bytes) -> Recognized | None:
+    """Read a POST as the SDK does; None for what is not surely a valid call or list.
+
+    Args:
+        scope: The request, whose headers are checked against the body.
+        body: The whole body.
+    """
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        if key in headers or key.startswith("mcp-param-"):
+            return None
+        headers[key] = value.decode("latin-1")
+    version = headers.get("mcp-protocol-version", "")
+    is_modern = version in MODERN_PROTOCOL_VERSIONS
+    # An encoder writes `{` first; what else may stand there is for the SDK to see.
+    if not (is_modern or version in _LEGACY_VERSIONS) or body[:1] != b"{":
+        return None
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return None
+    if check_accept_headers(HTTPRequest(scope)) != (True, True):
+        return None
+    try:
+        decoded = json.loads(body) if is_modern else pydantic_core.from_json(body)
+        request = JSONRPCRequest.model_validate(decoded, by_name=False)
+        if not _is_plain(request):
+            return None
+        if is_modern:
+            route = classify_inbound_request(decoded, headers=headers)
+            if not isinstance(route, InboundModernRoute):
+                return None
+        validate_client_request(request.method, version, request.params)
+    except (ValueError, KeyError, RecursionError, ValidationError):
+        return None
+    return Recognized(request.id, request.method, request.params or {}, version)
+
+
+def _is_plain(request: JSONRPCRequest) -> bool:
+    """Whether there is nothing in the request but what every call or list has."""
+    params = request.params or {}
+    if request.method == "tools/call":
+        known = {"name", "arguments", "_meta"}
+        plain = isinstance(params.get("name"), str) and isinstance(
+            params.get("arguments", {}), dict
+        )
+    else:
+        known = {"_meta"}
+        plain = request.method == "tools/list"
+    meta = params.get("_meta", {})
+    return plain and params.keys() <= known and isinstance(meta, dict) and meta.keys() <= _META_KEYS
+
+
+class FastLane:
+    """Answers for one server. A class because it keeps the lists that it has learned."""
+
+    def __init__(
+        self, server: FastMCP[Any], low_level: Server[Any], provider: OperationProvider
+    ) -> None:
+        """Take the server as it is when nothing has been added to it."""
+        self._server = server
+        self._low_level = low_level
+        self._provider = provider
+        self._middleware = [*server.middleware]
+        self._providers = [*server.providers]
+        self._lists: dict[str, str] = {}
+        self._listed: object = None
+
+    async def is_open(self) -> bool:
+        """Whether the server has only what this module knows the answers of."""
+        server = self._server
+        return (
+            server.auth is None
+            and server.middleware == self._middleware
+            and server.providers == self._providers
+            and not server.transforms
+            and not any(provider.transforms for provider in self._providers)
+            and not self._has_extensions
+            and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+            and not await server.local_provider.list_tools()
+        )
+
+    @cached_property
+    def _has_extensions(self) -> bool:
+        # They are registered before the server serves; one is FastMCP's own.
+        return len(self._low_level.get_capabilities().extensions or {}) > 1
+
+    @cached_property
+    def _stamp(self) -> dict[str, Any]:
+        """What every result of the modern era says of the server."""
+        return {SERVER_INFO_META_KEY: self._low_level.server_info_stamp}
+
+    async def answer(
+        self, recognized: Recognized, served: Incoming, receive: Receive, send: Send
+    ) -> bool:
+        """Answer a request; False where that is FastMCP's to do."""
+        try:
+            tools = self._provider.tools()
+        except MountError:
+            return False
+        wire = _Wire(recognized, send)
+        if recognized.method == "tools/list":
+            known = self._known_lists(tools).get(recognized.version)
+            if known is not None:
+                await wire.write(known)
+            return known is not None
+        tool = tools.get(recognized.params["name"])
+        if tool is None or tool.plan.asks or not _fits(tool, recognized):
+            return False
+        caller = tool.plan.caller
+        if not isinstance(caller, InProcess):
+            return False
+        token = incoming.set(served)
+        try:
+            stamp = self._stamp if recognized.is_modern else {}
+            params = recognized.params
+            await _Call(params, tool, caller, served, receive, wire, stamp).run()
+        finally:
+            incoming.reset(token)
+        return True
+
+    def learning(self, recognized: Recognized, send: Send) -> Send:
+        """Return a `send` that keeps a list which FastMCP answers with, for the next request."""
+        if recognized.method != "tools/list":
+            return send
+        tools = self._provider.listed
+        parts: list[bytes] = []
+
+        async def keep(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+                if not message.get("more_body", False) and tools is self._provider.listed:
+                    self._learn(recognized, b"".join(parts).decode(), tools)
+            await send(message)
+
+        return keep
+
+    def _learn(self, recognized: Recognized, text: str, tools: Mapping[str, OperationTool]) -> None:
+        if not text.startswith("{"):
+            # The event stream that FastMCP answers the handshake versions with.
+            lines = text.split("\r\n")
+            text = next((line[5:] for line in lines if line.startswith("data:")), "{}")
+        result = json.loads(text).get("result")
+        if result is not None and tools.keys() == {tool["name"] for tool in result["tools"]}:
+            self._known_lists(tools)[recognized.version] = _write_json(result)
+
+    def _known_lists(self, tools: Mapping[str, OperationTool]) -> dict[str, str]:
+        """Return the lists by version, as long as the tools are those that were listed."""
+        if tools is not self._listed:
+            self._listed, self._lists = tools, {}
+        return self._lists
+
+
+def _fits(tool: OperationTool, recognized: Recognized) -> bool:
+    """Whether the call's answer is one message: no progress is asked for, or none is to come."""
+    has_token = "progressToken" in recognized.params.get("_meta", {})
+    return not has_token or tool.plan.shape.is_one_value
+
+
+class _Wire:
+    """Writes the answer to one request: JSON, in both eras.
+
+    A class because an answer that is long in coming begins as an event stream instead, to keep
+    proxies waiting.
+    """
+
+    def __init__(self, recognized: Recognized, send: Send) -> None:
+        self._id = _write_json(recognized.id)
+        self._send = send
+        self._is_stream = False
+        self.is_over = False
+
+    async def write(self, result: str) -> None:
+        """Send the result, which ends the response."""
+        self.is_over = True
+        text = f'{{"jsonrpc":"2.0","id":{self._id},"result":{result}}}'
+        if self._is_stream:
+            # One line: in valid JSON, only the white space between values holds line breaks.
+            line = text.replace("\r", " ").replace("\n", " ")
+            frame = f"event: message\r\ndata: {line}\r\n\r\n".encode()
+            await self._send({"type": "http.response.body", "body": frame})
+            return
+        body = text.encode()
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def ping(self) -> None:
+        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
+        if self.is_over:
+            return
+        if not self._is_stream:
+            self._is_stream = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+        comment = b": ping\r\n\r\n"
+        await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of a tool, in the request's own task.
+
+    A class because the route's last message, the deadline and the client's going can each end it.
+    """
+
+    params: Mapping[str, Any]
+    tool: OperationTool
+    caller: InProcess
+    served: Incoming
+    receive: Receive
+    wire: _Wire
+    stamp: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+    deadline: float = math.inf
+    hops: int = MOST_REDIRECTS
+    is_gone: bool = False
+    is_late: bool = False
+    place: AbstractAsyncContextManager[None] | None = None
+    call: AppCall | None = None
+    answer: Callable[[], Awaitable[None]] | None = None
+    following: Request | None = None
+
+    async def run(self) -> None:
+        """Make the call; its answer is written as soon as it is there."""
+        loop = asyncio.get_running_loop()
+        watchers: list[asyncio.Task[None]] = []
+        # Most calls end before anybody has to watch them, and a task costs as much as they do.
+        timer = loop.call_later(_PATIENCE, lambda: watchers.append(loop.create_task(self._watch())))
+        try:
+            await self._make()
+        except (InvalidArguments, Busy) as refused:
+            await self._finish(error(str(refused)))
+        finally:
+            timer.cancel()
+            for watcher in watchers:
+                if not self.is_late:
+                    watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+            if not self.wire.is_over:
+                await self._end("cancelled")
+
+    async def _make(self) -> None:
+        plan, params = self.tool.plan, self.params
+        request = plan.arguments.request(params.get("arguments", {}))
+        request = traced(request, trace_of(params.get("_meta", {})))
+        if plan.rate is not None:
+            await plan.rate.count(HTTPRequest(self.served.scope))
+        place = plan.slots.taken()
+        await place.__aenter__()
+        self.place = place
+        self.deadline = anyio.current_time() + plan.limits.timeout
+        following: Request | None = request
+        while following is not None:
+            self.following = None
+            await self._send(following)
+            following = self.following
+
+    async def _send(self, request: Request) -> None:
+        """Send one request into the app; its answer is written, or leads to the next request."""
+        plan = self.tool.plan
+        reading = Reading(plan.limits, None)
+        is_answered = False
+
+        async def answer() -> None:
+            nonlocal is_answered
+            if is_answered or self.is_gone:
+                return
+            is_answered = True
+            await reading.end()
+            self.hops -= 1
+            if self.hops >= 0:
+                self.following = following_request(plan.caller, request, reading)
+            if self.following is None:
+                timeout = plan.limits.timeout
+                result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
+                await self._finish(result, reading)
+
+        name = self.tool.name
+        call = self.caller.prepare(request, reading, tool=name, on_answer=answer)
+        self.call, self.answer = call, answer
+        await call.run()
+        await answer()
+
+    async def _watch(self) -> None:
+        """See to it that the call ends when its client goes, and at its deadline."""
+        quiet = anyio.current_time()
+        while not self.wire.is_over:
+            quiet += _PING
+            with anyio.CancelScope(deadline=min(self.deadline, quiet)):
+                await self._wait_until_gone()
+            if self.call is None or self.answer is None:
+                continue
+            if self.is_gone:
+                await self.call.leave()
+            elif anyio.current_time() >= self.deadline:
+                # Without waiting: a route that does not listen must not hold the result back.
+                self.is_late = True
+                self.call.hang_up()
+                await self.answer()
+                await self.call.leave()
+            else:
+                await self.wire.ping()
+                continue
+            return
+
+    async def _wait_until_gone(self) -> None:
+        if not self.served.disconnect_ends_call:
+            await anyio.sleep_forever()
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = not self.wire.is_over
+
+    async def _finish(self, result: Result, reading: Reading | None = None) -> None:
+        await self._end("error" if result.is_error else "ok", reading)
+        await self.wire.write(_written(result, self.stamp))
+
+    async def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
+        """Give back what the call held, and write its line in the log."""
+        if self.place is not None:
+            place, self.place = self.place, None
+            await place.__aexit__(None, None, None)
+        client = self.params.get("_meta", {}).get("io.modelcontextprotocol/clientInfo")
+        journal.record(
+            tool=self.tool.name,
+            operation=str(self.tool.plan.operation),
+            seconds=time.perf_counter() - self.started,
+            reading=reading,
+            outcome=outcome,
+            request=HTTPRequest(self.served.scope),
+            client=client["name"] if client else None,
+        )
+
+
+def _written(result: Result, stamp: Mapping[str, Any]) -> str:
+    """Write a result as JSON.
+
+    What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
+    without a change, so that any reader finds the same value in it.
+    """
+    blocks = ",".join(map(_written_block, result.content))
+    is_error = "true" if result.is_error else "false"
+    parts = [f'"content":[{blocks}],"isError":{is_error}']
+    if result.structured_content is not None:
+        written = result.json if result.json is not None else _write_json(result.structured_content)
+        parts.append(f'"structuredContent":{written}')
+    if stamp:
+        parts.append('"resultType":"complete"')
+    if meta := {**(result.meta or {}), **stamp}:
+        parts.append(f'"_meta":{_write_json(meta)}')
+    return f"{{{','.join(parts)}}}"
+
+
+def _written_block(block: ContentBlock) -> str:
+    if isinstance(block, TextContent):
+        return f'{{"type":"text","text":{_write_json(block.text)}}}'
+    return block.model_dump_json(by_alias=True, exclude_none=True)
