@@ -1,0 +1,104 @@
+"""`Limits`: what they are by default, and what cannot be one."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from mcp_mount import InvalidMark, Limits, MountError, mount_mcp
+from tests.support import ERAS, Era, call, tools
+
+
+def test_the_defaults_let_an_ordinary_call_through_and_end_an_endless_one() -> None:
+    """C6: a minute, ten mebibytes, a thousand items, a thousand calls at once."""
+    assert dataclasses.asdict(Limits()) == {
+        "timeout": 60.0,
+        "max_bytes": 10 * 1024 * 1024,
+        "max_items": 1_000,
+        "max_concurrency": 1_000,
+        "max_request_bytes": 4 * 1024 * 1024,
+    }
+
+
+@pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(Limits)])
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, True, "5", None])
+def test_a_limit_that_is_no_positive_number_is_refused_by_name(name: str, value: object) -> None:
+    """C6: no call could succeed under it, or none would end."""
+    with pytest.raises(ValueError, match=rf"Limits\.{name} must be a positive .+{value!r}"):
+        Limits(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["max_bytes", "max_items", "max_concurrency", "max_request_bytes"])
+def test_what_is_counted_is_counted_in_whole_numbers(name: str) -> None:
+    """C6: one and a half calls at once would break the first of them."""
+    with pytest.raises(ValueError, match=rf"Limits\.{name} must be a positive integer, not 1\.5"):
+        Limits(**{name: 1.5})  # type: ignore[arg-type]
+
+
+def test_requests_cannot_be_larger_than_the_sdk_takes() -> None:
+    """C6: a promise that the SDK would break."""
+    with pytest.raises(ValueError, match="max_request_bytes can be 4194304 at the most"):
+        Limits(max_request_bytes=4 * 1024 * 1024 + 1)
+
+
+def test_limits_cannot_be_changed_after_they_were_checked() -> None:
+    """C6."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Limits().timeout = 0  # type: ignore[misc]
+
+
+WRONG: list[tuple[object, str]] = [
+    ({"timeout": -1}, "Limits.timeout must be a positive number, not -1"),
+    ({"max_items": 0}, "Limits.max_items must be a positive integer, not 0"),
+    ({"max_items": 1.5}, "'max_items': 1.5. It takes a value of type 'int'"),
+    ({"max_concurrency": True}, "'max_concurrency': True. It takes a value of type 'int'"),
+    ({"timeout": "5"}, "'timeout': '5'. It takes a value of type 'float'"),
+    ({"max_request_bytes": 5}, "unknown key 'max_request_bytes'"),
+    ({"tiemout": 5}, "unknown key 'tiemout'. Known are 'timeout', 'max_bytes'"),
+    (5, "'limits': 5"),
+]
+
+
+@pytest.mark.parametrize(("limits", "said"), WRONG, ids=repr)
+def test_a_wrong_limit_in_a_mark_stops_the_start_up_and_names_the_route(
+    limits: object, said: str
+) -> None:
+    """C6: found when the app starts, not when the tool is called."""
+    app = FastAPI()
+
+    @app.get("/slow", openapi_extra={"x-mcp": {"limits": limits}})
+    async def slow() -> None: ...
+
+    mount_mcp(app)
+    with pytest.raises(InvalidMark, match=f"GET /slow .*{re.escape(said)}"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_mark_sets_the_limits_of_its_own_tool_only(era: Era) -> None:
+    """C6: the others keep those of the mount."""
+    app = FastAPI()
+    mark: dict[str, Any] = {"x-mcp": {"limits": {"max_bytes": 4}}}
+
+    @app.get("/short", openapi_extra=mark)
+    async def short() -> str:
+        return "abcdefgh"
+
+    @app.get("/long")
+    async def long() -> str:
+        return "abcdefgh"
+
+    mount_mcp(app)
+    assert "4 bytes (max_bytes)" in (await call(app, "short", era=era)).text_content
+    assert (await call(app, "long", era=era)).text_content == '"abcdefgh"'
+    assert set(await tools(app, era=era)) == {"short", "long"}
+
+
+def test_an_unknown_kind_of_confirmation_stops_the_start_up() -> None:
+    """C6: it would be read as "ask nobody"."""
+    with pytest.raises(MountError, match="confirm='always' is not known: write 'destructive'"):
+        mount_mcp(FastAPI(), confirm="always")  # type: ignore[arg-type]
