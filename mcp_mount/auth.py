@@ -119,6 +119,9 @@ class ScopeGate:
         if self._scopes_of is not None:
             scopes = self._scopes_of(request)
             scopes = await scopes if isawaitable(scopes) else scopes
+            if isinstance(scopes, str):
+                # As a token's claim has them (RFC 8693 §4.2).
+                scopes = scopes.split()
             return None if scopes is None else frozenset(scopes)
         return frozenset(user.scopes) if isinstance(user, AuthenticatedUser) else None
 
