@@ -93,9 +93,10 @@ class Slots:
     thread's loop, or in one that has ended, cannot be told of a free place.
     """
 
-    def __init__(self, places: int) -> None:
-        """Take how many calls may run at once."""
+    def __init__(self, places: int, patience: float | None = None) -> None:
+        """Take how many calls may run at once, and the seconds that one more waits for its turn."""
         self._places = places
+        self._patience = _WAIT if patience is None else patience
         self._free: WeakKeyDictionary[object, anyio.Semaphore] = WeakKeyDictionary()
 
     @asynccontextmanager
@@ -121,7 +122,7 @@ class Slots:
         try:
             free.acquire_nowait()
         except anyio.WouldBlock:
-            with anyio.move_on_after(_WAIT):
+            with anyio.move_on_after(self._patience):
                 await free.acquire()
                 return
             raise Busy("Too many calls are running. Try again in a few seconds.") from None
@@ -173,7 +174,7 @@ class CallRate:
             raise MountError(f"{limit.caller_of!r} is asynchronous. Make it a plain function.")
         self._caller_of = limit.caller_of or caller_of
         self._rate, self._window, self._is_remote = _opened(limit)
-        self._connections = Slots(_MOST_CONNECTIONS)
+        self._connections = Slots(_MOST_CONNECTIONS, patience=5 * _WAIT)
 
     async def count(self, request: Request) -> None:
         """Count one call.

@@ -1,0 +1,171 @@
+"""How often a caller may call, counted in a real Redis that several processes share."""
+
+import logging
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+import redis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from mcp_mount import RateLimit, mount_mcp
+from tests.support import ERAS, Era, Reply, call, envelope, http
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="redis-server is not installed; on Debian or Ubuntu: apt install redis-server",
+)
+UNCHECKED = "The rate limit cannot be checked now. Try again in a minute."
+PASSWORD = "a-secret-of-the-store"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Run a Redis of our own on a free loopback port, in memory only; yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
+    options += ["--save", "", "--appendonly", "no", "--dir", str(folder), "--maxclients", "64"]
+    server = subprocess.Popen(
+        ["redis-server", *options],  # noqa: S607 - Debian's package
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with server:
+        assert server.stdout is not None
+        try:
+            assert any("Ready to accept connections" in line for line in server.stdout)
+            yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def url(store: str) -> str:
+    """A store in which nobody has called yet."""
+    with redis.Redis.from_url(store) as client:
+        client.flushall()
+    return store
+
+
+def limited(url: str, rate: str = "2/hour") -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/ping")
+    async def ping() -> str:
+        return "pong"
+
+    mount_mcp(app, rate_limit=RateLimit(rate, url))
+    return app
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_two_processes_count_one_caller_together(url: str, era: Era) -> None:
+    """C6: here two apps that share nothing but the store."""
+    one, other = limited(url), limited(url)
+    alice, bob = {"authorization": "Bearer alice"}, {"authorization": "Bearer bob"}
+    assert (await call(one, "ping", era=era, headers=alice)).text_content == '"pong"'
+    assert (await call(other, "ping", era=era, headers=alice)).text_content == '"pong"'
+    for app in (one, other):
+        refused = await call(app, "ping", era=era, headers=alice)
+        assert "Too many calls: 2 per 1 hour are allowed." in refused.text_content
+        assert not (await call(app, "ping", era=era, headers=bob)).is_error
+
+
+async def test_the_store_learns_no_credential(url: str) -> None:
+    """C6: only that somebody, whom it cannot name, has called; and it forgets that."""
+    await call(limited(url), "ping", headers={"authorization": "Bearer planted", "x-api-key": "k"})
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        keys = list(client.scan_iter())
+        assert len(keys) == 1
+        assert "mcp_mount/key:" in keys[0]
+        assert "planted" not in f"{keys}{client.get(keys[0])}"
+        assert 0 < int(str(client.ttl(keys[0]))) <= 2 * 3600
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_thousand_calls_at_once_are_counted_exactly(url: str, era: Era) -> None:
+    """C6: over a few connections, fewer than the store or its client allows."""
+    app = limited(url, "100/hour")
+    replies: list[Reply] = []
+
+    async def one() -> None:
+        replies.append(await call(app, "ping", era=era))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(1_000):
+                tasks.start_soon(one)
+    texts = [reply.text_content for reply in replies]
+    assert texts.count('"pong"') == 100, set(texts)
+    assert UNCHECKED not in texts
+    with redis.Redis.from_url(url) as client:
+        assert client.info("clients")["connected_clients"] <= 33
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_connections_outlive_event_loops(url: str, era: Era) -> None:
+    """C6, M3: as under Starlette's `TestClient` without `with`."""
+    client = TestClient(limited(url))
+    headers, body = envelope(era, "tools/call", {"name": "ping", "arguments": {}})
+    texts = [client.post("/mcp", headers=headers, json=body).text for _ in range(3)]
+    assert [("Too many calls" in text) for text in texts] == [False, False, True]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_store_that_is_down_lets_nobody_in_until_it_is_back(
+    era: Era, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C6: why is in the log, but for the password; the client learns nothing of the store."""
+    with running(tmp_path) as url:
+        app = limited(url)
+        assert not (await call(app, "ping", era=era)).is_error
+    with anyio.fail_after(10):
+        refused = await call(app, "ping", era=era)
+    assert (refused.status, refused.is_error, refused.text_content) == (200, True, UNCHECKED)
+    (record,) = [record for record in caplog.records if record.name == "mcp_mount"]
+    assert record.levelno == logging.ERROR
+    assert "Connection" in (record.exc_text or caplog.text)
+    assert PASSWORD not in caplog.text
+    assert str(urlsplit(url).port) not in refused.text
+
+
+async def test_a_store_that_does_not_answer_keeps_no_thread_from_the_apps_routes() -> None:
+    """C6: and its callers are told, soon."""
+    meeting = threading.Barrier(20, timeout=20)
+    replies: list[Reply] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(20):
+        app = limited(f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=0.2")
+
+        @app.get("/meet")
+        def meet() -> str:
+            meeting.wait()
+            return "met"
+
+        async def one() -> None:
+            replies.append(await call(app, "ping"))
+
+        async with http(app) as client, anyio.create_task_group() as tasks:
+            for _ in range(32):
+                tasks.start_soon(one)
+            await anyio.wait_all_tasks_blocked()
+            async with anyio.create_task_group() as rest:
+                for _ in range(20):
+                    rest.start_soon(client.get, "/meet")
+            assert replies == []
+    assert {reply.text_content for reply in replies} == {UNCHECKED}
