@@ -1,0 +1,123 @@
+"""Requests that are too large, or nested too deep, are refused before they cost anything."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message
+
+from mcp_mount import Limits, mount_mcp
+from tests.support import ERAS, Era, Reply, call, envelope, http, read_messages
+
+MEBIBYTE = 1024 * 1024
+SOON = 5.0
+"""Seconds: far more than any of this takes, and far less than what takes quadratic time."""
+
+
+def echo_app(**limits: int) -> FastAPI:
+    """Return an app with the tool ``echo``, which takes anything."""
+    app = FastAPI()
+
+    @app.post("/echo")
+    async def echo(value: dict[str, Any]) -> int:
+        return len(value)
+
+    mount_mcp(app, limits=Limits(**limits))
+    return app
+
+
+async def send(app: FastAPI, era: Era, arguments: str) -> Reply:
+    """Call ``echo`` with arguments that are written as they are."""
+    headers, body = envelope(era, "tools/call", {"name": "echo", "arguments": "HERE"})
+    content = json.dumps(body).replace('"HERE"', arguments).encode()
+    async with http(app) as client:
+        started = time.perf_counter()
+        answer = await client.post("/mcp", headers=headers, content=content)
+    assert time.perf_counter() - started < SOON
+    kind = answer.headers.get("content-type", "")
+    return Reply(answer.status_code, answer.headers, answer.text, read_messages(kind, answer.text))
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_request_over_the_limit_is_refused_with_413(era: Era) -> None:
+    """C6: by what it says of its length, or by what it turns out to be; one below it is served."""
+    app = echo_app(max_request_bytes=2_000)
+    refused = await call(app, "echo", {"body": {"a": "x" * 2_000}}, era=era)
+    assert refused.status == 413
+    assert "2000 bytes" in refused.text
+    assert not (await call(app, "echo", {"body": {"a": "x" * 1_000}}, era=era)).is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("length", ["5", "0", "-1", "many", None])
+async def test_a_length_that_is_not_the_bodys_deceives_nobody(era: Era, length: str | None) -> None:
+    """C6: the bytes that arrive are counted, and no more are taken than the limit lets in."""
+    taken = 0
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        nonlocal taken
+        taken += 1
+        assert taken < 100
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers, _ = envelope(era, "tools/call", {"name": "echo", "arguments": {}})
+    if length is not None:
+        headers["content-length"] = length
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/mcp",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await echo_app(max_request_bytes=2_000)(scope, receive, send)
+    assert sent[0]["status"] == 413
+    assert taken == 21
+
+
+OPENERS = [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+@pytest.mark.parametrize(("opener", "closer"), OPENERS)
+async def test_arguments_nested_too_deep_are_refused(
+    era: Era, opener: str, closer: str, depth: int
+) -> None:
+    """C6: as no JSON, without a crash of the server, which goes on."""
+    app = echo_app()
+    deep = f"{opener * depth}1{closer * depth}"
+    reply = await send(app, era, f'{{"body":{{"a":{deep}}}}}')
+    assert reply.status == 400, reply.text[:200]
+    assert reply.answer["error"]["code"] == -32700
+    assert len(reply.text) < 500
+    assert not (await call(app, "echo", {"body": {"a": 1}}, era=era)).is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[" + "1," * MEBIBYTE + "1]",
+        "{" + ",".join(f'"{index}":0' for index in range(200_000)) + "}",
+        '{"a":0' + ',"a":0' * 400_000 + "}",
+        '"' + "\\u0041" * 400_000 + '"',
+        "[" * 100 + "1" + "]" * 100,
+        "1e999999",
+        "-" + "9" * 4_000,
+    ],
+    ids=["list", "object", "one key", "escapes", "nested", "exponent", "digits"],
+)
+async def test_enormous_arguments_take_no_enormous_time(era: Era, value: str) -> None:
+    """C6: whatever is said to them is said soon, and not in their length."""
+    app = echo_app()
+    reply = await send(app, era, f'{{"body":{{"a":{value}}}}}')
+    assert reply.status in {200, 400}
+    assert len(reply.text) < 1_000, reply.text[:300]
+    assert not (await call(app, "echo", {"body": {"a": 1}}, era=era)).is_error
