@@ -90,14 +90,16 @@ class Endpoint(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
         headers = Request(scope).headers
+        # Several are one list (RFC 9110 §5.3), which is no origin.
+        origin = ", ".join(headers.getlist("origin")) if "origin" in headers else None
         if scope["method"] not in self._methods:
             allow = {"allow": ", ".join(self._methods)}
             refusal: Response = PlainTextResponse("Method Not Allowed", 405, headers=allow)
             await refusal(scope, receive, send)
-        elif not self.door.origins.allow(headers.get("origin"), headers.get("host")):
+        elif not self.door.origins.allow(origin, headers.get("host")):
             refusal = _refusal(
                 403,
-                f"The origin {headers['origin']!r} is not allowed. The server's public_url= and "
+                f"The origin {origin!r} is not allowed. The server's public_url= and "
                 "allowed_origins= say which are.",
             )
             await refusal(scope, receive, send)

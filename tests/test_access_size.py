@@ -1,0 +1,151 @@
+"""How large a request may be, and that what is larger is not kept."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Body, Depends, FastAPI, Request
+
+from mcp_mount import Limits, mount_mcp
+from tests.access import bearer, static
+from tests.raw import RawReply, send_raw
+from tests.starting import started
+from tests.support import ERAS, Era, envelope
+
+LIMIT = 10_000
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+
+def sized_app(called: list[int], **options: Any) -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/size")
+    async def size(text: Annotated[str, Body(embed=True)]) -> int:
+        called.append(len(text))
+        return len(text)
+
+    mount_mcp(app, limits=Limits(max_request_bytes=LIMIT), **options)
+    return app
+
+
+def request_of(era: Era, size: int) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body of a call whose body is exactly of this size."""
+    headers, body = envelope(era, "tools/call", {"name": "size", "arguments": {"text": ""}})
+    missing = size - len(json.dumps(body))
+    body["params"]["arguments"]["text"] = "x" * missing
+    return headers, json.dumps(body).encode()
+
+
+def parts(content: bytes, size: int = 1_000) -> Iterator[bytes]:
+    return (content[start : start + size] for start in range(0, len(content), size))
+
+
+def is_refused(reply: RawReply) -> bool:
+    message = f"The request is larger than {LIMIT} bytes."
+    error = {"code": -32600, "message": message}
+    said = {"jsonrpc": "2.0", "id": None, "error": error}
+    return reply.status == 413 and reply.answer == said
+
+
+@eras
+async def test_a_request_of_the_limit_is_served_and_a_byte_more_is_not(era: Era) -> None:
+    """C6."""
+    called: list[int] = []
+    app = sized_app(called)
+    headers, content = request_of(era, LIMIT)
+    length = {"content-length": str(len(content))}
+    for more in ({}, length):
+        served = await send_raw(app, parts(content), {**headers, **more})
+        assert served.status == 200
+        assert not served.answer["result"].get("isError")
+    assert len(called) == 2
+    headers, content = request_of(era, LIMIT + 1)
+    assert is_refused(await send_raw(app, parts(content), headers))
+    assert len(called) == 2
+
+
+@eras
+@pytest.mark.parametrize(
+    "length", [str(LIMIT + 1), "1" + "0" * 30, "9" * 5_000], ids=["more", "much", "digits"]
+)
+async def test_a_length_over_the_limit_is_refused_unread(era: Era, length: str) -> None:
+    """C6."""
+    headers, content = request_of(era, 1_000)
+    reply = await send_raw(sized_app([]), [content], {**headers, "content-length": length})
+    assert is_refused(reply)
+    assert reply.received == 0
+
+
+@eras
+@pytest.mark.parametrize("length", [None, "5", "-1", "0", "many", "1e3", "²", " 7", ""])
+async def test_a_body_is_counted_whatever_its_length_is_said_to_be(
+    era: Era, length: str | None
+) -> None:
+    """C6: and the rest of it stays where it is."""
+    called: list[int] = []
+    headers, content = request_of(era, 100 * LIMIT)
+    if length is not None:
+        headers["content-length"] = length
+    reply = await send_raw(sized_app(called), parts(content), latin(headers))
+    assert is_refused(reply)
+    assert (reply.received, called) == (11, [])
+
+
+def latin(headers: dict[str, str]) -> dict[str, str]:
+    """Return headers whose UTF-8 form, which `send_raw` writes, is their Latin-1 form."""
+    return {name: value.encode().decode("latin-1") for name, value in headers.items()}
+
+
+@eras
+async def test_the_size_is_checked_behind_guards_and_before_tokens(era: Era) -> None:
+    """C6: none of them takes more into memory than the limit."""
+    headers, content = request_of(era, 2 * LIMIT)
+    apps = [
+        sized_app([], auth=static(alice=[])),
+        sized_app([], dependencies=[Depends(lambda: None)]),
+        sized_app([], scopes_of=lambda _: []),
+    ]
+    for app in apps:
+        reply = await send_raw(app, parts(content), {**headers, **bearer("alice")})
+        assert is_refused(reply)
+        assert reply.received == 11
+
+
+@eras
+async def test_what_a_guard_has_read_is_counted_too(era: Era) -> None:
+    """C6."""
+
+    async def reads(request: Request) -> None:
+        await request.body()
+
+    headers, content = request_of(era, 2 * LIMIT)
+    app = sized_app([], dependencies=[Depends(reads)])
+    assert is_refused(await send_raw(app, parts(content), headers))
+
+
+@eras
+@pytest.mark.parametrize("is_started", [True, False])
+async def test_a_client_that_breaks_off_is_not_answered_and_nothing_runs(
+    era: Era, *, is_started: bool
+) -> None:
+    """C7: half a request is none."""
+    called: list[int] = []
+    app = sized_app(called)
+    headers, content = request_of(era, LIMIT)
+    if is_started:
+        async with started(app):
+            reply = await send_raw(app, parts(content), headers, breaks_off=True)
+    else:
+        reply = await send_raw(app, parts(content), headers, breaks_off=True)
+    assert (reply.status, called) == (0, [])
+
+
+async def test_with_sessions_every_method_is_bounded() -> None:
+    """C6."""
+    app = sized_app([], sessions=True)
+    headers, content = request_of("legacy", 2 * LIMIT)
+    async with started(app):
+        for method in ("GET", "DELETE", "POST"):
+            assert is_refused(await send_raw(app, parts(content), headers, method=method))
