@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from starlette.requests import Request
 
+from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import subject_of
 from mcp_mount.reading import Reading
 
@@ -57,6 +58,11 @@ def record(
     }
     line = " ".join(f"{key}={_shown(value)}" for key, value in call.items())
     calls.info(line, extra={"call": call})
+
+
+def refusal(refused: InvalidArguments | Busy) -> Outcome:
+    """Tell why a call did not run."""
+    return "busy" if isinstance(refused, Busy) else "refused"
 
 
 def _request_id(reading: Reading | None, request: Request | None) -> str | None:
