@@ -7,6 +7,7 @@ The modules in the order in which to read them; each imports only from those abo
     operations   the operations of an OpenAPI document
     naming       what each tool is called
     selection    which operations are offered
+    simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
     limits       what calls may take, and how often they may be made
     origin       which web pages may call
@@ -19,6 +20,7 @@ The modules in the order in which to read them; each imports only from those abo
     decoders     the parts of a body, as text and values
     reading      a response while it arrives
     content      a response, as what a model gets
+    shape        what results a tool declares
     confirm      the question before a destructive call
     journal      a line in the log for each call
     tools        an operation as a tool

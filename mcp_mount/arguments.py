@@ -28,7 +28,8 @@ from mcp_mount.encoding import (
 )
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.operations import Body, Location, Operation, Parameter, Schema, is_json
-from mcp_mount.schemas import Schemas, with_definitions, without_null
+from mcp_mount.schemas import Schemas, with_definitions
+from mcp_mount.simplify import without_null
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -192,7 +193,7 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
         if _is_open_object(resolved, body.media_type):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
-            schema = _described(_whole_schema(body, schemas), body.description)
+            schema = _whole_schema(body, schemas)
             whole = add("body", schema, needed=body.required, prefix="request")
     root: Schema = {"type": "object"}
     if properties:
@@ -262,15 +263,15 @@ def _file_schema(resolved: Schema) -> Schema:
 
 def _whole_schema(body: Body, schemas: Schemas) -> Schema:
     if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
-        return schemas.publish(body.schema, "input")
+        return schemas.publish(_described(body.schema, body.description), "input")
     if body.media_type.startswith("text/"):
-        return {"type": "string"}
-    return FILE
+        return _described({"type": "string"}, body.description)
+    return _described(FILE, body.description)
 
 
 def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
-    schema = without_null(schemas.publish(parameter.schema, "input"))
-    return _described(schema, parameter.description)
+    described = _described(parameter.schema, parameter.description)
+    return without_null(schemas.publish(described, "input"))
 
 
 def _described(schema: Schema, description: str) -> Schema:

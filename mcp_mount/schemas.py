@@ -1,48 +1,52 @@
 """Turns the schemas of an OpenAPI document into JSON Schema that every MCP client accepts. Pure.
 
-References are inlined; ``$defs`` hold what is recursive, and what would make a schema explode.
-OpenAPI's own keywords, titles and examples go, nullable values become a ``type`` list, and boolean
-schemas become objects.
+References are inlined; ``$defs`` hold what is recursive. Only keywords that clients know are
+published, nullable values become a ``type`` list, and boolean schemas become objects. What is
+large is published down to the levels that fit: a model that needs more learns it from the API's
+answer. Whatever is left out, a schema never refuses what the document's accepts.
 """
 
+import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.operations import Schema, resolve
 from mcp_mount.patterns import is_ecmascript
+from mcp_mount.simplify import shortened, simplified
 
 Direction = Literal["input", "output"]
 
-# Beyond this many nodes, a schema keeps its references instead of repeating what they point to.
-_INLINE_NODES = 2_000
+# What one argument, or one result, may take of a model's context, in characters. Results are
+# described for code, which has the API's own document; arguments are described for models.
+_LONGEST: Mapping[Direction, int] = {"input": 3_000, "output": 1_500}
+# What an argument says of itself, and what the properties inside it say.
+_LONGEST_DESCRIPTION = 1_000
+_LONGEST_INNER_DESCRIPTION = 200
 # Deeper than any real model; a hand-written document can be deeper than Python's stack.
 _DEEPEST = 60
+# Even one level can explode, as a union of unions.
+_MOST_NODES = 2_000
 
-_NOISE = frozenset(
-    {
-        *("title", "example", "examples", "xml", "externalDocs", "discriminator", "nullable"),
-        *("$schema", "$id", "$comment", "$defs"),
-    }
-)
-# What a result may lack or exceed while it is still the answer the API gives over REST: FastAPI's
-# `response_model_exclude_none` and its like leave out required properties.
-_NOISE_OF_RESULTS = _NOISE | {
-    *("required", "default", "format", "pattern", "readOnly", "writeOnly", "deprecated"),
-    *("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    *("multipleOf", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
-    *("contentMediaType", "contentEncoding", "contentSchema", "additionalProperties"),
-}
-_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas"})
+# JSON Schema 2020-12, as far as clients and the APIs of models know it. A keyword that is not here
+# is left out, and the schema accepts more than before: each of these stands for itself.
+_MAPS = frozenset({"properties", "patternProperties"})
 _LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_SINGLES = frozenset(
-    {
-        *("items", "additionalProperties", "propertyNames", "contains", "not", "if", "then"),
-        *("else", "contentSchema", "unevaluatedItems", "unevaluatedProperties"),
-    }
-)
+_SINGLES = frozenset({"items", "additionalProperties", "propertyNames"})
+_CONTAINERS = _MAPS | _LISTS | _SINGLES
+_KEYWORDS: Mapping[Direction, frozenset[str]] = {
+    "input": _CONTAINERS
+    | {
+        *("type", "enum", "const", "description", "default", "deprecated", "format", "pattern"),
+        *("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+        *("multipleOf", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+        *("required", "contentMediaType", "contentEncoding"),
+    },
+    # An answer may lack or exceed the rest, and be what the API gives over REST: FastAPI's
+    # `response_model_exclude_none` and its like leave out required properties.
+    "output": (_CONTAINERS - {"additionalProperties"}) | {"type", "enum", "const"},
+}
 
 
 class Schemas:
@@ -76,16 +80,10 @@ class Schemas:
 
         Args:
             schema: A schema of the document, or one that refers into it.
-            direction: ``"output"`` also drops what would make an honest answer invalid.
+            direction: ``"input"`` bounds each property by itself, since each is an argument;
+                ``"output"`` also drops what would make an honest answer invalid.
         """
-        writer = _Writer(self, direction, keep=frozenset())
-        published = writer.publish(schema)
-        if writer.nodes > _INLINE_NODES:
-            writer = _Writer(self, direction, keep=self._shared(schema))
-            published = writer.publish(schema)
-        if published.keys() == {"$ref"}:
-            published = writer.definitions[_definition_name(published["$ref"])]
-        return with_definitions(published, writer.definitions)
+        return _Writer(self, direction).publish(schema)
 
     def is_recursive(self, pointer: str) -> bool:
         """Whether what a reference points to leads back to itself."""
@@ -100,17 +98,6 @@ class Schemas:
             self._recursive[pointer] = pointer in reached
         return self._recursive[pointer]
 
-    def _shared(self, schema: Schema) -> frozenset[str]:
-        """Return the references that stand more than once in all that the schema leads to."""
-        uses: Counter[str] = Counter()
-        waiting = [*_references(schema)]
-        while waiting:
-            pointer = waiting.pop()
-            uses[pointer] += 1
-            if uses[pointer] == 1:
-                waiting.extend(self._leads_to(pointer))
-        return frozenset(pointer for pointer, count in uses.items() if count > 1)
-
     def _leads_to(self, pointer: str) -> tuple[str, ...]:
         if pointer not in self._edges:
             target = resolve(self._document, {"$ref": pointer})
@@ -119,56 +106,88 @@ class Schemas:
 
 
 class _Writer:
-    """Writes one schema; it collects the definitions that the schema needs."""
+    """Writes one schema and the definitions that it needs.
 
-    def __init__(self, schemas: Schemas, direction: Direction, keep: frozenset[str]) -> None:
-        self.definitions: dict[str, Schema] = {}
-        self.nodes = 0
+    A class because it knows, of the writing it is at, how much there is and what was left out.
+    """
+
+    def __init__(self, schemas: Schemas, direction: Direction) -> None:
         self._schemas = schemas
         self._direction = direction
-        self._noise = _NOISE if direction == "input" else _NOISE_OF_RESULTS
-        self._keep = keep
-        self._waiting: list[str] = []
+        self._pointers: dict[str, str] = {}
+        self._nodes = 0
+        self._is_cut = False
+        self._longest_inside = 0
 
     def publish(self, schema: Schema) -> Schema:
-        published = self.write(schema)
-        while self._waiting:
-            pointer = self._waiting.pop()
-            # Without its `$ref` the target is written like any other schema.
-            target = self._schemas.resolve({"$ref": pointer})
-            self.definitions[_definition_name(pointer)] = self.write(target)
-        return published
+        root = self._passed_on(self._schemas.resolve(schema))
+        is_united = bool({"anyOf", "oneOf", "allOf"} & root.keys())
+        if self._direction == "input" and root.get("properties") and not is_united:
+            arguments = root.pop("properties")
+            published = self._fitting(root)
+            published["properties"] = {
+                name: self._fitting(each) for name, each in arguments.items()
+            }
+        else:
+            published = self._fitting(root)
+        definitions: dict[str, Schema] = {}
+        waiting = [*_references(published)]
+        while waiting:
+            name = _definition_name(waiting.pop())
+            if name not in definitions:
+                # Without its `$ref` the target is written like any other schema.
+                target = self._schemas.resolve({"$ref": self._pointers[name]})
+                definitions[name] = self._fitting(target, depth=1)
+                waiting.extend(_references(definitions[name]))
+        return {**published, "$defs": definitions} if definitions else published
 
-    def write(self, node: object, depth: int = 0) -> Schema:
-        self.nodes += 1
+    def _fitting(self, node: object, depth: int = 0) -> Schema:
+        """Write as many levels of a schema as fit; at least one, if need be without words."""
+        self._longest_inside = 0
+        fitting = self._write(node, 1, depth)
+        self._longest_inside = _LONGEST_INNER_DESCRIPTION
+        for levels in range(1, _DEEPEST):
+            self._nodes, self._is_cut = 0, False
+            deeper = self._write(node, levels, depth)
+            if len(json.dumps(deeper, default=str)) > _LONGEST[self._direction]:
+                break
+            fitting = deeper
+            if not self._is_cut:
+                break
+        return fitting
+
+    def _write(self, node: object, levels: int, depth: int) -> Schema:
+        self._nodes += 1
         if not isinstance(node, Mapping):
             return {"not": {}} if node is False else {}
+        if depth > _DEEPEST or self._nodes > _MOST_NODES:
+            return {}
         node = _unwrapped(dict(node))
         pointer = node.get("$ref")
-        if isinstance(pointer, str) and (
-            pointer in self._keep or self._schemas.is_recursive(pointer)
-        ):
-            return self._defined(pointer)
-        if depth > _DEEPEST or self.nodes > 2 * _INLINE_NODES:
-            # Past both limits this text is thrown away, or a value this deep may be anything.
-            return {}
         resolved = self._passed_on(self._schemas.resolve(node))
-        return _tidied(
+        if isinstance(pointer, str) and self._schemas.is_recursive(pointer):
+            if levels > 0:
+                return self._defined(pointer)
+            self._is_cut = True
+            resolved = {key: resolved[key] for key in ("type", "nullable") if key in resolved}
+        elif levels == 0 and resolved.get("properties"):
+            self._is_cut = True
+            resolved = _without_properties(resolved, node)
+        return simplified(
             {
                 key: written
                 for key, value in resolved.items()
-                if key not in self._noise and not key.startswith("x-")
-                for written in [self._value(key, value, depth + 1)]
+                if key in _KEYWORDS[self._direction]
+                for written in [self._value(key, value, levels, depth)]
                 if written is not None
             },
             nullable=resolved.get("nullable") is True,
+            shows_values=self._direction == "input",
         )
 
     def _defined(self, pointer: str) -> Schema:
         name = _definition_name(pointer)
-        if name not in self.definitions:
-            self.definitions[name] = {}
-            self._waiting.append(pointer)
+        self._pointers[name] = pointer
         return {"$ref": f"#/$defs/{name}"}
 
     def _passed_on(self, schema: Schema) -> Schema:
@@ -196,18 +215,21 @@ class _Writer:
             del schema["pattern"]
         return schema
 
-    def _value(self, key: str, value: Any, depth: int) -> Any:
+    def _value(self, key: str, value: Any, levels: int, depth: int) -> Any:
+        if key == "additionalProperties" and isinstance(value, bool):
+            return None if value else False
         if key in _MAPS and isinstance(value, Mapping):
-            return {name: self.write(schema, depth) for name, schema in value.items()}
+            # A level is what a model has; lists, mappings and unions of it are of the same level.
+            inside = levels - 1 if key == "properties" else levels
+            return {name: self._write(each, inside, depth + 1) for name, each in value.items()}
         if key in _LISTS and isinstance(value, list):
-            return [self.write(schema, depth) for schema in value]
+            return [self._write(each, levels, depth + 1) for each in value]
         if key in _SINGLES:
-            if key == "additionalProperties" and isinstance(value, bool):
-                return None if value else False
-            return self.write(value, depth)
-        if key == "default" and value is None:
-            return None
-        return value
+            return self._write(value, levels, depth + 1)
+        if key == "description":
+            longest = self._longest_inside if depth else _LONGEST_DESCRIPTION
+            return shortened(value, longest) if longest and isinstance(value, str) else None
+        return None if key == "default" and value is None else value
 
 
 def with_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
@@ -222,55 +244,11 @@ def with_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> Schem
     return {**schema, "$defs": needed} if needed else schema
 
 
-def without_null(schema: Schema) -> Schema:
-    """Return a published schema without its ``null`` alternative, where another is left."""
-    kind = schema.get("type")
-    if isinstance(kind, list) and "null" in kind:
-        rest = [item for item in kind if item != "null"]
-        return {**schema, "type": rest[0] if len(rest) == 1 else rest}
-    options = schema.get("anyOf")
-    if isinstance(options, list) and {"type": "null"} in options:
-        rest = [option for option in options if option != {"type": "null"}]
-        others = {key: value for key, value in schema.items() if key != "anyOf"}
-        return {**rest[0], **others} if len(rest) == 1 else {**schema, "anyOf": rest}
-    return schema
-
-
-def _tidied(schema: Schema, *, nullable: bool) -> Schema:
-    """Bring what OpenAPI 3.0 and Pydantic write into the one form that clients know."""
-    if "oneOf" in schema and "anyOf" not in schema:
-        schema["anyOf"] = schema.pop("oneOf")
-    if nullable and "anyOf" in schema:
-        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
-    elif nullable and isinstance(schema.get("type"), str):
-        schema["type"] = [schema["type"], "null"]
-    for key in ("exclusiveMinimum", "exclusiveMaximum"):
-        # OpenAPI 3.0 has a flag beside the bound, JSON Schema has the bound itself.
-        if isinstance(flag := schema.get(key), bool):
-            bound = schema.pop(key.replace("exclusiveM", "m"), None) if flag else None
-            schema.pop(key)
-            if bound is not None:
-                schema[key] = bound
-    schema = _merged_null(schema)
-    kind = schema.get("type")
-    if kind == "array" or (isinstance(kind, list) and "array" in kind):
-        schema.setdefault("items", {})
-    return schema
-
-
-def _merged_null(schema: Schema) -> Schema:
-    """Write ``anyOf: [{type: string}, {type: null}]`` as ``type: [string, null]``."""
-    options = schema.get("anyOf")
-    null = {"type": "null"}
-    if not isinstance(options, list) or len(options) != 2 or null not in options:
-        return schema
-    other = options[0] if options[1] == null else options[1]
-    kind = other.get("type")
-    # `enum` and `const` would still refuse null.
-    if not isinstance(kind, str) or kind == "null" or {"enum", "const"} & other.keys():
-        return schema
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    return {**other, **rest, "type": [kind, "null"]}
+def _without_properties(schema: Schema, outer: Schema) -> Schema:
+    """Leave out what is inside a model, and what the model says of itself."""
+    gone = {"properties", "additionalProperties", "required", "description"}
+    kept = {key: value for key, value in schema.items() if key not in gone}
+    return {**kept, "description": outer["description"]} if "description" in outer else kept
 
 
 def _with_siblings(schema: Schema, resolved: Schema) -> Schema:
@@ -287,18 +265,24 @@ def _unwrapped(schema: Schema) -> Schema:
     return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
 
-def _references(node: object) -> Iterator[str]:
-    waiting: list[object] = [node]
+def _references(schema: object) -> Iterator[str]:
+    """Yield the references in a schema; a ``$ref`` in an example or a default is none."""
+    waiting = [schema]
     while waiting:
         current = waiting.pop()
-        if isinstance(current, Mapping):
-            if isinstance(current.get("$ref"), str):
-                yield current["$ref"]
-            # `mapping` of a discriminator holds pointers as plain strings, not references.
-            waiting.extend(value for key, value in current.items() if key != "discriminator")
-        elif isinstance(current, list):
-            waiting.extend(current)
+        if not isinstance(current, Mapping):
+            continue
+        if isinstance(current.get("$ref"), str):
+            yield current["$ref"]
+        for key, value in current.items():
+            if key in _MAPS and isinstance(value, Mapping):
+                waiting.extend(value.values())
+            elif key in _LISTS and isinstance(value, list):
+                waiting.extend(value)
+            elif key in _SINGLES:
+                waiting.append(value)
 
 
 def _definition_name(pointer: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", pointer.rpartition("/")[2])
+    name = re.sub(r"^#/(components/schemas|[$]defs)/", "", pointer)
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

@@ -2,13 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Literal
 
 import anyio
-import jsonschema_rs
 import mcp_types
 from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
@@ -26,10 +24,11 @@ from mcp_mount.confirm import question
 from mcp_mount.content import Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
-from mcp_mount.operations import Media, Operation, Schema, is_json
+from mcp_mount.operations import Operation, Schema
 from mcp_mount.reading import Progress, Reading
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Mark, Offer
+from mcp_mount.shape import read_shape
 
 _LONGEST_DESCRIPTION = 2_000
 MOST_REDIRECTS = 5
@@ -118,7 +117,7 @@ class OperationTool(Tool):
             outcome = "asked" if is_question else "error" if result.is_error else "ok"
         except (InvalidArguments, Busy) as refused:
             result = _tool_result(error(str(refused)))
-            outcome = "busy" if isinstance(refused, Busy) else "refused"
+            outcome = journal.refusal(refused)
         except Exception:
             outcome = "failed"
             raise
@@ -269,73 +268,6 @@ def traced(request: Request, trace: Mapping[str, str]) -> Request:
         if value.isascii() and value.isprintable()
     ]
     return replace(request, headers=(*request.headers, *headers)) if headers else request
-
-
-def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
-    """Return the tool's ``outputSchema`` and how its results are written.
-
-    There is one only where the operation documents a single success in a single JSON form: a
-    schema that not every success keeps would make clients throw the others away.
-    """
-    successes = [medias for status, medias in operation.responses.items() if status.startswith("2")]
-    if len(successes) != 1 or len(successes[0]) != 1:
-        return None, Shape()
-    media = successes[0][0]
-    if media.item_schema is not None:
-        item = _item_schema(media, schemas)
-        schema = _wrapped({"type": "array", "items": item})
-        schema["properties"]["ended"] = {"type": "string"}
-        return schema, Shape(wrapped=True, conforms=_validator(schema), is_items=True)
-    if media.schema is None or not is_json(media.media_type):
-        return None, Shape()
-    published = schemas.publish(media.schema, "output")
-    if not published:
-        return None, Shape()
-    is_object = published.get("type") == "object" and "anyOf" not in published
-    schema = published if is_object else _wrapped(published)
-    return schema, Shape(wrapped=not is_object, conforms=_validator(schema))
-
-
-def _item_schema(media: Media, schemas: Schemas) -> Schema:
-    item = schemas.resolve(media.item_schema or {})
-    if media.media_type != "text/event-stream":
-        return schemas.publish(item, "output")
-    # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
-    data = item.get("properties", {}).get("data", {}).get("contentSchema", {})
-    published = schemas.publish(data, "output")
-    event: Schema = {
-        "type": "object",
-        "properties": {
-            "data": {key: value for key, value in published.items() if key != "$defs"},
-            "event": {"type": "string"},
-            "id": {"type": "string"},
-            "retry": {"type": "integer"},
-        },
-    }
-    return {**event, "$defs": published["$defs"]} if "$defs" in published else event
-
-
-def _wrapped(schema: Schema) -> Schema:
-    """Put what is no object into ``{"result": …}``; definitions stay at the root."""
-    inner = dict(schema)
-    definitions = inner.pop("$defs", None)
-    if isinstance(items := inner.get("items"), dict) and "$defs" in items:
-        inner["items"] = {key: value for key, value in items.items() if key != "$defs"}
-        definitions = items["$defs"]
-    wrapped: Schema = {"type": "object", "properties": {"result": inner}, "required": ["result"]}
-    return {**wrapped, "$defs": definitions} if definitions else wrapped
-
-
-def _validator(schema: Schema) -> Callable[[object], bool]:
-    @cache
-    def compiled() -> jsonschema_rs.Draft202012Validator:
-        # On first use: most tools of a large API are never called.
-        return jsonschema_rs.Draft202012Validator(schema)
-
-    def conforms(value: object) -> bool:
-        return compiled().is_valid(value)
-
-    return conforms
 
 
 def _title(operation: Operation, mark: Mark) -> str | None:

