@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastmcp.server.auth import AuthProvider
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
+from fastmcp.server.auth import AuthProvider, RemoteAuthProvider
 from pydantic import AnyHttpUrl
 
 from mcp_mount import MountError, mount_mcp
-from tests.access import BASE, METADATA_PATH, PROVIDERS, azure, remote, static, verifier
+from tests.access import BASE, METADATA_PATH, PROVIDERS, azure, bearer, remote, static, verifier
 from tests.mock_api.issuer import API, ISSUER, NOBODY, Issuer
-from tests.support import ERAS, Era, http, rpc
+from tests.support import ERAS, Era, call, http, rpc
 
 NOWHERE = Issuer([], jwks_url=NOBODY)
 eras = pytest.mark.parametrize("era", ERAS)
@@ -94,6 +95,21 @@ async def test_without_an_authorization_server_there_is_no_metadata(auth: AuthPr
         assert (await client.get(METADATA_PATH)).status_code == 404
     reply = await rpc(app, "modern", "tools/list")
     assert "resource_metadata" not in reply.headers["www-authenticate"]
+
+
+async def test_a_missing_scope_points_to_metadata_only_where_there_is_some() -> None:
+    """M5: a provider may have a URL, and publish nothing there."""
+    for auth in (static(alice=[]), remote(NOWHERE)):
+        auth.base_url = AnyHttpUrl(BASE)
+        auth.verify_token = static(alice=[]).verify_token  # type: ignore[method-assign]
+        app = FastAPI()
+        guards = [Security(HTTPBearer(), scopes=["kb:read"])]
+        app.add_api_route("/read", lambda: "", dependencies=guards, operation_id="read")
+        mount_mcp(app, auth=auth)
+        reply = await call(app, "read", headers=bearer("alice"))
+        assert reply.status == 403
+        is_told = "resource_metadata" in reply.headers["www-authenticate"]
+        assert is_told == isinstance(auth, RemoteAuthProvider)
 
 
 async def test_nothing_else_of_the_app_changes(auth: AuthProvider) -> None:
