@@ -37,6 +37,9 @@ GRACE: Final = 0.5
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
 
+ROUTE_KEY: Final = "mcp_mount.route"
+"""The scope's key for a route that is known; our endpoint, first of the app's routes, hands on."""
+
 # What the app's routing and middleware add to a scope is theirs to add again. These stay.
 _CARRIED = ("http_version", "scheme", "root_path", "client", "server")
 
@@ -44,22 +47,11 @@ _CARRIED = ("http_version", "scheme", "root_path", "client", "server")
 # (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
 # browser's page. The last four would let a request be routed to another operation.
 _OWN_HEADERS = frozenset(
-    {
-        *("accept", "accept-charset", "accept-encoding", "expect", "date", "digest", "origin"),
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *(
-            "upgrade",
-            "http2-settings",
-            "proxy-authenticate",
-            "proxy-authorization",
-            "range",
-            "cookie",
-            "cookie2",
-        ),
-        *("referer", "last-event-id", "repr-digest", "signature", "signature-input"),
-        *("x-http-method-override", "x-http-method", "x-method-override"),
-        *("x-original-url", "x-rewrite-url"),
-    }
+    b"accept accept-charset accept-encoding expect date digest repr-digest origin referer "
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings "
+    b"proxy-authenticate proxy-authorization range cookie cookie2 last-event-id "
+    b"signature signature-input x-http-method-override x-http-method x-method-override "
+    b"x-original-url x-rewrite-url".split()
 )
 # RFC 3986 §3.4, and `%` for what is encoded already.
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
@@ -72,7 +64,8 @@ class Request:
 
     `path` is percent-encoded and relative to the application; `template` is the path of the
     operation that routing must find there (None: any), and `path_values` are the decoded values
-    that it must find in it. `headers` have lower-case names and replace those of the MCP request.
+    that routing must find in it. `headers` have lower-case names and replace those of the MCP
+    request.
     """
 
     method: str
@@ -87,6 +80,10 @@ class Request:
 class Sink(Protocol):
     """Receives a response while it is produced."""
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether `write` may have to wait for the client."""
+
     async def start(self, status: int, headers: Headers) -> None:
         """Take the status and the headers, whose names are lower-case."""
 
@@ -94,7 +91,7 @@ class Sink(Protocol):
         """Take a part of the body; return False to end the response here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """The MCP request being served: what a call inherits, and what its tasks live in.
 
@@ -107,11 +104,36 @@ class Incoming:
     tasks: TaskGroup | None
     disconnect_ends_call: bool
     forward_cookies: bool = False
-    named_no_tool: anyio.Event = field(default_factory=anyio.Event)
+    named_no_tool: bool = False
 
 
 incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default=None)
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
+
+
+class _Flag:
+    """An event that most of the time nobody waits for: it costs next to nothing until then."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._event: anyio.Event | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if self._event is None:
+            self._event = anyio.Event()
+            if self._is_set:
+                self._event.set()
+        await self._event.wait()
 
 
 class _Discreet:
@@ -123,6 +145,10 @@ class _Discreet:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._keeps = False
+
+    @property
+    def may_wait(self) -> bool:
+        return self._sink.may_wait
 
     async def start(self, status: int, headers: Headers) -> None:
         self._keeps = status == 500
@@ -162,8 +188,8 @@ class AppCall:
         With `on_answer`, the call runs in its caller's own task: that is awaited as soon as nothing
         more will reach the sink, and what cancels the task reaches the route at once.
         """
-        self.answered = anyio.Event()
-        self.done = anyio.Event()
+        self.answered = _Flag()
+        self.done = _Flag()
         self.outcome: Outcome = "timeout"
         self._app = app
         self._scope = scope
@@ -172,8 +198,8 @@ class AppCall:
         ]
         self._sink = sink
         self._is_started = False
-        self._gone = anyio.Event()
-        self._delivery = anyio.CancelScope()
+        self._gone = _Flag()
+        self._delivery: anyio.CancelScope | None = None
         # Whoever ends the whole request ends the route by `leave`, so that it is told first.
         self._cancellation = anyio.CancelScope(shield=on_answer is None)
         self._on_answer = on_answer
@@ -201,11 +227,14 @@ class AppCall:
                 self.outcome = "broken"
             self.answered.set()
             self.done.set()
+            # It may lead back here; nothing is left for the garbage collector to find.
+            self._on_answer = None
 
     def hang_up(self) -> None:
         """Tell the route that its client is gone; nothing more reaches the sink."""
         self._gone.set()
-        self._delivery.cancel()
+        if self._delivery is not None:
+            self._delivery.cancel()
 
     async def leave(self) -> None:
         """Hang up, wait briefly, then cancel the route.
@@ -280,6 +309,8 @@ class AppCall:
 
     async def _deliver(self, chunk: bytes) -> bool:
         """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
+        if not self._sink.may_wait:
+            return await self._sink.write(chunk)
         # The client may go while the sink waits for it: the route is then told, not kept waiting.
         with anyio.CancelScope() as self._delivery:
             return await self._sink.write(chunk)
@@ -309,9 +340,16 @@ class InProcess:
     A class because it remembers what it learned of the application's routing.
     """
 
-    def __init__(self, app: FastAPI) -> None:
-        """Take the application; routes may still be added to it."""
+    def __init__(self, app: FastAPI, document: Callable[[], object] | None = None) -> None:
+        """Take the application; routes may still be added to it.
+
+        Args:
+            app: The application, with all its middleware.
+            document: Returns its OpenAPI document as it was when tools were last looked for; that
+                it is another object tells of new routes.
+        """
         self.app = app
+        self._document = document or app.openapi
         self._routing = Routing(app)
 
     async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
@@ -360,10 +398,16 @@ class InProcess:
         cookies = served is not None and served.forward_cookies
         scope = _inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
-        if template is not None and not self._routing.is_as_meant(scope, template, values):
+        if template is not None and not self._routing.is_as_meant(
+            scope, template, values, self._document()
+        ):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
+        if template is not None:
+            known = self._routing.known_route(request.method, template)
+            if known is not None:
+                scope[ROUTE_KEY] = known
         return AppCall(self.app, scope, request.body, sink, on_answer)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
@@ -491,8 +535,8 @@ def _forwarded(
     # caller could take away what a proxy has added, such as its address, by naming it.
     replaced = {name for name, _ in own}
     for name, value in outer:
-        dropped = name.decode("latin-1") in _OWN_HEADERS or name.startswith(_OWN_PREFIXES)
-        asked_for = cookies and name == b"cookie"
-        if name not in replaced and (asked_for or not dropped):
+        if name in replaced or name.startswith(_OWN_PREFIXES):
+            continue
+        if name not in _OWN_HEADERS or (cookies and name == b"cookie"):
             yield name, value
     yield from own

@@ -147,12 +147,20 @@ def parse_json(text: str) -> object:
         ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
     """
     try:
-        value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         raise ValueError("The JSON is nested too deeply.")
     return _mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
 
 
 def is_plain_json(text: str) -> bool:
@@ -164,11 +172,6 @@ def is_plain_json(text: str) -> bool:
 
 
 _ODD_JSON = re.compile(r"NaN|Infinity|\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
-
-
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
 
 
 def _is_deep(value: object) -> bool:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
@@ -69,16 +70,26 @@ def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, st
     # All at once: a value that reads `{other}` must not be filled in again.
     path = re.sub(
         r"\{([^{}]+)\}",
-        lambda match: quote(values.get(unquote(match[1]), match[0]), safe=""),
-        quote(template, safe="/{}:@!$&'()*+,;=~%"),
+        lambda match: _quoted(values.get(unquote(match[1]), match[0])),
+        _quoted_template(template),
     )
     return path, values
+
+
+@lru_cache(maxsize=4096)
+def _quoted_template(template: str) -> str:
+    return quote(template, safe="/{}:@!$&'()*+,;=~%")
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    """Percent-encode a text; most have nothing to encode, which is soon seen."""
+    return text if text.isascii() and text.isalnum() else quote(text, safe=safe)
 
 
 def write_query(given: Iterable[Given]) -> str:
     """Write ``"q=a%20b&tag=x&tag=y"``, each value in its style (OpenAPI 3.1 §4.8.12.2)."""
     pairs = [pair for each in given for pair in _query_pairs(each)]
-    return "&".join(f"{quote(name, safe='')}={quote(text, safe=',')}" for name, text in pairs)
+    return "&".join(f"{_quoted(name)}={_quoted(text, ',')}" for name, text in pairs)
 
 
 def _query_pairs(each: Given) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
-from mcp_mount.call import Headers, Incoming, incoming, route_path
+from mcp_mount.call import ROUTE_KEY, Headers, Incoming, incoming, route_path
 from mcp_mount.fastlane import FastLane, recognize
 from mcp_mount.origin import Origins
 from mcp_mount.server import OperationProvider
@@ -60,8 +60,22 @@ class Endpoint(BaseRoute):
     running: ASGIApp | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
 
+    @property
+    def path_format(self) -> str:
+        """The path, under the name that telemetry and `Routing` look for."""
+        return self.path
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match every method, so that what is not served is refused here and not elsewhere."""
+        """Match every method, so that what is not served is refused here and not elsewhere.
+
+        A call of an operation whose route is known is matched with that route alone, as it would be
+        in the end: an app with a thousand routes is not searched for it.
+        """
+        known = scope.get(ROUTE_KEY)
+        # FastAPI's own telemetry asks the route that its router found for its path.
+        if known is not None and "fastapi.telemetry" not in scope:
+            match, child = known.matches(scope)
+            return (match, child) if match is Match.FULL else (Match.NONE, {})
         if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
             return Match.FULL, {"endpoint": self, "path_params": {}}
         return Match.NONE, {}
@@ -89,6 +103,9 @@ class Endpoint(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
+        if (known := scope.get(ROUTE_KEY)) is not None:
+            await known.handle(scope, receive, send)
+            return
         headers = Request(scope).headers
         # Several are one list (RFC 9110 §5.3), which is no origin.
         origin = ", ".join(headers.getlist("origin")) if "origin" in headers else None
@@ -120,7 +137,12 @@ class Endpoint(BaseRoute):
             return
         recognized = recognize(scope, body) if self.lane is not None else None
         if self.lane is not None and recognized is not None and await self.lane.is_open():
-            served = self._incoming(scope, None)
+            served = Incoming(
+                scope=scope,
+                tasks=None,
+                disconnect_ends_call=recognized.is_modern,
+                forward_cookies=self.door.forward_cookies,
+            )
             if await self.lane.answer(recognized, served, receive, send):
                 return
             send = self.lane.learning(recognized, send)
@@ -143,7 +165,7 @@ class Endpoint(BaseRoute):
         # Without sessions there is no stream to GET and nothing to DELETE (MCP "Transports").
         return ("GET", "POST", "DELETE") if self.door.sessions else ("POST",)
 
-    def _incoming(self, scope: Scope, tasks: TaskGroup | None) -> Incoming:
+    def _incoming(self, scope: Scope, tasks: TaskGroup) -> Incoming:
         version = Request(scope).headers.get("mcp-protocol-version")
         handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
         return Incoming(
@@ -232,7 +254,7 @@ def _told(served: Incoming, send: Send) -> Send:
     """
 
     async def tell(message: Message) -> None:
-        if message["type"] == "http.response.start" and served.named_no_tool.is_set():
+        if message["type"] == "http.response.start" and served.named_no_tool:
             message = {**message, "status": 200}
         await send(message)
 

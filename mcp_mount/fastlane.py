@@ -10,10 +10,10 @@
 
 import asyncio
 import json
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -41,7 +41,14 @@ from mcp_mount.content import Result, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, MountError
 from mcp_mount.reading import Reading
 from mcp_mount.server import OperationProvider
-from mcp_mount.tools import MOST_REDIRECTS, OperationTool, following_request, trace_of, traced
+from mcp_mount.tools import (
+    MOST_REDIRECTS,
+    OperationTool,
+    Plan,
+    following_request,
+    trace_of,
+    traced,
+)
 
 _LEGACY_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
 _PATIENCE: Final = 0.05
@@ -64,6 +71,8 @@ _STREAM = [
     (b"connection", b"keep-alive"),
     (b"x-accel-buffering", b"no"),
 ]
+# What clients send, word for word; anything else is looked at.
+_ACCEPT = "application/json, text/event-stream"
 _write_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -102,7 +111,8 @@ def recognize(scope: Scope, body: bytes) -> Recognized | None:
         return None
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return None
-    if check_accept_headers(HTTPRequest(scope)) != (True, True):
+    accept = headers.get("accept")
+    if accept != _ACCEPT and check_accept_headers(HTTPRequest(scope)) != (True, True):
         return None
     try:
         decoded = json.loads(body) if is_modern else pydantic_core.from_json(body)
@@ -188,16 +198,16 @@ class FastLane:
                 await wire.write(known)
             return known is not None
         tool = tools.get(recognized.params["name"])
-        if tool is None or tool.plan.asks or not _fits(tool, recognized):
+        if tool is None:
             return False
-        caller = tool.plan.caller
-        if not isinstance(caller, InProcess):
+        plan = tool.plan
+        if plan.asks or not _fits(plan, recognized) or not isinstance(plan.caller, InProcess):
             return False
         token = incoming.set(served)
         try:
             stamp = self._stamp if recognized.is_modern else {}
-            params = recognized.params
-            await _Call(params, tool, caller, served, receive, wire, stamp).run()
+            call = _Call(recognized.params, plan, plan.caller, served, receive, wire, stamp)
+            await call.run()
         finally:
             incoming.reset(token)
         return True
@@ -234,10 +244,10 @@ class FastLane:
         return self._lists
 
 
-def _fits(tool: OperationTool, recognized: Recognized) -> bool:
+def _fits(plan: Plan, recognized: Recognized) -> bool:
     """Whether the call's answer is one message: no progress is asked for, or none is to come."""
     has_token = "progressToken" in recognized.params.get("_meta", {})
-    return not has_token or tool.plan.shape.is_one_value
+    return not has_token or plan.shape.is_one_value
 
 
 class _Wire:
@@ -287,7 +297,7 @@ class _Call:
     """
 
     params: Mapping[str, Any]
-    tool: OperationTool
+    plan: Plan
     caller: InProcess
     served: Incoming
     receive: Receive
@@ -298,7 +308,7 @@ class _Call:
     hops: int = MOST_REDIRECTS
     is_gone: bool = False
     is_late: bool = False
-    place: AbstractAsyncContextManager[None] | None = None
+    holds_place: bool = False
     call: AppCall | None = None
     answer: Callable[[], Awaitable[None]] | None = None
     following: Request | None = None
@@ -312,7 +322,7 @@ class _Call:
         try:
             await self._make()
         except (InvalidArguments, Busy) as refused:
-            await self._finish(error(str(refused)))
+            await self._finish(error(str(refused)), outcome=journal.refusal(refused))
         finally:
             timer.cancel()
             for watcher in watchers:
@@ -320,17 +330,18 @@ class _Call:
                     watcher.cancel()
                 await asyncio.gather(watcher, return_exceptions=True)
             if not self.wire.is_over:
-                await self._end("cancelled")
+                self._end("cancelled")
+            # They lead back here; nothing is left for the garbage collector to find.
+            self.call = self.answer = None
 
     async def _make(self) -> None:
-        plan, params = self.tool.plan, self.params
+        plan, params = self.plan, self.params
         request = plan.arguments.request(params.get("arguments", {}))
         request = traced(request, trace_of(params.get("_meta", {})))
         if plan.rate is not None:
             await plan.rate.count(HTTPRequest(self.served.scope))
-        place = plan.slots.taken()
-        await place.__aenter__()
-        self.place = place
+        await plan.slots.take()
+        self.holds_place = True
         self.deadline = anyio.current_time() + plan.limits.timeout
         following: Request | None = request
         while following is not None:
@@ -340,7 +351,7 @@ class _Call:
 
     async def _send(self, request: Request) -> None:
         """Send one request into the app; its answer is written, or leads to the next request."""
-        plan = self.tool.plan
+        plan = self.plan
         reading = Reading(plan.limits, None)
         is_answered = False
 
@@ -358,7 +369,7 @@ class _Call:
                 result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
                 await self._finish(result, reading)
 
-        name = self.tool.name
+        name = self.params["name"]
         call = self.caller.prepare(request, reading, tool=name, on_answer=answer)
         self.call, self.answer = call, answer
         await call.run()
@@ -393,19 +404,26 @@ class _Call:
             pass
         self.is_gone = not self.wire.is_over
 
-    async def _finish(self, result: Result, reading: Reading | None = None) -> None:
-        await self._end("error" if result.is_error else "ok", reading)
+    async def _finish(
+        self,
+        result: Result,
+        reading: Reading | None = None,
+        outcome: journal.Outcome | None = None,
+    ) -> None:
+        self._end(outcome or ("error" if result.is_error else "ok"), reading)
         await self.wire.write(_written(result, self.stamp))
 
-    async def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
+    def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
         """Give back what the call held, and write its line in the log."""
-        if self.place is not None:
-            place, self.place = self.place, None
-            await place.__aexit__(None, None, None)
+        if self.holds_place:
+            self.holds_place = False
+            self.plan.slots.leave()
+        if not journal.calls.isEnabledFor(logging.INFO):
+            return
         client = self.params.get("_meta", {}).get("io.modelcontextprotocol/clientInfo")
         journal.record(
-            tool=self.tool.name,
-            operation=str(self.tool.plan.operation),
+            tool=self.params["name"],
+            operation=str(self.plan.operation),
             seconds=time.perf_counter() - self.started,
             reading=reading,
             outcome=outcome,

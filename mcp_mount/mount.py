@@ -81,7 +81,8 @@ def mount_mcp(
             URL is the public one. Its routes are added to the app.
         dependencies: Dependencies that guard the endpoint, e.g. ``[Depends(current_user)]``.
         scopes_of: Returns the scopes of the caller from the request, or None where they are not
-            known, for apps that authenticate by themselves. With `auth` the token has them.
+            known: nothing is hidden then. For apps that authenticate by themselves; it may raise an
+            `HTTPException`. With `auth` the token has them, unless this says otherwise.
         public_url: The endpoint's URL as clients see it, e.g. ``"https://kb.example/mcp"``.
         allowed_origins: Origins of web pages that may call, e.g. ``["https://app.example"]``.
         rate_limit: How often one caller may call.
@@ -90,7 +91,8 @@ def mount_mcp(
         state_key: A secret of 32 characters or more, the same in all processes, that seals the
             questions of `confirm`. Needed where several processes serve.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
-            that need one. Needs sticky routing where several processes serve.
+            that need one. It is its caller's alone. Needs sticky routing where several processes
+            serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
 
@@ -111,7 +113,7 @@ def mount_mcp(
     )
     provider = OperationProvider(
         lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own after this
-        InProcess(app),
+        InProcess(app, lambda: provider.document),
         include=include,
         exclude=exclude,
         terms=terms,

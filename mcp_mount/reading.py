@@ -6,6 +6,7 @@ Text, Server-Sent Events and JSON Lines are decoded part by part; everything els
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
+from functools import lru_cache
 from http import HTTPStatus
 
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
@@ -61,7 +62,8 @@ class Reading:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         if self.headers.get("content-encoding", "identity") == "identity":
-            self._read_content_type()
+            content_type = self.headers.get("content-type", _BYTES)
+            self.media_type, self._charset = _read_content_type(content_type)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
@@ -71,11 +73,10 @@ class Reading:
         elif _is_text(self.media_type):
             self._decoder = Text(self._charset)
 
-    def _read_content_type(self) -> None:
-        message = Message()
-        message["content-type"] = self.headers.get("content-type", _BYTES)
-        self.media_type = message.get_content_type()
-        self._charset = known_charset(str(message.get_param("charset", "utf-8")))
+    @property
+    def may_wait(self) -> bool:
+        """Whether `write` shows what it takes, and so may wait for the client."""
+        return self._progress is not None
 
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
@@ -141,6 +142,14 @@ class Reading:
         message["content-disposition"] = self.headers.get("content-disposition", "")
         name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
         return None if name in {"", ".", ".."} else name
+
+
+@lru_cache(maxsize=256)
+def _read_content_type(value: str) -> tuple[str, str]:
+    """Return media type and charset; an app has few of them, and reading one takes a while."""
+    message = Message()
+    message["content-type"] = value
+    return message.get_content_type(), known_charset(str(message.get_param("charset", "utf-8")))
 
 
 def _is_text(essence: str) -> bool:

@@ -4,13 +4,14 @@
 a value is another path, and a route that is hidden from the document may take any path first.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.convertors import PathConvertor
-from starlette.routing import Match
+from starlette.convertors import PathConvertor, StringConvertor
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 
@@ -26,11 +27,28 @@ class Routing:
         self._app = app
         self._document: object = None
         self._contenders: dict[tuple[str, str], tuple[RouteContext, ...]] = {}
+        # Operations whose paths no other route could take, and whose values may be any segment,
+        # with the entry of the app's routes that each is, or is included by.
+        self._alone: dict[tuple[str, str], BaseRoute | None] = {}
 
-    def is_as_meant(self, scope: Scope, template: str, values: Mapping[str, str]) -> bool:
-        """Whether the scope's path reaches the operation at `template`, with these path values."""
+    def is_as_meant(
+        self, scope: Scope, template: str, values: Mapping[str, str], document: object
+    ) -> bool:
+        """Whether the scope's path reaches the operation at `template`, with these path values.
+
+        Args:
+            scope: The request that is to be made.
+            template: The operation's path, e.g. ``"/users/{id}"``.
+            values: What is to be found in the path.
+            document: The app's OpenAPI document as it is now; another one tells of new routes.
+        """
+        if document is not self._document:
+            self._document = document
+            self._contenders, self._alone = {}, {}
         method = scope["method"]
         contenders = self._contenders_for(method, template)
+        if (method, template) in self._alone and not any("/" in text for text in values.values()):
+            return True
         if not contenders:
             # Documented by hand, for what is no route: then only a fixed path is certain.
             return not values
@@ -43,15 +61,29 @@ class Routing:
         return False
 
     def _contenders_for(self, method: str, template: str) -> tuple[RouteContext, ...]:
-        document = self._app.openapi()
-        # FastAPI returns the same object until a route is added.
-        if document is not self._document:
-            self._document = document
-            self._contenders = {}
         key = (method, template)
         if key not in self._contenders:
-            self._contenders[key] = tuple(self._find_contenders(method, template))
+            contenders = tuple(self._find_contenders(method, template))
+            self._contenders[key] = contenders
+            if len(contenders) == 1 and _takes_any_segment(contenders[0], method, template):
+                self._alone[key] = self._entry(contenders[0])
         return self._contenders[key]
+
+    def known_route(self, method: str, template: str) -> BaseRoute | None:
+        """Return the entry of the app's routes that takes every path of the operation.
+
+        Only where there is no other: the routes before it need not be asked. None where that is not
+        certain.
+        """
+        return self._alone.get((method, template))
+
+    def _entry(self, route: RouteContext) -> BaseRoute | None:
+        """Return the entry of the app's own routes that the route is, or is included by."""
+        for entry in self._app.router.routes:
+            routes = (each.original_route for each in iter_route_contexts([entry]))
+            if any(each is route.original_route for each in routes):
+                return entry
+        return None
 
     def _find_contenders(self, method: str, template: str) -> Iterator[RouteContext]:
         """Yield, in the order of routing, each route that could take a path of the operation."""
@@ -60,6 +92,18 @@ class Routing:
         for route in routes:
             if any(_may_share_a_path(route, other) for other in own):
                 yield route
+
+
+def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:
+    """Whether the route is the operation, and each of its values a whole segment of any text."""
+    convertors = getattr(route, "param_convertors", {}).values()
+    segments = [segment for segment in template.split("/") if "{" in segment]
+    return (
+        _is_documented(route, method, template)
+        and all(re.fullmatch(r"\{[^{}]+\}", segment) for segment in segments)
+        and all(type(convertor) is StringConvertor for convertor in convertors)
+        and len(segments) == len(convertors)
+    )
 
 
 def _is_documented(route: RouteContext, method: str, template: str) -> bool:

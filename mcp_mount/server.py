@@ -84,6 +84,11 @@ class OperationProvider(Provider):
         return tool.plan.operation.credentials if tool is not None else frozenset()
 
     @property
+    def document(self) -> object:
+        """The document as it was when the tools were last asked for."""
+        return self._seen
+
+    @property
     def listed(self) -> Mapping[str, OperationTool]:
         """The tools as they were when last asked for."""
         return self._tools
@@ -121,7 +126,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             return await call_next(context)
         except NotFoundError:
             if (served := incoming.get()) is not None:
-                served.named_no_tool.set()
+                served.named_no_tool = True
             message = f"Unknown tool: {context.message.name!r}"
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 

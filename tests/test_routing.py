@@ -182,7 +182,7 @@ def test_only_routes_that_could_take_the_path_are_asked() -> None:
         "root_path": "",
         "headers": [],
     }
-    assert Routing(app).is_as_meant(scope, "/r999/{name}", {"name": "a"})
+    assert Routing(app).is_as_meant(scope, "/r999/{name}", {"name": "a"}, None)
     assert asked == ["/{anything:path}/never", "/r999/{name}"]
-    assert not Routing(app).is_as_meant(scope, "/r999/{name}", {"name": "b"})
-    assert not Routing(app).is_as_meant(scope, "/r998/{name}", {"name": "a"})
+    assert not Routing(app).is_as_meant(scope, "/r999/{name}", {"name": "b"}, None)
+    assert not Routing(app).is_as_meant(scope, "/r998/{name}", {"name": "a"}, None)
