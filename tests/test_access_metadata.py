@@ -78,6 +78,21 @@ async def test_the_apps_own_url_may_have_a_path(era: Era) -> None:
         assert (await client.get(well_known)).json()["resource"] == f"{base}/mcp"
 
 
+@eras
+async def test_an_app_in_another_is_found_by_the_routes_of_its_provider(era: Era) -> None:
+    """M5: clients look at the root of the host, which is the outer app's."""
+    auth = remote(NOWHERE, base_url=f"{BASE}/api")
+    outer = FastAPI()
+    outer.mount("/api", app_with(auth, public_url=f"{BASE}/api/mcp"))
+    outer.router.routes.extend(auth.get_well_known_routes("/mcp"))
+    reply = await rpc(outer, era, "tools/list", path="/api/mcp")
+    assert reply.status == 401
+    _, _, url = reply.headers["www-authenticate"].partition('resource_metadata="')
+    async with http(outer) as client:
+        answer = await client.get(url.rstrip('"').removeprefix(BASE))
+    assert answer.json()["resource"] == f"{BASE}/api/mcp"
+
+
 async def test_scopes_are_asked_for_as_the_issuer_wants_them() -> None:
     """M5: Entra ID wants the API before each scope."""
     auth = azure(NOWHERE)
