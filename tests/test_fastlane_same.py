@@ -1,0 +1,74 @@
+"""X2: what the fast lane answers is what FastMCP answers, over generated requests."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from starlette.types import ASGIApp
+
+from tests.generated import requests
+from tests.kinds import every_kind
+from tests.lanes import (
+    Answer,
+    HeaderPairs,
+    closed,
+    comparable,
+    exchange,
+    handled_by_fastmcp,
+)
+from tests.starting import started
+from tests.support import MODERN
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same app with the lane and without it, and how many requests each way took."""
+
+    open: ASGIApp
+    closed: ASGIApp
+    ways: Counter[str]
+
+    async def compare(self, headers: HeaderPairs, body: bytes) -> Answer:
+        """Send a request to both; return what the lane answered, once the answers are the same."""
+        with handled_by_fastmcp() as handled:
+            answer = await exchange(self.open, headers, body)
+            self.ways["fastmcp" if handled else "lane"] += 1
+        expected = await exchange(self.closed, headers, body)
+        handshake = (b"mcp-protocol-version", MODERN.encode()) not in headers
+        assert comparable(answer, handshake=handshake) == comparable(expected, handshake=handshake)
+        return answer
+
+
+@pytest.fixture(scope="module")
+async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
+    one, _ = every_kind()
+    other, mounted = every_kind()
+    closed(mounted)
+    with pytest.MonkeyPatch.context() as patch:
+        # Routes that do not listen are waited for, at the end of each request.
+        patch.setattr("mcp_mount.call.GRACE", 0.001)
+        async with started(one) as lane, started(other) as no_lane:
+            yield Pair(lane, no_lane, Counter())
+
+
+@settings(
+    max_examples=200,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+@given(request=requests())
+async def test_generated_requests_are_answered_the_same_way(
+    pair: Pair, request: tuple[HeaderPairs, bytes]
+) -> None:
+    """X2: status, headers that matter, and every JSON-RPC message."""
+    await pair.compare(*request)
+
+
+async def test_a_good_share_of_them_went_through_the_lane(pair: Pair) -> None:
+    """Otherwise the comparison would be of FastMCP with itself."""
+    assert pair.ways["lane"] > 0.4 * pair.ways.total() > 40, pair.ways
