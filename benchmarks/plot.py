@@ -16,15 +16,18 @@ _OURS, _REST, _OTHERS = "#1b7f5c", "#4a4a4a", "#b9bec4"
 def draw(figures: Iterable[Figure], file: Path) -> None:
     """Draw throughput, the cost of a call by routes, and the first chunk."""
     figures = list(figures)
-    mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    picture, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.6), width_ratios=(5, 4, 4))
+    mpl.rcParams.update(
+        {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
+    )
+    picture, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(13, 3.6), width_ratios=(5, 4, 4), layout="constrained"
+    )
     _bars(left, _rows(figures, throughput.TABLE, "8 connections"))
-    left.set_title("Requests per second over HTTP, 8 connections")
+    left.set_title("Requests per second, 8 connections")
     _lines(middle, [figure for figure in figures if figure.table == scaling.CALLS])
-    middle.set_title("Milliseconds for a call, by routes")
+    middle.set_title("Milliseconds for a call, by number of routes")
     _bars(right, _rows(figures, streaming.FIRST, ""))
-    right.set_title("Milliseconds to the first chunk of a stream")
-    picture.tight_layout()
+    right.set_title("Milliseconds to the first chunk\nof a stream that takes 100")
     picture.savefig(file, dpi=150)
 
 
@@ -55,7 +58,8 @@ def _lines(axes: Axes, figures: list[Figure]) -> None:
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.legend(frameon=False, fontsize=8)
+    axes.margins(y=0.35)
+    axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
 
 
 def _color(name: str) -> str:

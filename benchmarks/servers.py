@@ -19,7 +19,8 @@ from typing import Final
 PEERS: Final = Path(".venv-peers/bin/python")
 """The Python that fastapi-mcp runs on."""
 
-_START_UP = 60.0
+_PROCESSORS: Final = sorted(os.sched_getaffinity(0))
+_START_UP: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,8 @@ class Server:
 
 def reserve_processor() -> None:
     """Leave the last processor to the servers. What this process starts inherits it."""
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) > 1:
-        os.sched_setaffinity(0, processors[:-1])
+    if len(_PROCESSORS) > 1:
+        os.sched_setaffinity(0, _PROCESSORS[:-1])
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def serving(contender: str, *, python: Path = Path(sys.executable)) -> Iterator[
         [python, "-m", "uvicorn", app, "--port", str(port), *options.split()]
     )
     try:
-        os.sched_setaffinity(process.pid, {max(range(os.cpu_count() or 1))})
+        os.sched_setaffinity(process.pid, _PROCESSORS[-1:])
         _wait_for(port, process)
         yield Server(port, process.pid)
     finally:

@@ -24,7 +24,7 @@ _TIMED = "import time; begin = time.perf_counter(); {}; print(time.perf_counter(
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Run each in fresh processes, in turn."""
-    rounds = 2 if quick else 7
+    rounds = 2 if quick else 5
     imports = {
         name: lambda python=python, statement=statement: _seconds(
             python, "-c", _TIMED.format(statement)

@@ -9,7 +9,7 @@ from benchmarks.figures import Figure, Measure, alternate
 from benchmarks.servers import Server
 from benchmarks.wire import Reception, receive
 
-FIRST = "Milliseconds to the first chunk of a stream"
+FIRST = "Milliseconds to the first chunk of a stream that takes 100"
 CHUNKS = "Chunks per second"
 MEMORY = "MB of memory for a streamed body, over what the server takes at rest"
 SECONDS = "Seconds for a streamed body"
