@@ -111,6 +111,10 @@ def add_takers(app: FastAPI) -> None:
     async def remove(query: str) -> str:
         return "removed"
 
+    @app.get("/stuck", openapi_extra={"x-mcp": {"limits": {"timeout": 0.02}}})
+    async def stuck(query: str) -> None:
+        await anyio.sleep_forever()
+
 
 def add_failures(app: FastAPI) -> None:
     """Add routes that raise before, while and after they answer, with a secret in the exception."""
@@ -119,14 +123,17 @@ def add_failures(app: FastAPI) -> None:
     async def sorry(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": "sorry"}, status_code=409)
 
+    async def fail(text: str) -> None:
+        raise RuntimeError(text)
+
     @app.get("/raising")
     async def raising(query: str) -> None:
-        raise RuntimeError(f"{RAISED}text")
+        await fail(f"{RAISED}text")
 
     @app.get("/handled")
     async def handled(query: str) -> None:
         try:
-            raise RuntimeError(f"{RAISED}cause")
+            await fail(f"{RAISED}cause")
         except RuntimeError as error:
             raise KeyError(f"{RAISED}text") from error
 
@@ -134,7 +141,7 @@ def add_failures(app: FastAPI) -> None:
     async def breaking(query: str) -> StreamingResponse:
         async def chunks() -> Any:
             yield "begun"
-            raise RuntimeError(f"{RAISED}chunk")
+            await fail(f"{RAISED}chunk")
 
         return StreamingResponse(chunks(), media_type="text/plain")
 
@@ -144,15 +151,8 @@ def add_failures(app: FastAPI) -> None:
 
     @app.get("/later")
     async def later(query: str, tasks: BackgroundTasks) -> str:
-        async def fail() -> None:
-            raise RuntimeError(f"{RAISED}later")
-
-        tasks.add_task(fail)
+        tasks.add_task(fail, f"{RAISED}later")
         return "soon"
-
-    @app.get("/stuck", openapi_extra={"x-mcp": {"limits": {"timeout": 0.02}}})
-    async def stuck(query: str) -> None:
-        await anyio.sleep_forever()
 
 
 SECRET = f"{PLANTED}argument"
