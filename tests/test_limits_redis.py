@@ -1,6 +1,5 @@
 """How often a caller may call, counted in a real Redis that several processes share."""
 
-import gc
 import logging
 import shutil
 import socket
@@ -50,19 +49,10 @@ def running(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
 @pytest.fixture
-def url(store: str) -> str:
-    """A store in which nobody has called yet, and to which no other test's app is connected."""
-    gc.collect()
-    with redis.Redis.from_url(store) as client:
-        client.flushall()
-    return store
+def url(tmp_path: Path) -> Iterator[str]:
+    with running(tmp_path) as url:
+        yield url
 
 
 def limited(url: str, rate: str = "2/hour") -> FastAPI:
