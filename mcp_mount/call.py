@@ -334,22 +334,27 @@ class Caller(Protocol):
         """Return the request that a redirect asks for; None where it leads elsewhere."""
 
 
+class Catalogue(Protocol):
+    """What is offered of an application."""
+
+    @property
+    def document(self) -> object:
+        """Its OpenAPI document when tools were last looked for; another object: other routes."""
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+
+
 class InProcess:
     """Calls an application in this process, on behalf of the current MCP request.
 
     A class because it remembers what it learned of the application's routing.
     """
 
-    def __init__(self, app: FastAPI, document: Callable[[], object] | None = None) -> None:
-        """Take the application; routes may still be added to it.
-
-        Args:
-            app: The application, with all its middleware.
-            document: Returns its OpenAPI document as it was when tools were last looked for; that
-                it is another object tells of new routes.
-        """
+    def __init__(self, app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
+        """Take the application, to which routes may still be added, and what is offered of it."""
         self.app = app
-        self._document = document or app.openapi
+        self._catalogue = catalogue
         self._routing = Routing(app)
 
     async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
@@ -399,7 +404,7 @@ class InProcess:
         scope = _inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
         if template is not None and not self._routing.is_as_meant(
-            scope, template, values, self._document()
+            scope, template, values, self._catalogue().document
         ):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
@@ -411,7 +416,11 @@ class InProcess:
         return AppCall(self.app, scope, request.body, sink, on_answer)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
-        """Return the request that a redirect inside the app asks for (RFC 9110 §15.4)."""
+        """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
+
+        It may lead to the same path, with or without a slash behind it, or to an operation that is
+        a tool: what is left out of the tools is not reached by a detour either.
+        """
         served = incoming.get()
         outer = served.scope if served is not None else _NOWHERE
         host = next((value for name, value in outer["headers"] if name == b"host"), b"")
@@ -431,12 +440,27 @@ class InProcess:
         if not (path.startswith("/") and path.isascii()):
             return None
         keeps_method = status in {307, 308} or request.method == "GET"
-        return Request(
+        following = Request(
             method=request.method if keeps_method else "GET",
             path=route_path({**outer, "path": path}),
             query=quote(target.query, safe=_QUERY_CHARACTERS),
             headers=request.headers if keeps_method else _without_body(request.headers),
             body=request.body if keeps_method else None,
+        )
+        is_same = keeps_method and following.path.rstrip("/") == request.path.rstrip("/")
+        return following if is_same or self._is_offered(outer, following) else None
+
+    def _is_offered(self, outer: Scope, request: Request) -> bool:
+        """Whether a request leads to a tool's operation, give or take the slash at its end."""
+        path = request.path
+        other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        templates = (
+            self._routing.template_at(_inner_scope(outer, replace(request, path=each), ""))
+            for each in (path, other or "/")
+        )
+        return any(
+            template is not None and self._catalogue().offers(request.method, template)
+            for template in templates
         )
 
 

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from fastapi import FastAPI
 from fastapi.params import Depends
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastmcp import FastMCP
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.middleware import Middleware
@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
 from mcp_mount.call import ROUTE_KEY, Headers, Incoming, incoming, route_path
+from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane, recognize
 from mcp_mount.origin import Origins
 from mcp_mount.server import OperationProvider
@@ -52,6 +53,7 @@ class Endpoint(BaseRoute):
     A class because it holds the running server while the app's lifespan lasts.
     """
 
+    app: FastAPI
     path: str
     server: FastMCP[Any]
     provider: OperationProvider
@@ -182,6 +184,8 @@ class Endpoint(BaseRoute):
             MountError: the operations cannot be offered as they are.
         """
         self.provider.tools()
+        check_path_is_free(self.app, self.path)
+        _check_middleware(self.server)
         auth = self.server.auth
         inner: list[Middleware] = []
         if self.door.sessions:
@@ -200,6 +204,35 @@ class Endpoint(BaseRoute):
         )
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
+
+
+def check_path_is_free(app: FastAPI, path: str) -> None:
+    """Refuse a path at which the app has a route of its own; one for every path is none.
+
+    Raises:
+        MountError: there is such a route.
+    """
+    for route in iter_route_contexts(app.router.routes):
+        is_ours = isinstance(route.original_route, Endpoint)
+        if not is_ours and route.path_format in {path, f"{path}/"}:
+            message = f"The app has a route of its own at {route.path!r}: choose another path=."
+            raise MountError(message)
+
+
+def _check_middleware(server: FastMCP[Any]) -> None:
+    """Refuse FastMCP's cache of responses where it cannot tell callers apart.
+
+    Raises:
+        MountError: it is there, and no auth provider names the callers to it.
+    """
+    if server.auth is None and any(
+        type(each).__name__ == "ResponseCachingMiddleware" for each in server.middleware
+    ):
+        message = (
+            "ResponseCachingMiddleware would serve one caller's results to another: it knows "
+            "callers by the token of auth= only. Remove it, or use auth=."
+        )
+        raise MountError(message)
 
 
 class _Handover(Response):

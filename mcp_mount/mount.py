@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
 from mcp_mount.call import InProcess
-from mcp_mount.endpoint import Door, Endpoint
+from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
@@ -113,7 +113,7 @@ def mount_mcp(
     )
     provider = OperationProvider(
         lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own after this
-        InProcess(app, lambda: provider.document),
+        InProcess(app, lambda: provider),
         include=include,
         exclude=exclude,
         terms=terms,
@@ -137,7 +137,7 @@ def mount_mcp(
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
     lane = FastLane(server, low_level_server(server), provider) if is_plain else None
-    endpoint = Endpoint(path, server, provider, door, lane)
+    endpoint = Endpoint(app, path, server, provider, door, lane)
     endpoint.guard(app)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
@@ -152,6 +152,7 @@ def _check_path(app: FastAPI, path: str) -> None:
     if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):
         message = f"There is an MCP endpoint at {path!r} already: choose another path=."
         raise MountError(message)
+    check_path_is_free(app, path)
     if app.middleware_stack is not None:
         message = "The app has already started: call mount_mcp where the app is built."
         raise MountError(message)

@@ -69,6 +69,14 @@ class Routing:
                 self._alone[key] = self._entry(contenders[0])
         return self._contenders[key]
 
+    def template_at(self, scope: Scope) -> str | None:
+        """Return the path of the operation that a request would reach; None if it is none."""
+        for route in iter_route_contexts(self._app.router.routes):
+            match, _ = route.matches(dict(scope))
+            if match is Match.FULL:
+                return route.path_format if getattr(route, "include_in_schema", False) else None
+        return None
+
     def known_route(self, method: str, template: str) -> BaseRoute | None:
         """Return the entry of the app's routes that takes every path of the operation.
 

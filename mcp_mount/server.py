@@ -57,6 +57,7 @@ class OperationProvider(Provider):
         self._terms = terms
         self._seen: Mapping[str, Any] | None = None
         self._tools: dict[str, OperationTool] = {}
+        self._offered: set[tuple[str, str]] = set()
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -70,6 +71,8 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
+                operations = (tool.plan.operation for tool in self._tools.values())
+                self._offered = {(each.method, each.path) for each in operations}
             self._seen = document
         return self._tools
 
@@ -87,6 +90,10 @@ class OperationProvider(Provider):
     def document(self) -> object:
         """The document as it was when the tools were last asked for."""
         return self._seen
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+        return (method, template) in self._offered
 
     @property
     def listed(self) -> Mapping[str, OperationTool]:

@@ -7,13 +7,15 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastmcp.server.middleware.caching import ResponseCachingMiddleware
 from fastmcp.utilities.asgi_transport import run_asgi_lifespan
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount import mount_mcp
+from mcp_mount import MountError, mount_mcp
 from tests.support import ERAS, MODERN, Era, call, connected, http, served
 
 SECRET = "postgres://u:p@db/prod"
@@ -237,3 +239,12 @@ async def test_a_sub_applications_endpoint_is_inside_it_and_keeps_its_guards(era
     reply = await call(app, "z", era=era, path="/api/mcp", headers=allowed)
     assert reply.text_content == '"/api/z"'
     assert await get_statuses(app, "/api/z", "/z", "/mcp") == [401, 404, 404]
+
+
+def test_a_cache_that_knows_no_callers_is_refused() -> None:
+    """C1: FastMCP's response cache served one caller's result to another, without its own token."""
+    app = FastAPI()
+    mounted = mount_mcp(app)
+    mounted.server.add_middleware(ResponseCachingMiddleware())
+    with pytest.raises(MountError, match="one caller's results to another"), TestClient(app):
+        pass

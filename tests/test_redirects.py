@@ -32,7 +32,8 @@ def build_app() -> tuple[FastAPI, list[str]]:
     async def redirect(item: Item, location: str, status: int = 307) -> Response:
         return Response(status_code=status, headers={"location": location})
 
-    @app.api_route("/target/{name}", methods=["GET", "POST"], include_in_schema=False)
+    @app.get("/target/{name}", operation_id="get_target")
+    @app.post("/target/{name}", operation_id="post_target")
     async def target(request: Request, name: str) -> dict[str, Any]:
         return {
             "method": request.method,
@@ -43,7 +44,12 @@ def build_app() -> tuple[FastAPI, list[str]]:
             "caller": request.headers.get("x-caller"),
         }
 
-    mount_mcp(app)
+    @app.get("/secret")
+    @app.get("/hidden", include_in_schema=False)
+    async def secret() -> str:
+        return "secret"
+
+    mount_mcp(app, exclude=["/secret"])
     return app, requests
 
 
@@ -139,10 +145,8 @@ async def test_a_redirect_elsewhere_is_reported_and_never_fetched(location: str,
 @pytest.mark.parametrize(
     ("location", "second"),
     [
-        ("/%2e%2e//evil.com", "POST /..//evil.com?"),
         ("/target/%ff", "POST /target/\ufffd?"),
         ("?location=/target/b", "POST /redirect?location=/target/b"),
-        ("http://localhost:8000", "POST /?"),
         ("", "POST /redirect?"),
     ],
 )
@@ -171,3 +175,21 @@ async def test_a_loop_of_redirects_is_left_after_the_fifth(era: Era) -> None:
     reply = await call(app, "loop", era=era)
     assert len(asked) == 6
     assert reply.text_content == "307 Temporary Redirect\nLocation: /loop"
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("/secret", "/hidden", "/target/../secret", "/nowhere", "/mcp", "/secret/"),
+        *("/%2e%2e//evil.com", "http://localhost:8000"),
+    ],
+)
+async def test_a_redirect_is_no_way_to_what_is_left_out(location: str, era: Era) -> None:
+    """R3, C5: it is followed to operations that are tools, and otherwise reported."""
+    app, requests = build_app()
+    arguments = {"location": location, "status": 303, "name": "n"}
+    reply = await call(app, "redirect", arguments, era=era)
+    assert f"Location: {location}" in reply.text_content
+    assert "secret" not in reply.text_content.replace(location, "")
+    assert len(requests) == 1
