@@ -14,7 +14,8 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ from mcp_mount.tools import (
     OperationTool,
     Plan,
     following_request,
+    responded,
     trace_of,
     traced,
 )
@@ -282,11 +284,13 @@ class _Wire:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
         if self.is_over:
             return
-        if not self._is_stream:
-            self._is_stream = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         comment = b": ping\r\n\r\n"
-        await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+        # Whoever waits no longer is no reason to stop watching: the call still has its deadline.
+        with suppress(OSError, anyio.BrokenResourceError):
+            if not self._is_stream:
+                self._is_stream = True
+                await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+            await self._send({"type": "http.response.body", "body": comment, "more_body": True})
 
 
 @dataclass(slots=True)
@@ -305,13 +309,13 @@ class _Call:
     stamp: Mapping[str, Any]
     started: float = field(default_factory=time.perf_counter)
     deadline: float = math.inf
-    hops: int = MOST_REDIRECTS
     is_gone: bool = False
     is_late: bool = False
     holds_place: bool = False
     call: AppCall | None = None
     answer: Callable[[], Awaitable[None]] | None = None
-    following: Request | None = None
+    following: asyncio.Task[None] | None = None
+    leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Make the call; its answer is written as soon as it is there."""
@@ -321,14 +325,20 @@ class _Call:
         timer = loop.call_later(_PATIENCE, lambda: watchers.append(loop.create_task(self._watch())))
         try:
             await self._make()
+            if self.following is not None:
+                await asyncio.wait([self.following])
+                if not self.following.cancelled():
+                    self.following.result()
         except (InvalidArguments, Busy) as refused:
-            await self._finish(error(str(refused)), outcome=journal.refusal(refused))
+            if not self.is_gone:
+                await self._finish(error(str(refused)), outcome=journal.refusal(refused))
         finally:
             timer.cancel()
-            for watcher in watchers:
-                if not self.is_late:
-                    watcher.cancel()
-                await asyncio.gather(watcher, return_exceptions=True)
+            for task in (*watchers, self.following):
+                if task is not None and not self.is_late:
+                    task.cancel()
+            tasks = [task for task in (*watchers, self.following, self.leaving) if task is not None]
+            await asyncio.gather(*tasks, return_exceptions=True)
             if not self.wire.is_over:
                 self._end("cancelled")
             # They lead back here; nothing is left for the garbage collector to find.
@@ -343,14 +353,11 @@ class _Call:
         await plan.slots.take()
         self.holds_place = True
         self.deadline = anyio.current_time() + plan.limits.timeout
-        following: Request | None = request
-        while following is not None:
-            self.following = None
-            await self._send(following)
-            following = self.following
+        if not self.is_gone:
+            await self._send(request)
 
     async def _send(self, request: Request) -> None:
-        """Send one request into the app; its answer is written, or leads to the next request."""
+        """Send a request into the app; its answer is written, or leads to the next request."""
         plan = self.plan
         reading = Reading(plan.limits, None)
         is_answered = False
@@ -361,19 +368,36 @@ class _Call:
                 return
             is_answered = True
             await reading.end()
-            self.hops -= 1
-            if self.hops >= 0:
-                self.following = following_request(plan.caller, request, reading)
-            if self.following is None:
-                timeout = plan.limits.timeout
-                result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
+            following = following_request(plan.caller, request, reading)
+            if following is not None:
+                # This task stays with the route, which may have background tasks.
+                self.following = asyncio.create_task(self._follow(following))
+                return
+            timeout = plan.limits.timeout
+            result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
+            try:
                 await self._finish(result, reading)
+            finally:
+                if call.outcome == "ended":
+                    # The route is told, which need not move it.
+                    self.leaving = asyncio.create_task(call.leave())
 
         name = self.params["name"]
         call = self.caller.prepare(request, reading, tool=name, on_answer=answer)
         self.call, self.answer = call, answer
         await call.run()
         await answer()
+
+    async def _follow(self, request: Request) -> None:
+        """Follow a redirect, and write the answer that it leads to."""
+        readings: list[Reading] = []
+        name, hops = self.params["name"], MOST_REDIRECTS - 1
+        async with anyio.create_task_group() as tasks:
+            incoming.set(replace(self.served, tasks=tasks))
+            result = await responded(
+                self.plan, name, request, readings, deadline=self.deadline, hops=hops
+            )
+            await self._finish(result, readings[-1])
 
     async def _watch(self) -> None:
         """See to it that the call ends when its client goes, and at its deadline."""
@@ -382,19 +406,24 @@ class _Call:
             quiet += _PING
             with anyio.CancelScope(deadline=min(self.deadline, quiet)):
                 await self._wait_until_gone()
-            if self.call is None or self.answer is None:
+            is_late = anyio.current_time() >= self.deadline
+            if not self.is_gone and not is_late:
+                await self.wire.ping()
                 continue
-            if self.is_gone:
+            if self.following is not None:
+                # At the deadline it ends by itself.
+                if self.is_gone:
+                    self.following.cancel()
+            elif self.is_gone and self.call is not None:
                 await self.call.leave()
-            elif anyio.current_time() >= self.deadline:
+            elif self.call is not None and self.answer is not None and not self.wire.is_over:
                 # Without waiting: a route that does not listen must not hold the result back.
                 self.is_late = True
                 self.call.hang_up()
-                await self.answer()
-                await self.call.leave()
-            else:
-                await self.wire.ping()
-                continue
+                try:
+                    await self.answer()
+                finally:
+                    await self.call.leave()
             return
 
     async def _wait_until_gone(self) -> None:
@@ -420,7 +449,9 @@ class _Call:
             self.plan.slots.leave()
         if not journal.calls.isEnabledFor(logging.INFO):
             return
-        client = self.params.get("_meta", {}).get("io.modelcontextprotocol/clientInfo")
+        # In the handshake versions a client names itself elsewhere, and nobody has checked this.
+        meta = self.params.get("_meta", {}) if self.stamp else {}
+        client = meta.get("io.modelcontextprotocol/clientInfo")
         journal.record(
             tool=self.params["name"],
             operation=str(self.plan.operation),

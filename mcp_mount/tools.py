@@ -152,20 +152,46 @@ class OperationTool(Tool):
     async def _call(
         self, request: Request, progress: Progress | None, readings: list[Reading]
     ) -> ToolResult:
-        timeout = self.plan.limits.timeout
-        deadline = anyio.current_time() + timeout
-        for _ in range(1 + MOST_REDIRECTS):
-            reading = Reading(self.plan.limits, progress)
-            readings.append(reading)
-            left = deadline - anyio.current_time()
-            outcome = await self.plan.caller(request, reading, tool=self.name, timeout=left)
-            await reading.end()
-            following = following_request(self.plan.caller, request, reading)
-            if following is None:
-                break
-            request = following
-        result = to_result(reading, self.plan.shape, outcome=outcome, timeout=timeout)
-        return _tool_result(result)
+        deadline = anyio.current_time() + self.plan.limits.timeout
+        return _tool_result(
+            await responded(
+                self.plan, self.name, request, readings, deadline=deadline, progress=progress
+            )
+        )
+
+
+async def responded(
+    plan: Plan,
+    tool: str,
+    request: Request,
+    readings: list[Reading],
+    *,
+    deadline: float,
+    progress: Progress | None = None,
+    hops: int = MOST_REDIRECTS,
+) -> Result:
+    """Send a request and follow its redirects; return what they lead to.
+
+    Args:
+        plan: How the tool is called.
+        tool: Its name.
+        request: What to send first.
+        readings: Where each response is added, the last one last.
+        deadline: When the last response must be complete, on the event loop's clock.
+        progress: Where the pieces of streams go.
+        hops: How many redirects to follow at the most.
+    """
+    for _ in range(1 + hops):
+        reading = Reading(plan.limits, progress)
+        readings.append(reading)
+        left = deadline - anyio.current_time()
+        outcome = await plan.caller(request, reading, tool=tool, timeout=left)
+        await reading.end()
+        following = following_request(plan.caller, request, reading)
+        if following is None:
+            break
+        request = following
+    return to_result(reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
 
 
 def following_request(caller: Caller, request: Request, reading: Reading) -> Request | None:
