@@ -23,12 +23,12 @@ class Teapot(Exception):
     """The app has a handler for it."""
 
 
-def every_kind() -> tuple[FastAPI, Mounted]:
-    """Return the app, and what was mounted on it."""
+def every_kind(**options: Any) -> tuple[FastAPI, Mounted]:
+    """Return the app, and what was mounted on it with these options."""
     app = FastAPI()
     for add in (add_raw, add_takers, add_streams, add_failures, add_limited):
         add(app)
-    return app, mount_mcp(app)
+    return app, mount_mcp(app, **options)
 
 
 def answer(media_type: str, body: str, status: int, extra: str = "") -> Response:

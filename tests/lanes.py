@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,3 +143,40 @@ def comparable(answer: Answer, *, handshake: bool) -> tuple[int, dict[str, str],
         headers = {}
     # As text, so that 1, 1.0 and true are three things.
     return answer.status, headers, json.dumps(answer.messages, sort_keys=True)
+
+
+class Visit:
+    """One call of a tool by a client that may go, and then raises in the server's `send`."""
+
+    def __init__(self, era: Era, tool: str) -> None:
+        self._headers, body = request_of(era, "tools/call", {"name": tool, "arguments": {}})
+        self._waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        self.gone = anyio.Event()
+        self.begun = anyio.Event()
+        self.complete = anyio.Event()
+        self.body = b""
+        self.content_type = ""
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call, until the request has ended on the server's side."""
+        with suppress(OSError):
+            await app(scope_of(self._headers), self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        if self._waiting:
+            return self._waiting.pop()
+        # As uvicorn does it: whoever asks again is answered at once.
+        if not self.gone.is_set():
+            await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if self.gone.is_set():
+            raise OSError("the client has gone")
+        if message["type"] == "http.response.start":
+            self.content_type = dict(message["headers"])[b"content-type"].decode()
+            return
+        self.body += message.get("body", b"")
+        self.begun.set()
+        if not message.get("more_body", False):
+            self.complete.set()
