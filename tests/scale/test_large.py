@@ -41,13 +41,14 @@ async def test_fastmcps_client_reads_every_tool(large: Large) -> None:
         assert len(await client.list_tools()) == len(large.operations())
 
 
-async def test_the_sdks_client_reads_every_tool(large: Large) -> None:
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_sdks_client_reads_every_tool(large: Large, era: Era) -> None:
     """P1: as above; it follows the pages of a list only where it is told to."""
     read, cursor = 0, None
     async with http(large.app) as http_client:
         url = f"{BASE_URL}{large.path}"
         transport = streamable_http_client(url, http_client=http_client)
-        async with Client(transport, mode=MODERN) as client:
+        async with Client(transport, mode=MODERN if era == "modern" else "legacy") as client:
             while read == 0 or cursor is not None:
                 page = await client.list_tools(cursor=cursor)
                 read, cursor = read + len(page.tools), page.next_cursor
