@@ -28,7 +28,7 @@ run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/m
 	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log --timeout-graceful-shutdown 2
 
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -rs $(ARGS)
+	@$(BIN)/python -m pytest -rs -n auto $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null

@@ -212,7 +212,7 @@ MISTAKES: list[tuple[RateLimit, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("limit", "said"), MISTAKES, ids=repr)
+@pytest.mark.parametrize(("limit", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
 def test_what_cannot_be_a_rate_limit_stops_the_start_up(limit: RateLimit, said: str) -> None:
     """C6: with an instruction, before the first call."""
     with pytest.raises(MountError, match=said):
