@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import anyio
+import fastmcp
 import pydantic_core
 from fastmcp import FastMCP
 from mcp.server.lowlevel import Server
@@ -172,6 +173,8 @@ class FastLane:
             and not any(provider.transforms for provider in self._providers)
             and not self._has_extensions
             and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+            # FastMCP's guard of hosts and origins, which is off unless its settings say otherwise.
+            and not fastmcp.settings.http_host_origin_protection
             and not await server.local_provider.list_tools()
         )
 
