@@ -71,7 +71,9 @@ async def exchange(
     return Answer(start["status"], fields, messages, text)
 
 
-def scope_of(headers: HeaderPairs, *, method: str = "POST", **more: Any) -> Scope:
+def scope_of(
+    headers: HeaderPairs, *, method: str = "POST", host: bytes = b"localhost", **more: Any
+) -> Scope:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -82,7 +84,7 @@ def scope_of(headers: HeaderPairs, *, method: str = "POST", **more: Any) -> Scop
         "raw_path": b"/mcp",
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"host", b"localhost"), *headers],
+        "headers": [(b"host", host), *headers],
         "client": ("127.0.0.1", 40_000),
         "server": ("localhost", 8000),
         **more,
