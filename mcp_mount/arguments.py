@@ -41,6 +41,10 @@ _CREDENTIAL_HEADERS = frozenset(
 )
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
+# What a caller makes up is given back in part only.
+_MOST_ECHOES = 5
+_LONGEST_ECHO = 64
+
 
 @dataclass(frozen=True, slots=True)
 class _Field:
@@ -116,7 +120,8 @@ class Arguments:
         known = self.schema.get("properties", {})
         if unknown := [name for name in arguments if name not in known]:
             takes = ", ".join(map(repr, known)) if known else "no arguments"
-            message = f"Unknown argument {', '.join(map(repr, unknown))}. The tool takes: {takes}."
+            named = ", ".join(repr(name[:_LONGEST_ECHO]) for name in unknown[:_MOST_ECHOES])
+            message = f"Unknown argument {named}. The tool takes: {takes}."
             raise InvalidArguments(message)
         missing = [name for name in self.schema.get("required", ()) if name not in arguments]
         missing += [

@@ -60,7 +60,7 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert len(PYTHON) == 3
+    assert len(PYTHON) == 4
     assert len(COMMANDS) == 4
 
 
@@ -75,7 +75,7 @@ def test_each_command_of_the_readme_answers_what_it_shows(
     assert matches(shown, found), found
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["quick start", "progress", "options"])
+@pytest.mark.parametrize("code", PYTHON, ids=["quick start", "progress", "options", "access"])
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])
     assert "Traceback" not in found, found
