@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.operations import Schema, resolve
 from mcp_mount.patterns import is_ecmascript
-from mcp_mount.simplify import shortened, simplified
+from mcp_mount.simplify import one_kind_of_item, shortened, simplified
 
 Direction = Literal["input", "output"]
 
@@ -45,7 +45,7 @@ _KEYWORDS: Mapping[Direction, frozenset[str]] = {
     },
     # An answer may lack or exceed the rest, and be what the API gives over REST: FastAPI's
     # `response_model_exclude_none` and its like leave out required properties.
-    "output": (_CONTAINERS - {"additionalProperties"}) | {"type", "enum", "const"},
+    "output": (_CONTAINERS - {"additionalProperties", "prefixItems"}) | {"type", "enum", "const"},
 }
 
 
@@ -143,18 +143,19 @@ class _Writer:
 
     def _fitting(self, node: object, depth: int = 0) -> Schema:
         """Write as many levels of a schema as fit; at least one, if need be without words."""
-        self._longest_inside = 0
-        fitting = self._write(node, 1, depth)
-        self._longest_inside = _LONGEST_INNER_DESCRIPTION
+        fitting: Schema | None = None
         for levels in range(1, _DEEPEST):
-            self._nodes, self._is_cut = 0, False
-            deeper = self._write(node, levels, depth)
+            deeper = self._attempt(node, levels, depth, _LONGEST_INNER_DESCRIPTION)
             if len(json.dumps(deeper, default=str)) > _LONGEST[self._direction]:
                 break
             fitting = deeper
             if not self._is_cut:
                 break
-        return fitting
+        return self._attempt(node, 1, depth, 0) if fitting is None else fitting
+
+    def _attempt(self, node: object, levels: int, depth: int, longest_inside: int) -> Schema:
+        self._nodes, self._is_cut, self._longest_inside = 0, False, longest_inside
+        return self._write(node, levels, depth)
 
     def _write(self, node: object, levels: int, depth: int) -> Schema:
         self._nodes += 1
@@ -213,6 +214,10 @@ class _Writer:
                 schema.pop("additionalProperties", None)
         if not is_ecmascript(schema.get("pattern", "")):
             del schema["pattern"]
+        schema = one_kind_of_item(schema)
+        if self._direction == "output" and "prefixItems" in schema:
+            # Strict clients take a tuple only with its length, which an answer need not have.
+            schema = {k: each for k, each in schema.items() if k not in {"prefixItems", "items"}}
         return schema
 
     def _value(self, key: str, value: Any, levels: int, depth: int) -> Any:

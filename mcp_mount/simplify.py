@@ -41,7 +41,7 @@ def simplified(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
     schema = _merged_null(_one_union(schema))
     kind = schema.get("type")
     if kind == "array" or (isinstance(kind, list) and "array" in kind):
-        schema = _one_kind_of_item(schema)
+        schema = one_kind_of_item(schema)
         schema.setdefault("items", {})
     return _short_enum(schema, shows_values=shows_values)
 
@@ -70,6 +70,17 @@ def without_null(schema: Schema) -> Schema:
             return {**rest[0], **others}
         return {**schema, "anyOf": rest}
     return schema
+
+
+def one_kind_of_item(schema: Schema) -> Schema:
+    """Write a tuple of items of one kind, such as coordinates, as a list of that length."""
+    first, *others = schema.get("prefixItems") or [None]
+    if first is None or schema.get("maxItems") != 1 + len(others):
+        return schema
+    if any(other != first for other in others):
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "prefixItems"}
+    return {**rest, "items": first}
 
 
 def shortened(text: str, longest: int) -> str:
@@ -121,17 +132,6 @@ def _merged_null(schema: Schema) -> Schema:
     if {"enum", "const", "anyOf", "allOf", "not"} & other.keys():
         return schema
     return {**other, **rest, "type": [kind, "null"]}
-
-
-def _one_kind_of_item(schema: Schema) -> Schema:
-    """Write a tuple of items of one kind, such as coordinates, as a list of that length."""
-    first, *others = schema.get("prefixItems") or [None]
-    if first is None or schema.get("maxItems") != 1 + len(others):
-        return schema
-    if any(other != first for other in others):
-        return schema
-    rest = {key: value for key, value in schema.items() if key != "prefixItems"}
-    return {**rest, "items": first}
 
 
 def _short_enum(schema: Schema, *, shows_values: bool) -> Schema:

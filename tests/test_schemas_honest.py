@@ -249,14 +249,28 @@ def test_a_large_argument_is_published_down_to_the_levels_that_fit() -> None:
         deep = {"type": "object", "properties": dict.fromkeys(names, deep), "required": names}
     flat = {
         "type": "object",
-        "properties": {f"flat_{number}": {**TEXT, "description": "b" * 90} for number in range(99)},
+        "properties": {
+            f"flat_{number}": {**TEXT, "description": "b" * 90} for number in range(1_500)
+        },
     }
-    body = {"type": "object", "properties": {"deep": deep, "flat": flat, "small": INTEGER}}
+    fields = {"deep": deep, "flat": flat, "small": INTEGER, "again": flat}
+    body = {"type": "object", "properties": fields}
     properties = Schemas({}).publish(body, "input")["properties"]
     assert properties["deep"]["properties"]["5_0"]["required"] == [f"4_{n}" for n in range(6)]
     assert properties["deep"]["properties"]["5_0"]["properties"]["4_0"] == {"type": "object"}
-    assert properties["flat"]["properties"] == {f"flat_{number}": TEXT for number in range(99)}
+    assert properties["flat"]["properties"] == {f"flat_{number}": TEXT for number in range(1_500)}
+    assert properties["again"] == properties["flat"]
     assert properties["small"] == INTEGER
+
+
+def test_a_result_says_what_it_is_of_and_nothing_of_itself() -> None:
+    """P4: code reads results, and has the document; models read the results themselves."""
+    point = {**PAIR, "minItems": 2, "maxItems": 2, "description": "Longitude and latitude."}
+    model = {"type": "object", "properties": {"at": point, "of": TEXT}, "required": ["at"]}
+    assert Schemas({}).publish(model, "output") == {
+        "type": "object",
+        "properties": {"at": {"type": "array", "items": INTEGER}, "of": TEXT},
+    }
 
 
 def test_what_refers_to_itself_only_in_words_is_not_recursive() -> None:
