@@ -217,7 +217,7 @@ OPTIONS: list[dict[str, Any]] = [
 async def test_options_that_check_callers_close_it(era: Era, options: dict[str, Any]) -> None:
     """X2: what these check, FastMCP must see."""
     app, _ = small_app(**options)
-    _, by_fastmcp = await asked(app, era, "tools/list", authorization="Bearer t")
+    _, by_fastmcp = await asked(app, era, "tools/call", PING, authorization="Bearer t")
     assert by_fastmcp
     if "auth" in options:
         assert (await asked(app, era, "tools/call", PING))[0].status == 401
