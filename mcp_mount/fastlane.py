@@ -144,7 +144,10 @@ def _is_plain(request: JSONRPCRequest) -> bool:
         known = {"_meta"}
         plain = request.method == "tools/list"
     meta = params.get("_meta", {})
-    return plain and params.keys() <= known and isinstance(meta, dict) and meta.keys() <= _META_KEYS
+    if not isinstance(meta, dict) or None in meta.values():
+        # A key that is there says something; the SDK's server refuses a token that is null.
+        return False
+    return plain and params.keys() <= known and meta.keys() <= _META_KEYS
 
 
 class FastLane:

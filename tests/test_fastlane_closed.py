@@ -240,6 +240,7 @@ ODD: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"requestState": "x"}, {}),
     ({"task": {"ttl": 1}}, {}),
     ({"cursor": "x"}, {}),
+    ({"_meta": {"progressToken": None}}, {}),
     ({"_meta": {"fastmcp": {"version": "1"}}}, {}),
     ({}, {"mcp_param_x": "1"}),
     ({}, {"mcp_protocol_version": "2025-03-26"}),
