@@ -25,6 +25,7 @@ The modules in the order in which to read them; each imports only from those abo
     journal      a line in the log for each call
     tools        an operation as a tool
     server       the tools of a document as an MCP server
+    apart        a coroutine in a context of its own
     fastlane     the same answers, sooner
     endpoint     the route, and who is let in
     mount        the server on the app

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -38,10 +39,11 @@ from starlette.requests import Request as HTTPRequest
 from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount import journal
-from mcp_mount.call import AppCall, Incoming, InProcess, Request, incoming
+from mcp_mount.apart import Apart
+from mcp_mount.call import AppCall, Headers, Incoming, InProcess, Request, incoming
 from mcp_mount.content import Result, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, MountError
-from mcp_mount.reading import Reading
+from mcp_mount.reading import Progress, Reading
 from mcp_mount.server import OperationProvider
 from mcp_mount.tools import (
     MOST_REDIRECTS,
@@ -209,7 +211,7 @@ class FastLane:
         if tool is None:
             return False
         plan = tool.plan
-        if plan.asks or not _fits(plan, recognized) or not isinstance(plan.caller, InProcess):
+        if plan.asks or not isinstance(plan.caller, InProcess):
             return False
         token = incoming.set(served)
         try:
@@ -252,51 +254,84 @@ class FastLane:
         return self._lists
 
 
-def _fits(plan: Plan, recognized: Recognized) -> bool:
-    """Whether the call's answer is one message: no progress is asked for, or none is to come."""
-    has_token = "progressToken" in recognized.params.get("_meta", {})
-    return not has_token or plan.shape.is_one_value
-
-
 class _Wire:
     """Writes the answer to one request: JSON, in both eras.
 
-    A class because an answer that is long in coming begins as an event stream instead, to keep
-    proxies waiting.
+    A class because an answer becomes an event stream as soon as there is progress to show, or when
+    it is long in coming, to keep proxies waiting.
     """
 
     def __init__(self, recognized: Recognized, send: Send) -> None:
         self._id = _write_json(recognized.id)
+        self._token = recognized.params.get("_meta", {}).get("progressToken")
         self._send = send
+        # What the app sets in its context variables is not for the request's own middleware.
+        self._context = copy_context()
+        self._count = 0
         self._is_stream = False
         self.is_over = False
+        self.is_deaf = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where the pieces of a stream go; None where the client did not ask for them."""
+        return self._show if self._token is not None else None
 
     async def write(self, result: str) -> None:
         """Send the result, which ends the response."""
         self.is_over = True
         text = f'{{"jsonrpc":"2.0","id":{self._id},"result":{result}}}'
         if self._is_stream:
-            # One line: in valid JSON, only the white space between values holds line breaks.
-            line = text.replace("\r", " ").replace("\n", " ")
-            frame = f"event: message\r\ndata: {line}\r\n\r\n".encode()
-            await self._send({"type": "http.response.body", "body": frame})
+            if not text.isascii() or "\n" in text or "\r" in text:
+                # An event is of lines, and readers differ in what ends one.
+                text = _write_json(json.loads(text))
+            await self._put(_frame(text), more=False)
             return
         body = text.encode()
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._start(headers)
+        await self._put(body, more=False)
+
+    async def _show(self, piece: str) -> None:
+        """Send a piece of the response as progress (MCP "Progress")."""
+        self._count += 1
+        params = {"progressToken": self._token, "progress": self._count, "message": piece}
+        text = _write_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        await self._put_early(_frame(text))
 
     async def ping(self) -> None:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
+        await self._put_early(b": ping\r\n\r\n")
+
+    async def _put_early(self, frame: bytes) -> None:
+        """Send a part of the event stream, beginning it first."""
         if self.is_over:
             return
-        comment = b": ping\r\n\r\n"
-        # Whoever waits no longer is no reason to stop watching: the call still has its deadline.
+        # Whoever waits no longer is no reason to stop: the call still has its end to come to.
         with suppress(OSError, anyio.BrokenResourceError):
             if not self._is_stream:
                 self._is_stream = True
-                await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
-            await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+                await self._start(_STREAM)
+            await self._put(frame, more=True)
+
+    async def _start(self, headers: Headers) -> None:
+        await self._emit({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _put(self, body: bytes, *, more: bool) -> None:
+        await self._emit({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _emit(self, message: Message) -> None:
+        if self.is_deaf:
+            return
+
+        async def send() -> None:
+            await self._send(message)
+
+        await Apart(send(), self._context)
+
+
+def _frame(text: str) -> bytes:
+    return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -365,7 +400,7 @@ class _Call:
     async def _send(self, request: Request) -> None:
         """Send a request into the app; its answer is written, or leads to the next request."""
         plan = self.plan
-        reading = Reading(plan.limits, None)
+        reading = Reading(plan.limits, self.wire.progress)
         is_answered = False
 
         async def answer() -> None:
@@ -391,7 +426,8 @@ class _Call:
         name = self.params["name"]
         call = self.caller.prepare(request, reading, tool=name, on_answer=answer)
         self.call, self.answer = call, answer
-        await call.run()
+        # As in a task of its own: what the app sets in its context stays with it.
+        await Apart(call.run(), copy_context())
         await answer()
 
     async def _follow(self, request: Request) -> None:
@@ -401,7 +437,13 @@ class _Call:
         async with anyio.create_task_group() as tasks:
             incoming.set(replace(self.served, tasks=tasks))
             result = await responded(
-                self.plan, name, request, readings, deadline=self.deadline, hops=hops
+                self.plan,
+                name,
+                request,
+                readings,
+                deadline=self.deadline,
+                progress=self.wire.progress,
+                hops=hops,
             )
             await self._finish(result, readings[-1])
 
@@ -433,10 +475,12 @@ class _Call:
             return
 
     async def _wait_until_gone(self) -> None:
-        if not self.served.disconnect_ends_call:
-            await anyio.sleep_forever()
-        while (await self.receive())["type"] != "http.disconnect":
+        while not self.wire.is_deaf and (await self.receive())["type"] != "http.disconnect":
             pass
+        if not self.served.disconnect_ends_call:
+            # The call goes on without a reader, at the most until its deadline.
+            self.wire.is_deaf = True
+            await anyio.sleep_forever()
         self.is_gone = not self.wire.is_over
 
     async def _finish(
