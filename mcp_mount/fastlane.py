@@ -13,11 +13,12 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Final
 
 import anyio
@@ -70,6 +71,10 @@ _META_KEYS = frozenset(
         "io.modelcontextprotocol/clientInfo",
     }
 )
+_SLICE: Final = 64 * 1024
+_FEW: Final = 20
+"""Parts of a result that are sent as one: all of them, unless it is large."""
+
 _STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -205,7 +210,7 @@ class FastLane:
         if recognized.method == "tools/list":
             known = self._known_lists(tools).get(recognized.version)
             if known is not None:
-                await wire.write(known)
+                await wire.write((known,))
             return known is not None
         tool = tools.get(recognized.params["name"])
         if tool is None:
@@ -277,20 +282,31 @@ class _Wire:
         """Where the pieces of a stream go; None where the client did not ask for them."""
         return self._show if self._token is not None else None
 
-    async def write(self, result: str) -> None:
-        """Send the result, which ends the response."""
+    async def write(self, result: Iterable[str]) -> None:
+        """Send the result, of which the parts follow each other; that ends the response."""
         self.is_over = True
-        text = f'{{"jsonrpc":"2.0","id":{self._id},"result":{result}}}'
+        parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
         if self._is_stream:
-            if not text.isascii() or "\n" in text or "\r" in text:
-                # An event is of lines, and readers differ in what ends one.
-                text = _write_json(json.loads(text))
-            await self._put(_frame(text), more=False)
+            # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
+            await self._put(b"event: message\r\ndata: ", more=True)
+            await self._put_parts(map(_on_one_line, parts))
+            await self._put(b"\r\n\r\n", more=False)
             return
-        body = text.encode()
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-        await self._start(headers)
-        await self._put(body, more=False)
+        first = "".join(islice(parts, _FEW))
+        rest = next(parts, None)
+        if rest is None:
+            body = first.encode()
+            length = (b"content-length", b"%d" % len(body))
+            await self._start([length, (b"content-type", b"application/json")])
+            await self._put(body, more=False)
+        else:
+            await self._start([(b"content-type", b"application/json")])
+            await self._put_parts(chain((first, rest), parts))
+            await self._put(b"", more=False)
+
+    async def _put_parts(self, parts: Iterable[str]) -> None:
+        for part in parts:
+            await self._put(part.encode(), more=True)
 
     async def _show(self, piece: str) -> None:
         """Send a piece of the response as progress (MCP "Progress")."""
@@ -513,26 +529,53 @@ class _Call:
         )
 
 
-def _written(result: Result, stamp: Mapping[str, Any]) -> str:
-    """Write a result as JSON.
+def _written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
+    """Write a result as JSON, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
     without a change, so that any reader finds the same value in it.
     """
-    blocks = ",".join(map(_written_block, result.content))
-    is_error = "true" if result.is_error else "false"
-    parts = [f'"content":[{blocks}],"isError":{is_error}']
+    yield '{"content":['
+    for number, block in enumerate(result.content):
+        yield "," if number else ""
+        yield from _written_block(block)
+    yield f'],"isError":{"true" if result.is_error else "false"}'
     if result.structured_content is not None:
-        written = result.json if result.json is not None else _write_json(result.structured_content)
-        parts.append(f'"structuredContent":{written}')
+        yield ',"structuredContent":'
+        text = result.json
+        yield from _sliced(_write_json(result.structured_content) if text is None else text)
     if stamp:
-        parts.append('"resultType":"complete"')
+        yield ',"resultType":"complete"'
     if meta := {**(result.meta or {}), **stamp}:
-        parts.append(f'"_meta":{_write_json(meta)}')
-    return f"{{{','.join(parts)}}}"
+        yield f',"_meta":{_write_json(meta)}'
+    yield "}"
 
 
-def _written_block(block: ContentBlock) -> str:
-    if isinstance(block, TextContent):
-        return f'{{"type":"text","text":{_write_json(block.text)}}}'
-    return block.model_dump_json(by_alias=True, exclude_none=True)
+def _written_block(block: ContentBlock) -> Iterator[str]:
+    if not isinstance(block, TextContent):
+        yield from _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+        return
+    yield '{"type":"text","text":"'
+    # Each character is escaped by itself, so the slices are escaped as the whole would be.
+    for part in _sliced(block.text):
+        yield _write_json(part)[1:-1]
+    yield '"}'
+
+
+def _sliced(text: str) -> Iterator[str]:
+    """Cut a text, so that a large one need not be copied as a whole."""
+    for start in range(0, len(text), _SLICE):
+        yield text[start : start + _SLICE]
+
+
+def _on_one_line(text: str) -> str:
+    """Write JSON in ASCII on one line: outside strings, only white space can break it."""
+    if text.isascii() and "\n" not in text and "\r" not in text:
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in "\r\n":
+        return " "
+    return character if character.isascii() else _write_json(character)[1:-1]

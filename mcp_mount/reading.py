@@ -119,7 +119,10 @@ class Reading:
     def text(self) -> str:
         """Return the body as text, in its own charset."""
         if self._decoder is not None:
-            return ("\n" if self.is_items else "").join(self._pieces)
+            if not self.is_items:
+                # The pieces are not needed any more, and may be as large as all else together.
+                self._pieces = ["".join(self._pieces)]
+            return "\n".join(self._pieces)
         body = self.body()
         charset = json.detect_encoding(body) if is_json(self.media_type) else self._charset
         return body.decode(charset, "replace")
