@@ -65,7 +65,9 @@ class Arguments:
 
     operation: Operation
     schema: Schema
-    accept: str
+    accept: bytes
+    known: frozenset[str]
+    required: frozenset[str]
     parameters: tuple[tuple[str, Parameter], ...]
     body: Body | None = None
     fields: tuple[_Field, ...] = ()
@@ -80,16 +82,15 @@ class Arguments:
         Raises:
             InvalidArguments: an argument is unknown, missing, or cannot be written where it goes.
         """
-        self._check_names(arguments)
-        given = [*self._given(arguments)]
-
-        def of(location: Location) -> list[Given]:
-            return [each for each in given if each.parameter.location == location]
-
-        path, path_values = write_path(self.operation.path, of("path"))
+        if not (self.required <= arguments.keys() <= self.known):
+            self._check_names(arguments)
+        given: dict[Location, list[Given]] = {"path": [], "query": [], "header": [], "cookie": []}
+        for each in self._given(arguments):
+            given[each.parameter.location].append(each)
+        path, path_values = write_path(self.operation.path, given["path"])
         body, content_type = self._body(arguments)
-        headers = [(b"accept", self.accept.encode()), (b"accept-encoding", b"identity")]
-        headers += [*write_headers(of("header")), *write_cookies(of("cookie"))]
+        headers = [(b"accept", self.accept), (b"accept-encoding", b"identity")]
+        headers += [*write_headers(given["header"]), *write_cookies(given["cookie"])]
         if body is not None:
             headers += [
                 (b"content-type", content_type.encode()),
@@ -100,7 +101,7 @@ class Arguments:
             path=path,
             template=self.operation.path,
             path_values=path_values,
-            query=write_query(of("query")),
+            query=write_query(given["query"]),
             headers=tuple(headers),
             body=body,
         )
@@ -115,6 +116,9 @@ class Arguments:
                 raise InvalidArguments(message)
             if value is not None:
                 yield Given(argument, parameter, value)
+            elif parameter.location == "path":
+                message = f"Missing argument {argument!r}."
+                raise InvalidArguments(message)
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})
@@ -123,14 +127,7 @@ class Arguments:
             named = ", ".join(repr(name[:_LONGEST_ECHO]) for name in unknown[:_MOST_ECHOES])
             message = f"Unknown argument {named}. The tool takes: {takes}."
             raise InvalidArguments(message)
-        missing = [name for name in self.schema.get("required", ()) if name not in arguments]
-        missing += [
-            argument
-            for argument, parameter in self.parameters
-            if parameter.location == "path" and arguments.get(argument) is None
-            if argument not in missing
-        ]
-        if missing:
+        if missing := [name for name in known if name in self.required - arguments.keys()]:
             message = f"Missing argument {', '.join(map(repr, missing))}."
             raise InvalidArguments(message)
 
@@ -209,7 +206,9 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     return Arguments(
         operation=operation,
         schema=_with_shared_definitions(root),
-        accept=_accept(operation),
+        accept=_accept(operation).encode(),
+        known=frozenset(properties),
+        required=frozenset(required),
         parameters=parameters,
         body=body,
         fields=tuple(fields),

@@ -139,12 +139,12 @@ def _json_result(reading: Reading, shape: Shape) -> Result:
         value = parse_json(text)
     except ValueError:
         return _finished(reading, shape, [_text(text)])
-    result = _finished(reading, shape, [_text(text)], structured=shape.structured(value))
-    if result.structured_content is None or not is_plain_json(text):
-        return result
+    structured = shape.structured(value)
+    if structured is None or not is_plain_json(text):
+        return _finished(reading, shape, [_text(text)], structured)
     # What was parsed is what was written, so the text says the same in any message.
-    is_wrapped = result.structured_content is not value
-    return replace(result, json=f'{{"result":{text}}}' if is_wrapped else text)
+    written = text if structured is value else f'{{"result":{text}}}'
+    return _finished(reading, shape, [_text(text)], structured, written)
 
 
 def _finished(
@@ -152,13 +152,14 @@ def _finished(
     shape: Shape,
     blocks: Sequence[ContentBlock],
     structured: dict[str, Any] | None = None,
+    written: str | None = None,
 ) -> Result:
     """Finish a result, and keep the promise of the output schema: to conform, or be an error."""
     meta = _meta(reading)
     if shape.is_declared and (structured is None or not shape.conforms(structured)):
         note = f"The API answered {_status_line(reading.status)}, but not with what it documents:"
         return Result(content=(_text(note), *blocks), meta=meta, is_error=True)
-    return Result(content=tuple(blocks), structured_content=structured, meta=meta)
+    return Result(tuple(blocks), structured, meta, json=written)
 
 
 def _failed(reading: Reading, note: str | None) -> Result:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
-from urllib.parse import quote, unquote, urlencode
+from itertools import cycle
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -36,8 +37,7 @@ MULTIPART: Final = "multipart/form-data"
 _SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """The value of one parameter, and the name of the argument it came from."""
 
     argument: str
@@ -67,18 +67,23 @@ def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, st
             message = f"{each.argument!r} is part of a path: it cannot be {text!r}."
             raise InvalidArguments(message)
         values[each.parameter.name] = text
-    # All at once: a value that reads `{other}` must not be filled in again.
-    path = re.sub(
-        r"\{([^{}]+)\}",
-        lambda match: _quoted(values.get(unquote(match[1]), match[0])),
-        _quoted_template(template),
-    )
-    return path, values
+    parts = _template_parts(template)
+    if len(parts) == 1:
+        return parts[0], values
+    filled = [
+        # A name that has no value is no parameter, and stays as it is.
+        _quoted(values.get(part, f"{{{part}}}")) if is_name else part
+        for part, is_name in zip(parts, cycle((False, True)), strict=False)
+    ]
+    return "".join(filled), values
 
 
 @lru_cache(maxsize=4096)
-def _quoted_template(template: str) -> str:
-    return quote(template, safe="/{}:@!$&'()*+,;=~%")
+def _template_parts(template: str) -> tuple[str, ...]:
+    """Split ``"/users/{id}/x"`` into text and names in turn: ``("/users/", "id", "/x")``."""
+    texts = re.split(r"\{([^{}]+)\}", template)
+    texts[::2] = [quote(text, safe="/{}:@!$&'()*+,;=~%") for text in texts[::2]]
+    return tuple(texts)
 
 
 def _quoted(text: str, safe: str = "") -> str:

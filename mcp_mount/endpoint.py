@@ -108,14 +108,19 @@ class Endpoint(BaseRoute):
         if (known := scope.get(ROUTE_KEY)) is not None:
             await known.handle(scope, receive, send)
             return
-        headers = Request(scope).headers
-        # Several are one list (RFC 9110 §5.3), which is no origin.
-        origin = ", ".join(headers.getlist("origin")) if "origin" in headers else None
+        origin = host = None
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                # Several are one list (RFC 9110 §5.3), which is no origin.
+                text = value.decode("latin-1")
+                origin = text if origin is None else f"{origin}, {text}"
+            elif name == b"host" and host is None:
+                host = value.decode("latin-1")
         if scope["method"] not in self._methods:
             allow = {"allow": ", ".join(self._methods)}
             refusal: Response = PlainTextResponse("Method Not Allowed", 405, headers=allow)
             await refusal(scope, receive, send)
-        elif not self.door.origins.allow(origin, headers.get("host")):
+        elif not self.door.origins.allow(origin, host):
             refusal = _refusal(
                 403,
                 f"The origin {origin!r} is not allowed. The server's public_url= and "

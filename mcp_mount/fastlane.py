@@ -75,6 +75,7 @@ _SLICE: Final = 64 * 1024
 _FEW: Final = 20
 """Parts of a result that are sent as one: all of them, unless it is large."""
 
+_HEADERS = frozenset((b"accept", b"content-type"))
 _STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -108,12 +109,9 @@ def recognize(scope: Scope, body: bytes) -> Recognized | None:
         scope: The request, whose headers are checked against the body.
         body: The whole body.
     """
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        if key in headers or key.startswith("mcp-param-"):
-            return None
-        headers[key] = value.decode("latin-1")
+    headers = _own_headers(scope)
+    if headers is None:
+        return None
     version = headers.get("mcp-protocol-version", "")
     is_modern = version in MODERN_PROTOCOL_VERSIONS
     # An encoder writes `{` first; what else may stand there is for the SDK to see.
@@ -137,6 +135,18 @@ def recognize(scope: Scope, body: bytes) -> Recognized | None:
     except (ValueError, KeyError, RecursionError, ValidationError):
         return None
     return Recognized(request.id, request.method, request.params or {}, version)
+
+
+def _own_headers(scope: Scope) -> dict[str, str] | None:
+    """Return the headers that MCP reads; None where one is doubled, or is of a parameter."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name in _HEADERS or name[:4] == b"mcp-":
+            key = name.decode("latin-1")
+            if key in headers or key.startswith("mcp-param-"):
+                return None
+            headers[key] = value.decode("latin-1")
+    return headers
 
 
 def _is_plain(request: JSONRPCRequest) -> bool:
@@ -297,8 +307,11 @@ class _Wire:
         if rest is None:
             body = first.encode()
             length = (b"content-length", b"%d" % len(body))
-            await self._start([length, (b"content-type", b"application/json")])
-            await self._put(body, more=False)
+            headers = [length, (b"content-type", b"application/json")]
+            await self._emit(
+                {"type": "http.response.start", "status": 200, "headers": headers},
+                {"type": "http.response.body", "body": body},
+            )
         else:
             await self._start([(b"content-type", b"application/json")])
             await self._put_parts(chain((first, rest), parts))
@@ -336,12 +349,13 @@ class _Wire:
     async def _put(self, body: bytes, *, more: bool) -> None:
         await self._emit({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _emit(self, message: Message) -> None:
+    async def _emit(self, *messages: Message) -> None:
         if self.is_deaf:
             return
 
         async def send() -> None:
-            await self._send(message)
+            for message in messages:
+                await self._send(message)
 
         await Apart(send(), self._context)
 

@@ -19,6 +19,7 @@ _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
 _EVENTS = "text/event-stream"
+_JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
 _TEXTS = frozenset(
     {
@@ -124,7 +125,11 @@ class Reading:
                 self._pieces = ["".join(self._pieces)]
             return "\n".join(self._pieces)
         body = self.body()
-        charset = json.detect_encoding(body) if is_json(self.media_type) else self._charset
+        charset = self._charset
+        if is_json(self.media_type):
+            # Most begin with an ASCII character and no zero byte, which is UTF-8.
+            is_utf8 = body[:1] in _JSON_BEGINS and body[1:2] != b"\0"
+            charset = "utf-8" if is_utf8 else json.detect_encoding(body)
         return body.decode(charset, "replace")
 
     def body(self) -> bytes:

@@ -248,7 +248,9 @@ async def test_a_cookie_value_adds_no_cookie(value: str) -> None:
 async def test_a_body_keeps_its_text(value: str) -> None:
     """C5: every character, also NUL and line breaks; JSON keeps even half a character."""
     check(await run("in_text", {"body": value}), value)
-    assert check(await run("in_json", {"value": value}), [ord(each) for each in value])
+    # Two halves that follow each other are one character in JSON.
+    expected = json.loads(json.dumps(value))
+    assert check(await run("in_json", {"value": value}), [ord(each) for each in expected])
 
 
 @hostile
