@@ -68,6 +68,7 @@ class Arguments:
     accept: bytes
     known: frozenset[str]
     required: frozenset[str]
+    query_credentials: frozenset[str]
     parameters: tuple[tuple[str, Parameter], ...]
     body: Body | None = None
     fields: tuple[_Field, ...] = ()
@@ -104,6 +105,7 @@ class Arguments:
             query=write_query(given["query"]),
             headers=tuple(headers),
             body=body,
+            query_credentials=self.query_credentials,
         )
 
     def _given(self, arguments: Mapping[str, Any]) -> Iterator[Given]:
@@ -209,6 +211,9 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
         accept=_accept(operation).encode(),
         known=frozenset(properties),
         required=frozenset(required),
+        query_credentials=frozenset(
+            name for location, name in operation.credentials if location == "query"
+        ),
         parameters=parameters,
         body=body,
         fields=tuple(fields),

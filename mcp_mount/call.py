@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -65,7 +65,7 @@ class Request:
     `path` is percent-encoded and relative to the application; `template` is the path of the
     operation that routing must find there (None: any), and `path_values` are the decoded values
     that routing must find in it. `headers` have lower-case names and replace those of the MCP
-    request.
+    request. `query_credentials` are the names of keys that are taken from its query.
     """
 
     method: str
@@ -75,6 +75,7 @@ class Request:
     query: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
+    query_credentials: frozenset[str] = frozenset()
 
 
 class Sink(Protocol):
@@ -526,12 +527,21 @@ def _inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = F
         "method": request.method,
         "path": prefix + unquote(request.path),
         "raw_path": prefix.encode() + raw_path,
-        "query_string": request.query.encode("ascii"),
+        "query_string": _with_credentials(outer, request).encode("ascii"),
         "headers": [*_forwarded(outer["headers"], request.headers, cookies=cookies)],
         TOOL_KEY: tool,
     }
     state = {"state": dict(outer["state"])} if "state" in outer else {}
     return {**{key: outer[key] for key in _CARRIED if key in outer}, **own, **state}
+
+
+def _with_credentials(outer: Scope, request: Request) -> str:
+    """Return the query, with the keys that the caller sent in the MCP request's own."""
+    if not request.query_credentials:
+        return request.query
+    sent = parse_qsl(outer.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    keys = urlencode([pair for pair in sent if pair[0].lower() in request.query_credentials])
+    return "&".join(part for part in (request.query, keys) if part)
 
 
 def _mount_prefix(outer: Scope) -> str:

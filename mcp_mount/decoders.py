@@ -98,6 +98,8 @@ class Events:
         self._lines = _Lines(bare_cr=True)
         self._fields: dict[str, Any] = {}
         self._data: list[str] = []
+        # Lines of no known field. The standard skips them, but many routes send bare text.
+        self._bare: list[str] = []
 
     def decode(self, chunk: bytes) -> Iterator[str]:
         """Take a part of the body."""
@@ -113,10 +115,10 @@ class Events:
 
     def _line(self, line: str) -> Iterator[str]:
         if not line:
-            if self._data:
-                event = {**self._fields, "data": _event_data("\n".join(self._data))}
+            if data := self._data or self._bare:
+                event = {**self._fields, "data": _event_data("\n".join(data))}
                 yield json.dumps(event, ensure_ascii=False)
-            self._fields, self._data = {}, []
+            self._fields, self._data, self._bare = {}, [], []
             return
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -126,6 +128,8 @@ class Events:
             self._fields["retry"] = int(value)
         elif name == "event" or (name == "id" and "\0" not in value):
             self._fields[name] = value
+        elif name not in {"", "id", "retry"}:
+            self._bare.append(line)
 
 
 def _event_data(text: str) -> object:

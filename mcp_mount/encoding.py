@@ -7,9 +7,11 @@ cleaned or replaced. `null`, which only JSON can write, is left out elsewhere.
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from itertools import cycle
 from typing import Any, Final, NamedTuple
@@ -216,6 +218,9 @@ def _scalar(argument: str, value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and math.isfinite(value):
+        # Without an exponent, which a path's own pattern for numbers does not take.
+        return format(Decimal(repr(value)), "f")
     if isinstance(value, int | float):
         return _compact(value)
     kind = {type(None): "null", dict: "object"}.get(type(value), type(value).__name__)

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import EventLoopToken, current_token
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -59,7 +60,7 @@ class Endpoint(BaseRoute):
     provider: OperationProvider
     door: Door
     lane: FastLane | None = None
-    running: ASGIApp | None = field(default=None, init=False)
+    running: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
 
     @property
@@ -156,7 +157,7 @@ class Endpoint(BaseRoute):
         whole = {"type": "http.request", "body": body, "more_body": False}
         async with AsyncExitStack() as stack:
             # Before the task group, which would hide a `MountError` in a group of exceptions.
-            app = self.running or await self.start(stack)
+            app = self._running_here() or await self.start(stack)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             served = self._incoming(scope, tasks)
             token = incoming.set(served)
@@ -181,6 +182,16 @@ class Endpoint(BaseRoute):
             disconnect_ends_call=self.door.sessions or not handshake,
             forward_cookies=self.door.forward_cookies,
         )
+
+    def run(self, app: ASGIApp | None) -> None:
+        """Use an MCP app that runs in this event loop; None: it has ended."""
+        self.running = (app, current_token()) if app is not None else None
+
+    def _running_here(self) -> ASGIApp | None:
+        """Return the running MCP app, unless it runs in another event loop: tests may have two."""
+        if self.running is None or self.running[1] != current_token():
+            return None
+        return self.running[0]
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
         """Start an MCP app that runs until `stack` is closed.

@@ -103,6 +103,7 @@ def mount_mcp(
         MountError: the path is not of that form or is taken, the app has already started, or an
             option cannot be used; the message says what to do.
     """
+    _check_types(app, limits, dependencies, rate_limit)
     _check_path(app, path)
     _check_public_url(auth, path, public_url)
     terms = Terms(
@@ -143,6 +144,21 @@ def mount_mcp(
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
     app.add_middleware(LifespanMiddleware, endpoint=endpoint)
     return Mounted(server=server, path=path)
+
+
+def _check_types(
+    app: object, limits: object, dependencies: Sequence[object], rate_limit: object
+) -> None:
+    """Refuse what would fail later, in words that do not say why."""
+    expected = [
+        (app, FastAPI, "mount_mcp takes a FastAPI application"),
+        (limits, Limits, "limits= takes Limits(…)"),
+        (rate_limit, RateLimit | None, "rate_limit= takes RateLimit(…)"),
+        *((each, Depends, "dependencies= takes a list of Depends(…)") for each in dependencies),
+    ]
+    for value, kind, advice in expected:
+        if not isinstance(value, kind):
+            raise MountError(f"{advice}, not {value!r}.")
 
 
 def _check_path(app: FastAPI, path: str) -> None:
@@ -195,12 +211,12 @@ class LifespanMiddleware:
         stack = AsyncExitStack()
 
         async def stop() -> None:
-            self._endpoint.running = None
+            self._endpoint.run(None)
             await stack.aclose()
 
         async def send_started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                self._endpoint.running = await self._endpoint.start(stack)
+                self._endpoint.run(await self._endpoint.start(stack))
                 warn_of_many_tools(len(self._endpoint.provider.tools()))
             try:
                 await send(message)

@@ -3,7 +3,9 @@
 Text, Server-Sent Events and JSON Lines are decoded part by part; everything else is collected.
 """
 
+import codecs
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
 from functools import lru_cache
@@ -49,6 +51,7 @@ class Reading:
         self.is_items = False
         self.full: str | None = None
         self._charset = "utf-8"
+        self._is_unnamed = False
         self._limits = limits
         self._progress = progress
         self._decoder: Decoder | None = None
@@ -65,6 +68,10 @@ class Reading:
         if self.headers.get("content-encoding", "identity") == "identity":
             content_type = self.headers.get("content-type", _BYTES)
             self.media_type, self._charset = _read_content_type(content_type)
+            self._is_unnamed = "content-type" not in self.headers
+        if "content-length" in self.headers:
+            # It is one piece, however it is sent; the result will have it soon enough.
+            self._progress = None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
@@ -86,6 +93,11 @@ class Reading:
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
             chunk = chunk[:room]
+        if self._is_unnamed and chunk:
+            self._is_unnamed = False
+            if self.status < HTTPStatus.MULTIPLE_CHOICES and _looks_like_text(chunk):
+                # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
+                self.media_type, self._decoder = "text/plain", Text("utf-8")
         if self._decoder is None:
             self._chunks.append(chunk)
         else:
@@ -158,6 +170,15 @@ def _read_content_type(value: str) -> tuple[str, str]:
     message = Message()
     message["content-type"] = value
     return message.get_content_type(), known_charset(str(message.get_param("charset", "utf-8")))
+
+
+def _looks_like_text(chunk: bytes) -> bool:
+    """Whether the beginning of a body is UTF-8 without control characters; it may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(chunk)
+    except UnicodeDecodeError:
+        return False
+    return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
 
 
 def _is_text(essence: str) -> bool:

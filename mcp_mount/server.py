@@ -22,6 +22,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.call import Caller, incoming
 from mcp_mount.confirm import seal
+from mcp_mount.errors import MountError
 from mcp_mount.operations import read_operations
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Selector, select
@@ -65,7 +66,14 @@ class OperationProvider(Provider):
         Raises:
             MountError: a mark, a selector or two names do not fit.
         """
-        document = self._document()
+        try:
+            document = self._document()
+        except Exception as error:
+            message = (
+                f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
+                "mend the route, or leave it out with include_in_schema=False."
+            )
+            raise MountError(message) from error
         # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
         # write the same document anew each time.
         if document is not self._seen:

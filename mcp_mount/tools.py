@@ -297,7 +297,7 @@ def traced(request: Request, trace: Mapping[str, str]) -> Request:
 
 
 def _title(operation: Operation, mark: Mark) -> str | None:
-    return mark.title or operation.summary or None
+    return mark.title or " ".join(operation.summary.split()) or None
 
 
 def _description(operation: Operation, mark: Mark) -> str:
@@ -306,8 +306,8 @@ def _description(operation: Operation, mark: Mark) -> str:
         text = mark.description
     else:
         summary, description = operation.summary.strip(), operation.description.strip()
-        if description.lower().startswith(summary.lower()):
-            text = description
+        if description.lower().startswith(summary.lower()) or _is_generated(operation):
+            text = description or summary
         elif not description:
             text = summary or str(operation)
         else:
@@ -316,6 +316,14 @@ def _description(operation: Operation, mark: Mark) -> str:
     if operation.deprecated:
         text = f"Deprecated. {text}"
     return _cut(text)
+
+
+def _is_generated(operation: Operation) -> bool:
+    """Whether the summary is the one that FastAPI makes of the function's name."""
+    name = re.sub(r"[^a-z0-9]", "", operation.summary.lower())
+    generated = re.sub(r"[^a-z0-9]", "", operation.id.lower())
+    path = re.sub(r"[^a-z0-9]", "", operation.path.lower())
+    return bool(operation.description) and generated.startswith(f"{name}{path}")
 
 
 def _cut(text: str) -> str:
