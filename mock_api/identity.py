@@ -67,14 +67,20 @@ class Identity:
 
     def unknown(self, headers: Headers) -> tuple[str, str]:
         """Return what to tell a caller who is not known: an instruction, and the challenge."""
+        token = _bearer(headers)
+        challenge = "Bearer"
+        if self.issuer:
+            challenge = self.challenge([READ], "invalid_token" if token else None)
+        sends_key = headers.get("x-api-key") or (token and not self.issuer)
+        if sends_key and self.key:
+            return "This API key is not accepted.", challenge
         ways = []
         if self.issuer:
             ways.append(f"an access token of {self.issuer} as 'Authorization: Bearer <token>'")
         if self.key:
             ways.append("the API key as 'Authorization: Bearer <key>' or 'X-Api-Key'")
-        error = "invalid_token" if _bearer(headers) else None
-        challenge = self.challenge([READ], error) if self.issuer else "Bearer"
-        return f"Send {', or '.join(ways)}.", challenge
+        found = "This access token is not accepted. " if token else ""
+        return f"{found}Send {', or '.join(ways)}.", challenge
 
     def challenge(self, scopes: Iterable[str], error: str | None) -> str:
         """Write a `WWW-Authenticate` header (RFC 6750 §3, RFC 9728 §5.1)."""

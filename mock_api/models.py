@@ -1,6 +1,6 @@
 """What the service takes and gives, as JSON."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -122,28 +122,24 @@ class Change(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """A question, as `prompt` or as `message`."""
+    """A question."""
 
-    prompt: str | None = Field(
-        default=None,
-        max_length=4_000,
+    prompt: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4_000)
+    ] = Field(
         description="The question, in plain words.",
         examples=["How do I baseline a structure?"],
     )
-    message: str | None = Field(
-        default=None, max_length=4_000, description="Another name for `prompt`."
-    )
 
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not self.question:
-            raise ValueError("'prompt' is missing or blank; put the question there or in 'message'")
-        return self
-
-    @property
-    def question(self) -> str:
-        """The question without surrounding blanks; `prompt` wins where both are given."""
-        return (self.prompt or "").strip() or (self.message or "").strip()
+    @model_validator(mode="before")
+    @classmethod
+    def _message_is_another_name(cls, data: object) -> object:
+        # Chat clients have it. The schema says one name only, so that nobody has to choose.
+        if not isinstance(data, dict) or "message" not in data:
+            return data
+        prompt = data.get("prompt")
+        is_blank = prompt is None or (isinstance(prompt, str) and not prompt.strip())
+        return {**data, "prompt": data["message"]} if is_blank else data
 
 
 class Answer(BaseModel):

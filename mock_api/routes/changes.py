@@ -36,11 +36,13 @@ async def watch_changes(
             "left out, only what happens from now on.",
         ),
     ] = None,
+    # What a browser's EventSource sends when it reconnects.
     last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> AsyncIterable[Change]:
     """Stream each change to an article as it happens, without an end.
 
-    Every event's id is the change's; a client that reconnects with `Last-Event-ID` misses nothing.
+    A tool call ends with the server's time limit: call again with the last change's id as `since`,
+    and nothing is missed.
     """
     last = await _start(store, since, last_event_id)
     while not await request.is_disconnected():

@@ -42,6 +42,8 @@ WORD_EVENT = {
         },
         **refusals(406),
     },
+    # POST for the length of a question; it changes nothing.
+    openapi_extra={"x-mcp": {"annotations": {"readOnlyHint": True, "destructiveHint": False}}},
 )
 async def chat(
     body: ChatRequest, request: Request, store: StoreDep, settings: SettingsDep
@@ -54,7 +56,7 @@ async def chat(
     chosen = negotiate(", ".join(request.headers.getlist("accept")), OFFERS)
     if chosen is None:
         raise NotAcceptable(f"An answer can be had as {', '.join(OFFERS)}.")
-    text = await anyio.to_thread.run_sync(answer, store, body.question)
+    text = await anyio.to_thread.run_sync(answer, store, body.prompt)
     if chosen == JSON:
         return JSONResponse({"answer": text})
     stream = words(text, settings.chat_pace)

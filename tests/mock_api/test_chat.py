@@ -75,20 +75,30 @@ async def test_message_is_another_name_for_prompt(client: httpx.AsyncClient) -> 
         {"prompt": " ", "message": "hello"},
         {"prompt": "hello", "message": "other"},
         {"prompt": "hello", "message": None},
+        {"prompt": None, "message": "hello"},
     ):
         assert "You asked: hello\n" in (await client.post("/chat", json=body)).text
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"prompt": ""}, {"prompt": " ", "message": "\n"}, {"prompt": 1}, {"prompt": "x" * 4_001}],
+    [
+        *(
+            {},
+            {"prompt": ""},
+            {"prompt": " ", "message": "\n"},
+            {"prompt": None},
+            {"message": None},
+        ),
+        *({"prompt": 1}, {"prompt": "x" * 4_001}, {"message": "x" * 4_001}),
+    ],
 )
 async def test_a_question_that_says_nothing_is_422(
     client: httpx.AsyncClient, body: dict[str, object]
 ) -> None:
     response = await client.post("/chat", json=body)
     assert response.status_code == 422
-    assert response.json()["detail"][0]["msg"]
+    assert response.json()["detail"][0]["loc"] == ["body", "prompt"]
 
 
 async def test_text_that_is_no_unicode_is_422(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mock_api.app import create_app
 from mock_api.settings import Settings
-from tests.mock_api.conftest import KEY, bearer, http_client, with_tokens
+from tests.mock_api.conftest import KEY, bearer, changed, http_client, with_tokens
 from tests.mock_api.issuer import (
     API,
     AUDIENCE,
@@ -151,7 +151,7 @@ async def refused(app: FastAPI, token: str) -> None:
 
 async def test_without_a_credential_a_caller_is_told_where_to_get_one(guarded: FastAPI) -> None:
     async with http_client(guarded) as client:
-        response = await client.get("/articles", headers={"X-Api-Key": "wrong"})
+        response = await client.get("/articles")
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == (
         f'Bearer scope="{API}/kb:read", resource_metadata="{METADATA}"'
@@ -160,6 +160,27 @@ async def test_without_a_credential_a_caller_is_told_where_to_get_one(guarded: F
         f"Send an access token of {ISSUER} as 'Authorization: Bearer <token>', or the API key as"
         " 'Authorization: Bearer <key>' or 'X-Api-Key'."
     )
+
+
+async def test_a_wrong_credential_is_not_answered_like_a_missing_one(
+    settings: Settings, guarded: FastAPI
+) -> None:
+    key_only = create_app(changed(settings, mcp_api_key=KEY))
+    wrong_key = {"detail": "This API key is not accepted."}
+    for app, headers in (
+        (key_only, {"X-Api-Key": "wrong"}),
+        (key_only, bearer("wrong")),
+        (guarded, {"X-Api-Key": "wrong"}),
+    ):
+        async with http_client(app) as client:
+            response = await client.get("/articles", headers=headers)
+            assert (response.status_code, response.json()) == (401, wrong_key)
+    async with http_client(guarded) as client:
+        response = await client.get("/articles", headers=bearer("wrong"))
+        assert response.status_code == 401
+        assert response.json()["detail"].startswith(
+            f"This access token is not accepted. Send an access token of {ISSUER} as"
+        )
 
 
 async def test_what_says_how_to_become_known_is_open(guarded: FastAPI) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from tests.support import tools
+
 OPERATIONS = {
     "search_articles": "GET /articles",
     "get_article": "GET /articles/{slug}",
@@ -52,7 +54,7 @@ def test_every_operation_has_a_summary_and_a_description(
 
 def test_only_health_is_hidden_and_open(operations: dict[str, dict[str, Any]]) -> None:
     for name, operation in operations.items():
-        assert operation.get("x-mcp") is (False if name == "health" else None)
+        assert (operation.get("x-mcp") is False) is (name == "health")
         assert ("security" in operation) is (name != "health")
         assert ("401" in operation["responses"]) is (name != "health")
 
@@ -76,6 +78,31 @@ def test_chat_documents_its_three_representations(operations: dict[str, dict[str
     assert content["text/plain"] == {"schema": {"type": "string"}}
     assert content["text/event-stream"]["itemSchema"]["required"] == ["data"]
     assert content["application/json"]["schema"]["required"] == ["answer"]
+
+
+def test_a_question_is_called_prompt_and_nothing_else(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["ChatRequest"]
+    assert [*schema["properties"]] == schema["required"] == ["prompt"]
+    assert schema["properties"]["prompt"]["type"] == "string"
+
+
+async def test_tools_that_change_nothing_say_so(app: FastAPI) -> None:
+    listed = await tools(app)
+    reading = {name for name, tool in listed.items() if tool["annotations"]["readOnlyHint"]}
+    changing = {name for name, tool in listed.items() if tool["annotations"]["destructiveHint"]}
+    assert "chat" in reading
+    assert not reading & changing
+    assert changing == {
+        *("create_article", "replace_article", "update_article", "delete_article"),
+        "upload_attachment",
+    }
+
+
+async def test_a_watcher_over_mcp_is_told_how_to_go_on(app: FastAPI) -> None:
+    description = (await tools(app))["watch_changes"]["description"]
+    assert "time limit" in description
+    assert "`since`" in description
+    assert "Last-Event-ID" not in description
 
 
 def test_streams_say_what_their_items_are(operations: dict[str, dict[str, Any]]) -> None:
