@@ -36,9 +36,18 @@ _CREDENTIAL_HEADERS = frozenset(
     {
         *("authorization", "proxy-authorization", "cookie", "api-key", "apikey", "x-api-key"),
         *("x-apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-csrf-token"),
-        *("x-xsrf-token", "x-session-id", "x-session-token", "x-goog-api-key"),
+        *("x-xsrf-token", "x-session-id", "x-session-token", "x-goog-api-key", "x-token"),
+        # What a proxy in front of the app says of the caller, which the caller cannot say itself.
+        *("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-remote-user"),
+        *("remote-user", "remote-groups", "remote-email", "remote-name", "x-user", "x-user-id"),
+        *("x-authenticated-user", "x-webauth-user", "x-original-forwarded-for"),
     }
 )
+_CREDENTIAL_PREFIXES = (
+    *("x-forwarded-", "x-auth-request-", "x-remote-", "cf-", "x-ms-client-principal"),
+    *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
+)
+_SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 # What a caller makes up is given back in part only.
@@ -305,7 +314,10 @@ def _argument_name(
 
 def _is_credential(parameter: Parameter, operation: Operation) -> bool:
     name = parameter.name.lower()
-    if parameter.location == "header" and name in _CREDENTIAL_HEADERS:
+    if parameter.location == "header":
+        if name in _CREDENTIAL_HEADERS or name.startswith(_CREDENTIAL_PREFIXES):
+            return True
+    elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
         return True
     return (parameter.location, name) in operation.credentials
 

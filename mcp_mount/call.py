@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 import anyio
 from anyio.abc import TaskGroup
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Scope
 
 from mcp_mount.errors import InvalidArguments
@@ -37,8 +38,8 @@ GRACE: Final = 0.5
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
 
-ROUTE_KEY: Final = "mcp_mount.route"
-"""The scope's key for a route that is known; our endpoint, first of the app's routes, hands on."""
+BOUND_KEY: Final = "mcp_mount.bound"
+"""The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
 
 # What the app's routing and middleware add to a scope is theirs to add again. These stay.
 _CARRIED = ("http_version", "scheme", "root_path", "client", "server")
@@ -335,6 +336,20 @@ class Caller(Protocol):
         """Return the request that a redirect asks for; None where it leads elsewhere."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a call was bound when it left for the app's middleware.
+
+    `route` is the one entry of the app's routes that takes its path, where that is certain.
+    `may_reach` tells whether a request that middleware has sent elsewhere may go there.
+    """
+
+    app: object
+    path: str
+    route: BaseRoute | None
+    may_reach: Callable[[Scope], bool]
+
+
 class Catalogue(Protocol):
     """What is offered of an application."""
 
@@ -410,11 +425,16 @@ class InProcess:
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
-        if template is not None:
-            known = self._routing.known_route(request.method, template)
-            if known is not None:
-                scope[ROUTE_KEY] = known
+        known = self._routing.known_route(request.method, template) if template else None
+        scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
         return AppCall(self.app, scope, request.body, sink, on_answer)
+
+    def _may_reach(self, scope: Scope) -> bool:
+        """Whether a request, as middleware left it, reaches a tool's operation, or nothing."""
+        found, template = self._routing.destination({**scope, BOUND_KEY: None})
+        if template is None:
+            return not found
+        return self._catalogue().offers(scope["method"], template)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
@@ -448,21 +468,23 @@ class InProcess:
             headers=request.headers if keeps_method else _without_body(request.headers),
             body=request.body if keeps_method else None,
         )
-        is_same = keeps_method and following.path.rstrip("/") == request.path.rstrip("/")
-        return following if is_same or self._is_offered(outer, following) else None
+        template = request.template if keeps_method else None
+        return following if self._is_offered(outer, following, template) else None
 
-    def _is_offered(self, outer: Scope, request: Request) -> bool:
-        """Whether a request leads to a tool's operation, give or take the slash at its end."""
+    def _is_offered(self, outer: Scope, request: Request, own: str | None) -> bool:
+        """Whether a request leads to a tool's operation, or to the operation `own` once more.
+
+        Where no route has the path, it is the app's to add or take a slash.
+        """
         path = request.path
         other = path.rstrip("/") if path.endswith("/") else f"{path}/"
-        templates = (
-            self._routing.template_at(_inner_scope(outer, replace(request, path=each), ""))
-            for each in (path, other or "/")
-        )
-        return any(
-            template is not None and self._catalogue().offers(request.method, template)
-            for template in templates
-        )
+        for each in (path, other or "/"):
+            scope = _inner_scope(outer, replace(request, path=each), "")
+            found, template = self._routing.destination(scope)
+            if found:
+                offered = template and self._catalogue().offers(request.method, template)
+                return template is not None and (template == own or bool(offered))
+        return False
 
 
 def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:

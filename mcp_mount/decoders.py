@@ -13,7 +13,9 @@ from typing import Any, Final, Protocol
 # `json` follows the depth of its text, and what is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
 # Text encodings of Python's own, which fail on bytes where a charset replaces them.
-_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+_NO_CHARSETS = frozenset(
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+)
 
 
 class Decoder(Protocol):

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
-from mcp_mount.call import ROUTE_KEY, Headers, Incoming, incoming, route_path
+from mcp_mount.call import BOUND_KEY, Bound, Headers, Incoming, incoming, route_path
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane, recognize
 from mcp_mount.origin import Origins
@@ -74,14 +74,24 @@ class Endpoint(BaseRoute):
         A call of an operation whose route is known is matched with that route alone, as it would be
         in the end: an app with a thousand routes is not searched for it.
         """
-        known = scope.get(ROUTE_KEY)
-        # FastAPI's own telemetry asks the route that its router found for its path.
-        if known is not None and "fastapi.telemetry" not in scope:
-            match, child = known.matches(scope)
-            return (match, child) if match is Match.FULL else (Match.NONE, {})
+        bound = self._bound(scope)
+        if bound is not None:
+            if scope["path"] != bound.path:
+                return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
+            # FastAPI's own telemetry asks the route that its router found for its path.
+            if bound.route is not None and "fastapi.telemetry" not in scope:
+                match, child = bound.route.matches(scope)
+                return (match, child) if match is Match.FULL else (Match.NONE, {})
+            return Match.NONE, {}
         if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
             return Match.FULL, {"endpoint": self, "path_params": {}}
         return Match.NONE, {}
+
+    def _bound(self, scope: Scope) -> Bound | None:
+        """Return where a call of this app is bound; None for every other request."""
+        bound: Bound | None = scope.get(BOUND_KEY)
+        is_ours = bound is not None and bound.app is self.app and scope["type"] == "http"
+        return bound if is_ours and route_path(scope) not in {self.path, f"{self.path}/"} else None
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:
         """Answer no name: the app's own names stay the app's own."""
@@ -106,8 +116,14 @@ class Endpoint(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
-        if (known := scope.get(ROUTE_KEY)) is not None:
-            await known.handle(scope, receive, send)
+        bound = self._bound(scope)
+        if bound is not None:
+            del scope[BOUND_KEY]
+            if bound.route is not None and scope["path"] == bound.path:
+                await bound.route.handle(scope, receive, send)
+            else:
+                # Middleware has sent the call to what is no tool.
+                await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
             return
         origin = host = None
         for name, value in scope["headers"]:

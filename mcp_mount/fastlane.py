@@ -390,6 +390,7 @@ class _Call:
 
     async def run(self) -> None:
         """Make the call; its answer is written as soon as it is there."""
+        self.deadline = anyio.current_time() + self.plan.limits.timeout
         loop = asyncio.get_running_loop()
         watchers: list[asyncio.Task[None]] = []
         # Most calls end before anybody has to watch them, and a task costs as much as they do.
@@ -479,14 +480,16 @@ class _Call:
 
     async def _watch(self) -> None:
         """See to it that the call ends when its client goes, and at its deadline."""
-        quiet = anyio.current_time()
+        ping = anyio.current_time() + _PING
         while not self.wire.is_over:
-            quiet += _PING
-            with anyio.CancelScope(deadline=min(self.deadline, quiet)):
+            with anyio.CancelScope(deadline=min(self.deadline, ping)):
                 await self._wait_until_gone()
-            is_late = anyio.current_time() >= self.deadline
-            if not self.is_gone and not is_late:
-                await self.wire.ping()
+            now = anyio.current_time()
+            if not self.is_gone and now < self.deadline:
+                # The deadline moves when a call that waited for its turn gets it.
+                if now >= ping:
+                    ping = now + _PING
+                    await self.wire.ping()
                 continue
             if self.following is not None:
                 # At the deadline it ends by itself.

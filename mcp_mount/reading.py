@@ -160,7 +160,12 @@ class Reading:
         """The file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
         message = Message()
         message["content-disposition"] = self.headers.get("content-disposition", "")
-        name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+        try:
+            name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+            name.encode()
+        except (LookupError, ValueError):
+            # It is written in a charset that there is not, or that writes no text.
+            return None
         return None if name in {"", ".", ".."} else name
 
 

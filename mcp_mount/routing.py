@@ -42,12 +42,14 @@ class Routing:
             values: What is to be found in the path.
             document: The app's OpenAPI document as it is now; another one tells of new routes.
         """
-        if document is not self._document:
+        # An `openapi` of the app's own may go on writing what it wrote before a route was added.
+        if document is not self._document or "openapi" in vars(self._app):
             self._document = document
             self._contenders, self._alone = {}, {}
         method = scope["method"]
         contenders = self._contenders_for(method, template)
-        if (method, template) in self._alone and not any("/" in text for text in values.values()):
+        is_plain = not scope["root_path"] and not any("/" in text for text in values.values())
+        if (method, template) in self._alone and is_plain:
             return True
         if not contenders:
             # Documented by hand, for what is no route: then only a fixed path is certain.
@@ -69,13 +71,14 @@ class Routing:
                 self._alone[key] = self._entry(contenders[0])
         return self._contenders[key]
 
-    def template_at(self, scope: Scope) -> str | None:
-        """Return the path of the operation that a request would reach; None if it is none."""
+    def destination(self, scope: Scope) -> tuple[bool, str | None]:
+        """Return whether a request would reach a route, and the operation's path if it is one."""
         for route in iter_route_contexts(self._app.router.routes):
             match, _ = route.matches(dict(scope))
             if match is Match.FULL:
-                return route.path_format if getattr(route, "include_in_schema", False) else None
-        return None
+                shown = getattr(route, "include_in_schema", False)
+                return True, route.path_format if shown else None
+        return False, None
 
     def known_route(self, method: str, template: str) -> BaseRoute | None:
         """Return the entry of the app's routes that takes every path of the operation.
@@ -144,7 +147,10 @@ def _may_share_a_path(one: RouteContext, other: RouteContext) -> bool:
 def _takes_slashes(route: RouteContext) -> bool:
     """Whether a value in the route's path may be more than one segment, as in ``{p:path}``."""
     convertors = getattr(route, "param_convertors", {}).values()
-    return any(isinstance(each, PathConvertor) or "/" in each.regex for each in convertors)
+    return any(
+        isinstance(each, PathConvertor) or re.fullmatch(each.regex, "a/b") is not None
+        for each in convertors
+    )
 
 
 def _same_values(found: Mapping[str, Any], meant: Mapping[str, str]) -> bool:

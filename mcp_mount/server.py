@@ -20,13 +20,14 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
+from mcp_mount.auth import granted_scopes, to_ask_for
 from mcp_mount.call import Caller, incoming
 from mcp_mount.confirm import seal
 from mcp_mount.errors import MountError
 from mcp_mount.operations import read_operations
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Selector, select
-from mcp_mount.tools import OperationTool, Terms
+from mcp_mount.tools import OperationTool, Plan, Terms
 
 logger = logging.getLogger("mcp_mount")
 
@@ -58,7 +59,7 @@ class OperationProvider(Provider):
         self._terms = terms
         self._seen: Mapping[str, Any] | None = None
         self._tools: dict[str, OperationTool] = {}
-        self._offered: set[tuple[str, str]] = set()
+        self._offered: dict[tuple[str, str], Plan] = {}
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -79,8 +80,10 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
-                operations = (tool.plan.operation for tool in self._tools.values())
-                self._offered = {(each.method, each.path) for each in operations}
+                plans = (tool.plan for tool in self._tools.values())
+                self._offered = {
+                    (each.operation.method, each.operation.path): each for each in plans
+                }
             self._seen = document
         return self._tools
 
@@ -100,8 +103,19 @@ class OperationProvider(Provider):
         return self._seen
 
     def offers(self, method: str, template: str) -> bool:
-        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
-        return (method, template) in self._offered
+        """Whether the caller may be led to an operation that is a tool.
+
+        It needs no scope that the caller lacks, and no question to be asked first.
+
+        Args:
+            method: E.g. ``"GET"``.
+            template: E.g. ``"/items/{item_id}"``.
+        """
+        plan = self._offered.get((method, template))
+        if plan is None or plan.asks:
+            # Who is to be asked first is not led there by a redirect.
+            return False
+        return not to_ask_for(plan.operation.scopes, granted_scopes.get())
 
     @property
     def listed(self) -> Mapping[str, OperationTool]:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import MountError, mount_mcp
-from mcp_mount.call import ROUTE_KEY
+from mcp_mount.call import BOUND_KEY
 from tests.support import ERAS, Era, call, http, tools
 
 
@@ -20,7 +20,7 @@ class Watching(Route):
     asked = 0
 
     def matches(self, scope: Scope) -> Any:
-        type(self).asked += ROUTE_KEY in scope
+        type(self).asked += scope.get(BOUND_KEY) is not None
         return super().matches(scope)
 
 
