@@ -8,7 +8,7 @@ sealed by the SDK: bound to caller, tool and arguments, and it expires. Other cl
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fastmcp.server.context import Context
@@ -27,7 +27,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
 from mcp_mount.errors import MountError
-from mcp_mount.limits import caller_of
+from mcp_mount.limits import callers_of
 from mcp_mount.operations import Operation
 
 _ASKED: Final = "mcp_mount:asked"
@@ -35,15 +35,18 @@ _QUESTION: Final = "confirm"
 _SECONDS: Final = 300.0
 """How long an answer is accepted."""
 _SHORTEST_KEY: Final = 32
-_LONGEST_QUESTION: Final = 1_000
+_LONGEST_VALUE: Final = 200
 
 
-def seal(key: str | None) -> RequestStateSecurity:
+def seal(
+    key: str | None, credentials: Callable[[], Iterable[tuple[str, str]]]
+) -> RequestStateSecurity:
     """Return how the state of a question is sealed.
 
     Args:
         key: A secret of 32 characters or more, the same in all processes that serve the endpoint;
             None where one process does.
+        credentials: Returns where the app looks for keys (see `Operation`).
 
     Raises:
         MountError: the key is too short.
@@ -53,16 +56,19 @@ def seal(key: str | None) -> RequestStateSecurity:
             f"state_key= has {len(key)} characters and needs {_SHORTEST_KEY}. Make one with: "
             'python -c "import secrets; print(secrets.token_hex(32))"'
         )
+
+    def principal(context: ServerRequestContext[object, object]) -> str | None:
+        """Name who asks, whether a FastMCP provider or the app itself told who that is."""
+        request = context.request
+        return (
+            "\n".join(callers_of(request, credentials())) if isinstance(request, Request) else None
+        )
+
     return RequestStateSecurity(
         keys=[key if key is not None else secrets.token_hex(32)],
         ttl=_SECONDS,
-        bind_principal=_principal,
+        bind_principal=principal,
     )
-
-
-def _principal(context: ServerRequestContext[object, object]) -> str | None:
-    """Name who asks, whether a FastMCP provider or the app itself told who that is."""
-    return caller_of(context.request) if isinstance(context.request, Request) else None
 
 
 def question(
@@ -96,13 +102,31 @@ def _can_ask(capabilities: ClientCapabilities | None) -> bool:
 
 
 def _text(operation: Operation, arguments: Mapping[str, Any]) -> str:
-    """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line."""
-    given = json.dumps(arguments, ensure_ascii=False) if arguments else "no arguments"
-    if len(given) > _LONGEST_QUESTION:
-        given = f"{given[:_LONGEST_QUESTION]} …"
+    """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line.
+
+    What the path names comes first, and every argument is there, whatever order and length the
+    model gave them.
+    """
+    path = [each.name for each in operation.parameters if each.location == "path"]
+    names = dict.fromkeys([*(name for name in path if name in arguments), *arguments])
+    pairs = (f"{_json(name)}: {_short(arguments[name])}" for name in names)
+    given = f"{{{', '.join(pairs)}}}" if arguments else "no arguments"
     # What cannot be seen, or turns the direction of the text, could hide what is asked.
     plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
     return f"Run {operation} with {plain}?"
+
+
+def _short(value: object) -> str:
+    """Write a value as JSON; a long one as a string of its two ends, which closes its quotes."""
+    text = value if isinstance(value, str) else _json(value)
+    if len(text) <= _LONGEST_VALUE:
+        return _json(value)
+    end = _LONGEST_VALUE // 2
+    return f"{_json(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _asked(text: str) -> InputRequiredToolResult:

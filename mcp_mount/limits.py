@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from inspect import iscoroutinefunction
@@ -34,6 +34,12 @@ _MOST_CONNECTIONS: Final = 32
 
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
+
+_PLACES: Final = (("header", "authorization"), ("header", "x-api-key"))
+"""Where credentials are looked for, whatever the app's document says."""
+
+_MOST_CREDENTIALS: Final = 16
+"""Each is a question to the store, and whoever calls chooses how many headers there are."""
 
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """Bytes; the MCP SDK refuses more than this, and FastMCP has no option to say otherwise."""
@@ -151,8 +157,9 @@ class RateLimit:
         storage: Where calls are counted: ``"memory://"`` in this process, or
             ``"redis://host:6379"`` for several.
         caller_of: Returns who calls, from the MCP request; by default the authenticated subject,
-            else the credential, else the client's address. A credential counts as it is given:
-            where nothing checks it at the endpoint, every made-up key would be a new caller.
+            else each credential that is shown, else the client's address. None of the credentials
+            may be over the limit, for only the app knows which one it looks at. They count as they
+            are given: where nothing checks them, every made-up key would be a new caller.
     """
 
     rate: str
@@ -164,15 +171,22 @@ class RateLimit:
 class CallRate:
     """Counts the calls of each caller. A class because it keeps the store."""
 
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(
+        self, limit: RateLimit, credentials: Callable[[], Iterable[tuple[str, str]]] = tuple
+    ) -> None:
         """Open the store; one over the network is not connected to yet.
+
+        Args:
+            limit: How often, and where that is counted.
+            credentials: Returns where the app looks for keys (see `Operation`).
 
         Raises:
             MountError: the extra is not installed, or rate, storage or caller cannot be read.
         """
         if iscoroutinefunction(limit.caller_of):
             raise MountError(f"{limit.caller_of!r} is asynchronous. Make it a plain function.")
-        self._caller_of = limit.caller_of or caller_of
+        self._caller_of = limit.caller_of
+        self._credentials = credentials
         self._rate, self._window, self._is_remote = _opened(limit)
         self._connections = Slots(_MOST_CONNECTIONS, patience=5 * _WAIT)
 
@@ -183,8 +197,8 @@ class CallRate:
             Busy: the caller has called too often, or the store does not answer.
         """
         try:
-            caller = _checked(self._caller_of(request))
-            seconds = await self._asked(caller) if self._is_remote else self._hit(caller)
+            callers = self._callers(request)
+            seconds = await self._asked(callers) if self._is_remote else self._hit(callers)
         except Busy:
             raise
         except Exception:
@@ -196,17 +210,33 @@ class CallRate:
             message = f"Too many calls: {self._rate} are allowed. "
             raise Busy(f"{message}Try again in {seconds} second{plural}.")
 
-    async def _asked(self, caller: str) -> int:
+    def _callers(self, request: Request) -> list[str]:
+        if self._caller_of is not None:
+            return [_checked(self._caller_of(request))]
+        callers = callers_of(request, self._credentials())
+        if len(callers) > _MOST_CREDENTIALS:
+            raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
+        return callers
+
+    async def _asked(self, callers: list[str]) -> int:
         """Ask a store over the network, in a thread: its connections then belong to no loop."""
         async with self._connections.taken():
             # Threads of our own: those of the app's routes are not to wait for the store.
             limiter = anyio.CapacityLimiter(1)
-            return await anyio.to_thread.run_sync(self._hit, caller, limiter=limiter)
+            return await anyio.to_thread.run_sync(self._hit, callers, limiter=limiter)
 
-    def _hit(self, caller: str) -> int:
+    def _hit(self, callers: list[str]) -> int:
         """Count a call; return 0, or after how many seconds the next one will be let in."""
-        if self._window.hit(self._rate, _NAMESPACE, caller):
-            return 0
+        window, rate = self._window, self._rate
+        full: list[str] = []
+        if len(callers) > 1:
+            # What is refused for one credential does not use up another, which others may share.
+            full = [each for each in callers if not window.test(rate, _NAMESPACE, each)]
+        if not full:
+            full = [each for each in callers if not window.hit(rate, _NAMESPACE, each)]
+        return max(map(self._wait, full), default=0)
+
+    def _wait(self, caller: str) -> int:
         stats = self._window.get_window_stats(self._rate, _NAMESPACE, caller)
         # At the very second, it would still be over.
         return 1 + max(0, math.floor(stats.reset_time - time.time()))
@@ -299,12 +329,42 @@ def subject_of(request: Request) -> str | None:
     return None
 
 
-def caller_of(request: Request) -> str:
-    """Return who calls: the authenticated subject, else the credential, else the address."""
+def credentials_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Return what tells a caller from others: the authenticated subject, or else what is shown.
+
+    E.g. ``["subject:alice"]``, or ``["key:…"]`` with a hash for each credential; nothing where none
+    is shown. `places` are where the app's document looks for keys (see `Operation`).
+    """
     if (subject := subject_of(request)) is not None:
-        return f"subject:{subject}"
-    for header in ("authorization", "x-api-key"):
-        if credential := request.headers.get(header):
-            # The store, and whoever reads it, has no need to know the credential itself.
-            return f"key:{hashlib.sha256(credential.encode()).hexdigest()}"
-    return f"address:{request.client.host if request.client else 'unknown'}"
+        return [f"subject:{subject}"]
+    # A store, and whoever reads it, has no need to know the credentials themselves.
+    return [
+        f"key:{hashlib.sha256(shown.encode()).hexdigest()}" for shown in _shown(request, places)
+    ]
+
+
+def callers_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Return what `credentials_of` does; the client's address where that is nothing."""
+    if found := credentials_of(request, places):
+        return found
+    return [f"address:{request.client.host if request.client else 'unknown'}"]
+
+
+def _shown(request: Request, places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for where, name in sorted({*_PLACES, *places}):
+        if where == "header":
+            values = request.headers.getlist(name)
+        else:
+            query = where == "query"
+            pairs = request.query_params.multi_items() if query else request.cookies.items()
+            # The names of places are in lower case, those of a request as its sender wrote them.
+            values = [value for key, value in pairs if key.lower() == name]
+        if name == "authorization":
+            values = [_plain(value) for value in values]
+        yield from (f"{where} {name}={value}" for value in dict.fromkeys(values) if value)
+
+
+def _plain(authorization: str) -> str:
+    """Write one token one way: apps take ``bearer  t`` for ``Bearer t`` (RFC 9110 §11.1)."""
+    scheme, _, token = authorization.partition(" ")
+    return f"{scheme.lower()} {token.strip()}"

@@ -5,12 +5,14 @@
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mcp_types
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError
+from fastmcp.exceptions import NotFoundError, PromptError
+from fastmcp.prompts import PromptResult
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
@@ -33,6 +35,8 @@ logger = logging.getLogger("mcp_mount")
 
 _MANY_TOOLS = 40
 _TOO_MANY_TOOLS = 128
+_FAILED = "Error rendering prompt "
+_MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
 
 class OperationProvider(Provider):
@@ -159,6 +163,31 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             message = f"Unknown tool: {context.message.name!r}"
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
+    async def on_get_prompt(
+        self,
+        context: MiddlewareContext[mcp_types.GetPromptRequestParams],
+        call_next: CallNext[mcp_types.GetPromptRequestParams, PromptResult],
+    ) -> PromptResult:
+        """Keep to the log what a prompt raises; FastMCP masks it for tools and resources only.
+
+        Raises:
+            MCPError: -32602, an argument is missing (MCP "Prompts", "Error Handling").
+            PromptError: the prompt has failed, or says so itself.
+        """
+        try:
+            return await call_next(context)
+        except PromptError as error:
+            cause, name = error.__cause__, context.message.name
+            if isinstance(cause, ValueError) and _MISSING.fullmatch(str(cause)):
+                raise MCPError(code=mcp_types.INVALID_PARAMS, message=str(cause)) from None
+            # FastMCP's own form, in which the text of the exception stands at the end. What a
+            # prompt says with a `PromptError`, or FastMCP of an argument, is for the client.
+            said = str(error)
+            if not (said.startswith(_FAILED) and said.endswith(f": {cause}")):
+                raise
+            logger.exception("The prompt %r has failed", name, exc_info=cause)
+            raise PromptError(f"{_FAILED}{name!r}") from None
+
     async def on_list_tools(
         self,
         context: MiddlewareContext[mcp_types.ListToolsRequest],
@@ -196,7 +225,7 @@ def build_server(
         # What a user's tool raises may hold what a client must not see.
         mask_error_details=True,
         auth=auth,
-        request_state_security=seal(state_key),
+        request_state_security=seal(state_key, provider.credentials),
     )
     # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
     # whole list to find it, unless it is told.

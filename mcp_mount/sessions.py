@@ -8,15 +8,14 @@ session.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.limits import subject_of
+from mcp_mount.limits import credentials_of
 
 _SESSION_ID = b"mcp-session-id"
-_CREDENTIALS = (("header", "authorization"), ("header", "x-api-key"))
 
 
 class SessionSeal:
@@ -66,16 +65,4 @@ class SessionSeal:
 
         Not the address, which changes as people move.
         """
-        subject = subject_of(request)
-        shown = [f"subject={subject}"] if subject is not None else [*self._shown(request)]
-        return "\n".join(shown).encode()
-
-    def _shown(self, request: Request) -> Iterator[str]:
-        for place, name in sorted({*_CREDENTIALS, *self._credentials()}):
-            if place == "header":
-                values = request.headers.getlist(name)
-            elif place == "query":
-                values = request.query_params.getlist(name)
-            else:
-                values = [request.cookies[name]] if name in request.cookies else []
-            yield from (f"{place} {name}={value}" for value in values)
+        return "\n".join(credentials_of(request, self._credentials())).encode()

@@ -2,11 +2,13 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Query
+from fastapi.security import APIKeyCookie, APIKeyHeader
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
@@ -307,3 +309,58 @@ async def test_arguments_cannot_disguise_the_question(caplog: pytest.LogCaptureF
     assert "\u00fcxxx" in said
     assert len(said) < 1_200
     assert "xxx" not in caplog.text
+
+
+def _said(question: Reply) -> str:
+    (request,) = question.result["inputRequests"].values()
+    return str(request["params"]["message"])
+
+
+async def test_no_argument_hides_what_the_path_names() -> None:
+    """C6: the path's values come first, and each long value is cut by itself."""
+    long = "x" * 3_000
+    said = _said(await ask(Shelf().app, arguments={"reason": long, "name": "payroll"}))
+    assert said.startswith('Run DELETE /things/{name} with {"name": "payroll", "reason": "xxx')
+    said = _said(await ask(Shelf().app, arguments={"reason": "old", "name": f"a{long}z"}))
+    assert said.startswith('Run DELETE /things/{name} with {"name": "axxx')
+    assert said.endswith('xxxz" (3002 characters), "reason": "old"}?')
+    assert len(said) < 400
+
+
+async def test_a_value_that_is_cut_stays_within_its_quotes() -> None:
+    """C6: what is left of a list is a string, so that nothing in it passes for an argument."""
+    app = FastAPI()
+
+    @app.delete("/things")
+    async def remove(names: Annotated[list[str], Query()]) -> None:
+        """Never run."""
+
+    mount_mcp(app, confirm="destructive")
+    names = ["x" * 96 + '", "all": "', "y" * 300]
+    said = _said(await ask(app, arguments={"names": names}))
+    shown = re.sub(r" \(\d+ characters\)", "", said.partition(" with ")[2].removesuffix("?"))
+    assert [*json.loads(shown)] == ["names"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "alice", "bob"),
+    [
+        (APIKeyHeader(name="x-team-key"), {"x-team-key": "alice"}, {"x-team-key": "bob"}),
+        (APIKeyCookie(name="Team"), {"cookie": "Team=alice"}, {"cookie": "Team=bob"}),
+    ],
+    ids=["header", "cookie"],
+)
+async def test_a_key_that_the_app_declares_tells_callers_apart(
+    scheme: Callable[..., Any], alice: Mapping[str, str], bob: Mapping[str, str]
+) -> None:
+    """C6: nobody uses another's confirmation, wherever the app looks for its keys."""
+    app = FastAPI()
+
+    @app.delete("/things/{name}")
+    async def remove(name: str, key: Annotated[str, Depends(scheme)]) -> str:
+        return f"{key} removed {name}"
+
+    mount_mcp(app, confirm="destructive", forward_cookies=True)
+    answer = answered(await ask(app, headers=alice))
+    assert (await ask(app, headers=bob, **answer)).answer["error"]["code"] == INVALID_PARAMS
+    assert (await ask(app, headers=alice, **answer)).text_content == '"alice removed a"'

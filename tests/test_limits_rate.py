@@ -20,6 +20,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import MountError, RateLimit, mount_mcp
+from mcp_mount.errors import Busy
+from mcp_mount.limits import CallRate
 from tests.support import ERAS, Era, Reply, call, envelope, rpc
 
 UNCHECKED = "The rate limit cannot be checked now. Try again in a minute."
@@ -107,6 +109,60 @@ async def test_callers_with_other_credentials_count_apart(
     assert not (await ping(app, era, **one)).is_error
     assert (await ping(app, era, **one)).is_error
     assert not (await ping(app, era, **other)).is_error
+
+
+JUNK = "Bearer junk-{}"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_made_up_credential_beside_the_real_one_is_no_new_caller(era: Era) -> None:
+    """C6: each that is shown counts by itself, as only the app knows which one it looks at."""
+    app = limited("2/hour")
+    for number in range(2):
+        shown = {"x_api_key": "real", "authorization": JUNK.format(number)}
+        assert not (await ping(app, era, **shown)).is_error
+    assert (await ping(app, era, x_api_key="real", authorization=JUNK.format(2))).is_error
+    for number in range(2):
+        shown = {"authorization": "Bearer real", "x_api_key": JUNK.format(number)}
+        assert not (await ping(app, era, **shown)).is_error
+    assert (await ping(app, era, authorization="Bearer real", x_api_key="other")).is_error
+
+
+@pytest.mark.parametrize("same", ["bearer a", "BEARER a", "Bearer   a"])
+async def test_a_token_is_one_however_it_is_written(same: str) -> None:
+    """C6: as the routes that check it read it."""
+    app = limited("1/hour")
+    assert not (await ping(app, authorization="Bearer a")).is_error
+    assert (await ping(app, authorization=same)).is_error
+
+
+PLACES = [
+    ("header", "x-team-key", {"headers": [(b"x-team-key", b"real")]}),
+    ("query", "teamkey", {"query_string": b"teamKey=real"}),
+    ("cookie", "team", {"headers": [(b"cookie", b"Team=real")]}),
+]
+
+
+@pytest.mark.parametrize(("where", "name", "shown"), PLACES, ids=lambda value: str(value)[:9])
+async def test_keys_that_the_app_declares_are_credentials(
+    where: str, name: str, shown: Mapping[str, list[tuple[bytes, bytes]]]
+) -> None:
+    """C6: in a header, the query or a cookie, whatever else is shown beside them."""
+    rate = CallRate(RateLimit("1/hour"), lambda: [(where, name)])
+    scope = {"type": "http", "headers": [], "query_string": b"", **shown}
+    await rate.count(Request(scope))
+    junk = [*scope["headers"], (b"authorization", b"Bearer junk")]
+    with pytest.raises(Busy, match="Too many calls"):
+        await rate.count(Request({**scope, "headers": junk}))
+    # A refused call has used up nothing else.
+    await rate.count(Request({"type": "http", "headers": junk[-1:], "query_string": b"x=1"}))
+
+
+async def test_a_request_that_shows_heaps_of_credentials_is_refused() -> None:
+    """C6: each would be a question to the store."""
+    headers = [(b"x-api-key", b"%d" % number) for number in range(17)]
+    with pytest.raises(Busy, match="Too many credentials are shown: 17"):
+        await CallRate(RateLimit("9/hour")).count(Request({"type": "http", "headers": headers}))
 
 
 def _at(app: ASGIApp, **added: object) -> ASGIApp:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from fastmcp.exceptions import PromptError, ToolError
 from pydantic import BaseModel
 
 from mcp_mount import Mounted, mount_mcp
@@ -95,6 +95,42 @@ async def test_what_an_own_tool_raises_does_not_reach_the_client(era: Era) -> No
     assert leak.is_error
     assert "hunter2" not in leak.text
     assert (await call(app, "frank", era=era)).text_content == "Ask for less."
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_an_own_prompt_raises_does_not_reach_the_client(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R3: but to the log; what it says with a `PromptError`, and what FastMCP tells, does."""
+    app, mounted = mounted_app()
+    inner: FastMCP[Any] = FastMCP("inner", mask_error_details=True)
+    mounted.server.mount(inner, namespace="in")
+
+    @inner.prompt
+    @mounted.server.prompt
+    def leaky(count: int = 1) -> str:
+        raise ValueError(f"postgres://user:hunter2@db/prod {count}")
+
+    @mounted.server.prompt
+    async def frank(topic: str) -> str:
+        raise PromptError(f"Nothing on {topic}: ask for less.") from RuntimeError("ask for less.")
+
+    async def got(name: str, **arguments: str) -> tuple[int, str]:
+        reply = await rpc(app, era, "prompts/get", {"name": name, "arguments": arguments})
+        assert "hunter2" not in reply.text
+        return reply.answer["error"]["code"], reply.answer["error"]["message"]
+
+    for name in ("leaky", "in_leaky"):
+        caplog.clear()
+        assert await got(name) == (-32603, f"Error rendering prompt {name!r}")
+        (logged,) = [record for record in caplog.records if record.name == "mcp_mount"]
+        assert logged.exc_info is not None
+        assert "hunter2" in str(logged.exc_info[1])
+    assert await got("frank", topic="tea") == (-32603, "Nothing on tea: ask for less.")
+    assert await got("frank") == (-32602, "Missing required arguments: {'topic'}")
+    assert await got("nothing") == (-32602, "Unknown prompt: 'nothing'")
+    said = (await got("leaky", count="many"))[1]
+    assert said.startswith("Could not convert argument 'count' with value 'many'")
 
 
 @pytest.mark.parametrize("era", ERAS)
