@@ -106,10 +106,14 @@ def mount_mcp(
     _check_types(app, limits, dependencies, rate_limit)
     _check_path(app, path)
     _check_public_url(auth, path, public_url)
+    rate = None
+    if rate_limit is not None:
+        # Asked for on a call, when the provider is there.
+        rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
     terms = Terms(
         limits=limits,
         slots=Slots(limits.max_concurrency),
-        rate=CallRate(rate_limit) if rate_limit is not None else None,
+        rate=rate,
         confirm=confirm,
     )
     provider = OperationProvider(
