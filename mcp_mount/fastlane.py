@@ -238,29 +238,45 @@ class FastLane:
         return True
 
     def learning(self, recognized: Recognized, send: Send) -> Send:
-        """Return a `send` that keeps a list which FastMCP answers with, for the next request."""
+        """Return a `send` that keeps a list which FastMCP answers with, for the next request.
+
+        The first answer is given like the later ones: FastMCP's is a Server-Sent Event in the
+        handshake versions, and the SDK's client refuses events of more than 1 MiB.
+        """
         if recognized.method != "tools/list":
             return send
         tools = self._provider.listed
-        parts: list[bytes] = []
+        held: list[Message] = []
 
         async def keep(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                parts.append(message.get("body", b""))
-                if not message.get("more_body", False) and tools is self._provider.listed:
-                    self._learn(recognized, b"".join(parts).decode(), tools)
-            await send(message)
+            held.append(message)
+            if message["type"] != "http.response.body" or message.get("more_body", False):
+                return
+            known = None
+            if tools is self._provider.listed:
+                text = b"".join(each.get("body", b"") for each in held).decode()
+                known = self._learn(recognized, text, tools)
+            if known is not None:
+                await _Wire(recognized, send).write((known,))
+            else:
+                for each in held:
+                    await send(each)
 
         return keep
 
-    def _learn(self, recognized: Recognized, text: str, tools: Mapping[str, OperationTool]) -> None:
+    def _learn(
+        self, recognized: Recognized, text: str, tools: Mapping[str, OperationTool]
+    ) -> str | None:
+        """Keep the list in an answer, and return it; None where it is not that of the tools."""
         if not text.startswith("{"):
             # The event stream that FastMCP answers the handshake versions with.
             lines = text.split("\r\n")
             text = next((line[5:] for line in lines if line.startswith("data:")), "{}")
         result = json.loads(text).get("result")
-        if result is not None and tools.keys() == {tool["name"] for tool in result["tools"]}:
-            self._known_lists(tools)[recognized.version] = _write_json(result)
+        if result is None or tools.keys() != {tool["name"] for tool in result["tools"]}:
+            return None
+        known = self._known_lists(tools)[recognized.version] = _write_json(result)
+        return known
 
     def _known_lists(self, tools: Mapping[str, OperationTool]) -> dict[str, str]:
         """Return the lists by version, as long as the tools are those that were listed."""

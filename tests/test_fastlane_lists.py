@@ -12,7 +12,7 @@ from fastmcp import Client
 from mcp_mount import mount_mcp
 from mcp_mount.call import incoming
 from tests.kinds import every_kind
-from tests.lanes import called, exchange, handled_by_fastmcp, listed, request_of
+from tests.lanes import called, closed, exchange, handled_by_fastmcp, listed, request_of
 from tests.support import ERAS, Era, envelope
 
 pytestmark = pytest.mark.parametrize("era", ERAS)
@@ -46,14 +46,30 @@ async def test_a_list_is_learned_once_and_anew_when_routes_are_added(era: Era) -
 async def test_a_learned_list_is_the_list_that_fastmcp_gives(era: Era) -> None:
     """X2: to the byte, in the modern era; whatever is asked beside it."""
     app, _ = every_kind()
+    slow, mounted = every_kind()
+    closed(mounted)
     headers, body = request_of(era, "tools/list")
     first = await exchange(app, headers, body)
     with handled_by_fastmcp() as handled:
         second = await exchange(app, headers, body, root_path="/proxy")
         third = await exchange(app, *request_of(era, "tools/list", token="p"))
     assert handled == []
-    assert first.messages == second.messages == third.messages
-    assert second.body == first.body or era == "legacy"
+    theirs = await exchange(slow, headers, body)
+    assert first.messages == second.messages == third.messages == theirs.messages
+    assert first.body == second.body
+    assert theirs.body == first.body or era == "legacy"
+
+
+async def test_the_first_list_is_one_that_the_sdks_client_reads(era: Era) -> None:
+    """P1: a Server-Sent Event of more than 1 MiB is refused by it."""
+    app = FastAPI()
+    for number in range(40):
+        name = f"tool_{number}"
+        app.add_api_route(f"/{name}", lambda: 1, name=name, description=f"{number} " + "x" * 30_000)
+    mount_mcp(app)
+    answer = await exchange(app, *request_of(era, "tools/list"))
+    assert answer.headers["content-type"].startswith("application/json")
+    assert len(answer.messages[0]["result"]["tools"]) == 40
 
 
 async def test_a_mistake_made_later_is_told_and_then_forgotten(era: Era) -> None:
