@@ -14,7 +14,10 @@ The modules in the order in which to read them; each imports only from those abo
     auth         who may call what
     sessions     whose session it is
     routing      whether a path leads to the operation it is meant for
-    call         one request into the app, in process
+    call         the words of every call: request, response, caller
+    scope        what a call takes over from the request it is made for
+    running      one request on its way through an app
+    inprocess    calls of the app in this process
     encoding     the values of arguments, as they stand in a request
     arguments    what a model gives, as a request
     decoders     the parts of a body, as text and values
@@ -26,6 +29,8 @@ The modules in the order in which to read them; each imports only from those abo
     tools        an operation as a tool
     server       the tools of a document as an MCP server
     apart        a coroutine in a context of its own
+    recognize    the hot requests, read as the SDK does
+    wire         the answer to a request, written
     fastlane     the same answers, sooner
     endpoint     the route, and who is let in
     mount        the server on the app

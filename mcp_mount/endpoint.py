@@ -25,10 +25,13 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
-from mcp_mount.call import BOUND_KEY, Bound, Headers, Incoming, incoming, route_path
+from mcp_mount.call import Headers, Incoming, incoming
 from mcp_mount.errors import MountError
-from mcp_mount.fastlane import FastLane, recognize
+from mcp_mount.fastlane import FastLane
+from mcp_mount.inprocess import BOUND_KEY, Bound
 from mcp_mount.origin import Origins
+from mcp_mount.recognize import recognize
+from mcp_mount.scope import route_path
 from mcp_mount.server import OperationProvider
 from mcp_mount.sessions import SessionSeal
 

@@ -13,38 +13,30 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
 from typing import Any, Final
 
 import anyio
 import fastmcp
-import pydantic_core
 from fastmcp import FastMCP
 from mcp.server.lowlevel import Server
-from mcp.server.streamable_http import check_accept_headers
-from mcp.shared.inbound import (
-    InboundModernRoute,
-    classify_inbound_request,
-)
-from mcp_types import SERVER_INFO_META_KEY, ContentBlock, JSONRPCRequest, TextContent
-from mcp_types.methods import validate_client_request
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types import SERVER_INFO_META_KEY
 from opentelemetry import trace
-from pydantic import ValidationError
 from starlette.requests import Request as HTTPRequest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Send
 
 from mcp_mount import journal
 from mcp_mount.apart import Apart
-from mcp_mount.call import AppCall, Headers, Incoming, InProcess, Request, incoming
+from mcp_mount.call import Incoming, Request, incoming
 from mcp_mount.content import Result, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, MountError
-from mcp_mount.reading import Progress, Reading
+from mcp_mount.inprocess import InProcess
+from mcp_mount.reading import Reading
+from mcp_mount.recognize import Recognized
+from mcp_mount.running import AppCall
 from mcp_mount.server import OperationProvider
 from mcp_mount.tools import (
     MOST_REDIRECTS,
@@ -55,116 +47,13 @@ from mcp_mount.tools import (
     trace_of,
     traced,
 )
+from mcp_mount.wire import Wire, write_json, written
 
-_LEGACY_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
 _PATIENCE: Final = 0.05
 """Seconds after which a call that still runs is watched for its client and its deadline."""
 
 _PING: Final = 15.0
 """Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
-
-_META_KEYS = frozenset(
-    {
-        *("progressToken", "traceparent", "tracestate", "baggage"),
-        "io.modelcontextprotocol/protocolVersion",
-        "io.modelcontextprotocol/clientCapabilities",
-        "io.modelcontextprotocol/clientInfo",
-    }
-)
-_SLICE: Final = 64 * 1024
-_FEW: Final = 20
-"""Parts of a result that are sent as one: all of them, unless it is large."""
-
-_HEADERS = frozenset((b"accept", b"content-type"))
-_STREAM = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"connection", b"keep-alive"),
-    (b"x-accel-buffering", b"no"),
-]
-# What clients send, word for word; anything else is looked at.
-_ACCEPT = "application/json, text/event-stream"
-_write_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
-@dataclass(frozen=True, slots=True)
-class Recognized:
-    """A request that the lane answers."""
-
-    id: str | int
-    method: str
-    params: Mapping[str, Any]
-    version: str
-
-    @property
-    def is_modern(self) -> bool:
-        """Whether it speaks 2026-07-28 or later."""
-        return self.version in MODERN_PROTOCOL_VERSIONS
-
-
-def recognize(scope: Scope, body: bytes) -> Recognized | None:
-    """Read a POST as the SDK does; None for what is not surely a valid call or list.
-
-    Args:
-        scope: The request, whose headers are checked against the body.
-        body: The whole body.
-    """
-    headers = _own_headers(scope)
-    if headers is None:
-        return None
-    version = headers.get("mcp-protocol-version", "")
-    is_modern = version in MODERN_PROTOCOL_VERSIONS
-    # An encoder writes `{` first; what else may stand there is for the SDK to see.
-    if not (is_modern or version in _LEGACY_VERSIONS) or body[:1] != b"{":
-        return None
-    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return None
-    accept = headers.get("accept")
-    if accept != _ACCEPT and check_accept_headers(HTTPRequest(scope)) != (True, True):
-        return None
-    try:
-        decoded = json.loads(body) if is_modern else pydantic_core.from_json(body)
-        request = JSONRPCRequest.model_validate(decoded, by_name=False)
-        if not _is_plain(request):
-            return None
-        if is_modern:
-            route = classify_inbound_request(decoded, headers=headers)
-            if not isinstance(route, InboundModernRoute):
-                return None
-        validate_client_request(request.method, version, request.params)
-    except (ValueError, KeyError, RecursionError, ValidationError):
-        return None
-    return Recognized(request.id, request.method, request.params or {}, version)
-
-
-def _own_headers(scope: Scope) -> dict[str, str] | None:
-    """Return the headers that MCP reads; None where one is doubled, or is of a parameter."""
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        if name in _HEADERS or name[:4] == b"mcp-":
-            key = name.decode("latin-1")
-            if key in headers or key.startswith("mcp-param-"):
-                return None
-            headers[key] = value.decode("latin-1")
-    return headers
-
-
-def _is_plain(request: JSONRPCRequest) -> bool:
-    """Whether there is nothing in the request but what every call or list has."""
-    params = request.params or {}
-    if request.method == "tools/call":
-        known = {"name", "arguments", "_meta"}
-        plain = isinstance(params.get("name"), str) and isinstance(
-            params.get("arguments", {}), dict
-        )
-    else:
-        known = {"_meta"}
-        plain = request.method == "tools/list"
-    meta = params.get("_meta", {})
-    if not isinstance(meta, dict) or None in meta.values():
-        # A key that is there says something; the SDK's server refuses a token that is null.
-        return False
-    return plain and params.keys() <= known and meta.keys() <= _META_KEYS
 
 
 class FastLane:
@@ -216,7 +105,7 @@ class FastLane:
             tools = self._provider.tools()
         except MountError:
             return False
-        wire = _Wire(recognized, send)
+        wire = Wire(recognized, send)
         if recognized.method == "tools/list":
             known = self._known_lists(tools).get(recognized.version)
             if known is not None:
@@ -257,7 +146,7 @@ class FastLane:
                 text = b"".join(each.get("body", b"") for each in held).decode()
                 known = self._learn(recognized, text, tools)
             if known is not None:
-                await _Wire(recognized, send).write((known,))
+                await Wire(recognized, send).write((known,))
             else:
                 for each in held:
                     await send(each)
@@ -275,7 +164,7 @@ class FastLane:
         result = json.loads(text).get("result")
         if result is None or tools.keys() != {tool["name"] for tool in result["tools"]}:
             return None
-        known = self._known_lists(tools)[recognized.version] = _write_json(result)
+        known = self._known_lists(tools)[recognized.version] = write_json(result)
         return known
 
     def _known_lists(self, tools: Mapping[str, OperationTool]) -> dict[str, str]:
@@ -283,101 +172,6 @@ class FastLane:
         if tools is not self._listed:
             self._listed, self._lists = tools, {}
         return self._lists
-
-
-class _Wire:
-    """Writes the answer to one request: JSON, in both eras.
-
-    A class because an answer becomes an event stream as soon as there is progress to show, or when
-    it is long in coming, to keep proxies waiting.
-    """
-
-    def __init__(self, recognized: Recognized, send: Send) -> None:
-        self._id = _write_json(recognized.id)
-        self._token = recognized.params.get("_meta", {}).get("progressToken")
-        self._send = send
-        # What the app sets in its context variables is not for the request's own middleware.
-        self._context = copy_context()
-        self._count = 0
-        self._is_stream = False
-        self.is_over = False
-        self.is_deaf = False
-
-    @property
-    def progress(self) -> Progress | None:
-        """Where the pieces of a stream go; None where the client did not ask for them."""
-        return self._show if self._token is not None else None
-
-    async def write(self, result: Iterable[str]) -> None:
-        """Send the result, of which the parts follow each other; that ends the response."""
-        self.is_over = True
-        parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
-        if self._is_stream:
-            # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
-            await self._put(b"event: message\r\ndata: ", more=True)
-            await self._put_parts(map(_on_one_line, parts))
-            await self._put(b"\r\n\r\n", more=False)
-            return
-        first = "".join(islice(parts, _FEW))
-        rest = next(parts, None)
-        if rest is None:
-            body = first.encode()
-            length = (b"content-length", b"%d" % len(body))
-            headers = [length, (b"content-type", b"application/json")]
-            await self._emit(
-                {"type": "http.response.start", "status": 200, "headers": headers},
-                {"type": "http.response.body", "body": body},
-            )
-        else:
-            await self._start([(b"content-type", b"application/json")])
-            await self._put_parts(chain((first, rest), parts))
-            await self._put(b"", more=False)
-
-    async def _put_parts(self, parts: Iterable[str]) -> None:
-        for part in parts:
-            await self._put(part.encode(), more=True)
-
-    async def _show(self, piece: str) -> None:
-        """Send a piece of the response as progress (MCP "Progress")."""
-        self._count += 1
-        params = {"progressToken": self._token, "progress": self._count, "message": piece}
-        text = _write_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-        await self._put_early(_frame(text))
-
-    async def ping(self) -> None:
-        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
-        await self._put_early(b": ping\r\n\r\n")
-
-    async def _put_early(self, frame: bytes) -> None:
-        """Send a part of the event stream, beginning it first."""
-        if self.is_over:
-            return
-        # Whoever waits no longer is no reason to stop: the call still has its end to come to.
-        with suppress(OSError, anyio.BrokenResourceError):
-            if not self._is_stream:
-                self._is_stream = True
-                await self._start(_STREAM)
-            await self._put(frame, more=True)
-
-    async def _start(self, headers: Headers) -> None:
-        await self._emit({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def _put(self, body: bytes, *, more: bool) -> None:
-        await self._emit({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _emit(self, *messages: Message) -> None:
-        if self.is_deaf:
-            return
-
-        async def send() -> None:
-            for message in messages:
-                await self._send(message)
-
-        await Apart(send(), self._context)
-
-
-def _frame(text: str) -> bytes:
-    return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
 
 
 @dataclass(slots=True)
@@ -392,7 +186,7 @@ class _Call:
     caller: InProcess
     served: Incoming
     receive: Receive
-    wire: _Wire
+    wire: Wire
     stamp: Mapping[str, Any]
     started: float = field(default_factory=time.perf_counter)
     deadline: float = math.inf
@@ -539,7 +333,7 @@ class _Call:
         outcome: journal.Outcome | None = None,
     ) -> None:
         self._end(outcome or ("error" if result.is_error else "ok"), reading)
-        await self.wire.write(_written(result, self.stamp))
+        await self.wire.write(written(result, self.stamp))
 
     def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
         """Give back what the call held, and write its line in the log."""
@@ -560,55 +354,3 @@ class _Call:
             request=HTTPRequest(self.served.scope),
             client=client["name"] if client else None,
         )
-
-
-def _written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
-    """Write a result as JSON, a large one in many parts.
-
-    What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
-    without a change, so that any reader finds the same value in it.
-    """
-    yield '{"content":['
-    for number, block in enumerate(result.content):
-        yield "," if number else ""
-        yield from _written_block(block)
-    yield f'],"isError":{"true" if result.is_error else "false"}'
-    if result.structured_content is not None:
-        yield ',"structuredContent":'
-        text = result.json
-        yield from _sliced(_write_json(result.structured_content) if text is None else text)
-    if stamp:
-        yield ',"resultType":"complete"'
-    if meta := {**(result.meta or {}), **stamp}:
-        yield f',"_meta":{_write_json(meta)}'
-    yield "}"
-
-
-def _written_block(block: ContentBlock) -> Iterator[str]:
-    if not isinstance(block, TextContent):
-        yield from _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-        return
-    yield '{"type":"text","text":"'
-    # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    for part in _sliced(block.text):
-        yield _write_json(part)[1:-1]
-    yield '"}'
-
-
-def _sliced(text: str) -> Iterator[str]:
-    """Cut a text, so that a large one need not be copied as a whole."""
-    for start in range(0, len(text), _SLICE):
-        yield text[start : start + _SLICE]
-
-
-def _on_one_line(text: str) -> str:
-    """Write JSON in ASCII on one line: outside strings, only white space can break it."""
-    if text.isascii() and "\n" not in text and "\r" not in text:
-        return text
-    return "".join(map(_escaped, text))
-
-
-def _escaped(character: str) -> str:
-    if character in "\r\n":
-        return " "
-    return character if character.isascii() else _write_json(character)[1:-1]

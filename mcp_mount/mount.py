@@ -17,10 +17,10 @@ from fastmcp.server.auth import AuthProvider
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
-from mcp_mount.call import InProcess
 from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
+from mcp_mount.inprocess import InProcess
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
 from mcp_mount.selection import Selector

@@ -1,0 +1,214 @@
+"""Calls an app in this process: as the caller, through its middleware, to the route meant."""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+from urllib.parse import quote, urljoin, urlsplit
+
+import anyio
+from anyio.abc import TaskGroup
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+from starlette.types import Scope
+
+from mcp_mount.call import Outcome, Request, Sink, incoming
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.routing import Routing
+from mcp_mount.running import AppCall, Discreet
+from mcp_mount.scope import NOWHERE, inner_scope, route_path
+
+BOUND_KEY: Final = "mcp_mount.bound"
+"""The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
+
+# RFC 3986 §3.4, and `%` for what is encoded already.
+_QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a call was bound when it left for the app's middleware.
+
+    `route` is the one entry of the app's routes that takes its path, where that is certain.
+    `may_reach` tells whether a request that middleware has sent elsewhere may go there.
+    """
+
+    app: object
+    path: str
+    route: BaseRoute | None
+    may_reach: Callable[[Scope], bool]
+
+
+class Catalogue(Protocol):
+    """What is offered of an application."""
+
+    @property
+    def document(self) -> object:
+        """Its OpenAPI document when tools were last looked for; another object: other routes."""
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+
+
+class InProcess:
+    """Calls an application in this process, on behalf of the current MCP request.
+
+    A class because it remembers what it learned of the application's routing.
+    """
+
+    def __init__(self, app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
+        """Take the application, to which routes may still be added, and what is offered of it."""
+        self.app = app
+        self._catalogue = catalogue
+        self._routing = Routing(app)
+
+    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
+        """Send `request` through the app's whole middleware stack.
+
+        Args:
+            request: What to send.
+            sink: Receives the response while it is produced.
+            tool: The tool's name, for middleware (`TOOL_KEY`).
+            timeout: Seconds until the response must be complete.
+
+        Returns:
+            How the response came to its end.
+
+        Raises:
+            InvalidArguments: a path value would lead to another operation.
+        """
+        call = self.prepare(request, sink, tool=tool)
+        deadline = anyio.current_time() + timeout
+        served = incoming.get()
+        if served is not None and served.tasks is not None and _is_begun(call, served.tasks):
+            is_cancellable = served.disconnect_ends_call
+            return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run)
+            await _answer(call, tasks, deadline)
+        return call.outcome
+
+    def prepare(
+        self,
+        request: Request,
+        sink: Sink,
+        *,
+        tool: str,
+        on_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> AppCall:
+        """Return the call that sends `request` on behalf of the current MCP request.
+
+        Raises:
+            InvalidArguments: a path value would lead to another operation.
+        """
+        if self.app.debug:
+            sink = Discreet(sink)
+        served = incoming.get()
+        outer = served.scope if served is not None else NOWHERE
+        cookies = served is not None and served.forward_cookies
+        scope = inner_scope(outer, request, tool, cookies=cookies)
+        template, values = request.template, request.path_values
+        if template is not None and not self._routing.is_as_meant(
+            scope, template, values, self._catalogue().document
+        ):
+            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            message = f"No such path: {given or template} leads to another operation, or to none."
+            raise InvalidArguments(message)
+        known = self._routing.known_route(request.method, template) if template else None
+        scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
+        return AppCall(self.app, scope, request.body, sink, on_answer)
+
+    def _may_reach(self, scope: Scope) -> bool:
+        """Whether a request, as middleware left it, reaches a tool's operation, or nothing."""
+        found, template = self._routing.destination({**scope, BOUND_KEY: None})
+        if template is None:
+            return not found
+        return self._catalogue().offers(scope["method"], template)
+
+    def follow(self, request: Request, status: int, location: str) -> Request | None:
+        """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
+
+        It may lead to the same path, with or without a slash behind it, or to an operation that is
+        a tool: what is left out of the tools is not reached by a detour either.
+        """
+        served = incoming.get()
+        outer = served.scope if served is not None else NOWHERE
+        host = next((value for name, value in outer["headers"] if name == b"host"), b"")
+        try:
+            target = urlsplit(urljoin(request.path, location))
+        except ValueError:
+            # For example an address whose bracket never closes.
+            return None
+        if target.netloc:
+            is_elsewhere = target.netloc.encode("latin-1", "replace") != host
+        else:
+            # Browsers take "///host", "http:/host" and "/\\host" for the name of a host.
+            is_elsewhere = bool(target.scheme) or location.startswith("//") or "\\" in location
+        if is_elsewhere or target.scheme not in {"", "http", "https"}:
+            return None
+        path = target.path or "/"
+        if not (path.startswith("/") and path.isascii()):
+            return None
+        keeps_method = status in {307, 308} or request.method == "GET"
+        following = Request(
+            method=request.method if keeps_method else "GET",
+            path=route_path({**outer, "path": path}),
+            query=quote(target.query, safe=_QUERY_CHARACTERS),
+            headers=request.headers if keeps_method else _without_body(request.headers),
+            body=request.body if keeps_method else None,
+        )
+        template = request.template if keeps_method else None
+        return following if self._is_offered(outer, following, template) else None
+
+    def _is_offered(self, outer: Scope, request: Request, own: str | None) -> bool:
+        """Whether a request leads to a tool's operation, or to the operation `own` once more.
+
+        Where no route has the path, it is the app's to add or take a slash.
+        """
+        path = request.path
+        other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        for each in (path, other or "/"):
+            scope = inner_scope(outer, replace(request, path=each), "")
+            found, template = self._routing.destination(scope)
+            if found:
+                offered = template and self._catalogue().offers(request.method, template)
+                return template is not None and (template == own or bool(offered))
+        return False
+
+
+def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name, value) for name, value in headers if not name.startswith(b"content-"))
+
+
+def _is_begun(call: AppCall, tasks: TaskGroup) -> bool:
+    """Begin the call among the request's tasks; False where the request has ended already.
+
+    So it has for a client that did not wait for its session's answer, and for work that a tool left
+    behind.
+    """
+    try:
+        tasks.start_soon(call.run)
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _answer(
+    call: AppCall, tasks: TaskGroup, deadline: float, *, is_cancellable: bool = True
+) -> Outcome:
+    """Wait for the answer to a call that runs among `tasks`, which also see to its end.
+
+    When this is cancelled the call ends too, or at its deadline where `is_cancellable` is false.
+    """
+    try:
+        with anyio.CancelScope(deadline=deadline):
+            await call.answered.wait()
+    except anyio.get_cancelled_exc_class():
+        if not call.done.is_set():
+            tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
+        raise
+    if not call.done.is_set():
+        # Without waiting: a route that does not listen must not hold the result back.
+        call.hang_up()
+        tasks.start_soon(call.leave)
+    return call.outcome

@@ -1,0 +1,177 @@
+"""Writes the answer to one MCP request: JSON or an event stream, in both eras."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import copy_context
+from itertools import chain, islice
+from typing import Any, Final
+
+import anyio
+from mcp_types import ContentBlock, TextContent
+from starlette.types import Message, Send
+
+from mcp_mount.apart import Apart
+from mcp_mount.call import Headers
+from mcp_mount.content import Result
+from mcp_mount.reading import Progress
+from mcp_mount.recognize import Recognized
+
+_SLICE: Final = 64 * 1024
+_FEW: Final = 20
+"""Parts of a result that are sent as one: all of them, unless it is large."""
+
+_STREAM = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+]
+write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Wire:
+    """Writes the answer to one request: JSON, in both eras.
+
+    A class because an answer becomes an event stream as soon as there is progress to show, or when
+    it is long in coming, to keep proxies waiting.
+    """
+
+    def __init__(self, recognized: Recognized, send: Send) -> None:
+        self._id = write_json(recognized.id)
+        self._token = recognized.params.get("_meta", {}).get("progressToken")
+        self._send = send
+        # What the app sets in its context variables is not for the request's own middleware.
+        self._context = copy_context()
+        self._count = 0
+        self._is_stream = False
+        self.is_over = False
+        self.is_deaf = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where the pieces of a stream go; None where the client did not ask for them."""
+        return self._show if self._token is not None else None
+
+    async def write(self, result: Iterable[str]) -> None:
+        """Send the result, of which the parts follow each other; that ends the response."""
+        self.is_over = True
+        parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
+        if self._is_stream:
+            # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
+            await self._put(b"event: message\r\ndata: ", more=True)
+            await self._put_parts(map(_on_one_line, parts))
+            await self._put(b"\r\n\r\n", more=False)
+            return
+        first = "".join(islice(parts, _FEW))
+        rest = next(parts, None)
+        if rest is None:
+            body = first.encode()
+            length = (b"content-length", b"%d" % len(body))
+            headers = [length, (b"content-type", b"application/json")]
+            await self._emit(
+                {"type": "http.response.start", "status": 200, "headers": headers},
+                {"type": "http.response.body", "body": body},
+            )
+        else:
+            await self._start([(b"content-type", b"application/json")])
+            await self._put_parts(chain((first, rest), parts))
+            await self._put(b"", more=False)
+
+    async def _put_parts(self, parts: Iterable[str]) -> None:
+        for part in parts:
+            await self._put(part.encode(), more=True)
+
+    async def _show(self, piece: str) -> None:
+        """Send a piece of the response as progress (MCP "Progress")."""
+        self._count += 1
+        params = {"progressToken": self._token, "progress": self._count, "message": piece}
+        text = write_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        await self._put_early(_frame(text))
+
+    async def ping(self) -> None:
+        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
+        await self._put_early(b": ping\r\n\r\n")
+
+    async def _put_early(self, frame: bytes) -> None:
+        """Send a part of the event stream, beginning it first."""
+        if self.is_over:
+            return
+        # Whoever waits no longer is no reason to stop: the call still has its end to come to.
+        with suppress(OSError, anyio.BrokenResourceError):
+            if not self._is_stream:
+                self._is_stream = True
+                await self._start(_STREAM)
+            await self._put(frame, more=True)
+
+    async def _start(self, headers: Headers) -> None:
+        await self._emit({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _put(self, body: bytes, *, more: bool) -> None:
+        await self._emit({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _emit(self, *messages: Message) -> None:
+        if self.is_deaf:
+            return
+
+        async def send() -> None:
+            for message in messages:
+                await self._send(message)
+
+        await Apart(send(), self._context)
+
+
+def _frame(text: str) -> bytes:
+    return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
+
+
+def written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
+    """Write a result as JSON, a large one in many parts.
+
+    What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
+    without a change, so that any reader finds the same value in it.
+    """
+    yield '{"content":['
+    for number, block in enumerate(result.content):
+        yield "," if number else ""
+        yield from _written_block(block)
+    yield f'],"isError":{"true" if result.is_error else "false"}'
+    if result.structured_content is not None:
+        yield ',"structuredContent":'
+        text = result.json
+        yield from _sliced(write_json(result.structured_content) if text is None else text)
+    if stamp:
+        yield ',"resultType":"complete"'
+    if meta := {**(result.meta or {}), **stamp}:
+        yield f',"_meta":{write_json(meta)}'
+    yield "}"
+
+
+def _written_block(block: ContentBlock) -> Iterator[str]:
+    if not isinstance(block, TextContent):
+        yield from _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+        return
+    yield '{"type":"text","text":"'
+    # Each character is escaped by itself, so the slices are escaped as the whole would be.
+    for part in _sliced(block.text):
+        yield write_json(part)[1:-1]
+    yield '"}'
+
+
+def _sliced(text: str) -> Iterator[str]:
+    """Cut a text, so that a large one need not be copied as a whole."""
+    for start in range(0, len(text), _SLICE):
+        yield text[start : start + _SLICE]
+
+
+def _on_one_line(text: str) -> str:
+    """Write JSON in ASCII on one line: outside strings, only white space can break it."""
+    if text.isascii() and "\n" not in text and "\r" not in text:
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in "\r\n":
+        return " "
+    return character if character.isascii() else write_json(character)[1:-1]
