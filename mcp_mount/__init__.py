@@ -34,6 +34,7 @@ The modules in the order in which to read them; each imports only from those abo
     fastlane     the same answers, sooner
     endpoint     the route, and who is let in
     mount        the server on the app
+    cli          the command line
 """
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
