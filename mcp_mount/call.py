@@ -1,13 +1,14 @@
 """What is called, on whose behalf, and where the response goes: the words of every call.
 
-* A `Caller` sends a `Request` and pushes the response into a `Sink` while it is produced; whoever
-  produces it waits while the sink does.
+A `Request` is sent, and its response pushed into a `Sink` while it is produced; whoever produces it
+waits while the sink does.
 """
 
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
+from urllib.parse import quote
 
 from anyio.abc import TaskGroup
 from starlette.types import Scope
@@ -19,6 +20,9 @@ Outcome = Literal["complete", "ended", "timeout", "broken"]
 
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
+
+# RFC 3986 §3.4, and `%` for what is encoded already.
+_QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,14 @@ incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
 
 
-class Caller(Protocol):
-    """Sends a request to where the operations are."""
-
-    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
-        """Send `request`, push the response into `sink`; return how that ended.
-
-        Raises:
-            InvalidArguments: the request would reach another operation than the one it is for.
-        """
-
-    def follow(self, request: Request, status: int, location: str) -> Request | None:
-        """Return the request that a redirect asks for; None where it leads elsewhere."""
+def redirected(request: Request, status: int, path: str, query: str) -> Request:
+    """Return the request that a redirect asks for (RFC 9110 §15.4), to a path that is encoded."""
+    keeps_method = status in {307, 308} or request.method == "GET"
+    bodiless = ((name, value) for name, value in request.headers if name[:8] != b"content-")
+    return Request(
+        method=request.method if keeps_method else "GET",
+        path=path,
+        query=quote(query, safe=_QUERY_CHARACTERS),
+        headers=request.headers if keeps_method else tuple(bodiless),
+        body=request.body if keeps_method else None,
+    )

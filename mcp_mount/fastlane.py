@@ -33,7 +33,6 @@ from mcp_mount.apart import Apart
 from mcp_mount.call import Incoming, Request, incoming
 from mcp_mount.content import Result, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, MountError
-from mcp_mount.inprocess import InProcess
 from mcp_mount.reading import Reading
 from mcp_mount.recognize import Recognized
 from mcp_mount.running import AppCall
@@ -115,12 +114,12 @@ class FastLane:
         if tool is None:
             return False
         plan = tool.plan
-        if plan.asks or not isinstance(plan.caller, InProcess):
+        if plan.asks:
             return False
         token = incoming.set(served)
         try:
             stamp = self._stamp if recognized.is_modern else {}
-            call = _Call(recognized.params, plan, plan.caller, served, receive, wire, stamp)
+            call = _Call(recognized.params, plan, served, receive, wire, stamp)
             await call.run()
         finally:
             incoming.reset(token)
@@ -183,7 +182,6 @@ class _Call:
 
     params: Mapping[str, Any]
     plan: Plan
-    caller: InProcess
     served: Incoming
     receive: Receive
     wire: Wire
@@ -265,7 +263,7 @@ class _Call:
                     self.leaving = asyncio.create_task(call.leave())
 
         name = self.params["name"]
-        call = self.caller.prepare(request, reading, tool=name, on_answer=answer)
+        call = plan.caller.prepare(request, reading, tool=name, on_answer=answer)
         self.call, self.answer = call, answer
         # As in a task of its own: what the app sets in its context stays with it.
         await Apart(call.run(), copy_context())

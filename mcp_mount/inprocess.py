@@ -1,18 +1,15 @@
 """Calls an app in this process: as the caller, through its middleware, to the route meant."""
 
-import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-import anyio
-from anyio.abc import TaskGroup
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from mcp_mount.call import Outcome, Request, Sink, incoming
+from mcp_mount.call import Request, Sink, incoming, redirected
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.routing import Routing
 from mcp_mount.running import AppCall, Discreet
@@ -20,9 +17,6 @@ from mcp_mount.scope import NOWHERE, inner_scope, route_path
 
 BOUND_KEY: Final = "mcp_mount.bound"
 """The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
-
-# RFC 3986 §3.4, and `%` for what is encoded already.
-_QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +56,6 @@ class InProcess:
         self._catalogue = catalogue
         self._routing = Routing(app)
 
-    async def __call__(self, request: Request, sink: Sink, *, tool: str, timeout: float) -> Outcome:
-        """Send `request` through the app's whole middleware stack.
-
-        Args:
-            request: What to send.
-            sink: Receives the response while it is produced.
-            tool: The tool's name, for middleware (`TOOL_KEY`).
-            timeout: Seconds until the response must be complete.
-
-        Returns:
-            How the response came to its end.
-
-        Raises:
-            InvalidArguments: a path value would lead to another operation.
-        """
-        call = self.prepare(request, sink, tool=tool)
-        deadline = anyio.current_time() + timeout
-        served = incoming.get()
-        if served is not None and served.tasks is not None and _is_begun(call, served.tasks):
-            is_cancellable = served.disconnect_ends_call
-            return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call.run)
-            await _answer(call, tasks, deadline)
-        return call.outcome
-
     def prepare(
         self,
         request: Request,
@@ -96,10 +64,9 @@ class InProcess:
         tool: str,
         on_answer: Callable[[], Awaitable[None]] | None = None,
     ) -> AppCall:
-        """Return the call that sends `request` on behalf of the current MCP request.
+        """Return the call that sends `request` through the app's whole middleware stack.
 
-        Raises:
-            InvalidArguments: a path value would lead to another operation.
+        See `mcp_mount.running.Caller`.
         """
         if self.app.debug:
             sink = Discreet(sink)
@@ -149,15 +116,9 @@ class InProcess:
         path = target.path or "/"
         if not (path.startswith("/") and path.isascii()):
             return None
-        keeps_method = status in {307, 308} or request.method == "GET"
-        following = Request(
-            method=request.method if keeps_method else "GET",
-            path=route_path({**outer, "path": path}),
-            query=quote(target.query, safe=_QUERY_CHARACTERS),
-            headers=request.headers if keeps_method else _without_body(request.headers),
-            body=request.body if keeps_method else None,
-        )
-        template = request.template if keeps_method else None
+        inside = route_path({**outer, "path": path})
+        following = redirected(request, status, inside, target.query)
+        template = request.template if following.method == request.method else None
         return following if self._is_offered(outer, following, template) else None
 
     def _is_offered(self, outer: Scope, request: Request, own: str | None) -> bool:
@@ -174,41 +135,3 @@ class InProcess:
                 offered = template and self._catalogue().offers(request.method, template)
                 return template is not None and (template == own or bool(offered))
         return False
-
-
-def _without_body(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name, value) for name, value in headers if not name.startswith(b"content-"))
-
-
-def _is_begun(call: AppCall, tasks: TaskGroup) -> bool:
-    """Begin the call among the request's tasks; False where the request has ended already.
-
-    So it has for a client that did not wait for its session's answer, and for work that a tool left
-    behind.
-    """
-    try:
-        tasks.start_soon(call.run)
-    except RuntimeError:
-        return False
-    return True
-
-
-async def _answer(
-    call: AppCall, tasks: TaskGroup, deadline: float, *, is_cancellable: bool = True
-) -> Outcome:
-    """Wait for the answer to a call that runs among `tasks`, which also see to its end.
-
-    When this is cancelled the call ends too, or at its deadline where `is_cancellable` is false.
-    """
-    try:
-        with anyio.CancelScope(deadline=deadline):
-            await call.answered.wait()
-    except anyio.get_cancelled_exc_class():
-        if not call.done.is_set():
-            tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
-        raise
-    if not call.done.is_set():
-        # Without waiting: a route that does not listen must not hold the result back.
-        call.hang_up()
-        tasks.start_soon(call.leave)
-    return call.outcome

@@ -19,13 +19,14 @@ from starlette.requests import Request as HTTPRequest
 from mcp_mount import journal
 from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
-from mcp_mount.call import Caller, Request
+from mcp_mount.call import Request
 from mcp_mount.confirm import question
 from mcp_mount.content import Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Operation, Schema
 from mcp_mount.reading import Progress, Reading
+from mcp_mount.running import Caller, completed
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Mark, Offer
 from mcp_mount.shape import read_shape
@@ -185,7 +186,7 @@ async def responded(
         reading = Reading(plan.limits, progress)
         readings.append(reading)
         left = deadline - anyio.current_time()
-        outcome = await plan.caller(request, reading, tool=tool, timeout=left)
+        outcome = await completed(plan.caller.prepare(request, reading, tool=tool), timeout=left)
         await reading.end()
         following = following_request(plan.caller, request, reading)
         if following is None:
