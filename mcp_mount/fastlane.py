@@ -35,7 +35,7 @@ from mcp_mount.content import Result, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, MountError
 from mcp_mount.inprocess import InProcess
 from mcp_mount.reading import Reading
-from mcp_mount.recognize import Recognized
+from mcp_mount.recognize import Recognized, Recognizer
 from mcp_mount.running import AppCall
 from mcp_mount.server import OperationProvider
 from mcp_mount.tools import (
@@ -70,6 +70,7 @@ class FastLane:
         self._providers = [*server.providers]
         self._lists: dict[str, str] = {}
         self._listed: object = None
+        self.recognize = Recognizer().recognize
 
     async def is_open(self) -> bool:
         """Whether the server has only what this module knows the answers of."""

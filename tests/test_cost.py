@@ -122,3 +122,11 @@ async def test_a_document_written_anew_but_the_same_changes_nothing(era: Era) ->
         after = (await tools(served, era=era))["number_0"]
     assert counts["OperationProvider._build"] == 0
     assert (before["title"], after["title"]) == ("Mine", "Other")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_words_that_all_calls_share_are_checked_once(era: Era) -> None:
+    """X2, cheaply: other arguments and another id are no reason to check them again."""
+    counts = await counted_call(5, era)
+    assert counts["Recognizer.recognize"] == 1
+    assert counts["_is_in_order"] == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.types import ASGIApp
 
-from tests.generated import requests
+from tests.generated import near_misses, requests
 from tests.kinds import every_kind
 from tests.lanes import (
     Answer,
@@ -56,7 +56,7 @@ async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
     assert both.ways["lane"] > 0.4 * both.ways.total(), both.ways
 
 
-@settings(
+GENERATED = settings(
     max_examples=200,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -64,9 +64,22 @@ async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
         HealthCheck.data_too_large,
     ],
 )
+
+
+@GENERATED
 @given(request=requests())
 async def test_generated_requests_are_answered_the_same_way(
     pair: Pair, request: tuple[HeaderPairs, bytes]
 ) -> None:
     """X2: status, headers that matter, and every JSON-RPC message."""
     await pair.compare(*request)
+
+
+@GENERATED
+@given(both=near_misses())
+async def test_a_request_in_order_vouches_for_no_other(
+    pair: Pair, both: tuple[tuple[HeaderPairs, bytes], tuple[HeaderPairs, bytes]]
+) -> None:
+    """X2: what the lane remembers of a request holds for the same words only."""
+    for request in both:
+        await pair.compare(*request)
