@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -92,6 +92,13 @@ class Limits:
         return replace(self, **marked)
 
 
+class Place(Protocol):
+    """A place of a call that runs."""
+
+    def release(self) -> None:
+        """Give the place back, once."""
+
+
 class Slots:
     """Places for calls that run at once. A class because it counts them.
 
@@ -112,14 +119,14 @@ class Slots:
         Raises:
             Busy: no place came free.
         """
-        await self.take()
+        place = await self.take()
         try:
             yield
         finally:
-            self.leave()
+            place.release()
 
-    async def take(self) -> None:
-        """Take a place, and `leave` it later, in the same event loop.
+    async def take(self) -> Place:
+        """Take a place, and return what releases it; whoever has waited longest gets it then.
 
         Raises:
             Busy: no place came free.
@@ -130,12 +137,9 @@ class Slots:
         except anyio.WouldBlock:
             with anyio.move_on_after(self._patience):
                 await free.acquire()
-                return
+                return free
             raise Busy("Too many calls are running. Try again in a few seconds.") from None
-
-    def leave(self) -> None:
-        """Give a place back; whoever has waited longest gets it."""
-        self._of_this_loop().release()
+        return free
 
     def _of_this_loop(self) -> anyio.Semaphore:
         loop = current_token().native_token

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ class Wire:
     """Writes the answer to one request: JSON, in both eras.
 
     A class because an answer becomes an event stream as soon as there is progress to show, or when
-    it is long in coming, to keep proxies waiting.
+    it is long in coming, to keep proxies waiting. `context` is that of the request's middleware.
     """
 
     def __init__(self, recognized: Recognized, send: Send) -> None:
@@ -42,7 +43,7 @@ class Wire:
         self._token = recognized.params.get("_meta", {}).get("progressToken")
         self._send = send
         # What the app sets in its context variables is not for the request's own middleware.
-        self._context = copy_context()
+        self.context = copy_context()
         self._count = 0
         self._is_stream = False
         self.is_over = False
@@ -118,14 +119,41 @@ class Wire:
             for message in messages:
                 await self._send(message)
 
-        await Apart(send(), self._context)
+        await Apart(send(), self.context)
 
 
 def _frame(text: str) -> bytes:
     return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
 
 
-def written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every answer of an era says of the server, in ``_meta``; and how its result ends."""
+
+    meta: Mapping[str, Any]
+    ending: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the end of a result that has nothing more to say."""
+        object.__setattr__(self, "ending", self.ending_with({}))
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether answers are stamped, and typed, at all."""
+        return bool(self.meta)
+
+    def ending_with(self, meta: Mapping[str, Any]) -> str:
+        """Write the end of a result that has a ``_meta`` of its own."""
+        kind = ',"resultType":"complete"' if self.is_modern else ""
+        whole = {**meta, **self.meta}
+        return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
+
+
+UNSTAMPED: Final = Stamp({})
+"""Of the handshake versions."""
+
+
+def written(result: Result, stamp: Stamp) -> Iterator[str]:
     """Write a result as JSON, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
@@ -135,33 +163,29 @@ def written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
     for number, block in enumerate(result.content):
         yield "," if number else ""
         yield from _written_block(block)
-    yield f'],"isError":{"true" if result.is_error else "false"}'
+    yield '],"isError":true' if result.is_error else '],"isError":false'
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
         yield from _sliced(write_json(result.structured_content) if text is None else text)
-    if stamp:
-        yield ',"resultType":"complete"'
-    if meta := {**(result.meta or {}), **stamp}:
-        yield f',"_meta":{write_json(meta)}'
-    yield "}"
+    yield stamp.ending_with(result.meta) if result.meta else stamp.ending
 
 
-def _written_block(block: ContentBlock) -> Iterator[str]:
+def _written_block(block: ContentBlock) -> Iterable[str]:
     if not isinstance(block, TextContent):
-        yield from _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-        return
-    yield '{"type":"text","text":"'
+        return _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+    if len(block.text) <= _SLICE:
+        return ('{"type":"text","text":', write_json(block.text), "}")
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    for part in _sliced(block.text):
-        yield write_json(part)[1:-1]
-    yield '"}'
+    escaped = (write_json(part)[1:-1] for part in _sliced(block.text))
+    return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 
-def _sliced(text: str) -> Iterator[str]:
+def _sliced(text: str) -> Iterable[str]:
     """Cut a text, so that a large one need not be copied as a whole."""
-    for start in range(0, len(text), _SLICE):
-        yield text[start : start + _SLICE]
+    if len(text) <= _SLICE:
+        return (text,)
+    return (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
 
 
 def _on_one_line(text: str) -> str:

@@ -130,3 +130,17 @@ async def test_the_words_that_all_calls_share_are_checked_once(era: Era) -> None
     counts = await counted_call(5, era)
     assert counts["Recognizer.recognize"] == 1
     assert counts["_is_in_order"] == 0
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_short_call_makes_no_task_and_no_timer_of_its_own(era: Era) -> None:
+    """X2, cheaply: one timer watches over all calls, and what has ended leaves nothing behind."""
+    app = large_app(5)
+    async with started(app) as served:
+        await call(served, "number_3", {"number": 1}, era=era)
+        with counted() as counts:
+            for number in range(10):
+                await call(served, "number_3", {"number": number}, era=era)
+    assert counts["Patience.begin"] == counts["Patience.end"] == 10
+    assert counts["Patience._tick_at"] <= 1
+    assert counts["DirectCall.watch"] == 0
