@@ -96,11 +96,11 @@ class Arguments:
             self._check_names(arguments)
         path, path_values = write_path(self.operation.path, self._given("path", arguments))
         body, content_type = self._body(arguments)
-        headers = [
-            *self.headers,
-            *write_headers(self._given("header", arguments)),
-            *write_cookies(self._given("cookie", arguments)),
-        ]
+        headers = [*self.headers]
+        if "header" in self.parameters:
+            headers += write_headers(self._given("header", arguments))
+        if "cookie" in self.parameters:
+            headers += write_cookies(self._given("cookie", arguments))
         if body is not None:
             headers += [
                 (b"content-type", content_type.encode()),

@@ -222,7 +222,7 @@ def _scalar(argument: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return _compact(value)
+        return str(value)
     if isinstance(value, float) and math.isfinite(value):
         # Without an exponent, which a path's own pattern for numbers does not take.
         return format(Decimal(repr(value)), "f")

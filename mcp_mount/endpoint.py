@@ -64,6 +64,11 @@ class Endpoint(BaseRoute):
     lane: FastLane | None = None
     running: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
+    paths: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what each request is compared with."""
+        self.paths = frozenset({self.path, f"{self.path}/"})
 
     @property
     def path_format(self) -> str:
@@ -85,15 +90,16 @@ class Endpoint(BaseRoute):
                 match, child = bound.route.matches(scope)
                 return (match, child) if match is Match.FULL else (Match.NONE, {})
             return Match.NONE, {}
-        if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
+        if scope["type"] == "http" and route_path(scope) in self.paths:
             return Match.FULL, {"endpoint": self, "path_params": {}}
         return Match.NONE, {}
 
     def _bound(self, scope: Scope) -> Bound | None:
         """Return where a call of this app is bound; None for every other request."""
         bound: Bound | None = scope.get(BOUND_KEY)
-        is_ours = bound is not None and bound.app is self.app and scope["type"] == "http"
-        return bound if is_ours and route_path(scope) not in {self.path, f"{self.path}/"} else None
+        if bound is None or bound.app is not self.app or scope["type"] != "http":
+            return None
+        return bound if route_path(scope) not in self.paths else None
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:
         """Answer no name: the app's own names stay the app's own."""
@@ -307,8 +313,10 @@ def _refusal(status: int, message: str) -> JSONResponse:
 
 
 def _is_announced_larger(scope: Scope, limit: int) -> bool:
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return length.isdigit() and int(length[:20]) > limit
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return value.isdigit() and int(value[:20]) > limit
+    return False
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:

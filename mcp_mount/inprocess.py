@@ -204,10 +204,10 @@ async def _answer(
         with anyio.CancelScope(deadline=deadline):
             await call.answered.wait()
     except anyio.get_cancelled_exc_class():
-        if not call.done.is_set():
+        if not call.done.is_set:
             tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
         raise
-    if not call.done.is_set():
+    if not call.done.is_set:
         # Without waiting: a route that does not listen must not hold the result back.
         call.hang_up()
         tasks.start_soon(call.leave)

@@ -1,5 +1,6 @@
 """What one call may take, how many may run at once, and how often a caller may call."""
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
-from anyio.lowlevel import current_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
@@ -142,7 +142,7 @@ class Slots:
         return free
 
     def _of_this_loop(self) -> anyio.Semaphore:
-        loop = current_token().native_token
+        loop = asyncio.get_running_loop()
         free = self._free.get(loop)
         if free is None:
             free = self._free[loop] = anyio.Semaphore(self._places)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
 from functools import lru_cache
-from http import HTTPStatus
+from typing import Final
 
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
 from mcp_mount.limits import Limits
@@ -21,6 +21,7 @@ _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
 _EVENTS = "text/event-stream"
+_MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
 _TEXTS = frozenset(
@@ -72,7 +73,7 @@ class Reading:
         if "content-length" in self.headers:
             # It is one piece, however it is sent; the result will have it soon enough.
             self._progress = None
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
+        if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
             self._decoder, self.is_items = Events(), True
@@ -95,7 +96,7 @@ class Reading:
             chunk = chunk[:room]
         if self._is_unnamed and chunk:
             self._is_unnamed = False
-            if self.status < HTTPStatus.MULTIPLE_CHOICES and _looks_like_text(chunk):
+            if self.status < _MULTIPLE_CHOICES and _looks_like_text(chunk):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
                 self.media_type, self._decoder = "text/plain", Text("utf-8")
         if self._decoder is None:

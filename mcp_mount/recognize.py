@@ -71,11 +71,12 @@ class Recognizer:
         pairs = _own_headers(scope)
         version = _version(pairs)
         is_modern = version in MODERN_PROTOCOL_VERSIONS
-        # An encoder writes `{` first; what else may stand there is for the SDK to see.
-        if not (is_modern or version in _LEGACY_VERSIONS) or body[:1] != b"{":
+        # An encoder writes `{` first, in UTF-8; what else may stand there is for the SDK to see.
+        is_usual = body[:1] == b"{" and body[1:2] != b"\0"
+        if not is_usual or not (is_modern or version in _LEGACY_VERSIONS):
             return None
         try:
-            message = json.loads(body) if is_modern else pydantic_core.from_json(body)
+            message = _parsed(body) if is_modern else pydantic_core.from_json(body)
             wording = _wording(message)
             if wording is None or (pairs, wording) not in self._in_order:
                 if not _is_in_order(message, pairs, version):
@@ -93,6 +94,14 @@ class Recognizer:
         if len(self._in_order) >= _MOST_WORDINGS:
             self._in_order.clear()
         self._in_order.add((pairs, wording))
+
+
+def _parsed(body: bytes) -> Any:
+    """Return what `json.loads` does, once it has seen that it is UTF-8."""
+    return _DECODER.decode(body.decode("utf-8", "surrogatepass"))
+
+
+_DECODER: Final = json.JSONDecoder()
 
 
 def _own_headers(scope: Scope) -> _Pairs:

@@ -26,24 +26,21 @@ GRACE: Final = 0.5
 class _Flag:
     """An event that most of the time nobody waits for: it costs next to nothing until then."""
 
-    __slots__ = ("_event", "_is_set")
+    __slots__ = ("_event", "is_set")
 
     def __init__(self) -> None:
-        self._is_set = False
+        self.is_set = False
         self._event: anyio.Event | None = None
 
-    def is_set(self) -> bool:
-        return self._is_set
-
     def set(self) -> None:
-        self._is_set = True
+        self.is_set = True
         if self._event is not None:
             self._event.set()
 
     async def wait(self) -> None:
         if self._event is None:
             self._event = anyio.Event()
-            if self._is_set:
+            if self.is_set:
                 self._event.set()
         await self._event.wait()
 
@@ -108,9 +105,7 @@ class AppCall:
         self.outcome: Outcome = "timeout"
         self._app = app
         self._scope = scope
-        self._request: list[Message] = [
-            {"type": "http.request", "body": body or b"", "more_body": False}
-        ]
+        self._body: bytes | None = body or b""
         self._sink = sink
         self._is_started = False
         self._gone = _Flag()
@@ -130,14 +125,14 @@ class AppCall:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:  # noqa: BLE001 - logged
             # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set() and not self.done.is_set()
+            left = self._gone.is_set and not self.done.is_set
             self._log(logging.DEBUG if left else logging.ERROR)
         except anyio.get_cancelled_exc_class():
             # Either the request is over, or the app let out the end of a task it had waited for.
             await anyio.lowlevel.checkpoint_if_cancelled()
             self._log(logging.ERROR)
         finally:
-            if not self._gone.is_set():
+            if not self._gone.is_set:
                 # Only the last message of the body tells that a response is whole.
                 self.outcome = "broken"
             self.answered.set()
@@ -174,10 +169,11 @@ class AppCall:
             await self.leave()
 
     async def _receive(self) -> Message:
-        if self._request:
-            return self._request.pop()
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
         # `is_disconnected()` asks without waiting, in a cancelled scope.
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             await self._gone.wait()
         return {"type": "http.disconnect"}
 
@@ -197,20 +193,21 @@ class AppCall:
         if self._is_started:
             raise RuntimeError("The response was started twice.")
         self._is_started = True
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             await self._sink.start(status, [*headers])
 
     async def _write(self, chunk: bytes, *, more: bool) -> None:
         if not self._is_started:
             raise RuntimeError("The response's body came before its start.")
-        wanted = not self._gone.is_set()
+        wanted = not self._gone.is_set
         if wanted and chunk:
-            wanted = await self._deliver(bytes(chunk))
+            take = self._deliver if self._sink.may_wait else self._sink.write
+            wanted = await take(bytes(chunk))
         if wanted and more:
             # A route that never waits must not keep its deadline, or anybody else, from their turn.
             await anyio.lowlevel.checkpoint()
             return
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             self.outcome = "complete" if wanted else "ended"
             self._gone.set()
             self.answered.set()
@@ -223,10 +220,10 @@ class AppCall:
         self._cancellation.shield = False
 
     async def _deliver(self, chunk: bytes) -> bool:
-        """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
-        if not self._sink.may_wait:
-            return await self._sink.write(chunk)
-        # The client may go while the sink waits for it: the route is then told, not kept waiting.
+        """Push a chunk into a sink that waits for the client; False when either had enough.
+
+        The client may go while the sink waits: the route is then told, not kept waiting.
+        """
         with anyio.CancelScope() as self._delivery:
             return await self._sink.write(chunk)
         return False

@@ -12,7 +12,7 @@ from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
-from mcp_types import ToolAnnotations
+from mcp_types import TextContent, ToolAnnotations
 from pydantic import ConfigDict, PrivateAttr
 from starlette.requests import Request as HTTPRequest
 
@@ -204,7 +204,10 @@ def following_request(caller: Caller, request: Request, reading: Reading) -> Req
 
 def _tool_result(result: Result) -> ToolResult:
     return ToolResult(
-        content=[*result.content],
+        content=[
+            TextContent(type="text", text=block) if isinstance(block, str) else block
+            for block in result.content
+        ],
         structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
@@ -283,6 +286,8 @@ def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str
 
 def trace_of(meta: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the trace context of a message's ``_meta``."""
+    if meta.keys().isdisjoint(_TRACE):
+        return {}
     return {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
 
 

@@ -9,12 +9,11 @@ from itertools import chain, islice
 from typing import Any, Final
 
 import anyio
-from mcp_types import ContentBlock, TextContent
 from starlette.types import Message, Send
 
 from mcp_mount.apart import Apart
 from mcp_mount.call import Headers
-from mcp_mount.content import Result
+from mcp_mount.content import Block, Result
 from mcp_mount.reading import Progress
 from mcp_mount.recognize import Recognized
 
@@ -39,8 +38,9 @@ class Wire:
     """
 
     def __init__(self, recognized: Recognized, send: Send) -> None:
-        self._id = write_json(recognized.id)
-        self._token = recognized.params.get("_meta", {}).get("progressToken")
+        self._id = write_json(recognized.id) if isinstance(recognized.id, str) else recognized.id
+        token = recognized.params.get("_meta", {}).get("progressToken")
+        self._progress = _progress_of(token) if token is not None else None
         self._send = send
         # What the app sets in its context variables is not for the request's own middleware.
         self.context = copy_context()
@@ -52,7 +52,7 @@ class Wire:
     @property
     def progress(self) -> Progress | None:
         """Where the pieces of a stream go; None where the client did not ask for them."""
-        return self._show if self._token is not None else None
+        return self._show if self._progress is not None else None
 
     async def write(self, result: Iterable[str]) -> None:
         """Send the result, of which the parts follow each other; that ends the response."""
@@ -86,9 +86,9 @@ class Wire:
     async def _show(self, piece: str) -> None:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
-        params = {"progressToken": self._token, "progress": self._count, "message": piece}
-        text = write_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-        await self._put_early(_frame(text))
+        # FastMCP counts in floating point.
+        text = f'{self._progress}{self._count}.0,"message":{write_json(piece)}}}}}'
+        await self._put_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
 
     async def ping(self) -> None:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
@@ -122,8 +122,10 @@ class Wire:
         await Apart(send(), self.context)
 
 
-def _frame(text: str) -> bytes:
-    return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
+def _progress_of(token: str | int) -> str:
+    """Write what all notifications about one request begin with."""
+    method = '"jsonrpc":"2.0","method":"notifications/progress"'
+    return f'{{{method},"params":{{"progressToken":{write_json(token)},"progress":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ def written(result: Result, stamp: Stamp) -> Iterator[str]:
     """
     yield '{"content":['
     for number, block in enumerate(result.content):
-        yield "," if number else ""
+        if number:
+            yield ","
         yield from _written_block(block)
     yield '],"isError":true' if result.is_error else '],"isError":false'
     if result.structured_content is not None:
@@ -171,13 +174,13 @@ def written(result: Result, stamp: Stamp) -> Iterator[str]:
     yield stamp.ending_with(result.meta) if result.meta else stamp.ending
 
 
-def _written_block(block: ContentBlock) -> Iterable[str]:
-    if not isinstance(block, TextContent):
+def _written_block(block: Block) -> Iterable[str]:
+    if not isinstance(block, str):
         return _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-    if len(block.text) <= _SLICE:
-        return ('{"type":"text","text":', write_json(block.text), "}")
+    if len(block) <= _SLICE:
+        return (f'{{"type":"text","text":{write_json(block)}}}',)
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    escaped = (write_json(part)[1:-1] for part in _sliced(block.text))
+    escaped = (write_json(part)[1:-1] for part in _sliced(block))
     return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 

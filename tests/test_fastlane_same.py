@@ -17,9 +17,10 @@ from tests.lanes import (
     comparable,
     exchange,
     handled_by_fastmcp,
+    request_of,
 )
 from tests.starting import started
-from tests.support import MODERN
+from tests.support import ERAS, MODERN, Era
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,17 @@ GENERATED = settings(
         HealthCheck.data_too_large,
     ],
 )
+
+
+@pytest.mark.parametrize("tool", ["lines", "events"])
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_progress_of_a_stream_is_told_the_same_way(
+    pair: Pair, era: Era, tool: str
+) -> None:
+    """X2: every notification, down to how its number is written."""
+    params = {"name": tool, "arguments": {"count": 3}}
+    answer = await pair.compare(*request_of(era, "tools/call", params, token='é\u2028"'))
+    assert len(answer.messages) == 4
 
 
 @GENERATED
