@@ -8,6 +8,8 @@
 """
 
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final
@@ -21,6 +23,9 @@ logger = logging.getLogger("mcp_mount")
 
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
+
+TURN: Final = 0.002
+"""Seconds that a route which never waits may send for before others run."""
 
 
 class _Flag:
@@ -108,6 +113,7 @@ class AppCall:
         self._body: bytes | None = body or b""
         self._sink = sink
         self._is_started = False
+        self._turn = -math.inf
         self._gone = _Flag()
         self._delivery: anyio.CancelScope | None = None
         # Whoever ends the whole request ends the route by `leave`, so that it is told first.
@@ -204,8 +210,7 @@ class AppCall:
             take = self._deliver if self._sink.may_wait else self._sink.write
             wanted = await take(bytes(chunk))
         if wanted and more:
-            # A route that never waits must not keep its deadline, or anybody else, from their turn.
-            await anyio.lowlevel.checkpoint()
+            await self._take_turns()
             return
         if not self._gone.is_set:
             self.outcome = "complete" if wanted else "ended"
@@ -218,6 +223,16 @@ class AppCall:
         self.done.set()
         # Whoever ends the whole request ends its background tasks too, as over REST.
         self._cancellation.shield = False
+
+    async def _take_turns(self) -> None:
+        """Let others run from time to time: a route that never waits keeps them, and its deadline.
+
+        Not after each part, because a turn of the event loop costs more than a small part does.
+        """
+        now = time.monotonic()
+        if now - self._turn > TURN:
+            await anyio.lowlevel.checkpoint()
+            self._turn = time.monotonic()
 
     async def _deliver(self, chunk: bytes) -> bool:
         """Push a chunk into a sink that waits for the client; False when either had enough.
