@@ -25,8 +25,8 @@ from mcp_mount.operations import is_json
 from mcp_mount.reading import Reading
 
 Validator = Callable[[object], bool]
-Block = str | ContentBlock
-"""A part of a result; a text stands for a block of text."""
+Block = str | list[str] | ContentBlock
+"""A part of a result; a text, whole or in pieces, stands for a block of text."""
 
 _NO_CONTENT: Final = 204
 _MULTIPLE_CHOICES: Final = 300
@@ -120,7 +120,7 @@ def error(text: str) -> Result:
 
 def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> Result:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
-    blocks = [reading.text() or _status_line(reading.status)]
+    blocks: list[Block] = [reading.streamed() or _status_line(reading.status)]
     if note:
         blocks.append(note)
         structured = structured and {**structured, "ended": note}

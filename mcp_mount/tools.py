@@ -12,7 +12,7 @@ from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
-from mcp_types import TextContent, ToolAnnotations
+from mcp_types import ContentBlock, TextContent, ToolAnnotations
 from pydantic import ConfigDict, PrivateAttr
 from starlette.requests import Request as HTTPRequest
 
@@ -21,7 +21,7 @@ from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
 from mcp_mount.call import Caller, Request
 from mcp_mount.confirm import question
-from mcp_mount.content import Result, Shape, error, to_result
+from mcp_mount.content import Block, Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Operation, Schema
@@ -204,14 +204,17 @@ def following_request(caller: Caller, request: Request, reading: Reading) -> Req
 
 def _tool_result(result: Result) -> ToolResult:
     return ToolResult(
-        content=[
-            TextContent(type="text", text=block) if isinstance(block, str) else block
-            for block in result.content
-        ],
+        content=[*map(_content_block, result.content)],
         structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
     )
+
+
+def _content_block(block: Block) -> ContentBlock:
+    if isinstance(block, str | list):
+        return TextContent(type="text", text="".join(block))
+    return block
 
 
 def _plan(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:

@@ -18,7 +18,7 @@ from mcp_mount.reading import Progress
 from mcp_mount.recognize import Recognized
 
 _SLICE: Final = 64 * 1024
-_FEW: Final = 20
+_FEW: Final = 8
 """Parts of a result that are sent as one: all of them, unless it is large."""
 
 _STREAM = [
@@ -175,12 +175,13 @@ def written(result: Result, stamp: Stamp) -> Iterator[str]:
 
 
 def _written_block(block: Block) -> Iterable[str]:
-    if not isinstance(block, str):
+    if not isinstance(block, str | list):
         return _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-    if len(block) <= _SLICE:
+    if isinstance(block, str) and len(block) <= _SLICE:
         return (f'{{"type":"text","text":{write_json(block)}}}',)
+    pieces = [block] if isinstance(block, str) else block
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    escaped = (write_json(part)[1:-1] for part in _sliced(block))
+    escaped = (write_json(part)[1:-1] for piece in pieces for part in _sliced(piece))
     return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 
