@@ -16,7 +16,7 @@ from starlette.types import Receive
 from mcp_mount import journal
 from mcp_mount.apart import Apart
 from mcp_mount.call import Incoming, Request, incoming
-from mcp_mount.content import Result, error, to_result
+from mcp_mount.content import Result, error
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.inprocess import InProcess
 from mcp_mount.limits import Place
@@ -28,6 +28,7 @@ from mcp_mount.tools import (
     Plan,
     following_request,
     responded,
+    result_of,
     trace_of,
     traced,
 )
@@ -151,9 +152,9 @@ class DirectCall:
             # This task stays with the route, which may have background tasks.
             self._following = asyncio.create_task(self._follow(following))
             return
-        plan = self._plan
-        timeout = plan.limits.timeout
-        result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
+        # What is left to do is ours, and comes to its end by itself.
+        self._deadline = math.inf
+        result = await result_of(self._plan, reading, call.outcome)
         try:
             await self._finish(result, reading)
         finally:

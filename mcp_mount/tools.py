@@ -4,7 +4,8 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 import anyio
 import mcp_types
@@ -19,7 +20,7 @@ from starlette.requests import Request as HTTPRequest
 from mcp_mount import journal
 from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
-from mcp_mount.call import Caller, Request
+from mcp_mount.call import Caller, Outcome, Request
 from mcp_mount.confirm import question
 from mcp_mount.content import Block, Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
@@ -33,6 +34,9 @@ from mcp_mount.shape import read_shape
 _LONGEST_DESCRIPTION = 2_000
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LARGE: Final = 128 * 1024
+"""Bytes of a body that the event loop reads itself, in some milliseconds."""
+
 _TRACE = ("traceparent", "tracestate", "baggage")
 
 
@@ -191,7 +195,16 @@ async def responded(
         if following is None:
             break
         request = following
-    return to_result(reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
+    return await result_of(plan, reading, outcome)
+
+
+async def result_of(plan: Plan, reading: Reading, outcome: Outcome) -> Result:
+    """Write what was read as the result; in a thread, where that takes others' time."""
+    write = partial(to_result, reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
+    if reading.size <= _LARGE:
+        return write()
+    # Threads of our own: those of the app's routes are for them.
+    return await anyio.to_thread.run_sync(write, limiter=anyio.CapacityLimiter(1))
 
 
 def following_request(caller: Caller, request: Request, reading: Reading) -> Request | None:

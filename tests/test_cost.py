@@ -147,3 +147,21 @@ async def test_a_short_call_makes_no_task_and_no_timer_of_its_own(
     assert counts["Patience.begin"] == counts["Patience.end"] == 10
     assert counts["Patience._tick_at"] == 0
     assert counts["DirectCall.watch"] == 0
+
+
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_large_body_is_not_read_in_the_event_loop(era: Era, *, lane: bool) -> None:
+    """C1, X5: parsing it takes seconds that other callers would wait; a small one is read there."""
+    app = FastAPI()
+    app.add_api_route("/numbers/{count}", lambda count: [*range(int(count))], name="numbers")
+    server = mount_mcp(app).server
+    if not lane:
+        server.add_middleware(Middleware())
+    counts = {}
+    async with started(app) as served:
+        for size in (10, 50_000):
+            with counted() as counts[size]:
+                reply = await call(served, "numbers", {"count": str(size)}, era=era)
+            assert reply.result["structuredContent"] == {"result": [*range(size)]}
+    assert (counts[10]["to_result"], counts[50_000]["to_result"]) == (1, 0)
