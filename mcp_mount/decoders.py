@@ -174,6 +174,8 @@ def is_plain_json(text: str) -> bool:
 
     A number with an exponent or hundreds of digits may be none that a float can hold.
     """
+    if len(text) <= _SLICE:
+        return _ODD_JSON.search(text) is None
     # Slice by slice, so that a thread which reads a large text lets others run in between.
     return not any(
         _ODD_JSON.search(text, start, start + _SLICE + _LONGEST_ODD)

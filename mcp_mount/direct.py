@@ -110,7 +110,8 @@ class DirectCall:
                 await self._finish(error(str(refused)), outcome=journal.refusal(refused))
         finally:
             patience.end(self)
-            await self._end_tasks()
+            if self._watching or self._following or self._leaving:
+                await self._end_tasks()
             if not self._wire.is_over:
                 self._end("cancelled")
             # It leads back here; nothing is left for the garbage collector to find.

@@ -127,7 +127,7 @@ class Endpoint(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
-        bound = self._bound(scope)
+        bound = self._bound(scope) if BOUND_KEY in scope else None
         if bound is not None:
             del scope[BOUND_KEY]
             if bound.route is not None and scope["path"] == bound.path:

@@ -216,6 +216,7 @@ def _looks_like_text(chunk: bytes) -> bool:
     return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
 
 
+@lru_cache(maxsize=256)
 def _is_text(essence: str) -> bool:
     return (essence.startswith("text/") and essence != "text/json") or (
         essence in _TEXTS or essence.endswith(("+xml", "+yaml"))

@@ -17,6 +17,9 @@ from mcp_mount import mount_mcp
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
 
+MOST_FUNCTIONS = 93
+"""Of this package, coroutines not counted, in one call of a tool."""
+
 
 def large_app(routes: int, *middleware: Middleware) -> FastAPI:
     """Return an app with the operations ``number_0``, ``number_1`` and so on, and the endpoint."""
@@ -122,6 +125,12 @@ async def test_a_document_written_anew_but_the_same_changes_nothing(era: Era) ->
         after = (await tools(served, era=era))["number_0"]
     assert counts["OperationProvider._build"] == 0
     assert (before["title"], after["title"]) == ("Mine", "Other")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_runs_few_functions_of_ours(era: Era) -> None:
+    """What a call costs is told by their number; whoever needs another one may raise it here."""
+    assert (await counted_call(5, era)).total() <= MOST_FUNCTIONS
 
 
 @pytest.mark.parametrize("era", ERAS)
