@@ -88,7 +88,7 @@ class Recognizer:
         return Recognized(message["id"], message["method"], params, version, is_modern)
 
     def _remember(self, pairs: _Pairs, wording: str | None) -> None:
-        length = sum(len(value) for _, value in pairs)
+        length = sum(len(name) + len(value) for name, value in pairs)
         if wording is None or length + len(wording) > _LONGEST_WORDING:
             return
         if len(self._in_order) >= _MOST_WORDINGS:

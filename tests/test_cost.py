@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from fastapi import FastAPI
 from fastmcp.server.middleware import Middleware
 
 from mcp_mount import mount_mcp
+from mcp_mount.recognize import Recognizer
+from tests.lanes import request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
 
@@ -174,3 +177,22 @@ async def test_a_large_body_is_not_read_in_the_event_loop(era: Era, *, lane: boo
                 reply = await call(served, "numbers", {"count": str(size)}, era=era)
             assert reply.result["structuredContent"] == {"result": [*range(size)]}
     assert (counts[10]["to_result"], counts[50_000]["to_result"]) == (1, 0)
+
+
+@pytest.mark.parametrize("odd", ["header", "client"])
+def test_what_is_remembered_of_requests_is_little(odd: str) -> None:
+    """S3: whoever calls chooses the words, and could fill the memory with them."""
+    recognizer, filler = Recognizer(), "x" * 20_000
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            info = {"name": f"{number}{filler if odd == 'client' else ''}", "version": "1"}
+            meta = {"io.modelcontextprotocol/clientInfo": info}
+            headers, body = request_of("modern", "tools/call", {"name": "x", "_meta": meta})
+            if odd == "header":
+                headers = [*headers, (f"mcp-{number}{filler}".encode(), b"")]
+            assert recognizer.recognize(scope_of(headers), body) is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
