@@ -8,7 +8,7 @@ import anyio
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount import Limits, RateLimit, mount_mcp
 from tests.kinds import every_kind
@@ -293,3 +293,24 @@ async def test_a_client_may_call_itself_anything(
     answer = await exchange(app, headers, body)
     closed(mounted)
     assert answer.messages == (await exchange(app, headers, body)).messages
+
+
+async def test_an_answer_in_time_is_given_however_long_it_takes_to_read(era: Era) -> None:
+    """C6: the deadline is the route's; a large answer is read in a thread, and takes longer."""
+    app = FastAPI()
+    body = b"[" + b'{"a":[0.5,1.5]},' * 300_000 + b"0]"
+    app.add_api_route("/large", lambda: Response(body, media_type="application/json"), name="large")
+    mount_mcp(app, limits=Limits(timeout=0.3))
+
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_later(message: Message) -> None:
+            await anyio.lowlevel.checkpoint()
+            await send(message)
+
+        await app(scope, receive, send_later)
+
+    with handled_by_fastmcp() as handled:
+        answer = await called(busy, era, "large")
+    assert not answer.result["isError"]
+    assert len(answer.result["structuredContent"]["result"]) == 300_001
+    assert handled == []
