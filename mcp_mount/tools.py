@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, Literal
 
 import anyio
@@ -100,9 +100,9 @@ class OperationTool(Tool):
         tool._plan = plan
         return tool
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
-        """How the tool is called."""
+        """How the tool is called. Cached, because Pydantic is slow to find private attributes."""
         return self._plan
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
