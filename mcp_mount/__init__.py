@@ -31,6 +31,8 @@ The modules in the order in which to read them; each imports only from those abo
     apart        a coroutine in a context of its own
     recognize    the hot requests, read as the SDK does
     wire         the answer to a request, written
+    patience     one timer for all calls that still run
+    direct       a call in the request's own task
     fastlane     the same answers, sooner
     endpoint     the route, and who is let in
     mount        the server on the app

@@ -6,7 +6,7 @@ Every parameter and every property of an object body is one argument. A body tha
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,16 +69,16 @@ class Arguments:
     """How the arguments of one tool become a request.
 
     `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
-    parameter it fills.
+    parameter it fills, by where that is. `headers` are those of every request.
     """
 
     operation: Operation
     schema: Schema
-    accept: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
     known: frozenset[str]
     required: frozenset[str]
     query_credentials: frozenset[str]
-    parameters: tuple[tuple[str, Parameter], ...]
+    parameters: Mapping[Location, tuple[tuple[str, Parameter], ...]]
     body: Body | None = None
     fields: tuple[_Field, ...] = ()
     whole_body: str | None = None
@@ -94,13 +94,13 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        given: dict[Location, list[Given]] = {"path": [], "query": [], "header": [], "cookie": []}
-        for each in self._given(arguments):
-            given[each.parameter.location].append(each)
-        path, path_values = write_path(self.operation.path, given["path"])
+        path, path_values = write_path(self.operation.path, self._given("path", arguments))
         body, content_type = self._body(arguments)
-        headers = [(b"accept", self.accept), (b"accept-encoding", b"identity")]
-        headers += [*write_headers(given["header"]), *write_cookies(given["cookie"])]
+        headers = [*self.headers]
+        if "header" in self.parameters:
+            headers += write_headers(self._given("header", arguments))
+        if "cookie" in self.parameters:
+            headers += write_cookies(self._given("cookie", arguments))
         if body is not None:
             headers += [
                 (b"content-type", content_type.encode()),
@@ -111,14 +111,15 @@ class Arguments:
             path=path,
             template=self.operation.path,
             path_values=path_values,
-            query=write_query(given["query"]),
+            query=write_query(self._given("query", arguments)),
             headers=tuple(headers),
             body=body,
             query_credentials=self.query_credentials,
         )
 
-    def _given(self, arguments: Mapping[str, Any]) -> Iterator[Given]:
-        for argument, parameter in self.parameters:
+    def _given(self, location: Location, arguments: Mapping[str, Any]) -> list[Given]:
+        given = []
+        for argument, parameter in self.parameters.get(location, ()):
             value = arguments.get(argument)
             if value == [] and parameter.schema.get("default"):
                 message = (
@@ -126,10 +127,11 @@ class Arguments:
                 )
                 raise InvalidArguments(message)
             if value is not None:
-                yield Given(argument, parameter, value)
-            elif parameter.location == "path":
+                given.append(Given(argument, parameter, value))
+            elif location == "path":
                 message = f"Missing argument {argument!r}."
                 raise InvalidArguments(message)
+        return given
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})
@@ -217,17 +219,27 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     return Arguments(
         operation=operation,
         schema=_with_shared_definitions(root),
-        accept=_accept(operation).encode(),
+        headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),
         required=frozenset(required),
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
-        parameters=parameters,
+        parameters=_by_location(parameters),
         body=body,
         fields=tuple(fields),
         whole_body=whole,
     )
+
+
+def _by_location(
+    parameters: Iterable[tuple[str, Parameter]],
+) -> Mapping[Location, tuple[tuple[str, Parameter], ...]]:
+    found: dict[Location, tuple[tuple[str, Parameter], ...]] = {}
+    for each in parameters:
+        location = each[1].location
+        found[location] = (*found.get(location, ()), each)
+    return found
 
 
 def _is_open_object(schema: Schema, media_type: str) -> bool:

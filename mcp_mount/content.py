@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from mimetypes import guess_extension
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from mcp_types import (
@@ -17,7 +17,6 @@ from mcp_types import (
     ContentBlock,
     EmbeddedResource,
     ImageContent,
-    TextContent,
 )
 
 from mcp_mount.call import Outcome
@@ -26,6 +25,12 @@ from mcp_mount.operations import is_json
 from mcp_mount.reading import Reading
 
 Validator = Callable[[object], bool]
+Block = str | list[str] | ContentBlock
+"""A part of a result; a text, whole or in pieces, stands for a block of text."""
+
+_NO_CONTENT: Final = 204
+_MULTIPLE_CHOICES: Final = 300
+_BAD_REQUEST: Final = 400
 
 # Sent beside the result, for a client's code rather than its model.
 _REPORTED_HEADERS = frozenset({"location", "etag", "link", "x-total-count"})
@@ -71,7 +76,7 @@ class Result:
     is: whoever writes the message need not write the value again.
     """
 
-    content: tuple[ContentBlock, ...]
+    content: tuple[Block, ...]
     structured_content: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
     is_error: bool = False
@@ -91,7 +96,7 @@ def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: floa
         what = f"within {timeout:g} seconds" if outcome == "timeout" else "before it failed"
         return error(f"The API gave no answer {what}. The call was ended.")
     note = _note(reading, outcome, timeout)
-    if reading.status >= HTTPStatus.BAD_REQUEST:
+    if reading.status >= _BAD_REQUEST:
         return _failed(reading, note)
     if reading.is_stream:
         return _stream(reading, shape, note, failed=outcome == "broken")
@@ -110,24 +115,24 @@ def _note(reading: Reading, outcome: Outcome, timeout: float) -> str | None:
 
 def error(text: str) -> Result:
     """Return a tool error with this text (MCP "Tools", "Error Handling")."""
-    return Result(content=(_text(text),), is_error=True)
+    return Result(content=(text,), is_error=True)
 
 
 def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> Result:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
-    blocks = [_text(reading.text() or _status_line(reading.status))]
+    blocks: list[Block] = [reading.streamed() or _status_line(reading.status)]
     if note:
-        blocks.append(_text(note))
+        blocks.append(note)
         structured = structured and {**structured, "ended": note}
     result = _finished(reading, shape, blocks, structured=structured)
     return replace(result, is_error=True) if failed else result
 
 
 def _whole(reading: Reading, shape: Shape) -> Result:
-    if reading.status >= HTTPStatus.MULTIPLE_CHOICES:
-        return _finished(reading, shape, [_text(_status_lines(reading))])
-    if reading.status == HTTPStatus.NO_CONTENT or not reading.body():
-        return _finished(reading, shape, [_text(_status_line(reading.status))])
+    if reading.status >= _MULTIPLE_CHOICES:
+        return _finished(reading, shape, [_status_lines(reading)])
+    if reading.status == _NO_CONTENT or not reading.body():
+        return _finished(reading, shape, [_status_line(reading.status)])
     if is_json(reading.media_type):
         return _json_result(reading, shape)
     return _finished(reading, shape, [_binary(reading)])
@@ -138,19 +143,19 @@ def _json_result(reading: Reading, shape: Shape) -> Result:
     try:
         value = parse_json(text)
     except ValueError:
-        return _finished(reading, shape, [_text(text)])
+        return _finished(reading, shape, [text])
     structured = shape.structured(value)
     if structured is None or not is_plain_json(text):
-        return _finished(reading, shape, [_text(text)], structured)
+        return _finished(reading, shape, [text], structured)
     # What was parsed is what was written, so the text says the same in any message.
     written = text if structured is value else f'{{"result":{text}}}'
-    return _finished(reading, shape, [_text(text)], structured, written)
+    return _finished(reading, shape, [text], structured, written)
 
 
 def _finished(
     reading: Reading,
     shape: Shape,
-    blocks: Sequence[ContentBlock],
+    blocks: Sequence[Block],
     structured: dict[str, Any] | None = None,
     written: str | None = None,
 ) -> Result:
@@ -158,7 +163,7 @@ def _finished(
     meta = _meta(reading)
     if shape.is_declared and (structured is None or not shape.conforms(structured)):
         note = f"The API answered {_status_line(reading.status)}, but not with what it documents:"
-        return Result(content=(_text(note), *blocks), meta=meta, is_error=True)
+        return Result(content=(note, *blocks), meta=meta, is_error=True)
     return Result(tuple(blocks), structured, meta, json=written)
 
 
@@ -168,14 +173,14 @@ def _failed(reading: Reading, note: str | None) -> Result:
         lines.append(body)
     if note:
         lines.append(note)
-    return Result(content=(_text("\n".join(lines)),), meta=_meta(reading), is_error=True)
+    return Result(content=("\n".join(lines),), meta=_meta(reading), is_error=True)
 
 
 def _part(reading: Reading, note: str) -> Result:
     """Report a whole (JSON, an image) of which only a part arrived; the part is kept if text."""
-    blocks = [_text(note)]
+    blocks = [note]
     if reading.is_readable:
-        blocks.insert(0, _text(reading.text()))
+        blocks.insert(0, reading.text())
     return Result(content=tuple(blocks), meta=_meta(reading), is_error=True)
 
 
@@ -193,8 +198,10 @@ def _status_line(status: int) -> str:
 
 
 def _meta(reading: Reading) -> dict[str, Any] | None:
+    if _REPORTED_HEADERS.isdisjoint(reading.headers):
+        return None
     headers = {name: value for name, value in reading.headers.items() if name in _REPORTED_HEADERS}
-    return {"http": {"status": reading.status, "headers": headers}} if headers else None
+    return {"http": {"status": reading.status, "headers": headers}}
 
 
 def _binary(reading: Reading) -> ContentBlock:
@@ -210,7 +217,3 @@ def _binary(reading: Reading) -> ContentBlock:
         uri=f"attachment:///{quote(filename)}", mime_type=media_type, blob=data
     )
     return EmbeddedResource(type="resource", resource=contents)
-
-
-def _text(text: str) -> TextContent:
-    return TextContent(type="text", text=text)

@@ -174,9 +174,17 @@ def is_plain_json(text: str) -> bool:
 
     A number with an exponent or hundreds of digits may be none that a float can hold.
     """
-    return _ODD_JSON.search(text) is None
+    if len(text) <= _SLICE:
+        return _ODD_JSON.search(text) is None
+    # Slice by slice, so that a thread which reads a large text lets others run in between.
+    return not any(
+        _ODD_JSON.search(text, start, start + _SLICE + _LONGEST_ODD)
+        for start in range(0, len(text), _SLICE)
+    )
 
 
+_SLICE: Final = 64 * 1024
+_LONGEST_ODD: Final = 300
 _ODD_JSON = re.compile(r"NaN|Infinity|\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from itertools import cycle
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -36,6 +35,9 @@ FILE: Final[Schema] = {
 FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 
+# RFC 3986 §2.3.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+_SCALAR = (str, int, float)
 _SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -62,21 +64,18 @@ def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, st
 
     Each value stays in its segment: ``../admin`` is ``..%2Fadmin``.
     """
-    values = {}
+    values: dict[str, str] = {}
     for each in given:
         text = _delimited(each, ",")
         if text in {"", ".", ".."} or "\0" in text:
             message = f"{each.argument!r} is part of a path: it cannot be {text!r}."
             raise InvalidArguments(message)
         values[each.parameter.name] = text
-    parts = _template_parts(template)
-    if len(parts) == 1:
-        return parts[0], values
-    filled = [
+    filled = [*_template_parts(template)]
+    for index in range(1, len(filled), 2):
         # A name that has no value is no parameter, and stays as it is.
-        _quoted(values.get(part, f"{{{part}}}")) if is_name else part
-        for part, is_name in zip(parts, cycle((False, True)), strict=False)
-    ]
+        name = filled[index]
+        filled[index] = _quoted(values.get(name, f"{{{name}}}"))
     return "".join(filled), values
 
 
@@ -90,7 +89,7 @@ def _template_parts(template: str) -> tuple[str, ...]:
 
 def _quoted(text: str, safe: str = "") -> str:
     """Percent-encode a text; most have nothing to encode, which is soon seen."""
-    return text if text.isascii() and text.isalnum() else quote(text, safe=safe)
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
 
 
 def write_query(given: Iterable[Given]) -> str:
@@ -103,6 +102,8 @@ def _query_pairs(each: Given) -> Iterator[tuple[str, str]]:
     parameter, value = each.parameter, each.value
     if parameter.media_type is not None:
         yield parameter.name, _compact(value)
+    elif isinstance(value, _SCALAR):
+        yield parameter.name, _scalar(each.argument, value)
     elif isinstance(value, Mapping) and parameter.style == "deepObject":
         for key, text in _properties(each):
             yield f"{parameter.name}[{key}]", text
@@ -194,6 +195,8 @@ def _properties(each: Given) -> Iterator[tuple[str, str]]:
 def _delimited(each: Given, separator: str) -> str:
     """Write a value as one text; what it consists of cannot hold what separates it."""
     value = each.value
+    if isinstance(value, _SCALAR):
+        return _scalar(each.argument, value)
     if isinstance(value, list):
         texts = [_scalar(each.argument, item) for item in value]
     elif isinstance(value, Mapping) and each.parameter.explode:
@@ -218,18 +221,19 @@ def _scalar(argument: str, value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float) and math.isfinite(value):
         # Without an exponent, which a path's own pattern for numbers does not take.
         return format(Decimal(repr(value)), "f")
-    if isinstance(value, int | float):
+    if isinstance(value, float):
         return _compact(value)
     kind = {type(None): "null", dict: "object"}.get(type(value), type(value).__name__)
     message = f"{argument!r} is written as text: it cannot hold a value of type {kind}."
     raise InvalidArguments(message)
 
 
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _field_value(argument: str, text: str) -> bytes:

@@ -30,7 +30,6 @@ from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.inprocess import BOUND_KEY, Bound
 from mcp_mount.origin import Origins
-from mcp_mount.recognize import recognize
 from mcp_mount.scope import route_path
 from mcp_mount.server import OperationProvider
 from mcp_mount.sessions import SessionSeal
@@ -65,6 +64,11 @@ class Endpoint(BaseRoute):
     lane: FastLane | None = None
     running: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
+    paths: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what each request is compared with."""
+        self.paths = frozenset({self.path, f"{self.path}/"})
 
     @property
     def path_format(self) -> str:
@@ -86,15 +90,16 @@ class Endpoint(BaseRoute):
                 match, child = bound.route.matches(scope)
                 return (match, child) if match is Match.FULL else (Match.NONE, {})
             return Match.NONE, {}
-        if scope["type"] == "http" and route_path(scope) in {self.path, f"{self.path}/"}:
+        if scope["type"] == "http" and route_path(scope) in self.paths:
             return Match.FULL, {"endpoint": self, "path_params": {}}
         return Match.NONE, {}
 
     def _bound(self, scope: Scope) -> Bound | None:
         """Return where a call of this app is bound; None for every other request."""
         bound: Bound | None = scope.get(BOUND_KEY)
-        is_ours = bound is not None and bound.app is self.app and scope["type"] == "http"
-        return bound if is_ours and route_path(scope) not in {self.path, f"{self.path}/"} else None
+        if bound is None or bound.app is not self.app or scope["type"] != "http":
+            return None
+        return bound if route_path(scope) not in self.paths else None
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:
         """Answer no name: the app's own names stay the app's own."""
@@ -107,7 +112,10 @@ class Endpoint(BaseRoute):
 
         async def let_in(request: Request, response: Response) -> Response:
             # `response` has the headers that the dependencies set.
-            return _Handover(self._admit, request, response.raw_headers)
+            return _Handover(admit, request, response.raw_headers)
+
+        async def admit(request: Request, send: Send) -> None:
+            await self._admit(request.scope, request.receive, send, request)
 
         self.guarded = APIRoute(
             self.path,
@@ -119,7 +127,7 @@ class Endpoint(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and stay until what its call began has ended."""
-        bound = self._bound(scope)
+        bound = self._bound(scope) if BOUND_KEY in scope else None
         if bound is not None:
             del scope[BOUND_KEY]
             if bound.route is not None and scope["path"] == bound.path:
@@ -150,19 +158,25 @@ class Endpoint(BaseRoute):
         elif self.guarded is not None:
             await self.guarded.handle(scope, receive, send)
         else:
-            await self._admit(Request(scope, receive), send)
+            await self._admit(scope, receive, send)
 
-    async def _admit(self, request: Request, send: Send) -> None:
-        scope, receive = request.scope, request.receive
-        limit = self.door.max_request_bytes
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, request: Request | None = None
+    ) -> None:
+        """Read the request and serve it; `request` is where dependencies may have read it."""
+        limit, body = self.door.max_request_bytes, None
         try:
-            body = await _read(request, limit)
+            if not _is_announced_larger(scope, limit):
+                reading = (
+                    _read_again(request, limit) if request is not None else _read(receive, limit)
+                )
+                body = await reading
         except ClientDisconnect:
             return
         if body is None:
             await _refusal(413, f"The request is larger than {limit} bytes.")(scope, receive, send)
             return
-        recognized = recognize(scope, body) if self.lane is not None else None
+        recognized = self.lane.recognize(scope, body) if self.lane is not None else None
         if self.lane is not None and recognized is not None and await self.lane.is_open():
             served = Incoming(
                 scope=scope,
@@ -274,10 +288,10 @@ class _Handover(Response):
     """A response that FastAPI sends by letting the endpoint answer."""
 
     def __init__(
-        self, answer: Callable[[Request, Send], Awaitable[None]], request: Request, headers: Headers
+        self, admit: Callable[[Request, Send], Awaitable[None]], request: Request, headers: Headers
     ) -> None:
         super().__init__()
-        self._answer = answer
+        self._admit = admit
         self._request = request
         self._added = headers
 
@@ -287,7 +301,7 @@ class _Handover(Response):
                 message = {**message, "headers": [*message["headers"], *self._added]}
             await send(message)
 
-        await self._answer(self._request, send_with_headers)
+        await self._admit(self._request, send_with_headers)
         if self.background is not None:
             await self.background()
 
@@ -298,17 +312,42 @@ def _refusal(status: int, message: str) -> JSONResponse:
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
 
 
-async def _read(request: Request, limit: int) -> bytes | None:
+def _is_announced_larger(scope: Scope, limit: int) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return value.isdigit() and int(value[:20]) > limit
+    return False
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
     """Receive the whole body; None as soon as it is larger than `limit` bytes.
 
-    A dependency may have read it before: Starlette's requests remember what they gave.
+    Raises:
+        ClientDisconnect: the client went while it was sending.
     """
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limit:
-        return None
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+async def _read_again(request: Request, limit: int) -> bytes | None:
+    """Return what `_read` does, of a request that a dependency may have read before.
+
+    Starlette's requests remember what they gave.
+
+    Raises:
+        ClientDisconnect: the client went while it was sending.
+    """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    async for part in request.stream():
+        body += part
         if len(body) > limit:
             return None
     return bytes(body)

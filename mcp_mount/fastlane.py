@@ -8,51 +8,25 @@
   complete; background tasks run after that, as over REST.
 """
 
-import asyncio
 import json
-import logging
-import math
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
-import anyio
 import fastmcp
 from fastmcp import FastMCP
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
 from opentelemetry import trace
-from starlette.requests import Request as HTTPRequest
 from starlette.types import Message, Receive, Send
 
-from mcp_mount import journal
-from mcp_mount.apart import Apart
-from mcp_mount.call import Incoming, Request, incoming
-from mcp_mount.content import Result, error, to_result
-from mcp_mount.errors import Busy, InvalidArguments, MountError
-from mcp_mount.reading import Reading
-from mcp_mount.recognize import Recognized
-from mcp_mount.running import AppCall
+from mcp_mount.call import Incoming, incoming
+from mcp_mount.direct import DirectCall
+from mcp_mount.errors import MountError
+from mcp_mount.recognize import Recognized, Recognizer
 from mcp_mount.server import OperationProvider
-from mcp_mount.tools import (
-    MOST_REDIRECTS,
-    OperationTool,
-    Plan,
-    following_request,
-    responded,
-    trace_of,
-    traced,
-)
-from mcp_mount.wire import Wire, write_json, written
-
-_PATIENCE: Final = 0.05
-"""Seconds after which a call that still runs is watched for its client and its deadline."""
-
-_PING: Final = 15.0
-"""Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
+from mcp_mount.tools import OperationTool
+from mcp_mount.wire import UNSTAMPED, Stamp, Wire, write_json
 
 
 class FastLane:
@@ -69,6 +43,7 @@ class FastLane:
         self._providers = [*server.providers]
         self._lists: dict[str, str] = {}
         self._listed: object = None
+        self.recognize = Recognizer().recognize
 
     async def is_open(self) -> bool:
         """Whether the server has only what this module knows the answers of."""
@@ -92,9 +67,9 @@ class FastLane:
         return len(self._low_level.get_capabilities().extensions or {}) > 1
 
     @cached_property
-    def _stamp(self) -> dict[str, Any]:
+    def _stamp(self) -> Stamp:
         """What every result of the modern era says of the server."""
-        return {SERVER_INFO_META_KEY: self._low_level.server_info_stamp}
+        return Stamp({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
 
     async def answer(
         self, recognized: Recognized, served: Incoming, receive: Receive, send: Send
@@ -118,8 +93,8 @@ class FastLane:
             return False
         token = incoming.set(served)
         try:
-            stamp = self._stamp if recognized.is_modern else {}
-            call = _Call(recognized.params, plan, served, receive, wire, stamp)
+            stamp = self._stamp if recognized.is_modern else UNSTAMPED
+            call = DirectCall(recognized.params, plan, wire, stamp, served=served, receive=receive)
             await call.run()
         finally:
             incoming.reset(token)
@@ -171,184 +146,3 @@ class FastLane:
         if tools is not self._listed:
             self._listed, self._lists = tools, {}
         return self._lists
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of a tool, in the request's own task.
-
-    A class because the route's last message, the deadline and the client's going can each end it.
-    """
-
-    params: Mapping[str, Any]
-    plan: Plan
-    served: Incoming
-    receive: Receive
-    wire: Wire
-    stamp: Mapping[str, Any]
-    started: float = field(default_factory=time.perf_counter)
-    deadline: float = math.inf
-    is_gone: bool = False
-    is_late: bool = False
-    holds_place: bool = False
-    call: AppCall | None = None
-    answer: Callable[[], Awaitable[None]] | None = None
-    following: asyncio.Task[None] | None = None
-    leaving: asyncio.Task[None] | None = None
-
-    async def run(self) -> None:
-        """Make the call; its answer is written as soon as it is there."""
-        self.deadline = anyio.current_time() + self.plan.limits.timeout
-        loop = asyncio.get_running_loop()
-        watchers: list[asyncio.Task[None]] = []
-        # Most calls end before anybody has to watch them, and a task costs as much as they do.
-        timer = loop.call_later(_PATIENCE, lambda: watchers.append(loop.create_task(self._watch())))
-        try:
-            await self._make()
-            if self.following is not None:
-                await asyncio.wait([self.following])
-                if not self.following.cancelled():
-                    self.following.result()
-        except (InvalidArguments, Busy) as refused:
-            if not self.is_gone:
-                await self._finish(error(str(refused)), outcome=journal.refusal(refused))
-        finally:
-            timer.cancel()
-            for task in (*watchers, self.following):
-                if task is not None and not self.is_late:
-                    task.cancel()
-            tasks = [task for task in (*watchers, self.following, self.leaving) if task is not None]
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if not self.wire.is_over:
-                self._end("cancelled")
-            # They lead back here; nothing is left for the garbage collector to find.
-            self.call = self.answer = None
-
-    async def _make(self) -> None:
-        plan, params = self.plan, self.params
-        request = plan.arguments.request(params.get("arguments", {}))
-        request = traced(request, trace_of(params.get("_meta", {})))
-        if plan.rate is not None:
-            await plan.rate.count(HTTPRequest(self.served.scope))
-        await plan.slots.take()
-        self.holds_place = True
-        self.deadline = anyio.current_time() + plan.limits.timeout
-        if not self.is_gone:
-            await self._send(request)
-
-    async def _send(self, request: Request) -> None:
-        """Send a request into the app; its answer is written, or leads to the next request."""
-        plan = self.plan
-        reading = Reading(plan.limits, self.wire.progress)
-        is_answered = False
-
-        async def answer() -> None:
-            nonlocal is_answered
-            if is_answered or self.is_gone:
-                return
-            is_answered = True
-            await reading.end()
-            following = following_request(plan.caller, request, reading)
-            if following is not None:
-                # This task stays with the route, which may have background tasks.
-                self.following = asyncio.create_task(self._follow(following))
-                return
-            timeout = plan.limits.timeout
-            result = to_result(reading, plan.shape, outcome=call.outcome, timeout=timeout)
-            try:
-                await self._finish(result, reading)
-            finally:
-                if call.outcome == "ended":
-                    # The route is told, which need not move it.
-                    self.leaving = asyncio.create_task(call.leave())
-
-        name = self.params["name"]
-        call = plan.caller.prepare(request, reading, tool=name, on_answer=answer)
-        self.call, self.answer = call, answer
-        # As in a task of its own: what the app sets in its context stays with it.
-        await Apart(call.run(), copy_context())
-        await answer()
-
-    async def _follow(self, request: Request) -> None:
-        """Follow a redirect, and write the answer that it leads to."""
-        readings: list[Reading] = []
-        name, hops = self.params["name"], MOST_REDIRECTS - 1
-        async with anyio.create_task_group() as tasks:
-            incoming.set(replace(self.served, tasks=tasks))
-            result = await responded(
-                self.plan,
-                name,
-                request,
-                readings,
-                deadline=self.deadline,
-                progress=self.wire.progress,
-                hops=hops,
-            )
-            await self._finish(result, readings[-1])
-
-    async def _watch(self) -> None:
-        """See to it that the call ends when its client goes, and at its deadline."""
-        ping = anyio.current_time() + _PING
-        while not self.wire.is_over:
-            with anyio.CancelScope(deadline=min(self.deadline, ping)):
-                await self._wait_until_gone()
-            now = anyio.current_time()
-            if not self.is_gone and now < self.deadline:
-                # The deadline moves when a call that waited for its turn gets it.
-                if now >= ping:
-                    ping = now + _PING
-                    await self.wire.ping()
-                continue
-            if self.following is not None:
-                # At the deadline it ends by itself.
-                if self.is_gone:
-                    self.following.cancel()
-            elif self.is_gone and self.call is not None:
-                await self.call.leave()
-            elif self.call is not None and self.answer is not None and not self.wire.is_over:
-                # Without waiting: a route that does not listen must not hold the result back.
-                self.is_late = True
-                self.call.hang_up()
-                try:
-                    await self.answer()
-                finally:
-                    await self.call.leave()
-            return
-
-    async def _wait_until_gone(self) -> None:
-        while not self.wire.is_deaf and (await self.receive())["type"] != "http.disconnect":
-            pass
-        if not self.served.disconnect_ends_call:
-            # The call goes on without a reader, at the most until its deadline.
-            self.wire.is_deaf = True
-            await anyio.sleep_forever()
-        self.is_gone = not self.wire.is_over
-
-    async def _finish(
-        self,
-        result: Result,
-        reading: Reading | None = None,
-        outcome: journal.Outcome | None = None,
-    ) -> None:
-        self._end(outcome or ("error" if result.is_error else "ok"), reading)
-        await self.wire.write(written(result, self.stamp))
-
-    def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
-        """Give back what the call held, and write its line in the log."""
-        if self.holds_place:
-            self.holds_place = False
-            self.plan.slots.leave()
-        if not journal.calls.isEnabledFor(logging.INFO):
-            return
-        # In the handshake versions a client names itself elsewhere, and nobody has checked this.
-        meta = self.params.get("_meta", {}) if self.stamp else {}
-        client = meta.get("io.modelcontextprotocol/clientInfo")
-        journal.record(
-            tool=self.params["name"],
-            operation=str(self.plan.operation),
-            seconds=time.perf_counter() - self.started,
-            reading=reading,
-            outcome=outcome,
-            request=HTTPRequest(self.served.scope),
-            client=client["name"] if client else None,
-        )

@@ -1,5 +1,6 @@
 """What one call may take, how many may run at once, and how often a caller may call."""
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -8,11 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
-from anyio.lowlevel import current_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
@@ -92,6 +92,13 @@ class Limits:
         return replace(self, **marked)
 
 
+class Place(Protocol):
+    """A place of a call that runs."""
+
+    def release(self) -> None:
+        """Give the place back, once."""
+
+
 class Slots:
     """Places for calls that run at once. A class because it counts them.
 
@@ -112,14 +119,14 @@ class Slots:
         Raises:
             Busy: no place came free.
         """
-        await self.take()
+        place = await self.take()
         try:
             yield
         finally:
-            self.leave()
+            place.release()
 
-    async def take(self) -> None:
-        """Take a place, and `leave` it later, in the same event loop.
+    async def take(self) -> Place:
+        """Take a place, and return what releases it; whoever has waited longest gets it then.
 
         Raises:
             Busy: no place came free.
@@ -130,15 +137,12 @@ class Slots:
         except anyio.WouldBlock:
             with anyio.move_on_after(self._patience):
                 await free.acquire()
-                return
+                return free
             raise Busy("Too many calls are running. Try again in a few seconds.") from None
-
-    def leave(self) -> None:
-        """Give a place back; whoever has waited longest gets it."""
-        self._of_this_loop().release()
+        return free
 
     def _of_this_loop(self) -> anyio.Semaphore:
-        loop = current_token().native_token
+        loop = asyncio.get_running_loop()
         free = self._free.get(loop)
         if free is None:
             free = self._free[loop] = anyio.Semaphore(self._places)

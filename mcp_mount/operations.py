@@ -6,6 +6,7 @@ to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -233,6 +234,7 @@ def _body_preference(media_type: str) -> int:
     return order.index(media_type) + 1 if media_type in order else len(order) + 1
 
 
+@lru_cache(maxsize=256)
 def is_json(media_type: str) -> bool:
     """Whether a media type is one JSON document, e.g. ``application/problem+json``."""
     essence = media_type.partition(";")[0].strip().lower()

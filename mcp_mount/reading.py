@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
 from functools import lru_cache
-from http import HTTPStatus
+from typing import Final
 
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
 from mcp_mount.limits import Limits
@@ -20,7 +20,11 @@ Progress = Callable[[str], Awaitable[None]]
 _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
+_LARGE: Final = 64 * 1024
+"""Characters of which a piece is kept by itself."""
+
 _EVENTS = "text/event-stream"
+_MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
 _TEXTS = frozenset(
@@ -30,6 +34,27 @@ _TEXTS = frozenset(
         *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
     }
 )
+
+
+class _Pieces:
+    """A text in pieces. Small ones are put together: each alone takes more than its characters."""
+
+    __slots__ = ("_large", "_length", "_small")
+
+    def __init__(self) -> None:
+        self._large: list[str] = []
+        self._small: list[str] = []
+        self._length = 0
+
+    def append(self, piece: str) -> None:
+        self._small.append(piece)
+        self._length += len(piece)
+        if self._length >= _LARGE:
+            self._large.append("".join(self._small))
+            self._small, self._length = [], 0
+
+    def all(self) -> list[str]:
+        return [*self._large, "".join(self._small)] if self._small else self._large
 
 
 class Reading:
@@ -55,7 +80,8 @@ class Reading:
         self._limits = limits
         self._progress = progress
         self._decoder: Decoder | None = None
-        self._pieces: list[str] = []
+        self._items: list[str] = []
+        self._text = _Pieces()
         self._chunks: list[bytes] = []
         self.size = 0
 
@@ -72,7 +98,7 @@ class Reading:
         if "content-length" in self.headers:
             # It is one piece, however it is sent; the result will have it soon enough.
             self._progress = None
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
+        if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
             self._decoder, self.is_items = Events(), True
@@ -95,7 +121,7 @@ class Reading:
             chunk = chunk[:room]
         if self._is_unnamed and chunk:
             self._is_unnamed = False
-            if self.status < HTTPStatus.MULTIPLE_CHOICES and _looks_like_text(chunk):
+            if self.status < _MULTIPLE_CHOICES and _looks_like_text(chunk):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
                 self.media_type, self._decoder = "text/plain", Text("utf-8")
         if self._decoder is None:
@@ -113,10 +139,13 @@ class Reading:
         for piece in pieces:
             if not piece:
                 continue
-            if self.is_items and len(self._pieces) >= self._limits.max_items:
+            if not self.is_items:
+                self._text.append(piece)
+            elif len(self._items) < self._limits.max_items:
+                self._items.append(piece)
+            else:
                 self.full = self.full or f"{self._limits.max_items} items (max_items)"
                 return
-            self._pieces.append(piece)
             if self._progress is not None:
                 await self._progress(piece)
 
@@ -127,15 +156,16 @@ class Reading:
 
     def items(self) -> list[object]:
         """Return the events or lines, parsed; a line that is no JSON is itself."""
-        return [_parsed_or_text(piece) for piece in self._pieces]
+        return [_parsed_or_text(piece) for piece in self._items]
+
+    def streamed(self) -> list[str]:
+        """Return the text of a stream in pieces: as a whole, it would be there twice."""
+        return ["\n".join(self._items)] if self._items else self._text.all()
 
     def text(self) -> str:
         """Return the body as text, in its own charset."""
         if self._decoder is not None:
-            if not self.is_items:
-                # The pieces are not needed any more, and may be as large as all else together.
-                self._pieces = ["".join(self._pieces)]
-            return "\n".join(self._pieces)
+            return "".join(self.streamed())
         body = self.body()
         charset = self._charset
         if is_json(self.media_type):
@@ -186,6 +216,7 @@ def _looks_like_text(chunk: bytes) -> bool:
     return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
 
 
+@lru_cache(maxsize=256)
 def _is_text(essence: str) -> bool:
     return (essence.startswith("text/") and essence != "text/json") or (
         essence in _TEXTS or essence.endswith(("+xml", "+yaml"))

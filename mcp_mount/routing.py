@@ -48,7 +48,7 @@ class Routing:
             self._contenders, self._alone = {}, {}
         method = scope["method"]
         contenders = self._contenders_for(method, template)
-        is_plain = not scope["root_path"] and not any("/" in text for text in values.values())
+        is_plain = not scope["root_path"] and "/" not in "".join(values.values())
         if (method, template) in self._alone and is_plain:
             return True
         if not contenders:

@@ -9,6 +9,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
@@ -24,28 +25,28 @@ logger = logging.getLogger("mcp_mount")
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
 
+TURN: Final = 0.002
+"""Seconds that a route which never waits may send for before others run."""
+
 
 class _Flag:
     """An event that most of the time nobody waits for: it costs next to nothing until then."""
 
-    __slots__ = ("_event", "_is_set")
+    __slots__ = ("_event", "is_set")
 
     def __init__(self) -> None:
-        self._is_set = False
+        self.is_set = False
         self._event: anyio.Event | None = None
 
-    def is_set(self) -> bool:
-        return self._is_set
-
     def set(self) -> None:
-        self._is_set = True
+        self.is_set = True
         if self._event is not None:
             self._event.set()
 
     async def wait(self) -> None:
         if self._event is None:
             self._event = anyio.Event()
-            if self._is_set:
+            if self.is_set:
                 self._event.set()
         await self._event.wait()
 
@@ -110,11 +111,10 @@ class AppCall:
         self.outcome: Outcome = "timeout"
         self._app = app
         self._scope = scope
-        self._request: list[Message] = [
-            {"type": "http.request", "body": body or b"", "more_body": False}
-        ]
+        self._body: bytes | None = body or b""
         self._sink = sink
         self._is_started = False
+        self._turn = -math.inf
         self._gone = _Flag()
         self._delivery: anyio.CancelScope | None = None
         # Whoever ends the whole request ends the route by `leave`, so that it is told first.
@@ -132,14 +132,14 @@ class AppCall:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:  # noqa: BLE001 - logged
             # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set() and not self.done.is_set()
+            left = self._gone.is_set and not self.done.is_set
             self._log(logging.DEBUG if left else logging.ERROR)
         except anyio.get_cancelled_exc_class():
             # Either the request is over, or the app let out the end of a task it had waited for.
             await anyio.lowlevel.checkpoint_if_cancelled()
             self._log(logging.ERROR)
         finally:
-            if not self._gone.is_set():
+            if not (self._gone.is_set or self.answered.is_set):
                 # Only the last message of the body tells that a response is whole.
                 self.outcome = "broken"
             self.answered.set()
@@ -176,10 +176,11 @@ class AppCall:
             await self.leave()
 
     async def _receive(self) -> Message:
-        if self._request:
-            return self._request.pop()
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
         # `is_disconnected()` asks without waiting, in a cancelled scope.
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             await self._gone.wait()
         return {"type": "http.disconnect"}
 
@@ -199,36 +200,47 @@ class AppCall:
         if self._is_started:
             raise RuntimeError("The response was started twice.")
         self._is_started = True
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             await self._sink.start(status, [*headers])
 
     async def _write(self, chunk: bytes, *, more: bool) -> None:
         if not self._is_started:
             raise RuntimeError("The response's body came before its start.")
-        wanted = not self._gone.is_set()
+        wanted = not self._gone.is_set
         if wanted and chunk:
-            wanted = await self._deliver(bytes(chunk))
+            take = self._deliver if self._sink.may_wait else self._sink.write
+            wanted = await take(bytes(chunk))
         if wanted and more:
-            # A route that never waits must not keep its deadline, or anybody else, from their turn.
-            await anyio.lowlevel.checkpoint()
+            await self._take_turns()
             return
-        if not self._gone.is_set():
+        if not self._gone.is_set:
             self.outcome = "complete" if wanted else "ended"
-            self._gone.set()
             self.answered.set()
             if self._on_answer is not None:
                 await self._on_answer()
+            # Only now: a route that listens for its client's going ends what it still does.
+            self._gone.set()
         if more:
             raise OSError("The client is gone.")
         self.done.set()
         # Whoever ends the whole request ends its background tasks too, as over REST.
         self._cancellation.shield = False
 
+    async def _take_turns(self) -> None:
+        """Let others run from time to time: a route that never waits keeps them, and its deadline.
+
+        Not after each part, because a turn of the event loop costs more than a small part does.
+        """
+        now = time.monotonic()
+        if now - self._turn > TURN:
+            await anyio.lowlevel.checkpoint()
+            self._turn = time.monotonic()
+
     async def _deliver(self, chunk: bytes) -> bool:
-        """Push a chunk into the sink; False when it had enough, or the client went meanwhile."""
-        if not self._sink.may_wait:
-            return await self._sink.write(chunk)
-        # The client may go while the sink waits for it: the route is then told, not kept waiting.
+        """Push a chunk into a sink that waits for the client; False when either had enough.
+
+        The client may go while the sink waits: the route is then told, not kept waiting.
+        """
         with anyio.CancelScope() as self._delivery:
             return await self._sink.write(chunk)
         return False
@@ -306,10 +318,10 @@ async def _answer(
         with anyio.CancelScope(deadline=deadline):
             await call.answered.wait()
     except anyio.get_cancelled_exc_class():
-        if not call.done.is_set():
+        if not call.done.is_set:
             tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
         raise
-    if not call.done.is_set():
+    if not call.done.is_set:
         # Without waiting: a route that does not listen must not hold the result back.
         call.hang_up()
         tasks.start_soon(call.leave)

@@ -23,6 +23,8 @@ _OWN_HEADERS = frozenset(
 )
 _OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
 
+_ASGI: Final = {"version": "3.0"}
+
 # A request that came over no transport: FastMCP's in-memory client, or a call of `Tool.run`.
 NOWHERE: Final[Scope] = {
     "type": "http",
@@ -46,21 +48,20 @@ def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = Fa
         tool: The tool's name, for middleware.
         cookies: Whether the caller's cookies go along.
     """
-    raw_path = request.path.encode("ascii")
     prefix = _mount_prefix(outer)
-    own: Scope = {
-        "type": "http",
-        # Whatever the server is: here `send` raises `OSError` when the client is gone.
-        "asgi": {**outer.get("asgi", {"version": "3.0"}), "spec_version": "2.4"},
-        "method": request.method,
-        "path": prefix + unquote(request.path),
-        "raw_path": prefix.encode() + raw_path,
-        "query_string": _with_credentials(outer, request).encode("ascii"),
-        "headers": [*_forwarded(outer["headers"], request.headers, cookies=cookies)],
-        TOOL_KEY: tool,
-    }
-    state = {"state": dict(outer["state"])} if "state" in outer else {}
-    return {**{key: outer[key] for key in _CARRIED if key in outer}, **own, **state}
+    scope: Scope = {key: outer[key] for key in _CARRIED if key in outer}
+    scope["type"] = "http"
+    # Whatever the server is: here `send` raises `OSError` when the client is gone.
+    scope["asgi"] = {**outer.get("asgi", _ASGI), "spec_version": "2.4"}
+    scope["method"] = request.method
+    scope["path"] = prefix + unquote(request.path)
+    scope["raw_path"] = prefix.encode() + request.path.encode("ascii")
+    scope["query_string"] = _with_credentials(outer, request).encode("ascii")
+    scope["headers"] = _forwarded(outer["headers"], request.headers, cookies=cookies)
+    scope[TOOL_KEY] = tool
+    if "state" in outer:
+        scope["state"] = dict(outer["state"])
+    return scope
 
 
 def _with_credentials(outer: Scope, request: Request) -> str:
@@ -90,15 +91,16 @@ def route_path(scope: Scope) -> str:
 
 def _forwarded(
     outer: Iterable[tuple[bytes, bytes]], own: Iterable[tuple[bytes, bytes]], *, cookies: bool
-) -> Iterable[tuple[bytes, bytes]]:
-    """Yield the headers that the caller could have sent to the route itself, then `own`."""
-    own = list(own)
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers that the caller could have sent to the route itself, then `own`."""
     # What `Connection` names stays, unlike in a proxy: the connection ends here, at the app, and a
     # caller could take away what a proxy has added, such as its address, by naming it.
     replaced = {name for name, _ in own}
-    for name, value in outer:
-        if name in replaced or name.startswith(_OWN_PREFIXES):
-            continue
-        if name not in _OWN_HEADERS or (cookies and name == b"cookie"):
-            yield name, value
-    yield from own
+    kept = [
+        (name, value)
+        for name, value in outer
+        if name not in replaced
+        and not name.startswith(_OWN_PREFIXES)
+        and (name not in _OWN_HEADERS or (cookies and name == b"cookie"))
+    ]
+    return [*kept, *own]

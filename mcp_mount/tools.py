@@ -4,7 +4,8 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Final, Literal
 
 import anyio
 import mcp_types
@@ -12,16 +13,16 @@ from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
-from mcp_types import ToolAnnotations
+from mcp_types import ContentBlock, TextContent, ToolAnnotations
 from pydantic import ConfigDict, PrivateAttr
 from starlette.requests import Request as HTTPRequest
 
 from mcp_mount import journal
 from mcp_mount.arguments import Arguments, read_arguments
 from mcp_mount.auth import tool_check
-from mcp_mount.call import Request
+from mcp_mount.call import Outcome, Request
 from mcp_mount.confirm import question
-from mcp_mount.content import Result, Shape, error, to_result
+from mcp_mount.content import Block, Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
 from mcp_mount.operations import Operation, Schema
@@ -34,6 +35,9 @@ from mcp_mount.shape import read_shape
 _LONGEST_DESCRIPTION = 2_000
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LARGE: Final = 128 * 1024
+"""Bytes of a body that the event loop reads itself, in some milliseconds."""
+
 _TRACE = ("traceparent", "tracestate", "baggage")
 
 
@@ -97,9 +101,9 @@ class OperationTool(Tool):
         tool._plan = plan
         return tool
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
-        """How the tool is called."""
+        """How the tool is called. Cached, because Pydantic is slow to find private attributes."""
         return self._plan
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
@@ -192,7 +196,16 @@ async def responded(
         if following is None:
             break
         request = following
-    return to_result(reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
+    return await result_of(plan, reading, outcome)
+
+
+async def result_of(plan: Plan, reading: Reading, outcome: Outcome) -> Result:
+    """Write what was read as the result; in a thread, where that takes others' time."""
+    write = partial(to_result, reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
+    if reading.size <= _LARGE:
+        return write()
+    # Threads of our own: those of the app's routes are for them.
+    return await anyio.to_thread.run_sync(write, limiter=anyio.CapacityLimiter(1))
 
 
 def following_request(caller: Caller, request: Request, reading: Reading) -> Request | None:
@@ -205,11 +218,17 @@ def following_request(caller: Caller, request: Request, reading: Reading) -> Req
 
 def _tool_result(result: Result) -> ToolResult:
     return ToolResult(
-        content=[*result.content],
+        content=[*map(_content_block, result.content)],
         structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
     )
+
+
+def _content_block(block: Block) -> ContentBlock:
+    if isinstance(block, str | list):
+        return TextContent(type="text", text="".join(block))
+    return block
 
 
 def _plan(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:
@@ -284,6 +303,8 @@ def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str
 
 def trace_of(meta: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the trace context of a message's ``_meta``."""
+    if meta.keys().isdisjoint(_TRACE):
+        return {}
     return {key: meta[key] for key in _TRACE if isinstance(meta.get(key), str)}
 
 

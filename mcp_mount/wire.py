@@ -4,21 +4,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Final
 
 import anyio
-from mcp_types import ContentBlock, TextContent
 from starlette.types import Message, Send
 
 from mcp_mount.apart import Apart
 from mcp_mount.call import Headers
-from mcp_mount.content import Result
+from mcp_mount.content import Block, Result
 from mcp_mount.reading import Progress
 from mcp_mount.recognize import Recognized
 
 _SLICE: Final = 64 * 1024
-_FEW: Final = 20
+_FEW: Final = 8
 """Parts of a result that are sent as one: all of them, unless it is large."""
 
 _STREAM = [
@@ -34,15 +34,16 @@ class Wire:
     """Writes the answer to one request: JSON, in both eras.
 
     A class because an answer becomes an event stream as soon as there is progress to show, or when
-    it is long in coming, to keep proxies waiting.
+    it is long in coming, to keep proxies waiting. `context` is that of the request's middleware.
     """
 
     def __init__(self, recognized: Recognized, send: Send) -> None:
-        self._id = write_json(recognized.id)
-        self._token = recognized.params.get("_meta", {}).get("progressToken")
+        self._id = write_json(recognized.id) if isinstance(recognized.id, str) else recognized.id
+        token = recognized.params.get("_meta", {}).get("progressToken")
+        self._progress = _progress_of(token) if token is not None else None
         self._send = send
         # What the app sets in its context variables is not for the request's own middleware.
-        self._context = copy_context()
+        self.context = copy_context()
         self._count = 0
         self._is_stream = False
         self.is_over = False
@@ -51,7 +52,7 @@ class Wire:
     @property
     def progress(self) -> Progress | None:
         """Where the pieces of a stream go; None where the client did not ask for them."""
-        return self._show if self._token is not None else None
+        return self._show if self._progress is not None else None
 
     async def write(self, result: Iterable[str]) -> None:
         """Send the result, of which the parts follow each other; that ends the response."""
@@ -85,9 +86,9 @@ class Wire:
     async def _show(self, piece: str) -> None:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
-        params = {"progressToken": self._token, "progress": self._count, "message": piece}
-        text = write_json({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-        await self._put_early(_frame(text))
+        # FastMCP counts in floating point.
+        text = f'{self._progress}{self._count}.0,"message":{write_json(piece)}}}}}'
+        await self._put_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
 
     async def ping(self) -> None:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
@@ -118,14 +119,43 @@ class Wire:
             for message in messages:
                 await self._send(message)
 
-        await Apart(send(), self._context)
+        await Apart(send(), self.context)
 
 
-def _frame(text: str) -> bytes:
-    return b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n"
+def _progress_of(token: str | int) -> str:
+    """Write what all notifications about one request begin with."""
+    method = '"jsonrpc":"2.0","method":"notifications/progress"'
+    return f'{{{method},"params":{{"progressToken":{write_json(token)},"progress":'
 
 
-def written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every answer of an era says of the server, in ``_meta``; and how its result ends."""
+
+    meta: Mapping[str, Any]
+    ending: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the end of a result that has nothing more to say."""
+        object.__setattr__(self, "ending", self.ending_with({}))
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether answers are stamped, and typed, at all."""
+        return bool(self.meta)
+
+    def ending_with(self, meta: Mapping[str, Any]) -> str:
+        """Write the end of a result that has a ``_meta`` of its own."""
+        kind = ',"resultType":"complete"' if self.is_modern else ""
+        whole = {**meta, **self.meta}
+        return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
+
+
+UNSTAMPED: Final = Stamp({})
+"""Of the handshake versions."""
+
+
+def written(result: Result, stamp: Stamp) -> Iterator[str]:
     """Write a result as JSON, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
@@ -133,35 +163,33 @@ def written(result: Result, stamp: Mapping[str, Any]) -> Iterator[str]:
     """
     yield '{"content":['
     for number, block in enumerate(result.content):
-        yield "," if number else ""
+        if number:
+            yield ","
         yield from _written_block(block)
-    yield f'],"isError":{"true" if result.is_error else "false"}'
+    yield '],"isError":true' if result.is_error else '],"isError":false'
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
         yield from _sliced(write_json(result.structured_content) if text is None else text)
-    if stamp:
-        yield ',"resultType":"complete"'
-    if meta := {**(result.meta or {}), **stamp}:
-        yield f',"_meta":{write_json(meta)}'
-    yield "}"
+    yield stamp.ending_with(result.meta) if result.meta else stamp.ending
 
 
-def _written_block(block: ContentBlock) -> Iterator[str]:
-    if not isinstance(block, TextContent):
-        yield from _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-        return
-    yield '{"type":"text","text":"'
+def _written_block(block: Block) -> Iterable[str]:
+    if not isinstance(block, str | list):
+        return _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+    if isinstance(block, str) and len(block) <= _SLICE:
+        return (f'{{"type":"text","text":{write_json(block)}}}',)
+    pieces = [block] if isinstance(block, str) else block
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    for part in _sliced(block.text):
-        yield write_json(part)[1:-1]
-    yield '"}'
+    escaped = (write_json(part)[1:-1] for piece in pieces for part in _sliced(piece))
+    return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 
-def _sliced(text: str) -> Iterator[str]:
+def _sliced(text: str) -> Iterable[str]:
     """Cut a text, so that a large one need not be copied as a whole."""
-    for start in range(0, len(text), _SLICE):
-        yield text[start : start + _SLICE]
+    if len(text) <= _SLICE:
+        return (text,)
+    return (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
 
 
 def _on_one_line(text: str) -> str:

@@ -229,6 +229,30 @@ def requests(draw: Draw) -> tuple[HeaderPairs, bytes]:
     return pairs, body
 
 
+@st.composite
+def near_misses(draw: Draw) -> tuple[tuple[HeaderPairs, bytes], tuple[HeaderPairs, bytes]]:
+    """Draw a call that is in order, and one that differs from it in one place."""
+    era: Era = draw(st.sampled_from(ERAS))
+    about = {"io.modelcontextprotocol/clientInfo": {"name": "c", "version": "1"}}
+    meta = draw(st.sampled_from([{}, about, {"progressToken": 1}, {"traceparent": "x"}]))
+    params = {"name": "anything", "arguments": {"value": 1}, "_meta": meta}
+    headers, message = envelope(era, "tools/call", params)
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    in_order = pairs, json.dumps(message).encode()
+    if draw(_rarely):
+        return in_order, (draw(_spoiled(pairs)), in_order[1])
+    owner = draw(
+        st.sampled_from(
+            [message, message["params"], message["params"]["_meta"], params["arguments"]]
+        )
+    )
+    key = draw(st.sampled_from([*owner, *META_VALUES, *PARAMS, "method", "id"]))
+    owner[key] = draw(META_VALUES.get(key, SCALARS) | SCALARS | st.just({}) | IDS)
+    if draw(_rarely):
+        del owner[key]
+    return in_order, (pairs, json.dumps(message).encode())
+
+
 _seldom = st.integers(0, 15).map(lambda number: number == 15)
 _rarely = st.integers(0, 5).map(lambda number: number == 5)
 _BODY_FAULTS: list[Callable[[bytes], bytes]] = [

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,13 @@ from fastapi import FastAPI
 from fastmcp.server.middleware import Middleware
 
 from mcp_mount import mount_mcp
+from mcp_mount.recognize import Recognizer
+from tests.lanes import request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
+
+MOST_FUNCTIONS = 92
+"""Of this package, coroutines not counted, in one call of a tool."""
 
 
 def large_app(routes: int, *middleware: Middleware) -> FastAPI:
@@ -122,3 +128,71 @@ async def test_a_document_written_anew_but_the_same_changes_nothing(era: Era) ->
         after = (await tools(served, era=era))["number_0"]
     assert counts["OperationProvider._build"] == 0
     assert (before["title"], after["title"]) == ("Mine", "Other")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_runs_few_functions_of_ours(era: Era) -> None:
+    """What a call costs is told by their number; whoever needs another one may raise it here."""
+    assert (await counted_call(5, era)).total() <= MOST_FUNCTIONS
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_words_that_all_calls_share_are_checked_once(era: Era) -> None:
+    """X2, cheaply: other arguments and another id are no reason to check them again."""
+    counts = await counted_call(5, era)
+    assert counts["Recognizer.recognize"] == 1
+    assert counts["_is_in_order"] == 0
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_short_call_makes_no_task_and_no_timer_of_its_own(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """X2, cheaply: one timer watches over all calls, and what has ended leaves nothing behind."""
+    monkeypatch.setattr("mcp_mount.patience.SECONDS", 60)
+    app = large_app(5)
+    async with started(app) as served:
+        await call(served, "number_3", {"number": 1}, era=era)
+        with counted() as counts:
+            for number in range(10):
+                await call(served, "number_3", {"number": number}, era=era)
+    assert counts["Patience.begin"] == counts["Patience.end"] == 10
+    assert counts["Patience._tick_at"] == 0
+    assert counts["DirectCall.watch"] == 0
+
+
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_large_body_is_not_read_in_the_event_loop(era: Era, *, lane: bool) -> None:
+    """C1, X5: parsing it takes seconds that other callers would wait; a small one is read there."""
+    app = FastAPI()
+    app.add_api_route("/numbers/{count}", lambda count: [*range(int(count))], name="numbers")
+    server = mount_mcp(app).server
+    if not lane:
+        server.add_middleware(Middleware())
+    counts = {}
+    async with started(app) as served:
+        for size in (10, 50_000):
+            with counted() as counts[size]:
+                reply = await call(served, "numbers", {"count": str(size)}, era=era)
+            assert reply.result["structuredContent"] == {"result": [*range(size)]}
+    assert (counts[10]["to_result"], counts[50_000]["to_result"]) == (1, 0)
+
+
+@pytest.mark.parametrize("odd", ["header", "client"])
+def test_what_is_remembered_of_requests_is_little(odd: str) -> None:
+    """S3: whoever calls chooses the words, and could fill the memory with them."""
+    recognizer, filler = Recognizer(), "x" * 20_000
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            info = {"name": f"{number}{filler if odd == 'client' else ''}", "version": "1"}
+            meta = {"io.modelcontextprotocol/clientInfo": info}
+            headers, body = request_of("modern", "tools/call", {"name": "x", "_meta": meta})
+            if odd == "header":
+                headers = [*headers, (f"mcp-{number}{filler}".encode(), b"")]
+            assert recognizer.recognize(scope_of(headers), body) is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000

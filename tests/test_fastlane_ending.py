@@ -2,18 +2,19 @@
 
 import logging
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount import Limits, RateLimit, mount_mcp
 from tests.kinds import every_kind
 from tests.lanes import Visit, called, closed, exchange, handled_by_fastmcp, request_of
-from tests.support import ERAS, Era, read_messages
+from tests.support import ERAS, Era, call, read_messages
 
 pytestmark = pytest.mark.parametrize("era", ERAS)
 
@@ -68,7 +69,7 @@ async def test_pings_to_nobody_do_not_keep_a_call_from_its_deadline(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C6: a server may raise when something is sent to a client that is gone."""
-    monkeypatch.setattr("mcp_mount.fastlane._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.direct._PING", 0.01)
     log: list[str] = []
     app, began = waiting_app(log, timeout=0.2)
     visit = Visit(era, "wait")
@@ -225,7 +226,7 @@ async def test_silence_begins_a_stream_with_pings(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X2: as the SDK's does, and the result is one event of it, whatever its line breaks."""
-    monkeypatch.setattr("mcp_mount.fastlane._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.direct._PING", 0.01)
     app = FastAPI()
     release = anyio.Event()
 
@@ -293,3 +294,56 @@ async def test_a_client_may_call_itself_anything(
     answer = await exchange(app, headers, body)
     closed(mounted)
     assert answer.messages == (await exchange(app, headers, body)).messages
+
+
+async def test_an_answer_in_time_is_given_however_long_it_takes_to_read(era: Era) -> None:
+    """C6: the deadline is the route's; a large answer is read in a thread, and takes longer."""
+    app = FastAPI()
+    body = b"[" + b'{"a":[0.5,1.5]},' * 300_000 + b"0]"
+    app.add_api_route("/large", lambda: Response(body, media_type="application/json"), name="large")
+    mount_mcp(app, limits=Limits(timeout=0.3))
+
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_later(message: Message) -> None:
+            await anyio.lowlevel.checkpoint()
+            await send(message)
+
+        await app(scope, receive, send_later)
+
+    with handled_by_fastmcp() as handled:
+        answer = await called(busy, era, "large")
+    assert not answer.result["isError"]
+    assert len(answer.result["structuredContent"]["result"]) == 300_001
+    assert handled == []
+
+
+async def test_a_response_that_listens_for_its_clients_going_keeps_its_answer(era: Era) -> None:
+    """C2: as event streams do, which stop sending as soon as they hear of it."""
+    app = FastAPI()
+
+    class Listening(StreamingResponse):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async with anyio.create_task_group() as tasks:
+
+                async def listen() -> None:
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(listen)
+                await self.stream_response(send)
+                tasks.cancel_scope.cancel()
+
+    @app.get("/events", response_class=Listening)
+    async def events() -> Listening:
+        async def parts() -> AsyncIterator[str]:
+            yield "one"
+            await anyio.lowlevel.checkpoint()
+            yield " two"
+
+        return Listening(parts())
+
+    mount_mcp(app)
+    with anyio.fail_after(5):
+        reply = await call(app, "events", era=era)
+    assert reply.result["content"][0]["text"] == "one two"

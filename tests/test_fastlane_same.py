@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.types import ASGIApp
 
-from tests.generated import requests
+from tests.generated import near_misses, requests
 from tests.kinds import every_kind
 from tests.lanes import (
     Answer,
@@ -17,9 +17,10 @@ from tests.lanes import (
     comparable,
     exchange,
     handled_by_fastmcp,
+    request_of,
 )
 from tests.starting import started
-from tests.support import MODERN
+from tests.support import ERAS, MODERN, Era
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
     assert both.ways["lane"] > 0.4 * both.ways.total(), both.ways
 
 
-@settings(
+GENERATED = settings(
     max_examples=200,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -64,9 +65,33 @@ async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
         HealthCheck.data_too_large,
     ],
 )
+
+
+@pytest.mark.parametrize("tool", ["lines", "events"])
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_progress_of_a_stream_is_told_the_same_way(
+    pair: Pair, era: Era, tool: str
+) -> None:
+    """X2: every notification, down to how its number is written."""
+    params = {"name": tool, "arguments": {"count": 3}}
+    answer = await pair.compare(*request_of(era, "tools/call", params, token='é\u2028"'))
+    assert len(answer.messages) == 4
+
+
+@GENERATED
 @given(request=requests())
 async def test_generated_requests_are_answered_the_same_way(
     pair: Pair, request: tuple[HeaderPairs, bytes]
 ) -> None:
     """X2: status, headers that matter, and every JSON-RPC message."""
     await pair.compare(*request)
+
+
+@GENERATED
+@given(both=near_misses())
+async def test_a_request_in_order_vouches_for_no_other(
+    pair: Pair, both: tuple[tuple[HeaderPairs, bytes], tuple[HeaderPairs, bytes]]
+) -> None:
+    """X2: what the lane remembers of a request holds for the same words only."""
+    for request in both:
+        await pair.compare(*request)

@@ -11,8 +11,10 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from mcp_types import TextContent
+from starlette.types import Message, Receive
 
 from mcp_mount import Limits, mount_mcp
+from tests.lanes import request_of, scope_of
 from tests.support import ERAS, Era, call, connected, envelope, http, served
 
 
@@ -95,6 +97,54 @@ async def test_a_large_body_costs_no_more_than_its_limit(era: Era, media_type: s
     assert "Ended at the limit of 1000000 bytes" in reply.text_content
     assert sent < 5
     assert peak < 25_000_000
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("size", [400, 100_000])
+async def test_a_streamed_text_is_kept_once(era: Era, size: int) -> None:
+    """S3: its parts and the whole were there at the same time; and a small part is not alone."""
+    app = FastAPI()
+    total = 8_000_000
+
+    @app.get("/dump")
+    async def dump() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(total // size):
+                # A copy of its own, as of a file that is read.
+                yield bytes(bytearray(b"x" * size))
+
+        return StreamingResponse(parts(), media_type="text/plain")
+
+    mount_mcp(app, limits=Limits(max_bytes=total))
+    received = 0
+
+    async def take(message: Message) -> None:
+        nonlocal received
+        received += len(message.get("body", b""))
+
+    headers, body = request_of(era, "tools/call", {"name": "dump", "arguments": {}})
+    message: Message = {"type": "http.request", "body": body, "more_body": False}
+    await call(app, "dump", era=era)
+    tracemalloc.start()
+    try:
+        await app(scope_of(headers), given_once(message), take)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert received > total
+    assert peak < 1.4 * total
+
+
+def given_once(message: Message) -> Receive:
+    """Give one message, and after it the client stays."""
+    waiting = [message]
+
+    async def receive() -> Message:
+        if not waiting:
+            await anyio.sleep_forever()
+        return waiting.pop()
+
+    return receive
 
 
 @pytest.mark.parametrize("era", ERAS)
