@@ -32,6 +32,7 @@ The modules in the order in which to read them; each imports only from those abo
     recognize    the hot requests, read as the SDK does
     wire         the answer to a request, written
     fastlane     the same answers, sooner
+    client       a client of the endpoint, in this process
     endpoint     the route, and who is let in
     mount        the server on the app
     cli          the command line
