@@ -128,7 +128,7 @@ def _said(turn: Turn) -> dict[str, Any]:
             "function": {
                 # The API refuses a conversation with what it would not have let the model write.
                 "name": re.sub(r"[^A-Za-z0-9_-]", "_", each.name)[:64] or "unnamed",
-                "arguments": each.arguments if _arguments(each) is not None else "{}",
+                "arguments": each.arguments if each.arguments and _arguments(each) else "{}",
             },
         }
         for each in turn.calls

@@ -37,57 +37,62 @@ class Telling(Response):
         Raises:
             KnowledgeBaseError: there was none, and nothing has been sent.
         """
+        told: list[str] = []
+
+        async def say(piece: str) -> None:
+            if self._form != JSON:
+                if not told:
+                    await send(self._start())
+                await _send(send, self._written(piece), more=True)
+            told.append(piece)
+
         failure: Exception | None = None
+        is_gone = False
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_leave_when_gone, receive, tasks.cancel_scope)
+
+            async def leave_when_gone() -> None:
+                nonlocal is_gone
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                is_gone = True
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(leave_when_gone)
             try:
-                if self._form == JSON:
-                    await self._tell_whole(scope, receive, send)
-                else:
-                    await self._tell(send)
+                await self._answer(say)
             except Exception as error:  # noqa: BLE001 - raised below, outside of the group
                 failure = error
             tasks.cancel_scope.cancel()
-        if failure is not None:
+        # The last message is sent with nobody listening any more: it may itself be what tells that
+        # the request is over.
+        if is_gone:
+            return
+        if failure is not None and not (isinstance(failure, KnowledgeBaseError) and self._began(told)):
             raise failure
+        if self._form == JSON:
+            await JSONResponse({"answer": "".join(told)})(scope, receive, send)
+        else:
+            if not told:
+                await send(self._start())
+            await _send(send, self._end(failure), more=False)
 
-    async def _tell_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pieces: list[str] = []
+    def _began(self, told: list[str]) -> bool:
+        return bool(told) and self._form != JSON
 
-        async def say(piece: str) -> None:
-            pieces.append(piece)
-
-        await self._answer(say)
-        await JSONResponse({"answer": "".join(pieces)})(scope, receive, send)
-
-    async def _tell(self, send: Send) -> None:
-        has_begun = False
-
-        async def say(piece: str) -> None:
-            nonlocal has_begun
-            if not has_begun:
-                has_begun = True
-                start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-                await send(start)
-            await _send(send, self._written(piece), more=True)
-
-        try:
-            await self._answer(say)
-        except KnowledgeBaseError as error:
-            if not has_begun:
-                raise
-            await _send(send, self._end(str(error)), more=True)
-        await _send(send, b"", more=False)
+    def _start(self) -> Message:
+        return {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
 
     def _written(self, piece: str) -> bytes:
         if self._form == EVENTS:
             return format_sse_event(data_str=piece)
         return piece.encode()
 
-    def _end(self, what: str) -> bytes:
+    def _end(self, failure: Exception | None) -> bytes:
+        if failure is None:
+            return b""
         if self._form == EVENTS:
-            return format_sse_event(event="error", data_str=what)
-        return f"\n\n[The answer ends here: {what}]\n".encode()
+            return format_sse_event(event="error", data_str=str(failure))
+        return f"\n\n[The answer ends here: {failure}]\n".encode()
 
 
 async def _send(send: Send, body: bytes, *, more: bool) -> None:
@@ -97,9 +102,3 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
     except OSError:
         # What servers raise since ASGI 2.4, and Starlette's own responses make of it.
         raise ClientDisconnect from None
-
-
-async def _leave_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
