@@ -288,7 +288,7 @@ class _Reading:
     def _whole_calls(self) -> Iterator[ToolCall]:
         """Yield the calls in order, each with an id of its own."""
         used: set[str] = set()
-        for number, pieces in enumerate(self.calls.values()):
+        for number, (_, pieces) in enumerate(sorted(self.calls.items())):
             name = pieces.id if pieces.id and pieces.id not in used else f"call_{number}"
             while name in used:
                 name += "_"

@@ -46,38 +46,20 @@ class Telling(Response):
                 await _send(send, self._written(piece), more=True)
             told.append(piece)
 
-        failure: Exception | None = None
-        is_gone = False
-        async with anyio.create_task_group() as tasks:
-
-            async def leave_when_gone() -> None:
-                nonlocal is_gone
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                is_gone = True
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(leave_when_gone)
-            try:
-                await self._answer(say)
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group
-                failure = error
-            tasks.cancel_scope.cancel()
-        # The last message is sent with nobody listening any more: it may itself be what tells that
-        # the request is over.
+        is_gone, failure = await _while_there(receive, self._answer(say))
+        # The last message is sent with nobody waiting for the client's leave any more: where the
+        # request is an MCP call, the last message is what ends it.
         if is_gone:
             return
-        if failure is not None and not (isinstance(failure, KnowledgeBaseError) and self._began(told)):
+        has_begun = bool(told) and self._form != JSON
+        if failure is not None and not (has_begun and isinstance(failure, KnowledgeBaseError)):
             raise failure
         if self._form == JSON:
             await JSONResponse({"answer": "".join(told)})(scope, receive, send)
-        else:
-            if not told:
-                await send(self._start())
-            await _send(send, self._end(failure), more=False)
-
-    def _began(self, told: list[str]) -> bool:
-        return bool(told) and self._form != JSON
+            return
+        if not told:
+            await send(self._start())
+        await _send(send, self._end(failure), more=False)
 
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -102,3 +84,27 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
     except OSError:
         # What servers raise since ASGI 2.4, and Starlette's own responses make of it.
         raise ClientDisconnect from None
+
+
+async def _while_there(
+    receive: Receive, answering: Awaitable[None]
+) -> tuple[bool, Exception | None]:
+    """Wait for an answer until its client goes; return whether it has, and what went wrong."""
+    is_gone = False
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def leave_when_gone() -> None:
+            nonlocal is_gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            is_gone = True
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(leave_when_gone)
+        try:
+            await answering
+        except Exception as error:  # noqa: BLE001 - raised by the caller, outside of the group
+            failure = error
+        tasks.cancel_scope.cancel()
+    return is_gone, failure

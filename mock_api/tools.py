@@ -5,7 +5,6 @@
 * `chat` is not among them, and a question that comes from an answer is refused (`refuse_loop`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -16,7 +15,7 @@ from fastapi import Request
 from fastmcp import Client
 from fastmcp.exceptions import FastMCPError
 from mcp.shared.exceptions import MCPError
-from mcp_types import BlobResourceContents, ContentBlock, EmbeddedResource, TextContent, Tool
+from mcp_types import ContentBlock, EmbeddedResource, TextContent, TextResourceContents, Tool
 
 from mcp_mount import Mounted
 from mock_api.errors import Loop, Unavailable
@@ -113,9 +112,6 @@ def _text(block: ContentBlock) -> str:
     if isinstance(block, TextContent):
         return block.text
     held = block.resource if isinstance(block, EmbeddedResource) else block
-    if isinstance(held, BlobResourceContents):
-        return f"[A file of the type {held.mime_type}; its bytes are left out.]"
-    text = getattr(held, "text", None)
-    if isinstance(text, str):
-        return text
-    return f"[{block.type} {json.dumps(getattr(held, 'mime_type', None))}; its bytes are left out.]"
+    if isinstance(held, TextResourceContents):
+        return held.text
+    return f"[{held.mime_type or 'A file'}: not shown here.]"

@@ -1,7 +1,8 @@
 """A small server with OpenAI's API, over real HTTP: it streams what a script says, as OpenAI does.
 
 A script returns, for one request, the items to answer with: chunks, which it writes as Server-Sent
-Events; texts, which it writes as they are; events, for which it waits; or a whole response.
+Events; texts, which it writes as they are; events, for which it waits; an exception, with which it
+breaks off; or a whole response.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from tests.mock_api.conftest import changed
 
 KEY = "sk-proj-n0t-t0-be-sh0wn"
 Chunk = dict[str, Any]
-Item = Chunk | str | anyio.Event
+Item = Chunk | str | anyio.Event | Exception
 Script = Callable[[Mapping[str, Any]], Sequence[Item] | Response]
 DONE = "data: [DONE]\n\n"
 
@@ -48,13 +49,16 @@ class FakeModel:
             return answer
         return StreamingResponse(self._written(answer), media_type="text/event-stream")
 
-    async def _written(self, items: Sequence[Item]) -> AsyncIterator[str]:
+    async def _written(self, items: Sequence[Item]) -> AsyncIterator[bytes]:
         try:
             for item in items:
+                if isinstance(item, Exception):
+                    raise item
                 if isinstance(item, anyio.Event):
                     await item.wait()
-                else:
-                    yield item if isinstance(item, str) else f"data: {json.dumps(item)}\n\n"
+                    continue
+                text = item if isinstance(item, str) else f"data: {json.dumps(item)}\n\n"
+                yield text.encode(errors="surrogateescape")
         except anyio.get_cancelled_exc_class():
             self.gone.set()
             raise

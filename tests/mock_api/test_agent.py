@@ -235,7 +235,7 @@ async def test_files_and_long_outputs_are_bounded_before_the_model_gets_them(
     async with fake_model(in_turn(calls(*asked), words("Seen."))) as model:
         await ask(create_app(model.settings(settings)))
     picture, export = model.outputs
-    assert picture == '[image "image/png"; its bytes are left out.]'
+    assert picture == "[image/png: not shown here.]"
     assert len(export) < 20_100
     assert export.endswith("more characters are left out.]")
 
