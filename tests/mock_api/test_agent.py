@@ -16,7 +16,7 @@ from mock_api.settings import Settings
 from tests.mock_api.conftest import http_client
 from tests.mock_api.openai import DONE, KEY, Item, calls, chunk, fake_model, in_turn, words
 from tests.mock_api.streaming import streamed
-from tests.support import ERAS, Era, call, connected
+from tests.support import ERAS, Era, call, connected, served
 
 QUESTION = {"prompt": "What is a baseline?"}
 SLUG = {"slug": "baseline-a-structure"}
@@ -105,6 +105,23 @@ async def test_words_of_the_model_are_sent_on_as_they_arrive(settings: Settings)
                 heard.set()
                 assert await response.chunk() == second
                 assert await response.chunk() is None
+
+
+async def test_over_a_socket_words_arrive_one_by_one_and_leaving_ends_the_model(
+    settings: Settings,
+) -> None:
+    """Agent: as `curl -N` sees it, and the model's server too."""
+    heard = anyio.Event()
+    items: list[Item] = [chunk({"content": "One "}), heard, chunk({"content": "two"})]
+    async with fake_model(in_turn([*items, anyio.Event()])) as model:
+        with anyio.fail_after(20), served(create_app(model.settings(settings))) as url:
+            async with httpx.AsyncClient() as client:
+                async with client.stream("POST", f"{url}/chat", json=QUESTION) as response:
+                    pieces = response.aiter_text()
+                    assert await anext(pieces) == "One "
+                    heard.set()
+                    assert await anext(pieces) == "two"
+                await model.gone.wait()
 
 
 @pytest.mark.parametrize("era", ERAS)
