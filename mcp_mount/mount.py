@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import FastAPI
 from fastapi.params import Depends
-from fastmcp import Client, FastMCP
-from fastmcp.client.transports import StreamableHttpTransport
+from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +34,10 @@ from mcp_mount.server import (
 )
 from mcp_mount.tools import Terms
 
+if TYPE_CHECKING:
+    from fastmcp import Client
+    from fastmcp.client.transports import StreamableHttpTransport
+
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
@@ -52,7 +55,7 @@ class Mounted:
 
     def client(
         self, request: Request, *, headers: Mapping[str, str] | None = None
-    ) -> Client[StreamableHttpTransport]:
+    ) -> "Client[StreamableHttpTransport]":
         """Return an MCP client of the endpoint that acts for the caller of a request.
 
         It is for routes that use tools, such as an agent. Everything stays in this process, and

@@ -3,12 +3,14 @@
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_api.app import create_app
 from mock_api.settings import Settings
@@ -268,3 +270,48 @@ async def test_over_mcp_a_failure_is_a_tool_error(settings: Settings) -> None:
     assert reply.is_error
     assert "check OPENAI_API_KEY" in reply.text_content
     assert KEY not in reply.text
+
+
+class Gate:
+    """Middleware that lets nothing through to the endpoint."""
+
+    def __init__(self, app: ASGIApp, status: int | None) -> None:
+        self.app, self.status = app, status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") != "/mcp":
+            await self.app(scope, receive, send)
+        elif self.status is None:
+            raise RuntimeError("private")
+        else:
+            await Response("private", self.status)(scope, receive, send)
+
+
+@pytest.mark.parametrize("status", [None, 401, 404, 429, 500, 200])
+async def test_where_the_tools_cannot_be_used_the_answer_is_an_error(
+    settings: Settings, status: int | None
+) -> None:
+    """Agent: whatever stands in the way of the endpoint, with a model and without one."""
+    embedded = create_app(settings)
+    embedded.add_middleware(Gate, status=status)
+    response = await ask(embedded)
+    assert response.status_code == 503
+    assert response.json()["detail"].startswith("search_articles cannot be used now")
+    async with fake_model(in_turn(words("Hi."))) as model:
+        app = create_app(model.settings(settings))
+        app.add_middleware(Gate, status=status)
+        response = await ask(app)
+    assert response.status_code == 503
+    assert response.json() == {"detail": "The tools cannot be listed now. Try again later."}
+
+
+async def test_where_the_knowledge_base_fails_so_does_the_embedded_answer(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Agent, R3: the time can still be told."""
+    app = create_app(changed(settings, kb_database=tmp_path))
+    response = await ask(app)
+    assert response.status_code == 503
+    assert response.json()["detail"].startswith("search_articles cannot be used now")
+    async with http_client(app) as client:
+        assert (await client.post("/chat", json={"prompt": "What time is it?"})).status_code == 200
