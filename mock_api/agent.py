@@ -86,11 +86,9 @@ async def answer(
         {"role": "user", "content": question},
     ]
     tokens = bounds.tokens
-    has_spoken = False
     for left in reversed(range(bounds.rounds)):
         turn = await model.turn(messages, functions, may_call=left > 0, most_tokens=tokens, say=say)
         tokens -= turn.tokens
-        has_spoken = has_spoken or bool(turn.text)
         if turn.is_cut or (turn.calls and tokens <= 0):
             raise ModelFailed(
                 f"The answer has reached its limit of {bounds.tokens} tokens, which"
@@ -99,7 +97,7 @@ async def answer(
         if not turn.calls:
             return
         if left:
-            if has_spoken:
+            if turn.text:
                 await say("\n\n")
             await _announce(turn.calls, tools, say)
             messages += [_said(turn), *await _outputs(client, tools, turn.calls)]

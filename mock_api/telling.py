@@ -25,7 +25,8 @@ class Telling(Response):
 
     def __init__(self, answer: Callable[[Say], Awaitable[None]], form: str) -> None:
         """Take what answers, and in which form to tell it."""
-        super().__init__(headers={"Cache-Control": "no-cache"})
+        # As FastAPI does for its event streams: let no cache keep it, and no proxy hold it back.
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self.headers["Content-Type"] = f"{TEXT}; charset=utf-8" if form == TEXT else form
         self._answer = answer

@@ -25,7 +25,7 @@ WORD_EVENT = {
     "required": ["data"],
 }
 
-MOST_AT_ONCE: Final = 100
+MOST_AT_ONCE: Final = 50
 """Calls of `chat` over MCP. They have places of their own, so that their tools find some too."""
 
 
