@@ -26,7 +26,10 @@ MOST_AT_ONCE: Final = 16
 """Calls that are made in one round."""
 
 LONGEST_OUTPUT: Final = 20_000
-"""Characters of an output that the model is given."""
+"""Characters of one output that the model is given."""
+
+LONGEST_ROUND: Final = 60_000
+"""Characters of all outputs of a round together; each call has an equal part."""
 
 LONGEST_TOLD: Final = 200
 """Characters of a call's arguments that are told to who asks."""
@@ -148,8 +151,9 @@ async def _outputs(
     async with anyio.create_task_group() as tasks:
         for number in range(min(len(calls), MOST_AT_ONCE)):
             tasks.start_soon(make, number)
+    most = min(LONGEST_OUTPUT, LONGEST_ROUND // len(calls))
     return [
-        {"role": "tool", "tool_call_id": each.id, "content": _content(output)}
+        {"role": "tool", "tool_call_id": each.id, "content": _content(output, most)}
         for each, output in zip(calls, outputs, strict=True)
     ]
 
@@ -178,14 +182,12 @@ def _arguments(each: ToolCall) -> dict[str, Any] | None:
     return arguments if isinstance(arguments, dict) else None
 
 
-def _content(output: Output) -> str:
-    text = output.text if len(output.text) <= LONGEST_OUTPUT else _cut(output.text)
-    return f"Error: {text}" if output.is_error else text
-
-
-def _cut(text: str) -> str:
-    left_out = len(text) - LONGEST_OUTPUT
-    return f"{text[:LONGEST_OUTPUT]}\n[Cut here: {left_out} more characters are left out.]"
+def _content(output: Output, most: int) -> str:
+    """Return what the model is given of an output, with a note where some is left out."""
+    text = f"Error: {output.text}" if output.is_error else output.text
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n[Cut here: {len(text) - most} more characters are left out.]"
 
 
 async def _announce(calls: Sequence[ToolCall], tools: Mapping[str, Tool], say: Say) -> None:

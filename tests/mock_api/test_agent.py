@@ -257,6 +257,15 @@ async def test_files_and_long_outputs_are_bounded_before_the_model_gets_them(
     assert export.endswith("more characters are left out.]")
 
 
+async def test_the_outputs_of_a_round_have_a_bound_together(settings: Settings) -> None:
+    """Agent: many long outputs are cut shorter than a few."""
+    many = calls(*[("export_articles", {})] * 12)
+    async with fake_model(in_turn(many, words("Seen."))) as model:
+        assert (await ask(create_app(model.settings(settings)))).text == "Seen."
+    assert len(model.outputs) == 12
+    assert 59_000 < sum(map(len, model.outputs)) < 61_000
+
+
 async def test_many_calls_at_once_are_bounded(settings: Settings) -> None:
     """Agent: those beyond the bound are told so; each has an answer, in order."""
     many = calls(*[("get_server_time", {})] * 50)
