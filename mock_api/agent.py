@@ -19,8 +19,9 @@ from mcp_types import Tool
 
 from mock_api.answers import Say
 from mock_api.errors import ModelFailed
-from mock_api.model import Model, ToolCall, Turn
+from mock_api.model import Model
 from mock_api.tools import Output, call, offered, only_reads
+from mock_api.turns import ToolCall, Turn
 
 MOST_AT_ONCE: Final = 16
 """Calls that are made in one round."""
