@@ -34,6 +34,7 @@ The modules in the order in which to read them; each imports only from those abo
     patience     one timer for all calls that still run
     direct       a call in the request's own task
     fastlane     the same answers, sooner
+    client       a client of the endpoint, in this process
     endpoint     the route, and who is let in
     mount        the server on the app
     cli          the command line

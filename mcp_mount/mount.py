@@ -5,18 +5,20 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
+from mcp_mount.client import client_for
 from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
@@ -32,6 +34,10 @@ from mcp_mount.server import (
 )
 from mcp_mount.tools import Terms
 
+if TYPE_CHECKING:
+    from fastmcp import Client
+    from fastmcp.client.transports import StreamableHttpTransport
+
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
@@ -44,6 +50,38 @@ class Mounted:
 
     server: FastMCP[Any]
     path: str
+    _app: FastAPI = field(repr=False)
+    _forwards_cookies: bool = field(default=False, repr=False)
+
+    def client(
+        self, request: Request, *, headers: Mapping[str, str] | None = None
+    ) -> "Client[StreamableHttpTransport]":
+        """Return an MCP client of the endpoint that acts for the caller of a request.
+
+        It is for routes that use tools, such as an agent. Everything stays in this process, and
+        passes the app's middleware; the tools are those that the caller may use. Connect it with
+        ``async with``; leaving the block ends what still runs.
+
+        Args:
+            request: A request to the app, e.g. the one that a route answers.
+            headers: Headers to send besides the caller's, or in their place.
+
+        Raises:
+            MountError: the request is one to another app.
+        """
+        if request.scope.get("app") is not self._app:
+            message = (
+                f"The request to {request.url.path!r} is not one to the app that has this MCP "
+                "endpoint. Mount MCP on the app whose routes call its tools."
+            )
+            raise MountError(message)
+        return client_for(
+            self._app,
+            self.path,
+            request.scope,
+            headers=headers,
+            cookies=self._forwards_cookies,
+        )
 
 
 def mount_mcp(
@@ -147,7 +185,7 @@ def mount_mcp(
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
     app.add_middleware(LifespanMiddleware, endpoint=endpoint)
-    return Mounted(server=server, path=path)
+    return Mounted(server=server, path=path, _app=app, _forwards_cookies=forward_cookies)
 
 
 def _check_types(

@@ -1,15 +1,24 @@
-"""Answers a question from the knowledge base itself: its best passages and where they come from."""
+"""Answers a question without a model: with the best passages, and where they come from."""
 
 import re
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
-from mock_api.models import Article
+import anyio
+from fastmcp import Client
+
+from mock_api.errors import Unavailable
+from mock_api.models import Article, SearchPage
 from mock_api.search import terms
-from mock_api.store import Store
+from mock_api.tools import Output, call
+
+Say = Callable[[str], Awaitable[None]]
+"""Takes the next piece of an answer, which is never empty, and waits for who listens."""
 
 MAX_PASSAGES: Final = 3
 ECHO_LENGTH: Final = 300
+QUERY_LENGTH: Final = 500
+"""What search_articles takes at the most."""
 
 NOTHING: Final = (
     "The knowledge base has nothing on this. It covers product lifecycle management with"
@@ -35,25 +44,39 @@ _TIME_QUESTION: Final = re.compile(
 )
 
 
-def server_time() -> str:
-    """Say what time it is here: `"[MCP Server Time] 2026-11-20T23:40:00+00:00"`."""
-    return f"[MCP Server Time] {datetime.now(UTC).isoformat(timespec='seconds')}"
-
-
 def asks_for_time(question: str) -> bool:
     """Tell `"What time is it?"` from `"How much time does an upgrade take?"`."""
     return _TIME_QUESTION.search(" ".join(question.split())) is not None
 
 
-def answer(store: Store, question: str) -> str:
-    """Answer with the time, with passages and their slugs or, having nothing, with the question."""
+async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -> None:
+    """Answer with the time, with passages and their slugs or, having nothing, with the question.
+
+    Args:
+        client: Calls the tools.
+        question: In plain words.
+        say: Takes the answer, word by word.
+        pace: Seconds between two words.
+
+    Raises:
+        Unavailable: a tool has failed.
+    """
     if asks_for_time(question):
-        return server_time()
+        text = _needed("get_server_time", await call(client, "get_server_time", {})).text
+    else:
+        text = composed(question, await _articles(client, question))
+    for number, word in enumerate(re.findall(r"\S+\s*", text)):
+        if number:
+            await anyio.sleep(pace)
+        await say(word)
+
+
+def composed(question: str, articles: Sequence[Article]) -> str:
+    """Write the answer that these articles give."""
     asked = question if len(question) <= ECHO_LENGTH else question[:ECHO_LENGTH] + "…"
-    words = terms(question)
-    articles = _articles(store, question, words) if words else []
     if not articles:
         return f"You asked: {asked}\n\n{NOTHING}"
+    words = terms(question)
     passages = [
         f"{article.title} [{article.slug}]\n{best_passage(article.body, words)}"
         for article in articles
@@ -69,16 +92,51 @@ def best_passage(body: str, words: list[str]) -> str:
     return max(prose or [body.strip()], key=lambda part: _overlap(part, words))
 
 
-def _articles(store: Store, question: str, words: list[str]) -> list[Article]:
-    found = [store.get(hit.slug) for hit in store.search(question, limit=MAX_PASSAGES).items]
+def search_query(question: str) -> str:
+    """Return the words to search for, as many as the search takes: `'release "change notice"'`."""
+    query = ""
+    for term in terms(question):
+        longer = f"{query} {_quoted(term)}".lstrip()
+        if len(longer) <= QUERY_LENGTH:
+            query = longer
+    return query
+
+
+async def _articles(client: Client[Any], question: str) -> list[Article]:
+    query = search_query(question)
+    if not query:
+        return []
+    output = await call(client, "search_articles", {"q": query, "limit": MAX_PASSAGES})
+    page = SearchPage.model_validate(_needed("search_articles", output).data)
+    outputs: dict[str, Output] = {}
+
+    async def read(slug: str) -> None:
+        outputs[slug] = await call(client, "get_article", {"slug": slug})
+
+    async with anyio.create_task_group() as tasks:
+        for hit in page.items:
+            tasks.start_soon(read, hit.slug)
+    # One that was deleted meanwhile is left out.
+    read_ones = [outputs[hit.slug].data for hit in page.items if not outputs[hit.slug].is_error]
+    words = terms(question)
     # A single word in common with a longer question is chance: "the capital of France" is not
     # about capital letters.
     enough = min(2, len(words))
     return [
         article
-        for article in found
+        for article in map(Article.model_validate, read_ones)
         if _overlap(f"{article.slug} {article.title} {article.body}", words) >= enough
     ]
+
+
+def _needed(tool: str, output: Output) -> Output:
+    if output.is_error:
+        raise Unavailable(f"{tool} cannot be used now, and the answer needs it. Try again later.")
+    return output
+
+
+def _quoted(term: str) -> str:
+    return f'"{term}"' if " " in term else term
 
 
 def _overlap(text: str, words: list[str]) -> int:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from mcp_mount import mount_mcp
+from mock_api.answering import answerer
 from mock_api.errors import KnowledgeBaseError
 from mock_api.identity import Identity, current_caller, read_identity
 from mock_api.middleware import (
@@ -35,7 +36,7 @@ performance and troubleshooting.
 
 Find articles with search_articles, using the words of the question; read the best ones whole with \
 get_article, and cite their slugs. Images and PDFs that an article lists come from get_attachment. \
-chat answers a question at once from the best passages. create_article, update_article, \
+chat answers a question at once. create_article, update_article, \
 replace_article, delete_article and upload_attachment change the knowledge base for everyone: use \
 them only when asked to.\
 """
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.identity = identity
     app.state.store = Store(settings.kb_database)
+    app.state.answer = answerer(settings)
     _add_middleware(app, identity)
     app.add_exception_handler(KnowledgeBaseError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -72,7 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (articles, attachments, changes, chat, service):
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403))
     app.include_router(service.health_router)
-    mount_mcp(app, auth=identity.provider if identity else None, public_url=settings.mcp_url)
+    app.state.mounted = mount_mcp(
+        app, auth=identity.provider if identity else None, public_url=settings.mcp_url
+    )
     return app
 
 
@@ -86,8 +90,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     logger.info(
         "%s %s: %s, %s are accepted; knowledge base in %s", TITLE, VERSION, key, tokens, file
     )
+    logger.info("Questions are answered by %s", _who_answers(settings))
     yield
     await anyio.to_thread.run_sync(store.close)
+
+
+def _who_answers(settings: Settings) -> str:
+    if settings.openai_api_key is None:
+        return "the embedded answerer: OPENAI_API_KEY is not set"
+    url = settings.openai_base_url
+    return f"the model {settings.openai_model!r}, at {url.host if url else 'OpenAI'}"
 
 
 def _add_middleware(app: FastAPI, identity: Identity | None) -> None:

@@ -4,7 +4,13 @@ KnowledgeBaseError
 ├── NotFound          404
 ├── NotAcceptable     406
 ├── AlreadyExists     409
-└── TooLarge          413
+├── TooLarge          413
+├── Loop              508
+└── AnswerError
+    ├── ModelFailed       502
+    ├── ModelRefused      502
+    ├── Unavailable       503
+    └── TooSlow           504
 """
 
 from typing import ClassVar
@@ -38,3 +44,37 @@ class TooLarge(KnowledgeBaseError):
     """The upload is larger than the service takes."""
 
     status = 413
+
+
+class Loop(KnowledgeBaseError):
+    """A question that comes from the answer to another one."""
+
+    status = 508
+
+
+class AnswerError(KnowledgeBaseError):
+    """There is no answer, or no end of one, and not because of the question."""
+
+
+class ModelFailed(AnswerError):
+    """The model has answered with what is no answer."""
+
+    status = 502
+
+
+class ModelRefused(AnswerError):
+    """The model, or who runs it, does not want to answer."""
+
+    status = 502
+
+
+class Unavailable(AnswerError):
+    """The model cannot be reached or will not serve us, or the tools cannot be used."""
+
+    status = 503
+
+
+class TooSlow(AnswerError):
+    """The model has not finished in time."""
+
+    status = 504

@@ -1,14 +1,27 @@
 """The settings of the service, read from the environment when the application is created."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def _blank_is_unset(value: object) -> object:
     return value.strip() or None if isinstance(value, str) else value
+
+
+def _blank_is_default(default: str) -> Callable[[object], object]:
+    return lambda value: _blank_is_unset(value) or default
 
 
 Text = Annotated[str | None, BeforeValidator(_blank_is_unset)]
@@ -39,8 +52,31 @@ class Settings(BaseSettings):
     kb_database: Path | None = None
     """The SQLite file; unset, a file in the user's state directory."""
 
+    openai_api_key: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
+    """The key of the model that answers questions; unset, they are answered without one."""
+
+    openai_base_url: Url = None
+    """Another server than OpenAI's with the same API: `http://localhost:11434/v1`."""
+
+    openai_model: Annotated[str, BeforeValidator(_blank_is_default("gpt-5.4-mini"))] = (
+        "gpt-5.4-mini"
+    )
+    """Which model answers."""
+
+    chat_max_rounds: Annotated[int, Field(ge=1)] = 8
+    """How often the model is asked for one answer, each time with what its tools said."""
+
+    chat_max_tokens: Annotated[int, Field(ge=1)] = 8_000
+    """Tokens that the model may write for one answer, in all rounds together."""
+
+    chat_timeout: Annotated[float, Field(gt=0)] = 50.0
+    """Seconds that the model may take for one answer; a call of `chat` over MCP ends at 60."""
+
+    chat_fallback: bool = False
+    """Whether a question that the model cannot answer is answered without it."""
+
     chat_pace: Annotated[float, Field(ge=0)] = 0.03
-    """Seconds between two words of a chat answer."""
+    """Seconds between two words of an answer that no model gives."""
 
     max_attachment_bytes: Annotated[int, Field(gt=0)] = 5 * 1024 * 1024
     """The largest attachment that can be uploaded."""
@@ -67,6 +103,13 @@ class Settings(BaseSettings):
                 " AUTH_AUDIENCE and AUTH_JWKS_URL; to accept none, set none of them."
             )
         return self
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _fits_into_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+            raise ValueError("OPENAI_API_KEY has blanks or characters that no key has.")
+        return key
 
     @property
     def api_key(self) -> bytes | None:

@@ -33,7 +33,8 @@ PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    settings = Settings(kb_database=tmp_path_factory.mktemp("readme") / "kb.sqlite3", chat_pace=0)
+    file = tmp_path_factory.mktemp("readme") / "kb.sqlite3"
+    settings = Settings(kb_database=file, chat_pace=0, openai_api_key=None)
     with served(create_app(settings)) as base:
         yield base
 

@@ -1,29 +1,32 @@
 """Questions and answers."""
 
-import re
-from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.responses import PlainTextResponse, Response
 
-from mock_api.answers import answer
+from mock_api.answering import Answerer
 from mock_api.errors import NotAcceptable
 from mock_api.models import Answer, ChatRequest
 from mock_api.negotiation import negotiate
-from mock_api.routes.common import SettingsDep, StoreDep, refusals
+from mock_api.routes.common import refusals
+from mock_api.telling import EVENTS, JSON, OFFERS, TEXT, Telling
+from mock_api.tools import refuse_loop
 
 router = APIRouter(tags=["chat"])
 
-TEXT, EVENTS, JSON = OFFERS = ("text/plain", "text/event-stream", "application/json")
-
 WORD_EVENT = {
     "type": "object",
-    "properties": {"data": {"type": "string", "description": "A word and the blank after it."}},
+    "properties": {
+        "event": {"const": "error", "description": "The answer ends here; `data` says why."},
+        "data": {"type": "string", "description": "A word or a few, and the blanks after them."},
+    },
     "required": ["data"],
 }
+
+MOST_AT_ONCE: Final = 50
+"""Calls of `chat` over MCP. They have places of their own, so that their tools find some too."""
 
 
 @router.post(
@@ -40,40 +43,26 @@ WORD_EVENT = {
                 JSON: {"schema": Answer.model_json_schema()},
             },
         },
-        **refusals(406),
+        **refusals(406, 502, 503, 504, 508),
     },
-    # POST for the length of a question; it changes nothing.
-    openapi_extra={"x-mcp": {"annotations": {"readOnlyHint": True, "destructiveHint": False}}},
+    # POST for the length of a question; it changes nothing over MCP: see `may_write`.
+    openapi_extra={
+        "x-mcp": {
+            "annotations": {"readOnlyHint": True, "destructiveHint": False},
+            "limits": {"max_concurrency": MOST_AT_ONCE},
+        }
+    },
 )
-async def chat(
-    body: ChatRequest, request: Request, store: StoreDep, settings: SettingsDep
-) -> Response:
+async def chat(body: ChatRequest, request: Request) -> Response:
     """Answer a question about Teamcenter from the knowledge base, word by word.
 
-    The answer holds the best passages and the slugs of the articles that they come from. As plain
-    text and as Server-Sent Events it is streamed while it is written; as JSON it comes whole.
+    The answer names the slugs of the articles that it comes from. Where a model is configured, it
+    answers with the help of the other tools; else the answer is the best passages. As plain text
+    and as Server-Sent Events it is streamed while it is written; as JSON it comes whole.
     """
     chosen = negotiate(", ".join(request.headers.getlist("accept")), OFFERS)
     if chosen is None:
         raise NotAcceptable(f"An answer can be had as {', '.join(OFFERS)}.")
-    text = await anyio.to_thread.run_sync(answer, store, body.prompt)
-    if chosen == JSON:
-        return JSONResponse({"answer": text})
-    stream = words(text, settings.chat_pace)
-    if chosen == TEXT:
-        return StreamingResponse(stream, media_type="text/plain; charset=utf-8")
-    return EventSourceResponse(_events(stream), headers={"Cache-Control": "no-cache"})
-
-
-async def words(text: str, pace: float) -> AsyncIterator[str]:
-    """Speak a text word by word, each with the blanks after it, at a pace in seconds."""
-    for number, word in enumerate(re.findall(r"\S+\s*", text)):
-        if number:
-            # Also at no pace at all: here a client that has gone ends the stream.
-            await anyio.sleep(pace)
-        yield word
-
-
-async def _events(stream: AsyncIterator[str]) -> AsyncIterator[bytes]:
-    async for word in stream:
-        yield format_sse_event(data_str=word)
+    refuse_loop(request)
+    answer: Answerer = request.app.state.answer
+    return Telling(partial(answer, request, body.prompt), chosen)

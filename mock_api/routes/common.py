@@ -15,6 +15,10 @@ REASONS = {
     406: "The service has none of the representations that are accepted.",
     409: "Something of this name is there already.",
     413: "The file is too large.",
+    502: "The model has failed, or refuses to answer.",
+    503: "The model, or a tool that the answer needs, cannot be used now.",
+    504: "The model has not finished in time.",
+    508: "The question comes from the answer to another one.",
 }
 
 

@@ -1,9 +1,10 @@
 """The service itself: its clock and its health."""
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from mock_api.answers import server_time
 from mock_api.models import Health
 from mock_api.routes.common import StoreDep
 
@@ -20,7 +21,7 @@ health_router = APIRouter(tags=["service"])
 def get_server_time(response: Response) -> str:
     """Return the server's current date and time, in UTC and ISO 8601."""
     response.headers["Cache-Control"] = "no-store"
-    return server_time()
+    return f"[MCP Server Time] {datetime.now(UTC).isoformat(timespec='seconds')}"
 
 
 @health_router.get(

@@ -24,6 +24,8 @@ def settings(tmp_path: Path) -> Settings:
         auth_audience=None,
         auth_jwks_url=None,
         public_url=None,
+        openai_api_key=None,
+        openai_base_url=None,
         kb_database=tmp_path / "kb.sqlite3",
         chat_pace=0,
         max_attachment_bytes=1_000,

@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_api.answers import answer, asks_for_time
+from mock_api.answers import asks_for_time, search_query
 from mock_api.app import create_app
 from mock_api.negotiation import negotiate
+from mock_api.search import terms
 from mock_api.settings import Settings
 from mock_api.store import Store
 from tests.mock_api.streaming import streamed
@@ -200,13 +201,26 @@ def test_any_accept_header_is_understood(accept: str) -> None:
     assert negotiate(accept, OFFERS) in {None, *OFFERS}
 
 
-@given(st.text(min_size=1, max_size=80).filter(str.strip))
-def test_any_question_has_an_answer(store: Store, question: str) -> None:
-    text = answer(store, question)
-    assert question in text or text.startswith("[MCP Server Time]")
+@given(st.text(st.characters(codec="latin-1"), max_size=80))
+def test_any_question_is_searched_for_with_its_words(store: Store, question: str) -> None:
+    query = search_query(question)
+    assert terms(query) == terms(question)
+    store.search(query)
 
 
-def test_a_very_long_question_is_repeated_in_part(store: Store) -> None:
-    text = answer(store, "zymurgy " * 400)
+@given(st.text(max_size=4_000))
+def test_no_question_is_too_long_to_search_for(question: str) -> None:
+    assert len(search_query(question)) <= 500
+
+
+@pytest.mark.parametrize("question", ['"', "NOT", "a" * 501, "x OR (", "\0", '"revision rule" how'])
+async def test_any_question_has_an_answer(client: httpx.AsyncClient, question: str) -> None:
+    response = await client.post("/chat", json={"prompt": question})
+    assert response.status_code == 200
+    assert response.text.startswith(f"You asked: {question[:300]}")
+
+
+async def test_a_very_long_question_is_repeated_in_part(client: httpx.AsyncClient) -> None:
+    text = (await client.post("/chat", json={"prompt": "zymurgy " * 400})).text
     assert re.match(r"You asked: (zymurgy )+zymu…\n\n", text)
     assert len(text) < 600

@@ -7,7 +7,8 @@ import mock_api
 
 ORDER = [
     *("errors", "settings", "models", "corpus", "feed", "media", "negotiation", "database"),
-    *("rows", "search", "store", "answers", "tokens", "identity", "middleware"),
+    *("rows", "search", "store", "tokens", "identity", "middleware"),
+    *("tools", "answers", "turns", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
     *("routes.chat", "routes.service", "app", "main"),
 ]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from mcp_mount import Limits
+from mock_api.agent import MOST_AT_ONCE
 from tests.support import tools
 
 OPERATIONS = {
@@ -96,6 +98,14 @@ async def test_tools_that_change_nothing_say_so(app: FastAPI) -> None:
         *("create_article", "replace_article", "update_article", "delete_article"),
         "upload_attachment",
     }
+
+
+def test_chat_leaves_places_for_the_tools_of_its_answers(
+    operations: dict[str, dict[str, Any]],
+) -> None:
+    """Agent, C6: else as many askers as there are places would wait for each other."""
+    most = operations["chat"]["x-mcp"]["limits"]["max_concurrency"]
+    assert most * MOST_AT_ONCE < Limits().max_concurrency
 
 
 async def test_a_watcher_over_mcp_is_told_how_to_go_on(app: FastAPI) -> None:

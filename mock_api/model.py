@@ -1,0 +1,139 @@
+"""The model that answers, behind OpenAI's API: its turns, streamed, through OpenAI's own client.
+
+Any server that speaks Chat Completions will do. Whatever goes wrong is an `AnswerError` that says
+what to do, without the key, the server's address or its words.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    OpenAIError,
+    Timeout,
+    omit,
+)
+from openai.types.chat import ChatCompletionChunk
+
+from mock_api.answers import Say
+from mock_api.errors import AnswerError, ModelFailed, TooSlow, Unavailable
+from mock_api.settings import Settings
+from mock_api.turns import Chunk, Reading, Turn
+
+logger = logging.getLogger(__name__)
+
+OPENAI: Final = "https://api.openai.com/v1"
+CONNECT_SECONDS: Final = 5.0
+RETRIES: Final = 1
+"""How often OpenAI's client tries again by itself where that may help, after a moment."""
+
+
+class Model:
+    """A model, on its server. A class because it is connected while an answer lasts."""
+
+    def __init__(self, client: AsyncOpenAI, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    async def turn(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        may_call: bool,
+        most_tokens: int,
+        say: Say,
+    ) -> Turn:
+        """Let the model say something, or ask for tools, or both.
+
+        Raises:
+            AnswerError: it did neither.
+        """
+        reading = Reading(say, most_tokens)
+        with self._readable():
+            stream: Any = await self._client.chat.completions.create(
+                model=self._name,
+                messages=messages,  # type: ignore[arg-type]  # as plain JSON
+                tools=tools or omit,  # type: ignore[arg-type]
+                tool_choice=omit if may_call or not tools else "none",
+                max_completion_tokens=most_tokens,
+                stream=True,
+            )
+        async with stream:
+            while not reading.is_cut:
+                with self._readable():
+                    chunk = await anext(stream, None)
+                    if chunk is None:
+                        break
+                    part = Chunk.model_validate(_plain(chunk))
+                await reading.take(part)
+        return reading.turn()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn what OpenAI's client raises into what to tell who asks."""
+        try:
+            yield
+        except OpenAIError as error:
+            raise self._told(error) from error
+        except ValueError as error:
+            # What is no JSON, no text, or of another shape.
+            logger.warning("The model's answer cannot be read: %s", type(error).__name__)
+            raise ModelFailed(
+                "The model's answer cannot be read. Whoever runs the service can check whether"
+                " OPENAI_BASE_URL is that of an API like OpenAI's."
+            ) from error
+
+    def _told(self, error: OpenAIError) -> AnswerError:
+        """Say what went wrong, to the log and to who asks; the error's own text may hold keys."""
+        status = error.status_code if isinstance(error, APIStatusError) else None
+        kind, host = type(error).__name__, self._client.base_url.host
+        logger.warning("The model at %s: %s, HTTP status %s", host, kind, status)
+        if isinstance(error, APITimeoutError):
+            return TooSlow("The model has not answered in time. Try again later.")
+        if isinstance(error, APIConnectionError):
+            return Unavailable("The model cannot be reached. Try again later.")
+        if status is None:
+            return ModelFailed("The model has broken off its answer. Try again.")
+        if status in {401, 403}:
+            return Unavailable(
+                "The model's server does not accept this service's key. Whoever runs the service"
+                " can check OPENAI_API_KEY and OPENAI_BASE_URL."
+            )
+        if status == 404:
+            return Unavailable(
+                "The model's server does not know the model. Whoever runs the service can check"
+                " OPENAI_MODEL and OPENAI_BASE_URL."
+            )
+        if status == 429:
+            return Unavailable("The model is asked too often, or its quota is used up. Wait a bit.")
+        if status >= 500:
+            return Unavailable("The model's server has failed. Try again later.")
+        return ModelFailed("The model's server does not accept the request. Ask something shorter.")
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Model]:
+    """Lend the model for one answer, with a connection of its own.
+
+    The settings have a key.
+    """
+    key = settings.openai_api_key
+    client = AsyncOpenAI(
+        api_key=key.get_secret_value() if key else "",
+        base_url=str(settings.openai_base_url or OPENAI),
+        max_retries=RETRIES,
+        timeout=Timeout(settings.chat_timeout, connect=CONNECT_SECONDS),
+    )
+    async with client:
+        yield Model(client, settings.openai_model)
+
+
+def _plain(chunk: object) -> object:
+    """Return a chunk as JSON; what the client could not make one of is JSON still."""
+    return chunk.to_dict(warnings=False) if isinstance(chunk, ChatCompletionChunk) else chunk
