@@ -322,7 +322,7 @@ async def test_a_response_that_listens_for_its_clients_going_keeps_its_answer(er
     app = FastAPI()
 
     class Listening(StreamingResponse):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
             async with anyio.create_task_group() as tasks:
 
                 async def listen() -> None:
