@@ -170,5 +170,5 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._chunks.close()
-        if not self._call.done.is_set():
+        if not self._call.done.is_set:
             self._tasks.start_soon(self._call.leave)
