@@ -107,6 +107,9 @@ class FastLane:
             return False
         wire = Wire(recognized, send)
         if recognized.method == "tools/list":
+            if self._providers[-1] is not self._provider:
+                # What other servers offer changes without our document.
+                return False
             known = self._known_lists(tools).get(recognized.version)
             if known is not None:
                 await wire.write((known,))

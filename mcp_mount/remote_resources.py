@@ -1,0 +1,124 @@
+"""Resources, templates and prompts of another server, as FastMCP passes them on.
+
+What they say of themselves is cleaned like a tool's. What cannot be offered is left out.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import mcp_types
+from fastmcp.exceptions import PromptError, ResourceError
+from fastmcp.prompts import Prompt, PromptResult
+from fastmcp.resources import Resource, ResourceResult, ResourceTemplate
+from fastmcp.server.context import Context
+from fastmcp.server.providers.proxy import ProxyPrompt, ProxyResource, ProxyTemplate
+from fastmcp.utilities.components import FastMCPComponent
+from pydantic import PrivateAttr
+
+from mcp_mount.foreign import MOST_TOOLS, is_template, is_uri, plain_description, plain_title
+from mcp_mount.naming import names_within
+from mcp_mount.relay import Relay
+
+_MIME = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
+Item = TypeVar("Item", mcp_types.Resource, mcp_types.ResourceTemplate, mcp_types.Prompt)
+Made = TypeVar("Made", bound=FastMCPComponent)
+
+
+class RemoteResource(ProxyResource):
+    """A resource of another server."""
+
+    _relay: Relay = PrivateAttr()
+
+    async def read(self) -> ResourceResult:
+        """Read it where it is."""
+        return await self._relay.guarded(super().read(), ResourceError)
+
+
+class RemoteTemplate(ProxyTemplate):
+    """A resource template of another server."""
+
+    _relay: Relay = PrivateAttr()
+
+    async def create_resource(
+        self, uri: str, params: dict[str, Any], context: Context | None = None
+    ) -> ProxyResource:
+        """Read the resource at an address."""
+        reading = super().create_resource(uri, params, context)
+        return await self._relay.guarded(reading, ResourceError)
+
+
+class RemotePrompt(ProxyPrompt):
+    """A prompt of another server."""
+
+    _relay: Relay = PrivateAttr()
+
+    async def render(self, arguments: dict[str, Any]) -> PromptResult:  # type: ignore[override]  # as FastMCP's own
+        """Render it where it is."""
+        return await self._relay.guarded(super().render(arguments), PromptError)
+
+
+def resources_of(relay: Relay) -> Iterator[Resource]:
+    """Yield a server's resources at addresses of ours: ``data://parts`` at ``data://wiki/parts``."""
+    for item in _bounded(relay.watch.contents.resources, lambda each: is_uri(str(each.uri))):
+        made = RemoteResource.from_mcp_resource(relay.watch.client, item)
+        yield _ours(made, relay, uri=_address(str(item.uri), relay))
+
+
+def templates_of(relay: Relay) -> Iterator[ResourceTemplate]:
+    """Yield a server's resource templates at addresses of ours."""
+    templates = relay.watch.contents.templates
+    for item in _bounded(templates, lambda each: is_template(each.uri_template)):
+        made = RemoteTemplate.from_mcp_template(relay.watch.client, item)
+        yield _ours(made, relay, uri_template=_address(item.uri_template, relay))
+
+
+def prompts_of(relay: Relay) -> Iterator[Prompt]:
+    """Yield a server's prompts under names of ours."""
+    prompts = {item.name: item for item in _bounded(relay.watch.contents.prompts, lambda _: True)}
+    for name, ours in names_within(relay.remote.name, prompts, ()).items():
+        prompt = _with_plain_arguments(prompts[name])
+        made = RemotePrompt.from_mcp_prompt(relay.watch.client, prompt)
+        yield _ours(made, relay, name=ours)
+
+
+def _bounded(items: Iterable[Item], is_fit: Callable[[Item], bool]) -> Iterator[Item]:
+    count = 0
+    for item in items:
+        if count < MOST_TOOLS and is_fit(item):
+            count += 1
+            yield _cleaned(item)
+
+
+def _cleaned(item: Item) -> Item:
+    clean: dict[str, Any] = {
+        "title": plain_title(item.title),
+        "description": plain_description(item.description) or None,
+        "icons": None,
+        "meta": None,
+    }
+    if not isinstance(item, mcp_types.Prompt):
+        clean["name"] = plain_title(item.name) or "resource"
+        clean["mime_type"] = item.mime_type if _MIME.fullmatch(item.mime_type or "") else None
+    return item.model_copy(update=clean)
+
+
+def _with_plain_arguments(prompt: mcp_types.Prompt) -> mcp_types.Prompt:
+    arguments = [
+        each.model_copy(update={"description": plain_description(each.description) or None})
+        for each in (prompt.arguments or [])[:50]
+    ]
+    return prompt.model_copy(update={"arguments": arguments})
+
+
+def _ours(made: Any, relay: Relay, **update: str) -> Any:
+    """Return a component under a name or an address of ours; it remembers the server's own."""
+    made = made.model_copy(update=update)
+    made.auth = relay.check
+    made._relay = relay  # noqa: SLF001 - of the classes above
+    return made
+
+
+def _address(uri: str, relay: Relay) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{relay.remote.name}/{rest}"
