@@ -28,6 +28,7 @@ The modules in the order in which to read them; each imports only from those abo
     journal      a line in the log for each call
     tools        an operation as a tool
     remote       another MCP server, as it is named
+    program      a program that speaks MCP
     connection   the way to another server
     foreign      what another server says of its tools, fit to be offered
     watch        whether another server answers, and what it offers

@@ -2,34 +2,28 @@
 
 * To a URL each call has a session of its own, over connections that are kept: nothing that the
   server remembers of one caller is there for the next.
-* A program is started once, and its one session serves all callers. It is ended with its whole
-  process group.
+* A program is started once, and its one session serves all callers.
 * What leaves is what stands in the `Remote`: no header and no environment of ours. A redirect is
   followed only within the server's own origin, and no answer is read beyond its bound.
 """
 
-import logging
-import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import anyio
 import httpx2
 from anyio.lowlevel import EventLoopToken, current_token
 from fastmcp.client.transports import ClientTransport
 from fastmcp.client.transports.base import TransportOptions
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.message import SessionMessage
 from mcp_types import CallToolResult, Implementation
 
+from mcp_mount.program import running
 from mcp_mount.remote import Remote
-
-logger = logging.getLogger("mcp_mount.remotes")
 
 HOPS_KEY: Final = "mcp-mount/hops"
 """In a request's ``_meta``: how many gateways it has passed."""
@@ -40,10 +34,6 @@ OURSELVES: Final = Implementation(name="mcp-mount", version=version("mcp-mount")
 _KEPT_META: Final = frozenset({"traceparent", "tracestate", "progressToken", HOPS_KEY})
 _CONNECT: Final = 10.0
 """Seconds for a connection, and for a free one among those that are kept."""
-
-_LONGEST_LINE: Final = 500
-_MOST_LINES: Final = 1_000
-"""Lines of a program's standard error that go to the log in one run of it."""
 
 
 class Unreachable(Exception):
@@ -194,9 +184,10 @@ class StdioTransport(ClientTransport):
 
     refused: int | None = None
 
-    def __init__(self, remote: Remote) -> None:
-        """Take which program."""
+    def __init__(self, remote: Remote, most_bytes: int) -> None:
+        """Take which program, and the bytes of one message."""
         self._remote = remote
+        self._most_bytes = most_bytes
         self._sessions: dict[EventLoopToken, Session] = {}
 
     @asynccontextmanager
@@ -230,77 +221,9 @@ class StdioTransport(ClientTransport):
     async def _started(
         self, session_kwargs: Mapping[str, Any]
     ) -> AsyncIterator[tuple[Session, anyio.Event]]:
-        remote = self._remote
-        parameters = StdioServerParameters(
-            command=str(remote.command), args=[*remote.args], env={**remote.env}, cwd=remote.cwd
-        )
-        ended = anyio.Event()
-        onward, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        async with (
-            anyio.create_task_group() as tasks,
-            _logged(remote.name) as errors,
-            stdio_client(parameters, errlog=errors) as (incoming, write),
-        ):
-
-            async def pass_on() -> None:
-                async with onward:
-                    async for message in incoming:
-                        await onward.send(message)
-                ended.set()
-
-            tasks.start_soon(pass_on)
-            async with read, Session(read, write, **session_kwargs) as session:
-                yield session, ended
-            tasks.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _logged(name: str) -> AsyncIterator[TextIO]:
-    """Yield a file; what a program writes to it goes to the log, line by line."""
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    try:
-        async with anyio.create_task_group() as tasks:
-            with os.fdopen(writing, "w") as errors:
-                tasks.start_soon(_log_lines, name, reading)
-                yield errors
-            # What the program's last words were is in the pipe; it may have left a child behind
-            # that holds the pipe open.
-            for line in _lines(_read_all(reading)):
-                logger.info("%s: %s", name, line)
-            tasks.cancel_scope.cancel()
-    finally:
-        os.close(reading)
-
-
-async def _log_lines(name: str, reading: int) -> None:
-    """Write lines to the log until the pipe is closed; beyond a bound they are read and dropped."""
-    count, rest = 0, b""
-    while True:
-        await anyio.wait_readable(reading)
-        chunk = _read_all(reading)
-        if not chunk:
-            return
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in _lines(b"\n".join(whole)):
-            count += 1
-            if count <= _MOST_LINES:
-                logger.info("%s: %s", name, line)
-            elif count == _MOST_LINES + 1:
-                logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
-        rest = rest[-_LONGEST_LINE:]
-
-
-def _read_all(reading: int) -> bytes:
-    try:
-        return os.read(reading, 65_536)
-    except BlockingIOError:
-        return b""
-
-
-def _lines(text: bytes) -> Iterator[str]:
-    """Yield lines that cannot look like other lines of the log."""
-    for line in text.decode("utf-8", "replace").splitlines():
-        plain = "".join(char if char.isprintable() else " " for char in line).strip()
-        if plain:
-            yield plain[:_LONGEST_LINE]
+        async with AsyncExitStack() as stack:
+            program = await stack.enter_async_context(running(self._remote, self._most_bytes))
+            session = await stack.enter_async_context(
+                Session(program.read, program.write, **session_kwargs)
+            )
+            yield session, program.ended

@@ -2,8 +2,8 @@
 
 * While the app runs, one task for each server asks it what it offers, again and again: soon after
   it has failed, with growing and random pauses, and every quarter of a minute while it answers.
-* A list of ours waits for a server once, for two seconds after the start; later it takes what is
-  known. A server that does not answer offers nothing.
+* A list of ours waits for a server once, for two seconds after the start, or five for a program;
+  later it takes what is known. A server that does not answer offers nothing.
 * Where no lifespan is run, a request asks by itself, within the same bounds.
 """
 
@@ -39,7 +39,10 @@ from mcp_mount.remote import Remote, RemoteState, Status
 logger = logging.getLogger("mcp_mount.remotes")
 
 PATIENCE: Final = 2.0
-"""Seconds that a list waits for a server that has not answered yet."""
+"""Seconds that a list waits for a server that has not answered yet, and"""
+
+START: Final = 5.0
+"""those for a program, which has to start first."""
 
 _REFRESH: Final = 15.0
 """Seconds between two questions to a server that answers."""
@@ -58,6 +61,11 @@ class Contents:
     templates: tuple[mcp_types.ResourceTemplate, ...] = ()
     prompts: tuple[mcp_types.Prompt, ...] = ()
 
+    def __str__(self) -> str:
+        """Count it, e.g. ``"3 tools, 1 resources, 0 prompts"``."""
+        resources = len(self.resources) + len(self.templates)
+        return f"{len(self.tools)} tools, {resources} resources, {len(self.prompts)} prompts"
+
 
 NOTHING: Final = Contents()
 
@@ -74,9 +82,9 @@ class Watch:
         """Take the server, and how many bytes one answer of it can have."""
         self.remote = remote
         self.contents = NOTHING
-        self._transport = (
-            HttpTransport(remote, most_bytes) if remote.url is not None else StdioTransport(remote)
-        )
+        kind = HttpTransport if remote.url is not None else StdioTransport
+        self._transport: HttpTransport | StdioTransport = kind(remote, most_bytes)
+        self._patience = PATIENCE if remote.url is not None else START
         self._status: Status = "starting"
         self._error: str | None = None
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -94,9 +102,7 @@ class Watch:
     async def keep(self) -> None:
         """Stay in touch with the server until this is cancelled."""
         token = current_token()
-        keeper = self._keepers[token] = _Keeper(patience=anyio.current_time() + PATIENCE)
-        if self._status == "down":
-            self._is("starting")
+        keeper = self._keepers[token] = _Keeper(anyio.current_time() + self._patience)
         try:
             while True:
                 try:
@@ -108,6 +114,9 @@ class Watch:
                 await keeper.pause(self._due - time.monotonic())
         finally:
             del self._keepers[token]
+            if not self._keepers:
+                self.contents, self._listed, self._due = NOTHING, [], 0.0
+                self._is("starting")
 
     async def _keep_asking(self, keeper: "_Keeper", lost: anyio.Event) -> None:
         while True:
@@ -125,9 +134,9 @@ class Watch:
                 await keeper.has_answered.wait()
         elif time.monotonic() >= self._due:
             # Nobody else does; the next request that comes meanwhile takes what was known.
-            self._due = time.monotonic() + PATIENCE
+            self._due = time.monotonic() + self._patience
             try:
-                with anyio.fail_after(PATIENCE):
+                with anyio.fail_after(self._patience):
                     await self._ask()
             except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                 self._has_failed(error)
@@ -205,6 +214,8 @@ class Watch:
         contents = Contents(tools, *rest)
         if contents != self.contents:
             self.contents = contents
+            if self._status == "up":
+                logger.info("The remote %r offers something else: %s.", self.remote.name, contents)
         self._listed, self._discovered, self._failures = listed, discovered, 0
         self._is("up")
 
@@ -224,16 +235,10 @@ class Watch:
         if status != self._status:
             self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._status, self._error = status, error
-        name, contents = self.remote.name, self.contents
         if status == "up":
-            logger.info(
-                "The remote %r is up: %d tools, %d resources, %d prompts.",
-                name,
-                len(contents.tools),
-                len(contents.resources) + len(contents.templates),
-                len(contents.prompts),
-            )
+            logger.info("The remote %r is up: %s.", self.remote.name, self.contents)
         elif status == "down":
+            name = self.remote.name
             logger.warning("The remote %r is down: %s. It is tried again.", name, error)
 
 

@@ -5,22 +5,22 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.from_thread import BlockingPortal
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
 from fastmcp.utilities.types import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount import Remote
+from mcp_mount import Remote, gateway_app
+from tests.starting import started
 from tests.support import MODERN, served
 
 
@@ -83,13 +83,15 @@ def program(name: str, code: str = "", **options: Any) -> Remote:
 class Raw:
     """A server of one era that answers each method with what stands in `answers`, and remembers.
 
-    A callable among the answers gets the request's parameters, and may be asynchronous.
+    A callable among the answers gets the request's parameters, and may be asynchronous. `left` is
+    set when a client has gone before it had its answer.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
     modern: bool = True
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,8 +103,18 @@ class Raw:
         body = json.loads(await request.body() or b"{}")
         self.headers.append(dict(request.headers))
         self.requests.append(body)
-        response = await self._response(request, body)
-        await response(scope, receive, send)
+        async with anyio.create_task_group() as tasks:
+
+            async def answer() -> None:
+                response = await self._response(request, body)
+                await response(scope, receive, send)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(answer)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            tasks.cancel_scope.cancel()
+            self.left.set()
 
     async def _response(self, request: Request, body: dict[str, Any]) -> Response:
         method = body.get("method", "")
@@ -111,7 +123,7 @@ class Raw:
         if "id" not in body:
             return Response(status_code=202)
         answer = self.answers.get(method, self._usual(method))
-        if callable(answer):
+        if callable(answer) and not isinstance(answer, Response):
             answer = answer(body.get("params") or {})
             if hasattr(answer, "__await__"):
                 answer = await answer
@@ -126,7 +138,7 @@ class Raw:
         return JSONResponse({"jsonrpc": "2.0", "id": body["id"], kind: answer})
 
     def _usual(self, method: str) -> dict[str, Any] | None:
-        capabilities = {"tools": {}, "resources": {}, "prompts": {}}
+        capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}}
         information = {"name": "raw", "version": "1"}
         if self.modern and method == "server/discover":
             return {"supportedVersions": [MODERN], "capabilities": capabilities}
@@ -154,12 +166,14 @@ def text(said: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def raw(tools: list[dict[str, Any]], *, modern: bool = True, **answers: Any) -> Iterator[tuple[Raw, str]]:
-    """Serve a raw server; yield it and its URL. `call=` answers ``tools/call``."""
-    named = {"call": "tools/call", "read": "resources/read"}
+def raw(
+    tools: list[dict[str, Any]], *, modern: bool = True, port: int = 0, **answers: Any
+) -> Iterator[tuple[Raw, str]]:
+    """Serve a raw server; yield it and its URL. `call=` answers ``tools/call``, and so on."""
+    named = {"call": "tools/call", "list": "tools/list", "discover": "server/discover"}
     server = Raw({"tools/list": {"tools": tools}}, modern=modern)
     server.answers |= {named.get(key, key): value for key, value in answers.items()}
-    with served(server) as url:
+    with served(server, at=port) as url:
         yield server, f"{url}/mcp"
 
 
@@ -203,3 +217,13 @@ def silent_port() -> Iterator[int]:
     """Yield a port at which somebody listens, and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+@asynccontextmanager
+async def gateway(*remotes: Remote, **options: Any) -> AsyncIterator[ASGIApp]:
+    """Start a gateway, and wait until all of its servers are up."""
+    with heard() as log:
+        async with started(gateway_app(remotes, **options)) as app:
+            for remote in remotes:
+                await log.line(f"{remote.name!r} is up")
+            yield app
