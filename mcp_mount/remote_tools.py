@@ -102,21 +102,17 @@ class RemoteTool(Tool):
         progress: ProgressFnT | None,
     ) -> tuple[object, bool]:
         """Return a result or what was raised, and whether the answer was cut off."""
-        answer: object = None
-        is_full = False
         # A handler makes the session say that questions to a user are answered.
         handlers = {"elicitation_callback": _unasked} if context and can_ask(context) else {}
+
+        async def make(session: Session) -> object:
+            return await self._called(session, arguments, context, hops, progress)
+
         try:
             with anyio.fail_after(self._relay.terms.limits.timeout):
-                async with self._relay.watch.session(**handlers) as session:
-                    try:
-                        answer = await self._called(session, arguments, context, hops, progress)
-                    finally:
-                        is_full = session.is_full
+                return await self._relay.watch.call(make, **handlers)
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
-            # When it has answered, only the good-bye has failed.
-            answer = answer if answer is not None else alone(error)
-        return answer, is_full
+            return alone(error), False
 
     async def _called(
         self,

@@ -10,13 +10,14 @@
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import mcp_types
 from anyio import to_thread
@@ -49,6 +50,9 @@ _REFRESH: Final = 15.0
 
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
+_FAREWELL: Final = 1.0
+"""Seconds in which a server can be told that a call is not waited for any more."""
+
 _MOST_PAGES: Final = 100
 
 
@@ -160,20 +164,64 @@ class Watch:
             return self._client("legacy", None)
         return self._client(LATEST_MODERN_VERSION, self._discovered)
 
-    @asynccontextmanager
-    async def session(self, **handlers: Any) -> AsyncIterator[Session]:
-        """Yield a session that is ready for calls, in the version that the server speaks.
+    async def call(
+        self, make: Callable[[Session], Awaitable[object]], **handlers: Any
+    ) -> tuple[object, bool]:
+        """Make a call; return its result, or what it has raised, and whether it was cut off.
+
+        When this is cancelled, the call is, and its session lasts long enough to tell the server.
+
+        Args:
+            make: Makes the call in a session that is ready for it.
+            handlers: For the session, of what the server asks.
 
         Raises:
-            Exception: whatever the client raises for a server that does not answer.
+            Exception: whatever the client raises where there is no session.
         """
-        async with self._transport.connect_session(client_info=OURSELVES, **handlers) as session:
-            if session.protocol_version is None:
-                if self._discovered is not None:
-                    session.adopt(self._discovered)
-                else:
-                    await session.initialize()
-            yield session
+        made = _Made()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancelled_too, made.scope)
+            with anyio.CancelScope(shield=True) as shield:
+                try:
+                    async with self._transport.connect_session(
+                        client_info=OURSELVES, **handlers
+                    ) as session:
+                        await self._make(session, make, made)
+                        shield.deadline = anyio.current_time() + _FAREWELL
+                        await self._say_so(session, made)
+                except Exception:
+                    # When it has answered, only the good-bye has failed.
+                    if made.answer is None:
+                        raise
+            tasks.cancel_scope.cancel()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return made.answer, made.is_full
+
+    async def _make(
+        self, session: Session, make: Callable[[Session], Awaitable[object]], made: "_Made"
+    ) -> None:
+        with made.scope:
+            try:
+                if session.protocol_version is None:
+                    if self._discovered is not None:
+                        session.adopt(self._discovered)
+                    else:
+                        await session.initialize()
+                made.answer = await make(session)
+            except Exception as error:  # noqa: BLE001 - it is told of where the call was made
+                made.answer = error
+        made.is_full = session.is_full
+
+    async def _say_so(self, session: Session, made: "_Made") -> None:
+        """See to it that the server knows of a call that was cancelled.
+
+        In the handshake versions the end of a connection cancels nothing, and what does has been
+        sent when the next message is.
+        """
+        is_handshake = self._discovered is None and self.remote.url is not None
+        if made.scope.cancelled_caught and is_handshake:
+            with suppress(MCPError):
+                await session.send_ping()
 
     def _client(self, mode: str, discovered: mcp_types.DiscoverResult | None) -> ProxyClient[Any]:
         return ProxyClient(
@@ -243,6 +291,15 @@ class Watch:
 
 
 @dataclass(slots=True)
+class _Made:
+    """What came of a call, and the scope in which it runs."""
+
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    answer: object = None
+    is_full: bool = False
+
+
+@dataclass(slots=True)
 class _Keeper:
     """What one event loop knows of its task. A class because others wake the task."""
 
@@ -260,6 +317,14 @@ class _Keeper:
             async with anyio.create_task_group() as tasks:
                 for event in (self.woken, *((lost,) if lost is not None else ())):
                     tasks.start_soon(_cancel_after, event, tasks.cancel_scope)
+
+
+async def _cancelled_too(scope: anyio.CancelScope) -> None:
+    """Cancel a scope that is shielded from the one around it when that is."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        scope.cancel()
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

@@ -83,14 +83,15 @@ def program(name: str, code: str = "", **options: Any) -> Remote:
 class Raw:
     """A server of one era that answers each method with what stands in `answers`, and remembers.
 
-    A callable among the answers gets the request's parameters, and may be asynchronous. `left` is
-    set when a client has gone before it had its answer.
+    A callable among the answers gets the request's parameters, and may be asynchronous. `called` is
+    set when a tool is called, `left` when a client has gone before it had its answer.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
     modern: bool = True
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    called: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,10 +104,15 @@ class Raw:
         body = json.loads(await request.body() or b"{}")
         self.headers.append(dict(request.headers))
         self.requests.append(body)
+        if body.get("method") == "tools/call":
+            self.called.set()
+        is_answered = False
         async with anyio.create_task_group() as tasks:
 
             async def answer() -> None:
+                nonlocal is_answered
                 response = await self._response(request, body)
+                is_answered = True
                 await response(scope, receive, send)
                 tasks.cancel_scope.cancel()
 
@@ -114,7 +120,8 @@ class Raw:
             while (await receive())["type"] != "http.disconnect":
                 pass
             tasks.cancel_scope.cancel()
-            self.left.set()
+            if not is_answered:
+                self.left.set()
 
     async def _response(self, request: Request, body: dict[str, Any]) -> Response:
         method = body.get("method", "")
