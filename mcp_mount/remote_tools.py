@@ -18,11 +18,12 @@ from mcp_types import CallToolResult, ElicitRequest, InputRequiredResult
 from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.confirm import can_ask, question
-from mcp_mount.connection import HOPS_KEY, Session
+from mcp_mount.connection import HOPS_KEY, Session, TooLarge
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.foreign import VIA_KEY, ForeignTool, plain
 from mcp_mount.relay import Relay, alone, progress_to
 from mcp_mount.tools import counted, current_context, recorded, trace_of
+from mcp_mount.watch import causes
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""
@@ -92,7 +93,7 @@ class RemoteTool(Tool):
         async with terms.slots.taken():
             async with progress_to(context, terms.limits.max_bytes) as progress:
                 answer, is_full = await self._answer(named, context, hops, progress)
-            return self._result(answer, is_full=is_full)
+            return self._result(answer, context, is_full=is_full)
 
     async def _answer(
         self,
@@ -112,7 +113,7 @@ class RemoteTool(Tool):
             with anyio.fail_after(self._relay.terms.limits.timeout):
                 return await self._relay.watch.call(make, **handlers)
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
-            return alone(error), False
+            return alone(error), any(isinstance(each, TooLarge) for each in causes(error))
 
     async def _called(
         self,
@@ -139,7 +140,7 @@ class RemoteTool(Tool):
             allow_input_required=True,
         )
 
-    def _result(self, answer: object, *, is_full: bool) -> ToolResult:
+    def _result(self, answer: object, context: Context | None, *, is_full: bool) -> ToolResult:
         relay = self._relay
         most = relay.terms.limits.max_bytes
         if is_full or (isinstance(answer, CallToolResult) and _size(answer) > most):
@@ -152,6 +153,9 @@ class RemoteTool(Tool):
                 is_error=bool(answer.is_error),
             )
         if isinstance(answer, InputRequiredResult):
+            if context is None or not can_ask(context):
+                name = relay.remote.name
+                return _error(f"The server {name!r} asks its user first; this client cannot.")
             return _asked(answer, relay.remote.name)
         if isinstance(answer, TimeoutError):
             return _error(relay.late())
@@ -186,7 +190,9 @@ def _asked(asked: InputRequiredResult, name: str) -> ToolResult:
     requests: dict[str, Any] = {}
     for key, request in (asked.input_requests or {}).items():
         if not isinstance(request, ElicitRequest):
-            return _error(f"The server {name!r} asks for what no client is asked for it.")
+            return _error(
+                f"The server {name!r} asks for more than a question to its user, which is refused."
+            )
         text = plain(request.params.message, _LONGEST_QUESTION)
         params = request.params.model_copy(update={"message": f"The server {name!r} asks: {text}"})
         requests[key] = request.model_copy(update={"params": params})

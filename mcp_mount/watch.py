@@ -25,6 +25,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from fastmcp.server.providers.proxy import ProxyClient
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import LATEST_MODERN_VERSION
+from pydantic import ValidationError
 
 from mcp_mount.connection import (
     OURSELVES,
@@ -361,7 +362,7 @@ def category(error: BaseException, refused: int | None) -> str:
         error: What was raised.
         refused: The HTTP status with which the server has refused its last request.
     """
-    kinds = [*_causes(error)]
+    kinds = [*causes(error)]
     for kind, words in _CATEGORIES:
         if any(isinstance(each, kind) for each in kinds):
             return words
@@ -379,14 +380,15 @@ _CATEGORIES: Final = (
     ((httpx2.ConnectError, ConnectionError), "unreachable"),
     ((TimeoutError, httpx2.TimeoutException), "timeout"),
     (Unreachable, "ended"),
+    (ValidationError, "invalid answer"),
 )
 
 
-def _causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseException]:
+def causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseException]:
     """Yield an error, what it groups, and what it came of."""
     if error is None or depth > 10:
         return
     yield error
     for each in getattr(error, "exceptions", ()):
-        yield from _causes(each, depth + 1)
-    yield from _causes(error.__cause__ or error.__context__, depth + 1)
+        yield from causes(each, depth + 1)
+    yield from causes(error.__cause__ or error.__context__, depth + 1)
