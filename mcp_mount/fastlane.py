@@ -22,6 +22,7 @@ from typing import Any, Final
 import anyio
 import fastmcp
 from fastmcp import FastMCP
+from fastmcp.tools import Tool
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
 from opentelemetry import trace
@@ -36,11 +37,11 @@ from mcp_mount.errors import Busy, InvalidArguments, MountError
 from mcp_mount.inprocess import InProcess
 from mcp_mount.reading import Reading
 from mcp_mount.recognize import Recognized
+from mcp_mount.remotes import RemoteProvider
 from mcp_mount.running import AppCall
 from mcp_mount.server import OperationProvider
 from mcp_mount.tools import (
     MOST_REDIRECTS,
-    OperationTool,
     Plan,
     following_request,
     responded,
@@ -60,12 +61,17 @@ class FastLane:
     """Answers for one server. A class because it keeps the lists that it has learned."""
 
     def __init__(
-        self, server: FastMCP[Any], low_level: Server[Any], provider: OperationProvider
+        self,
+        server: FastMCP[Any],
+        low_level: Server[Any],
+        provider: OperationProvider,
+        remotes: RemoteProvider | None = None,
     ) -> None:
         """Take the server as it is when nothing has been added to it."""
         self._server = server
         self._low_level = low_level
         self._provider = provider
+        self._remotes = remotes
         self._middleware = [*server.middleware]
         self._providers = [*server.providers]
         self._lists: dict[str, str] = {}
@@ -107,10 +113,7 @@ class FastLane:
             return False
         wire = Wire(recognized, send)
         if recognized.method == "tools/list":
-            if self._providers[-1] is not self._provider:
-                # What other servers offer changes without our document.
-                return False
-            known = self._known_lists(tools).get(recognized.version)
+            known = self._known_lists(self._listing()).get(recognized.version)
             if known is not None:
                 await wire.write((known,))
             return known is not None
@@ -129,6 +132,11 @@ class FastLane:
             incoming.reset(token)
         return True
 
+    def _listing(self) -> Mapping[str, Tool]:
+        """Return the tools that a list names; another object when they are others."""
+        tools = self._provider.listed
+        return tools if self._remotes is None else self._remotes.beside(tools)
+
     def learning(self, recognized: Recognized, send: Send) -> Send:
         """Return a `send` that keeps a list which FastMCP answers with, for the next request.
 
@@ -137,7 +145,7 @@ class FastLane:
         """
         if recognized.method != "tools/list":
             return send
-        tools = self._provider.listed
+        tools = self._listing()
         held: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -145,7 +153,7 @@ class FastLane:
             if message["type"] != "http.response.body" or message.get("more_body", False):
                 return
             known = None
-            if tools is self._provider.listed:
+            if tools is self._listing():
                 text = b"".join(each.get("body", b"") for each in held).decode()
                 known = self._learn(recognized, text, tools)
             if known is not None:
@@ -156,9 +164,7 @@ class FastLane:
 
         return keep
 
-    def _learn(
-        self, recognized: Recognized, text: str, tools: Mapping[str, OperationTool]
-    ) -> str | None:
+    def _learn(self, recognized: Recognized, text: str, tools: Mapping[str, Tool]) -> str | None:
         """Keep the list in an answer, and return it; None where it is not that of the tools."""
         if not text.startswith("{"):
             # The event stream that FastMCP answers the handshake versions with.
@@ -170,7 +176,7 @@ class FastLane:
         known = self._known_lists(tools)[recognized.version] = write_json(result)
         return known
 
-    def _known_lists(self, tools: Mapping[str, OperationTool]) -> dict[str, str]:
+    def _known_lists(self, tools: Mapping[str, Tool]) -> dict[str, str]:
         """Return the lists by version, as long as the tools are those that were listed."""
         if tools is not self._listed:
             self._listed, self._lists = tools, {}

@@ -154,7 +154,7 @@ def mount_mcp(
     )
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
-    lane = FastLane(server, low_level_server(server), provider) if is_plain else None
+    lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
     endpoint = Endpoint(app, path, server, provider, door, lane, others)
     endpoint.guard(app)
     # First, so that no catch-all route of the app takes the paths before them.

@@ -13,8 +13,7 @@ from fastmcp.prompts import Prompt, PromptResult
 from fastmcp.resources import Resource, ResourceResult, ResourceTemplate
 from fastmcp.server.context import Context
 from fastmcp.server.providers.proxy import ProxyPrompt, ProxyResource, ProxyTemplate
-from fastmcp.utilities.components import FastMCPComponent
-from pydantic import PrivateAttr
+from pydantic import Field
 
 from mcp_mount.foreign import MOST_TOOLS, is_template, is_uri, plain_description, plain_title
 from mcp_mount.naming import names_within
@@ -22,40 +21,39 @@ from mcp_mount.relay import Relay
 
 _MIME = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 Item = TypeVar("Item", mcp_types.Resource, mcp_types.ResourceTemplate, mcp_types.Prompt)
-Made = TypeVar("Made", bound=FastMCPComponent)
 
 
 class RemoteResource(ProxyResource):
     """A resource of another server."""
 
-    _relay: Relay = PrivateAttr()
+    relay: Any = Field(default=None, exclude=True, repr=False)
 
     async def read(self) -> ResourceResult:
         """Read it where it is."""
-        return await self._relay.guarded(super().read(), ResourceError)
+        return await self.relay.guarded(super().read(), ResourceError)
 
 
 class RemoteTemplate(ProxyTemplate):
     """A resource template of another server."""
 
-    _relay: Relay = PrivateAttr()
+    relay: Any = Field(default=None, exclude=True, repr=False)
 
     async def create_resource(
         self, uri: str, params: dict[str, Any], context: Context | None = None
     ) -> ProxyResource:
         """Read the resource at an address."""
         reading = super().create_resource(uri, params, context)
-        return await self._relay.guarded(reading, ResourceError)
+        return await self.relay.guarded(reading, ResourceError)
 
 
 class RemotePrompt(ProxyPrompt):
     """A prompt of another server."""
 
-    _relay: Relay = PrivateAttr()
+    relay: Any = Field(default=None, exclude=True, repr=False)
 
     async def render(self, arguments: dict[str, Any]) -> PromptResult:  # type: ignore[override]  # as FastMCP's own
         """Render it where it is."""
-        return await self._relay.guarded(super().render(arguments), PromptError)
+        return await self.relay.guarded(super().render(arguments), PromptError)
 
 
 def resources_of(relay: Relay) -> Iterator[Resource]:
@@ -113,10 +111,7 @@ def _with_plain_arguments(prompt: mcp_types.Prompt) -> mcp_types.Prompt:
 
 def _ours(made: Any, relay: Relay, **update: str) -> Any:
     """Return a component under a name or an address of ours; it remembers the server's own."""
-    made = made.model_copy(update=update)
-    made.auth = relay.check
-    made._relay = relay  # noqa: SLF001 - of the classes above
-    return made
+    return made.model_copy(update={"relay": relay, "auth": relay.check, **update})
 
 
 def _address(uri: str, relay: Relay) -> str:

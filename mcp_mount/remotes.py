@@ -53,6 +53,7 @@ class RemoteProvider(Provider):
         self._added_names: frozenset[str] = frozenset()
         self._seen: tuple[object, ...] = ()
         self._tools: dict[str, RemoteTool] = {}
+        self._beside: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
         self._resources: dict[str, Resource] = {}
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
@@ -81,6 +82,14 @@ class RemoteProvider(Provider):
         """Return the tools by name, as far as they are known."""
         self._look()
         return self._tools
+
+    def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool]:
+        """Return all tools: the same mapping as long as nothing changes and changes are noticed."""
+        theirs = self.tools()
+        is_kept = all(relay.watch.is_kept for relay in self._relays)
+        if not (is_kept and self._beside[0] is ours and self._beside[1] is theirs):
+            self._beside = (ours, theirs, {**ours, **theirs})
+        return self._beside[2]
 
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for; none if it is unknown."""

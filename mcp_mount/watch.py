@@ -49,6 +49,9 @@ START: Final = 5.0
 _REFRESH: Final = 15.0
 """Seconds between two questions to a server that answers."""
 
+_RAREST_HURRY: Final = 1.0
+"""Seconds between two questions, however many calls fail."""
+
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _FAREWELL: Final = 1.0
@@ -125,11 +128,14 @@ class Watch:
 
     async def _keep_asking(self, keeper: "_Keeper", lost: anyio.Event) -> None:
         while True:
+            begun = anyio.current_time()
             await self._ask()
             keeper.has_answered.set()
             await keeper.pause(_REFRESH * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
             if lost.is_set():
                 raise Unreachable("ended")
+            # Calls that fail one after the other make no flood of questions.
+            await anyio.sleep(begun + _RAREST_HURRY - anyio.current_time())
 
     async def known(self) -> None:
         """Wait until the server has been asked, for a short time at the most."""
@@ -153,6 +159,11 @@ class Watch:
         self._due = min(self._due, time.monotonic())
         for keeper in self._keepers.values():
             keeper.hurry()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a task of this event loop stays in touch with the server."""
+        return current_token() in self._keepers
 
     def client(self) -> ProxyClient[Any]:
         """Return a client of FastMCP's, which connects when it is entered.

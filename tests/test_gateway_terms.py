@@ -174,7 +174,7 @@ async def test_scopes_guard_a_remote(era: Era) -> None:
 
 
 async def test_own_operations_still_take_the_fast_lane() -> None:
-    """Gateway: calls of ours as before, calls and lists of others through FastMCP."""
+    """Gateway, X5: calls of ours as before, and a list that is rendered once per change."""
     app = FastAPI()
 
     @app.get("/ours", operation_id="ours")
@@ -189,10 +189,17 @@ async def test_own_operations_still_take_the_fast_lane() -> None:
                 assert (await call(serving, "ours")).text_content == '"ours"'
                 assert seen == []
                 assert (await call(serving, "raw_tool")).text_content == "theirs"
-                for _ in range(2):
-                    assert {*await tools(serving)} == {"ours", "raw_tool"}
-            # What it offers is asked once, and not for each list or call.
-            assert server.methods.count("tools/list") == 1
+                assert {*await tools(serving)} == {"ours", "raw_tool"}
+                assert seen == ["/mcp", "/mcp"]
+                assert {*await tools(serving)} == {"ours", "raw_tool"}
+                assert seen == ["/mcp", "/mcp"]
+                server.answers["tools/list"] = {"tools": [tool("other")]}
+                server.answers["tools/call"] = {"code": -32602, "message": "Unknown tool: tool"}
+                assert (await call(serving, "raw_tool")).is_error
+                await log.line("'raw' offers something else")
+                assert {*await tools(serving)} == {"ours", "raw_other"}
+            # What it offers is asked in the background, and not for each list or call.
+            assert server.methods.count("tools/list") == 2
 
 
 async def test_arguments_reach_a_remote_under_its_own_names() -> None:

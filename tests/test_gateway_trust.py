@@ -21,6 +21,7 @@ HOSTILE_SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": {"$ref": "https://evil.example/schema"}}},
     {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}},
     {"type": "object", "$ref": "#"},
+    {"type": "object", "properties": [1, 2]},
     {"type": "object", "properties": {"a": {}}, "required": "a"},
     {"type": "object", "properties": {"a": {"type": "nonsense"}, "b": {"pattern": "(?i)x"}}},
     {"type": "object", "anyOf": [{"type": "object", "properties": {"a": {}}}, {}]},
@@ -44,9 +45,7 @@ async def test_a_schema_that_clients_would_refuse_accepts_more_instead() -> None
         assert len(json.dumps(listed)) < 60_000
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"type": "string"}, {"type": "object", "properties": [1]}, {}, None], ids=repr
-)
+@pytest.mark.parametrize("wrong", [{"type": "string"}, {}, None, "object"], ids=repr)
 async def test_a_list_that_is_no_list_of_mcp_costs_only_its_own_server(wrong: object) -> None:
     """Gateway: the server is down until it lists what can be read; the others are not."""
     with raw([tool(inputSchema=wrong)]) as (_, url), raw([tool()]) as (_, other), heard() as log:
