@@ -30,7 +30,8 @@ class RemoteResource(ProxyResource):
 
     async def read(self) -> ResourceResult:
         """Read it where it is."""
-        return await self.relay.guarded(super().read(), ResourceError)
+        result: ResourceResult = await self.relay.guarded(super().read(), ResourceError)
+        return result
 
 
 class RemoteTemplate(ProxyTemplate):
@@ -43,7 +44,8 @@ class RemoteTemplate(ProxyTemplate):
     ) -> ProxyResource:
         """Read the resource at an address."""
         reading = super().create_resource(uri, params, context)
-        return await self.relay.guarded(reading, ResourceError)
+        resource: ProxyResource = await self.relay.guarded(reading, ResourceError)
+        return resource
 
 
 class RemotePrompt(ProxyPrompt):
@@ -53,7 +55,8 @@ class RemotePrompt(ProxyPrompt):
 
     async def render(self, arguments: dict[str, Any]) -> PromptResult:  # type: ignore[override]  # as FastMCP's own
         """Render it where it is."""
-        return await self.relay.guarded(super().render(arguments), PromptError)
+        result: PromptResult = await self.relay.guarded(super().render(arguments), PromptError)
+        return result
 
 
 def resources_of(relay: Relay) -> Iterator[Resource]:
