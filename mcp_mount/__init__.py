@@ -30,7 +30,10 @@ The modules in the order in which to read them; each imports only from those abo
     remote       another MCP server, as it is named
     program      a program that speaks MCP
     connection   the way to another server
+    reasons      why another server is down
+    exchange     one call of another server
     foreign      what another server says of its tools, fit to be offered
+    listing      what another server offers
     watch        whether another server answers, and what it offers
     relay        how calls are passed on to another server
     remote_tools        a tool of another server

@@ -20,6 +20,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.auth import tool_check
 from mcp_mount.foreign import plain
+from mcp_mount.reasons import alone
 from mcp_mount.remote import Remote
 from mcp_mount.tools import Terms
 from mcp_mount.watch import Watch
@@ -98,13 +99,6 @@ class Relay:
 def _is_its_own(code: int) -> bool:
     """Whether an error's text is the server's, and not the words of our client for a failure."""
     return code == _INVALID_PARAMS or code not in _RESERVED_CODES
-
-
-def alone(error: BaseException) -> BaseException:
-    """Return the error that a group holds, if it holds one: a session's tasks make groups."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 @asynccontextmanager

@@ -21,9 +21,9 @@ from mcp_mount.confirm import can_ask, question
 from mcp_mount.connection import HOPS_KEY, Session, TooLarge
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.foreign import VIA_KEY, ForeignTool, plain
-from mcp_mount.relay import Relay, alone, progress_to
+from mcp_mount.reasons import alone, causes
+from mcp_mount.relay import Relay, progress_to
 from mcp_mount.tools import counted, current_context, recorded, trace_of
-from mcp_mount.watch import causes
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""

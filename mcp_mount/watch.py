@@ -10,32 +10,29 @@
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import anyio
-import anyio.lowlevel
-import httpx2
 import mcp_types
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 from fastmcp.server.providers.proxy import ProxyClient
-from mcp.shared.exceptions import MCPError
 from mcp_types.version import LATEST_MODERN_VERSION
-from pydantic import ValidationError
 
 from mcp_mount.connection import (
     OURSELVES,
     HttpTransport,
     Session,
     StdioTransport,
-    TooLarge,
     Unreachable,
 )
-from mcp_mount.foreign import MOST_TOOLS, ForeignTool, read_tools
+from mcp_mount.exchange import exchange
+from mcp_mount.foreign import read_tools
+from mcp_mount.listing import NOTHING, Contents, pages
+from mcp_mount.reasons import category
 from mcp_mount.remote import Remote, RemoteState, Status
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -54,28 +51,6 @@ _RAREST_HURRY: Final = 1.0
 
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
-_FAREWELL: Final = 1.0
-"""Seconds in which a server can be told that a call is not waited for any more."""
-
-_MOST_PAGES: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a server offers: tools by its own names, and the rest as it said them."""
-
-    tools: Mapping[str, ForeignTool] = field(default_factory=dict)
-    resources: tuple[mcp_types.Resource, ...] = ()
-    templates: tuple[mcp_types.ResourceTemplate, ...] = ()
-    prompts: tuple[mcp_types.Prompt, ...] = ()
-
-    def __str__(self) -> str:
-        """Count it, e.g. ``"3 tools, 1 resources, 0 prompts"``."""
-        resources = len(self.resources) + len(self.templates)
-        return f"{len(self.tools)} tools, {resources} resources, {len(self.prompts)} prompts"
-
-
-NOTHING: Final = Contents()
 
 
 class Watch:
@@ -179,61 +154,8 @@ class Watch:
     async def call(
         self, make: Callable[[Session], Awaitable[object]], **handlers: Any
     ) -> tuple[object, bool]:
-        """Make a call; return its result, or what it has raised, and whether it was cut off.
-
-        When this is cancelled, the call is, and its session lasts long enough to tell the server.
-
-        Args:
-            make: Makes the call in a session that is ready for it.
-            handlers: For the session, of what the server asks.
-
-        Raises:
-            Exception: whatever the client raises where there is no session.
-        """
-        made = _Made()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancelled_too, made.scope)
-            with anyio.CancelScope(shield=True) as shield:
-                try:
-                    async with self._transport.connect_session(
-                        client_info=OURSELVES, **handlers
-                    ) as session:
-                        await self._make(session, make, made)
-                        shield.deadline = anyio.current_time() + _FAREWELL
-                        await self._say_so(session, made)
-                except Exception:
-                    # When it has answered, only the good-bye has failed.
-                    if made.answer is None:
-                        raise
-            tasks.cancel_scope.cancel()
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        return made.answer, made.is_full
-
-    async def _make(
-        self, session: Session, make: Callable[[Session], Awaitable[object]], made: "_Made"
-    ) -> None:
-        with made.scope:
-            try:
-                if session.protocol_version is None:
-                    if self._discovered is not None:
-                        session.adopt(self._discovered)
-                    else:
-                        await session.initialize()
-                made.answer = await make(session)
-            except Exception as error:  # noqa: BLE001 - it is told of where the call was made
-                made.answer = error
-        made.is_full = session.is_full
-
-    async def _say_so(self, session: Session, made: "_Made") -> None:
-        """See to it that the server knows of a call that was cancelled.
-
-        In the handshake versions the end of a connection cancels nothing, and what does has been
-        sent when the next message is.
-        """
-        is_handshake = self._discovered is None and self.remote.url is not None
-        if made.scope.cancelled_caught and is_handshake:
-            with suppress(MCPError):
-                await session.send_ping()
+        """Make a call in the version that the server speaks; see `exchange`."""
+        return await exchange(self._transport, self._discovered, make, **handlers)
 
     def _client(self, mode: str, discovered: mcp_types.DiscoverResult | None) -> ProxyClient[Any]:
         return ProxyClient(
@@ -258,25 +180,30 @@ class Watch:
             async with self._client("auto", None) as client:
                 session = client.session
                 discovered = session.discover_result
-                listed = await _pages(session.list_tools, "tools")
+                listed = await pages(session.list_tools, "tools")
                 rest = (
-                    tuple(await _pages(session.list_resources, "resources")),
-                    tuple(await _pages(session.list_resource_templates, "resource_templates")),
-                    tuple(await _pages(session.list_prompts, "prompts")),
+                    tuple(await pages(session.list_resources, "resources")),
+                    tuple(await pages(session.list_resource_templates, "resource_templates")),
+                    tuple(await pages(session.list_prompts, "prompts")),
                 )
         tools = self.contents.tools
         if self._status != "up" or listed != self._listed:
             # A thousand schemas take a while; others are served meanwhile.
             tools = await to_thread.run_sync(read_tools, listed)
             if len(listed) > len(tools):
-                name, left_out = self.remote.name, len(listed) - len(tools)
-                logger.warning("The remote %r: %d of its tools are left out.", name, left_out)
+                name = self.remote.name
+                logger.warning(
+                    "The remote %r lists more than the %d tools taken.", name, len(tools)
+                )
         contents = Contents(tools, *rest)
         if contents != self.contents:
             self.contents = contents
             if self._status == "up":
-                logger.info("The remote %r offers something else: %s.", self.remote.name, contents)
-        self._listed, self._discovered, self._failures = listed, discovered, 0
+                logger.info("The remote %r offers something else: %s", self.remote.name, contents)
+        self._listed, self._discovered = listed, discovered
+        if self._status == "up":
+            # It has answered twice; one that dies as soon as it is up is given more and more time.
+            self._failures = 0
         self._is("up")
 
     def _has_failed(self, error: Exception) -> None:
@@ -296,19 +223,10 @@ class Watch:
             self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._status, self._error = status, error
         if status == "up":
-            logger.info("The remote %r is up: %s.", self.remote.name, self.contents)
+            logger.info("The remote %r is up: %s", self.remote.name, self.contents)
         elif status == "down":
             name = self.remote.name
             logger.warning("The remote %r is down: %s. It is tried again.", name, error)
-
-
-@dataclass(slots=True)
-class _Made:
-    """What came of a call, and the scope in which it runs."""
-
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    answer: object = None
-    is_full: bool = False
 
 
 @dataclass(slots=True)
@@ -331,14 +249,6 @@ class _Keeper:
                     tasks.start_soon(_cancel_after, event, tasks.cancel_scope)
 
 
-async def _cancelled_too(scope: anyio.CancelScope) -> None:
-    """Cancel a scope that is shielded from the one around it when that is."""
-    try:
-        await anyio.sleep_forever()
-    finally:
-        scope.cancel()
-
-
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
@@ -346,60 +256,3 @@ async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
 
 async def _ignore(message: object) -> None:
     """Take what a server would write to a client's log: nobody has asked for it."""
-
-
-async def _pages(page: Callable[..., Awaitable[Any]], kind: str) -> list[Any]:
-    """Return all of a list, up to a bound; nothing where the server has no such list."""
-    items: list[Any] = []
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
-        try:
-            result = await page(params=mcp_types.PaginatedRequestParams(cursor=cursor))
-        except MCPError as error:
-            if error.code == mcp_types.METHOD_NOT_FOUND and not items:
-                return []
-            raise
-        items += getattr(result, kind)
-        cursor = result.next_cursor
-        if cursor is None or len(items) > MOST_TOOLS:
-            break
-    return items[: MOST_TOOLS + 1]
-
-
-def category(error: BaseException, refused: int | None) -> str:
-    """Say in a word or two why a server is down; never in its own words, nor in an exception's.
-
-    Args:
-        error: What was raised.
-        refused: The HTTP status with which the server has refused its last request.
-    """
-    kinds = [*causes(error)]
-    for kind, words in _CATEGORIES:
-        if any(isinstance(each, kind) for each in kinds):
-            return words
-    if refused in {401, 403}:
-        return "not authorized"
-    if refused is not None:
-        return f"HTTP {refused}"
-    closed = any(isinstance(e, MCPError) and e.code == mcp_types.CONNECTION_CLOSED for e in kinds)
-    return "ended" if closed else "no MCP server"
-
-
-_CATEGORIES: Final = (
-    (TooLarge, "too large"),
-    ((FileNotFoundError, PermissionError, NotADirectoryError), "cannot be started"),
-    ((httpx2.ConnectError, ConnectionError), "unreachable"),
-    ((TimeoutError, httpx2.TimeoutException), "timeout"),
-    (Unreachable, "ended"),
-    (ValidationError, "invalid answer"),
-)
-
-
-def causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseException]:
-    """Yield an error, what it groups, and what it came of."""
-    if error is None or depth > 10:
-        return
-    yield error
-    for each in getattr(error, "exceptions", ()):
-        yield from causes(each, depth + 1)
-    yield from causes(error.__cause__ or error.__context__, depth + 1)

@@ -69,7 +69,7 @@ def test_the_example_answers_at_once() -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             log = process.stderr.read()
-    assert "The remote 'example' is up: 2 tools" in log
+    assert "The remote 'example' is up: tools: 2" in log
     assert "Traceback" not in log
 
 

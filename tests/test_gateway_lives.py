@@ -85,7 +85,7 @@ async def test_a_server_that_comes_back_at_its_port_is_offered_again() -> None:
             await log.line("'raw' is down: unreachable")
             assert await tools(app) == {}
             with raw([tool()], port=port, call=text("here")):
-                await log.line("'raw' is up: 1 tools")
+                await log.line("'raw' is up: tools: 1")
                 assert {*await tools(app)} == {"raw_tool"}
                 assert (await call(app, "raw_tool")).text_content == "here"
             # Its port is closed again; the first call notices.
@@ -95,7 +95,7 @@ async def test_a_server_that_comes_back_at_its_port_is_offered_again() -> None:
             await log.line("'raw' is down: unreachable", times=2)
             assert await tools(app) == {}
             with raw([tool("another")], port=port):
-                await log.line("'raw' is up: 1 tools", times=2)
+                await log.line("'raw' is up: tools: 1", times=2)
                 assert {*await tools(app)} == {"raw_another"}
 
 
@@ -245,7 +245,7 @@ async def test_a_list_that_changes_is_offered_after_a_call_says_so() -> None:
             listed["tools"] = [tool("new")]
             refused = await call(app, "raw_old")
             assert refused.text_content == "Unknown tool: old"
-            await log.line("'raw' offers something else: 1 tools")
+            await log.line("'raw' offers something else: tools: 1")
             assert {*await tools(app)} == {"raw_new"}
 
 
