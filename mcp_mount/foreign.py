@@ -86,7 +86,7 @@ def read_tools(tools: Iterable[mcp_types.Tool]) -> dict[str, ForeignTool]:
     for tool in tools:
         if len(read) == MOST_TOOLS:
             break
-        via = _via(tool.meta)
+        via = via_of(tool.meta)
         if tool.name not in read and via is not None:
             read[tool.name] = _read_tool(tool, via)
     return read
@@ -97,7 +97,8 @@ def plain(text: str, longest: int) -> str:
     # Cut first: nobody has to look at a megabyte.
     text = _ANSI.sub("", text[: 4 * longest])
     kept = (char for char in text if char in "\n\t" or unicodedata.category(char)[0] != "C")
-    return shortened("".join(kept), longest)
+    # With its mark, what is cut has a character more than asked for.
+    return shortened("".join(kept), longest - 1)
 
 
 def plain_title(text: str | None) -> str | None:
@@ -120,8 +121,8 @@ def is_template(template: str) -> bool:
     return len(template) <= LONGEST_URI and _TEMPLATE.fullmatch(template) is not None
 
 
-def _via(meta: Mapping[str, Any] | None) -> tuple[str, ...] | None:
-    """Return the gateways through which a tool has come; None where those are too many."""
+def via_of(meta: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """Return the gateways through which something has come; None where those are too many."""
     via = (meta or {}).get(VIA_KEY, [])
     if not isinstance(via, list) or len(via) >= MOST_GATEWAYS:
         return None

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard
 
 from fastapi import FastAPI
 
+from mcp_mount.connection import OURSELVES
 from mcp_mount.errors import MountError
 from mcp_mount.mount import mount_mcp
 from mcp_mount.remote import Remote
@@ -42,7 +43,7 @@ def gateway_app(remotes: Sequence[Remote], *, path: str = "/mcp", **options: Any
     """
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
-    app = FastAPI(title="MCP gateway", docs_url=None, redoc_url=None)
+    app = FastAPI(title="MCP gateway", version=OURSELVES.version, docs_url=None, redoc_url=None)
     mounted = mount_mcp(app, path=path, remotes=remotes, **options)
 
     @app.get("/health", include_in_schema=False)

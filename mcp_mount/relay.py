@@ -19,10 +19,11 @@ from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.auth import tool_check
+from mcp_mount.errors import Busy
 from mcp_mount.foreign import plain
 from mcp_mount.reasons import alone
 from mcp_mount.remote import Remote
-from mcp_mount.tools import Terms
+from mcp_mount.tools import Terms, counted, current_context
 from mcp_mount.watch import Watch
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -83,13 +84,19 @@ class Relay:
         logger.debug("What a call of the remote %r has raised", name, exc_info=error)
         return f"The server {name!r} cannot be reached now. Try again in a few seconds."
 
-    async def guarded(self, reading: Awaitable[Answer], failure: type[FastMCPError]) -> Answer:
+    async def guarded(
+        self, reading: Callable[[], Awaitable[Answer]], failure: type[FastMCPError]
+    ) -> Answer:
         """Return what is read, or raise `failure` with what a client may know."""
         try:
-            with anyio.fail_after(self.terms.limits.timeout):
-                return await reading
+            await counted(self.terms.rate, current_context())
+            async with self.terms.slots.taken():
+                with anyio.fail_after(self.terms.limits.timeout):
+                    return await reading()
         except (failure, NotFoundError):
             raise
+        except Busy as refused:
+            raise failure(str(refused)) from None
         except TimeoutError:
             raise failure(self.late()) from None
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server

@@ -5,6 +5,7 @@ What they say of themselves is cleaned like a tool's. What cannot be offered is 
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import mcp_types
@@ -15,7 +16,15 @@ from fastmcp.server.context import Context
 from fastmcp.server.providers.proxy import ProxyPrompt, ProxyResource, ProxyTemplate
 from pydantic import Field
 
-from mcp_mount.foreign import MOST_TOOLS, is_template, is_uri, plain_description, plain_title
+from mcp_mount.foreign import (
+    MOST_TOOLS,
+    VIA_KEY,
+    is_template,
+    is_uri,
+    plain_description,
+    plain_title,
+    via_of,
+)
 from mcp_mount.naming import names_within
 from mcp_mount.relay import Relay
 
@@ -30,7 +39,7 @@ class RemoteResource(ProxyResource):
 
     async def read(self) -> ResourceResult:
         """Read it where it is."""
-        result: ResourceResult = await self.relay.guarded(super().read(), ResourceError)
+        result: ResourceResult = await self.relay.guarded(super().read, ResourceError)
         return result
 
 
@@ -43,7 +52,7 @@ class RemoteTemplate(ProxyTemplate):
         self, uri: str, params: dict[str, Any], context: Context | None = None
     ) -> ProxyResource:
         """Read the resource at an address."""
-        reading = super().create_resource(uri, params, context)
+        reading = partial(super().create_resource, uri, params, context)
         resource: ProxyResource = await self.relay.guarded(reading, ResourceError)
         return resource
 
@@ -55,13 +64,16 @@ class RemotePrompt(ProxyPrompt):
 
     async def render(self, arguments: dict[str, Any]) -> PromptResult:  # type: ignore[override]  # as FastMCP's own
         """Render it where it is."""
-        result: PromptResult = await self.relay.guarded(super().render(arguments), PromptError)
+        result: PromptResult = await self.relay.guarded(
+            partial(super().render, arguments), PromptError
+        )
         return result
 
 
 def resources_of(relay: Relay) -> Iterator[Resource]:
     """Yield a server's resources at addresses of ours: ``data://parts`` at ``data://wiki/parts``."""
-    for item in _bounded(relay.watch.contents.resources, lambda each: is_uri(str(each.uri))):
+    resources = relay.watch.contents.resources
+    for item in _bounded(relay, resources, lambda each: is_uri(str(each.uri))):
         made = RemoteResource.from_mcp_resource(relay.watch.client, item)
         yield _ours(made, relay, uri=_address(str(item.uri), relay))
 
@@ -69,34 +81,36 @@ def resources_of(relay: Relay) -> Iterator[Resource]:
 def templates_of(relay: Relay) -> Iterator[ResourceTemplate]:
     """Yield a server's resource templates at addresses of ours."""
     templates = relay.watch.contents.templates
-    for item in _bounded(templates, lambda each: is_template(each.uri_template)):
+    for item in _bounded(relay, templates, lambda each: is_template(each.uri_template)):
         made = RemoteTemplate.from_mcp_template(relay.watch.client, item)
         yield _ours(made, relay, uri_template=_address(item.uri_template, relay))
 
 
 def prompts_of(relay: Relay) -> Iterator[Prompt]:
     """Yield a server's prompts under names of ours."""
-    prompts = {item.name: item for item in _bounded(relay.watch.contents.prompts, lambda _: True)}
+    contents = relay.watch.contents
+    prompts = {item.name: item for item in _bounded(relay, contents.prompts, lambda _: True)}
     for name, ours in names_within(relay.remote.name, prompts, ()).items():
         prompt = _with_plain_arguments(prompts[name])
         made = RemotePrompt.from_mcp_prompt(relay.watch.client, prompt)
         yield _ours(made, relay, name=ours)
 
 
-def _bounded(items: Iterable[Item], is_fit: Callable[[Item], bool]) -> Iterator[Item]:
+def _bounded(relay: Relay, items: Iterable[Item], is_fit: Callable[[Item], bool]) -> Iterator[Item]:
     count = 0
     for item in items:
-        if count < MOST_TOOLS and is_fit(item):
+        via = via_of(item.meta)
+        if count < MOST_TOOLS and is_fit(item) and via is not None and relay.gateway not in via:
             count += 1
-            yield _cleaned(item)
+            yield _cleaned(item, (relay.gateway, *via))
 
 
-def _cleaned(item: Item) -> Item:
+def _cleaned(item: Item, via: tuple[str, ...]) -> Item:
     clean: dict[str, Any] = {
         "title": plain_title(item.title),
         "description": plain_description(item.description) or None,
         "icons": None,
-        "meta": None,
+        "meta": {VIA_KEY: [*via]},
     }
     if not isinstance(item, mcp_types.Prompt):
         clean["name"] = plain_title(item.name) or "resource"

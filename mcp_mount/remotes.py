@@ -59,7 +59,7 @@ class RemoteProvider(Provider):
         self._prompts: dict[str, Prompt] = {}
 
     def respect(self, added: Provider) -> None:
-        """Give no name that one of the tools in `added` has: those of the server's user."""
+        """Give no name that something in `added` has: what the server's user has added."""
         self._added = added
 
     @property
@@ -153,10 +153,14 @@ class RemoteProvider(Provider):
 
     async def _list_resources(self) -> Sequence[Resource]:
         await self._known(self._relays)
-        return [*self._resources.values()]
+        added = await self._added.list_resources() if self._added is not None else ()
+        taken = {str(resource.uri) for resource in added}
+        return [resource for uri, resource in self._resources.items() if uri not in taken]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._known(self._relays)
+        if self._added is not None and await self._added.get_resource(uri) is not None:
+            return None
         return _of_version(self._resources.get(uri), version)
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
@@ -174,11 +178,15 @@ class RemoteProvider(Provider):
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._known(self._relays)
-        return [*self._prompts.values()]
+        added = await self._added.list_prompts() if self._added is not None else ()
+        taken = {prompt.name for prompt in added}
+        return [prompt for name, prompt in self._prompts.items() if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         if name not in self._prompts:
             await self._known(self._named_by(name))
+        if self._added is not None and await self._added.get_prompt(name) is not None:
+            return None
         return _of_version(self._prompts.get(name), version)
 
 

@@ -219,6 +219,13 @@ def heard() -> Iterator[Heard]:
         logger.setLevel(level)
 
 
+def free_port() -> int:
+    """Return a port of loopback at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 @contextmanager
 def silent_port() -> Iterator[int]:
     """Yield a port at which somebody listens, and never answers."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_gateway_lives import free_port
+from tests.others import free_port
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))

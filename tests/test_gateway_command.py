@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import MountError, Remote
+from mcp_mount import MountError, Remote, gateway_app
 from mcp_mount.gateway import read_servers
-from tests.others import offered, parts_server
-from tests.test_gateway_lives import free_port
+from tests.others import free_port, offered, parts_server
 
 COMMANDS = Path(sys.executable).parent
 
@@ -148,8 +147,6 @@ def test_a_file_that_names_no_servers_stops_the_start(tmp_path: Path, text: str)
 )
 def test_names_that_could_be_taken_for_each_other_stop_the_start(first: str, second: str) -> None:
     """Gateway: or one server's tool could have the name of another's."""
-    from mcp_mount import gateway_app  # noqa: PLC0415
-
     remotes = [Remote(name, url="https://x.example/mcp") for name in (first, second)]
     with pytest.raises(MountError, match="none begins with another"):
         gateway_app(remotes)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from typing import Any
 
 import anyio
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app, mount_mcp
 from tests.others import (
+    free_port,
     gateway,
     heard,
     offered,
@@ -41,12 +41,6 @@ def die() -> str:
     os._exit(3)
 server.run(show_banner=False, log_level="ERROR")
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def health(app: Any) -> dict[str, Any]:

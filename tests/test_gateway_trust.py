@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 
-from mcp_mount import Limits, Remote, mount_mcp
-from tests.others import gateway, heard, program, raw, text, tool
+from mcp_mount import Limits, Remote, gateway_app, mount_mcp
+from tests.others import free_port, gateway, heard, program, raw, text, tool
 from tests.profile import check_schema
 from tests.starting import started
 from tests.support import ERAS, Era, call, rpc, served, tools
@@ -259,14 +259,7 @@ async def test_metadata_that_speaks_for_the_server_is_left_out() -> None:
 
 async def test_a_gateway_that_lists_itself_neither_hangs_nor_grows() -> None:
     """Gateway: a tool that has come through it is left out, and a call passes eight gateways."""
-    app = FastAPI()
-
-    @app.get("/here")
-    async def here() -> str:
-        return "here"
-
-    with raw([tool()], call=text("done")) as (_, url), served(app) as own:
-        del own
+    with raw([tool()], call=text("done")) as (_, url):
         later = Remote("raw", url=url)
         async with gateway(later) as serving:
             deep = await call(serving, "raw_tool", meta={"mcp-mount/hops": 8})
@@ -279,3 +272,82 @@ async def test_a_gateway_that_lists_itself_neither_hangs_nor_grows() -> None:
     with raw(returning) as (_, url):
         async with gateway(Remote("raw", url=url)) as serving:
             assert {*await tools(serving)} == {"raw_fresh"}
+
+
+async def test_a_gateway_that_lists_itself_serves_the_rest() -> None:
+    """Gateway: its own tools are offered once more at the most."""
+    port = free_port()
+    own = f"http://127.0.0.1:{port}/mcp"
+    with raw([tool()], call=text("done")) as (_, url):
+        app = gateway_app([Remote("own", url=own), Remote("raw", url=url)])
+        with served(app, at=port):
+            async with gateway(Remote("outer", url=own)) as outer:
+                for _ in range(3):
+                    listed = {*await tools(outer)}
+                    assert "outer_raw_tool" in listed
+                    assert listed <= {"outer_raw_tool", "outer_own_raw_tool"}
+                assert (await call(outer, "outer_raw_tool")).text_content == "done"
+
+
+@eras
+async def test_resources_and_prompts_are_bounded_and_ours_stay_ours(era: Era) -> None:
+    """Gateway: odd addresses are left out, words are cleaned, and no name of ours is taken."""
+    resources = [
+        {"uri": "data://a/b", "name": "\x1b[1mname", "description": "d" * 100_000},
+        {"uri": "data://taken", "name": "theirs"},
+        {"uri": "javascript:alert(1)", "name": "x"},
+        {"uri": "data://" + "x" * 10_000, "name": "long"},
+    ]
+    templates = [
+        {"uriTemplate": "data://{a}/{b}", "name": "t"},
+        {"uriTemplate": "data://{a}{b}{c}{d}", "name": "slow to match"},
+    ]
+    prompts = [{"name": "\u202eodd name", "description": "p" * 100_000}, {"name": "taken"}]
+    app = FastAPI()
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": resources},
+        "resources/templates/list": {"resourceTemplates": templates},
+        "prompts/list": {"prompts": prompts},
+    }
+    with raw([], **answers) as (_, url), heard() as log:
+        mounted = mount_mcp(app, remotes=[Remote("raw", url=url)])
+
+        @mounted.server.prompt
+        def raw_taken() -> str:
+            return "ours"
+
+        @mounted.server.resource("data://raw/taken")
+        def taken() -> str:
+            return "ours"
+
+        async with started(app) as serving:
+            await log.line("'raw' is up")
+            listed = (await rpc(serving, era, "resources/list")).result["resources"]
+            assert {each["uri"] for each in listed} == {"data://raw/a/b", "data://raw/taken"}
+            (one,) = [each for each in listed if each["uri"] == "data://raw/a/b"]
+            assert one["name"] == "name"
+            assert len(one["description"]) <= 2_000
+            shown = (await rpc(serving, era, "resources/templates/list")).result
+            assert [each["uriTemplate"] for each in shown["resourceTemplates"]] == [
+                "data://raw/{a}/{b}"
+            ]
+            named = (await rpc(serving, era, "prompts/list")).result["prompts"]
+            assert {each["name"] for each in named} == {"raw_odd_name", "raw_taken"}
+            mine = await rpc(serving, era, "prompts/get", {"name": "raw_taken", "arguments": {}})
+            assert mine.result["messages"][0]["content"]["text"] == "ours"
+
+
+@eras
+async def test_a_resource_that_cannot_be_read_says_nothing_of_us(era: Era) -> None:
+    """Gateway: neither a URL nor the text of an exception."""
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": "data://a/b", "name": "a"}]},
+        "resources/read": Response(b"{", 500),
+    }
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            headers = {"mcp-name": "data://raw/a/b"} if era == "modern" else {}
+            read = await rpc(app, era, "resources/read", {"uri": "data://raw/a/b"}, headers=headers)
+    said = json.dumps(read.answer["error"])
+    assert "cannot be reached" in said
+    assert "127.0.0.1" not in said
