@@ -33,6 +33,7 @@ class Remote:
         headers: Sent with each request to `url`, e.g. ``{"X-Api-Key": "…"}``.
         auth: A bearer token for `url`, or an `httpx2.Auth`.
         timeout: Seconds in which it must tell what it offers.
+        refresh: Seconds after which it is asked again.
         scopes: What a caller needs to see and use it, all of them.
     """
 
@@ -45,6 +46,7 @@ class Remote:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     auth: str | httpx2.Auth | None = field(default=None, repr=False, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
+    refresh: float = field(default=15.0, kw_only=True)
     scopes: Sequence[str] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
@@ -82,8 +84,9 @@ class Remote:
             )
         if isinstance(self.scopes, str):
             raise MountError(f"scopes= of the remote {self.name!r} must be a list of strings.")
-        if not 0 < self.timeout < float("inf"):
-            raise MountError(f"timeout= of the remote {self.name!r} must be positive seconds.")
+        if not (0 < self.timeout < float("inf") and 0 < self.refresh < float("inf")):
+            message = f"timeout= and refresh= of the remote {self.name!r} must be positive seconds."
+            raise MountError(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ What they say of themselves is cleaned like a tool's. What cannot be offered is 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -99,18 +99,23 @@ def prompts_of(relay: Relay) -> Iterator[Prompt]:
 def _bounded(relay: Relay, items: Iterable[Item], is_fit: Callable[[Item], bool]) -> Iterator[Item]:
     count = 0
     for item in items:
-        via = via_of(item.meta)
-        if count < MOST_TOOLS and is_fit(item) and via is not None and relay.gateway not in via:
+        if count < MOST_TOOLS and is_fit(item) and not _has_returned(relay, item.meta):
             count += 1
-            yield _cleaned(item, (relay.gateway, *via))
+            yield _cleaned(item, relay)
 
 
-def _cleaned(item: Item, via: tuple[str, ...]) -> Item:
+def _has_returned(relay: Relay, meta: Mapping[str, Any] | None) -> bool:
+    """Whether something has come through this gateway before, or through too many."""
+    via = via_of(meta)
+    return via is None or relay.gateway in via
+
+
+def _cleaned(item: Item, relay: Relay) -> Item:
     clean: dict[str, Any] = {
         "title": plain_title(item.title),
         "description": plain_description(item.description) or None,
         "icons": None,
-        "meta": {VIA_KEY: [*via]},
+        "meta": {VIA_KEY: [relay.gateway, *(via_of(item.meta) or ())]},
     }
     if not isinstance(item, mcp_types.Prompt):
         clean["name"] = plain_title(item.name) or "resource"

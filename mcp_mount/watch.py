@@ -1,7 +1,7 @@
 """Whether another server answers, and what it offers.
 
 * While the app runs, one task for each server asks it what it offers, again and again: soon after
-  it has failed, with growing and random pauses, and every quarter of a minute while it answers.
+  it has failed, with growing and random pauses, and every few seconds while it answers.
 * A list of ours waits for a server once, for two seconds after the start, or five for a program;
   later it takes what is known. A server that does not answer offers nothing.
 * Where no lifespan is run, a request asks by itself, within the same bounds.
@@ -42,9 +42,6 @@ PATIENCE: Final = 2.0
 
 START: Final = 5.0
 """those for a program, which has to start first."""
-
-_REFRESH: Final = 15.0
-"""Seconds between two questions to a server that answers."""
 
 _RAREST_HURRY: Final = 1.0
 """Seconds between two questions, however many calls fail."""
@@ -106,11 +103,12 @@ class Watch:
             begun = anyio.current_time()
             await self._ask()
             keeper.has_answered.set()
-            await keeper.pause(_REFRESH * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
+            refresh = self.remote.refresh
+            await keeper.pause(refresh * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
             if lost.is_set():
                 raise Unreachable("ended")
             # Calls that fail one after the other make no flood of questions.
-            await anyio.sleep(begun + _RAREST_HURRY - anyio.current_time())
+            await anyio.sleep_until(begun + min(_RAREST_HURRY, refresh))
 
     async def known(self) -> None:
         """Wait until the server has been asked, for a short time at the most."""
@@ -127,7 +125,7 @@ class Watch:
             except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                 self._has_failed(error)
             else:
-                self._due = time.monotonic() + _REFRESH
+                self._due = time.monotonic() + self.remote.refresh
 
     def suspect(self) -> None:
         """Have the server asked again soon: a call of it has failed."""
@@ -243,7 +241,7 @@ class _Keeper:
     async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
         """Wait, at the least for a moment; less long when woken, or when the server is lost."""
         self.woken = anyio.Event()
-        with anyio.move_on_after(max(seconds, _SHORTEST_PAUSE / 2)):
+        with anyio.move_on_after(max(seconds, _SHORTEST_PAUSE / 4)):
             async with anyio.create_task_group() as tasks:
                 for event in (self.woken, *((lost,) if lost is not None else ())):
                     tasks.start_soon(_cancel_after, event, tasks.cancel_scope)

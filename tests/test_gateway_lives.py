@@ -243,6 +243,21 @@ async def test_a_list_that_changes_is_offered_after_a_call_says_so() -> None:
             assert {*await tools(app)} == {"raw_new"}
 
 
+async def test_a_server_that_is_asked_again_stays_up_and_its_changes_are_seen() -> None:
+    """Gateway: `Remote(refresh=…)`."""
+    listed = {"tools": [tool("old")]}
+    with raw([], list=lambda _: listed) as (server, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url, refresh=0.1)])) as app:
+            await log.line("'raw' is up")
+            listed["tools"] = [tool("new")]
+            await log.line("'raw' offers something else")
+            listed["tools"] = [tool("newer")]
+            await log.line("'raw' offers something else", times=2)
+            assert {*await tools(app)} == {"raw_newer"}
+    assert server.methods.count("tools/list") >= 3
+    assert not any("is down" in line for line in log.lines)
+
+
 async def test_many_lists_at_once_ask_a_server_once() -> None:
     """Gateway: single flight; what is known is served to everyone."""
     with raw([tool()]) as (server, url), heard() as log:
