@@ -3,6 +3,7 @@
 What they say of themselves is cleaned like a tool's. What cannot be offered is left out.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -27,6 +28,8 @@ from mcp_mount.foreign import (
 )
 from mcp_mount.naming import names_within
 from mcp_mount.relay import Relay
+
+logger = logging.getLogger("mcp_mount.remotes")
 
 _MIME = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 Item = TypeVar("Item", mcp_types.Resource, mcp_types.ResourceTemplate, mcp_types.Prompt)
@@ -74,16 +77,16 @@ def resources_of(relay: Relay) -> Iterator[Resource]:
     """Yield a server's resources at addresses of ours: ``data://parts`` at ``data://wiki/parts``."""
     resources = relay.watch.contents.resources
     for item in _bounded(relay, resources, lambda each: is_uri(str(each.uri))):
-        made = RemoteResource.from_mcp_resource(relay.watch.client, item)
-        yield _ours(made, relay, uri=_address(str(item.uri), relay))
+        address = _address(str(item.uri), relay)
+        yield from _ours(RemoteResource.from_mcp_resource, relay, item, uri=address)
 
 
 def templates_of(relay: Relay) -> Iterator[ResourceTemplate]:
     """Yield a server's resource templates at addresses of ours."""
     templates = relay.watch.contents.templates
     for item in _bounded(relay, templates, lambda each: is_template(each.uri_template)):
-        made = RemoteTemplate.from_mcp_template(relay.watch.client, item)
-        yield _ours(made, relay, uri_template=_address(item.uri_template, relay))
+        address = _address(item.uri_template, relay)
+        yield from _ours(RemoteTemplate.from_mcp_template, relay, item, uri_template=address)
 
 
 def prompts_of(relay: Relay) -> Iterator[Prompt]:
@@ -92,8 +95,7 @@ def prompts_of(relay: Relay) -> Iterator[Prompt]:
     prompts = {item.name: item for item in _bounded(relay, contents.prompts, lambda _: True)}
     for name, ours in names_within(relay.remote.name, prompts, ()).items():
         prompt = _with_plain_arguments(prompts[name])
-        made = RemotePrompt.from_mcp_prompt(relay.watch.client, prompt)
-        yield _ours(made, relay, name=ours)
+        yield from _ours(RemotePrompt.from_mcp_prompt, relay, prompt, name=ours)
 
 
 def _bounded(relay: Relay, items: Iterable[Item], is_fit: Callable[[Item], bool]) -> Iterator[Item]:
@@ -131,9 +133,16 @@ def _with_plain_arguments(prompt: mcp_types.Prompt) -> mcp_types.Prompt:
     return prompt.model_copy(update={"arguments": arguments})
 
 
-def _ours(made: Any, relay: Relay, **update: str) -> Any:
-    """Return a component under a name or an address of ours; it remembers the server's own."""
-    return made.model_copy(update={"relay": relay, "auth": relay.check, **update})
+def _ours(make: Callable[..., Any], relay: Relay, item: object, **update: str) -> Iterator[Any]:
+    """Yield a component under a name or an address of ours; it remembers the server's own."""
+    try:
+        made = make(relay.watch.client, item)
+        ours = made.model_copy(update={"relay": relay, "auth": relay.check, **update})
+    except (ValueError, TypeError) as error:
+        # What FastMCP cannot make of it costs nobody the list.
+        logger.debug("Something of the remote %r is left out", relay.remote.name, exc_info=error)
+    else:
+        yield ours
 
 
 def _address(uri: str, relay: Relay) -> str:

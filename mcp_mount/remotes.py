@@ -105,7 +105,7 @@ class RemoteProvider(Provider):
         ):
             return
         taken = {*map(folded, ours), *self._added_names}
-        self._tools = {}
+        made: dict[str, RemoteTool] = {}
         for relay in self._relays:
             tools = {
                 name: tool
@@ -113,7 +113,8 @@ class RemoteProvider(Provider):
                 if self._gateway not in tool.via
             }
             for name, given in names_within(relay.remote.name, tools, taken).items():
-                self._tools[given] = RemoteTool.of(relay, tools[name], given)
+                made[given] = RemoteTool.of(relay, tools[name], given)
+        self._tools = made
         self._resources = {
             str(each.uri): each for relay in self._relays for each in resources_of(relay)
         }

@@ -9,7 +9,17 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 
 from mcp_mount import Limits, Remote, gateway_app, mount_mcp
-from tests.others import free_port, gateway, heard, program, raw, text, tool
+from tests.others import (
+    free_port,
+    gateway,
+    heard,
+    offered,
+    parts_server,
+    program,
+    raw,
+    text,
+    tool,
+)
 from tests.profile import check_schema
 from tests.starting import started
 from tests.support import ERAS, Era, call, rpc, served, tools
@@ -351,3 +361,45 @@ async def test_a_resource_that_cannot_be_read_says_nothing_of_us(era: Era) -> No
     said = json.dumps(read.answer["error"])
     assert "cannot be reached" in said
     assert "127.0.0.1" not in said
+
+
+async def test_what_cannot_be_offered_costs_no_list() -> None:
+    """Gateway: neither the server's own, nor that of another one."""
+    answers: dict[str, Any] = {
+        "resources/list": {
+            "resources": [
+                {"uri": uri, "name": "x"}
+                for uri in (
+                    "data://[",
+                    "http://[::1",
+                    "x://a:b:c",
+                    "data://%zz",
+                    "data:///",
+                    "x://",
+                )
+            ]
+        },
+        "resources/templates/list": {
+            "resourceTemplates": [
+                {"uriTemplate": template, "name": "x"}
+                for template in ("x://{a}/{a}", "x://{", "x://{1}", "x://{a*}/b", "x://a{?b,b}")
+            ]
+        },
+        "prompts/list": {
+            "prompts": [{"name": "", "arguments": [{"name": ""}, {"name": ""}]}, {"name": "\x00"}]
+        },
+    }
+    with raw([tool()], **answers) as (_, url), offered(parts_server()) as other:
+        async with gateway(Remote("raw", url=url), Remote("parts", url=other)) as app:
+            assert "raw_tool" in await tools(app)
+            for method, kind, ours in (
+                ("resources/list", "resources", "data://parts/parts/all"),
+                (
+                    "resources/templates/list",
+                    "resourceTemplates",
+                    "data://parts/parts/{number}/text",
+                ),
+                ("prompts/list", "prompts", "parts_order"),
+            ):
+                listed = (await rpc(app, "modern", method)).result[kind]
+                assert ours in json.dumps(listed)
