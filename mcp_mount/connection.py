@@ -28,6 +28,9 @@ from mcp_mount.remote import Remote
 HOPS_KEY: Final = "mcp-mount/hops"
 """In a request's ``_meta``: how many gateways it has passed."""
 
+_CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+"""As many as there are calls, which `Limits.max_concurrency` bounds."""
+
 OURSELVES: Final = Implementation(name="mcp-mount", version=version("mcp-mount"))
 """What other servers are told of their client."""
 
@@ -87,7 +90,7 @@ class HttpTransport(ClientTransport):
     async def kept(self) -> AsyncIterator[anyio.Event]:
         """Keep connections while this lasts; yield an event that is set when they are lost."""
         token = current_token()
-        async with httpx2.AsyncHTTPTransport(retries=1) as pool:
+        async with httpx2.AsyncHTTPTransport(retries=1, limits=_CONNECTIONS) as pool:
             self._pools[token] = pool
             try:
                 yield anyio.Event()

@@ -32,7 +32,7 @@ from mcp_mount.connection import (
 from mcp_mount.exchange import exchange
 from mcp_mount.foreign import read_tools
 from mcp_mount.listing import NOTHING, Contents, pages
-from mcp_mount.reasons import category
+from mcp_mount.reasons import category, causes
 from mcp_mount.remote import Remote, RemoteState, Status
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -45,6 +45,9 @@ START: Final = 5.0
 
 _RAREST_HURRY: Final = 1.0
 """Seconds between two questions, however many calls fail."""
+
+_MOST_MISSES: Final = 4
+"""Questions that a program can leave unanswered before it is started anew."""
 
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
@@ -99,16 +102,30 @@ class Watch:
                 self._is("starting")
 
     async def _keep_asking(self, keeper: "_Keeper", lost: anyio.Event) -> None:
+        misses = 0
         while True:
             begun = anyio.current_time()
-            await self._ask()
-            keeper.has_answered.set()
             refresh = self.remote.refresh
+            try:
+                await self._ask()
+                misses = 0
+            except Exception as error:
+                misses += 1
+                if lost.is_set() or not self._is_borne(error, misses):
+                    raise
+                self._has_failed(error)
+                refresh = self._due - time.monotonic()
+            keeper.has_answered.set()
             await keeper.pause(refresh * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
             if lost.is_set():
                 raise Unreachable("ended")
             # Calls that fail one after the other make no flood of questions.
-            await anyio.sleep_until(begun + min(_RAREST_HURRY, refresh))
+            await anyio.sleep_until(begun + min(_RAREST_HURRY, self.remote.refresh))
+
+    def _is_borne(self, error: Exception, misses: int) -> bool:
+        """Whether calls that still run are left to it: it may be busy with them, or starting."""
+        is_late = any(isinstance(each, TimeoutError) for each in causes(error))
+        return self.remote.url is not None or (is_late and misses < _MOST_MISSES)
 
     async def known(self) -> None:
         """Wait until the server has been asked, for a short time at the most."""

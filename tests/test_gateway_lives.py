@@ -203,6 +203,28 @@ async def has_ended(pid: int) -> None:
         os.close(process)
 
 
+async def test_a_program_that_is_busy_is_left_to_its_work() -> None:
+    """Gateway: it hides its tools while it cannot say what they are, and its calls go on."""
+    code = (
+        "import time\n"
+        "from fastmcp import FastMCP\n"
+        "server = FastMCP('busy')\n"
+        "@server.tool(run_in_thread=False)\n"
+        "def work() -> str:\n"
+        "    time.sleep(2.5)\n"
+        "    return 'done'\n"
+        "server.run(show_banner=False, log_level='ERROR')\n"
+    )
+    remote = program("busy", code, timeout=1, refresh=0.1)
+    with heard() as log:
+        async with started(gateway_app([remote])) as app:
+            await log.line("'busy' is up")
+            log.lines.clear()
+            assert (await call(app, "busy_work")).text_content == "done"
+            assert "'busy' is down: timeout" in "".join(log.lines)
+            await log.line("'busy' is up")
+
+
 async def test_a_program_that_cannot_be_started_is_down() -> None:
     """Gateway: the command is not there."""
     with heard() as log:
