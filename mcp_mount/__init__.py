@@ -27,6 +27,18 @@ The modules in the order in which to read them; each imports only from those abo
     confirm      the question before a destructive call
     journal      a line in the log for each call
     tools        an operation as a tool
+    remote       another MCP server, as it is named
+    program      a program that speaks MCP
+    connection   the way to another server
+    reasons      why another server is down
+    exchange     one call of another server
+    foreign      what another server says of its tools, fit to be offered
+    listing      what another server offers
+    watch        whether another server answers, and what it offers
+    relay        how calls are passed on to another server
+    remote_tools        a tool of another server
+    remote_resources    resources and prompts of another server
+    remotes      other servers as a source of tools
     server       the tools of a document as an MCP server
     apart        a coroutine in a context of its own
     recognize    the hot requests, read as the SDK does
@@ -37,13 +49,17 @@ The modules in the order in which to read them; each imports only from those abo
     client       a client of the endpoint, in this process
     endpoint     the route, and who is let in
     mount        the server on the app
+    example      a server to try the gateway with
+    gateway      several servers behind one endpoint
     cli          the command line
 """
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
+from mcp_mount.gateway import gateway_app
 from mcp_mount.limits import Limits, RateLimit
 from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.operations import Operation
+from mcp_mount.remote import Remote
 
 __all__ = [
     "InvalidMark",
@@ -54,5 +70,7 @@ __all__ = [
     "NameClash",
     "Operation",
     "RateLimit",
+    "Remote",
+    "gateway_app",
     "mount_mcp",
 ]

@@ -17,7 +17,6 @@ from fastmcp.tools.base import InputRequiredToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.request_state import RequestStateSecurity
 from mcp_types import (
-    ClientCapabilities,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitResult,
@@ -28,7 +27,6 @@ from starlette.requests import Request
 
 from mcp_mount.errors import MountError
 from mcp_mount.limits import callers_of
-from mcp_mount.operations import Operation
 
 _ASKED: Final = "mcp_mount:asked"
 _QUESTION: Final = "confirm"
@@ -72,48 +70,48 @@ def seal(
 
 
 def question(
-    context: Context, operation: Operation, arguments: Mapping[str, Any]
+    context: Context, what: str, arguments: Mapping[str, Any], *, first: Iterable[str] = ()
 ) -> ToolResult | None:
     """Return what to answer instead of running the call; None when it may run.
 
     Args:
         context: The call's FastMCP context.
-        operation: What would run.
+        what: What would run, e.g. ``"DELETE /articles/{slug}"``.
         arguments: With which arguments.
+        first: Those of them that the question names first.
     """
-    request = context.request_context
-    if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return None
-    if not _can_ask(request.session.client_capabilities):
+    if not can_ask(context):
         return None
     answer = (context.input_responses or {}).get(_QUESTION)
     # Without the state the answer is to a question that nobody asked about this call.
     if answer is None or context.request_state != _ASKED:
-        return _asked(_text(operation, arguments))
+        return _asked(_text(what, arguments, first))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
     return ToolResult(content="The user did not confirm the call. Nothing was done.", is_error=True)
 
 
-def _can_ask(capabilities: ClientCapabilities | None) -> bool:
+def can_ask(context: Context) -> bool:
     """Whether the client can put a question to its user; neither mode named means forms."""
+    request = context.request_context
+    if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return False
+    capabilities = request.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
 
-def _text(operation: Operation, arguments: Mapping[str, Any]) -> str:
+def _text(what: str, arguments: Mapping[str, Any], first: Iterable[str]) -> str:
     """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line.
 
-    What the path names comes first, and every argument is there, whatever order and length the
-    model gave them.
+    Every argument is there, whatever order and length the model gave them.
     """
-    path = [each.name for each in operation.parameters if each.location == "path"]
-    names = dict.fromkeys([*(name for name in path if name in arguments), *arguments])
+    names = dict.fromkeys([*(name for name in first if name in arguments), *arguments])
     pairs = (f"{_json(name)}: {_short(arguments[name])}" for name in names)
     given = f"{{{', '.join(pairs)}}}" if arguments else "no arguments"
     # What cannot be seen, or turns the direction of the text, could hide what is asked.
     plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
-    return f"Run {operation} with {plain}?"
+    return f"Run {what} with {plain}?"
 
 
 def _short(value: object) -> str:

@@ -30,6 +30,7 @@ from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.inprocess import BOUND_KEY, Bound
 from mcp_mount.origin import Origins
+from mcp_mount.remotes import RemoteProvider
 from mcp_mount.scope import route_path
 from mcp_mount.server import OperationProvider
 from mcp_mount.sessions import SessionSeal
@@ -62,6 +63,7 @@ class Endpoint(BaseRoute):
     provider: OperationProvider
     door: Door
     lane: FastLane | None = None
+    remotes: RemoteProvider | None = None
     running: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
     guarded: APIRoute | None = field(default=None, init=False)
     paths: frozenset[str] = field(init=False)
@@ -242,7 +244,7 @@ class Endpoint(BaseRoute):
         if auth is not None or self.door.scopes_of is not None:
             gate = Middleware(
                 ScopeGate,
-                needs=self.provider.scopes,
+                needs=self._scopes,
                 scopes_of=self.door.scopes_of,
                 auth=auth,
                 metadata_url=metadata_url(auth, self.path) if auth is not None else None,
@@ -253,6 +255,11 @@ class Endpoint(BaseRoute):
         )
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
+
+    def _scopes(self, tool: str) -> Sequence[frozenset[str]]:
+        """Return the alternatives of scopes that a tool asks for, whoever offers it."""
+        others = self.remotes.scopes(tool) if self.remotes is not None else ()
+        return self.provider.scopes(tool) or others
 
 
 def check_path_is_free(app: FastAPI, path: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import fastmcp
 from fastmcp import FastMCP
+from fastmcp.tools import Tool
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
 from opentelemetry import trace
@@ -24,8 +25,8 @@ from mcp_mount.call import Incoming, incoming
 from mcp_mount.direct import DirectCall
 from mcp_mount.errors import MountError
 from mcp_mount.recognize import Recognized, Recognizer
+from mcp_mount.remotes import RemoteProvider
 from mcp_mount.server import OperationProvider
-from mcp_mount.tools import OperationTool
 from mcp_mount.wire import UNSTAMPED, Stamp, Wire, write_json
 
 
@@ -33,12 +34,17 @@ class FastLane:
     """Answers for one server. A class because it keeps the lists that it has learned."""
 
     def __init__(
-        self, server: FastMCP[Any], low_level: Server[Any], provider: OperationProvider
+        self,
+        server: FastMCP[Any],
+        low_level: Server[Any],
+        provider: OperationProvider,
+        remotes: RemoteProvider | None = None,
     ) -> None:
         """Take the server as it is when nothing has been added to it."""
         self._server = server
         self._low_level = low_level
         self._provider = provider
+        self._remotes = remotes
         self._middleware = [*server.middleware]
         self._providers = [*server.providers]
         self._lists: dict[str, str] = {}
@@ -81,7 +87,7 @@ class FastLane:
             return False
         wire = Wire(recognized, send)
         if recognized.method == "tools/list":
-            known = self._known_lists(tools).get(recognized.version)
+            known = self._known_lists(self._listing()).get(recognized.version)
             if known is not None:
                 await wire.write((known,))
             return known is not None
@@ -100,6 +106,11 @@ class FastLane:
             incoming.reset(token)
         return True
 
+    def _listing(self) -> Mapping[str, Tool]:
+        """Return the tools that a list names; another object when they are others."""
+        tools = self._provider.listed
+        return tools if self._remotes is None else self._remotes.beside(tools)
+
     def learning(self, recognized: Recognized, send: Send) -> Send:
         """Return a `send` that keeps a list which FastMCP answers with, for the next request.
 
@@ -108,7 +119,7 @@ class FastLane:
         """
         if recognized.method != "tools/list":
             return send
-        tools = self._provider.listed
+        tools = self._listing()
         held: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -116,7 +127,7 @@ class FastLane:
             if message["type"] != "http.response.body" or message.get("more_body", False):
                 return
             known = None
-            if tools is self._provider.listed:
+            if tools is self._listing():
                 text = b"".join(each.get("body", b"") for each in held).decode()
                 known = self._learn(recognized, text, tools)
             if known is not None:
@@ -127,9 +138,7 @@ class FastLane:
 
         return keep
 
-    def _learn(
-        self, recognized: Recognized, text: str, tools: Mapping[str, OperationTool]
-    ) -> str | None:
+    def _learn(self, recognized: Recognized, text: str, tools: Mapping[str, Tool]) -> str | None:
         """Keep the list in an answer, and return it; None where it is not that of the tools."""
         if not text.startswith("{"):
             # The event stream that FastMCP answers the handshake versions with.
@@ -141,7 +150,7 @@ class FastLane:
         known = self._known_lists(tools)[recognized.version] = write_json(result)
         return known
 
-    def _known_lists(self, tools: Mapping[str, OperationTool]) -> dict[str, str]:
+    def _known_lists(self, tools: Mapping[str, Tool]) -> dict[str, str]:
         """Return the lists by version, as long as the tools are those that were listed."""
         if tools is not self._listed:
             self._listed, self._lists = tools, {}

@@ -25,6 +25,8 @@ from mcp_mount.fastlane import FastLane
 from mcp_mount.inprocess import InProcess
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
+from mcp_mount.remote import Remote, RemoteState
+from mcp_mount.remotes import RemoteProvider
 from mcp_mount.selection import Selector
 from mcp_mount.server import (
     OperationProvider,
@@ -52,6 +54,7 @@ class Mounted:
     path: str
     _app: FastAPI = field(repr=False)
     _forwards_cookies: bool = field(default=False, repr=False)
+    _others: RemoteProvider | None = field(default=None, repr=False)
 
     def client(
         self, request: Request, *, headers: Mapping[str, str] | None = None
@@ -83,6 +86,11 @@ class Mounted:
             cookies=self._forwards_cookies,
         )
 
+    @property
+    def remotes(self) -> Mapping[str, RemoteState]:
+        """How the other servers are by their names, for a health route of your own."""
+        return self._others.states if self._others is not None else {}
+
 
 def mount_mcp(
     app: FastAPI,
@@ -90,6 +98,7 @@ def mount_mcp(
     path: str = "/mcp",
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
     auth: AuthProvider | None = None,
     dependencies: Sequence[Depends] = (),
@@ -114,6 +123,8 @@ def mount_mcp(
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
             `Operation`.
         exclude: Selectors of the operations to leave out of those.
+        remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
+            under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         limits: What calls may take.
         auth: A FastMCP auth provider; the endpoint then demands a token that it accepts. Its base
             URL is the public one. Its routes are added to the app.
@@ -161,8 +172,10 @@ def mount_mcp(
         exclude=exclude,
         terms=terms,
     )
+    others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
     server = build_server(
         provider,
+        remotes=others,
         name=app.title,
         version=app.version,
         instructions=app.description or app.summary or None,
@@ -179,13 +192,15 @@ def mount_mcp(
     )
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
-    lane = FastLane(server, low_level_server(server), provider) if is_plain else None
-    endpoint = Endpoint(app, path, server, provider, door, lane)
+    lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
+    endpoint = Endpoint(app, path, server, provider, door, lane, others)
     endpoint.guard(app)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
     app.add_middleware(LifespanMiddleware, endpoint=endpoint)
-    return Mounted(server=server, path=path, _app=app, _forwards_cookies=forward_cookies)
+    return Mounted(
+        server=server, path=path, _app=app, _forwards_cookies=forward_cookies, _others=others
+    )
 
 
 def _check_types(
@@ -259,6 +274,8 @@ class LifespanMiddleware:
         async def send_started(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 self._endpoint.run(await self._endpoint.start(stack))
+                if self._endpoint.remotes is not None:
+                    await stack.enter_async_context(self._endpoint.remotes.kept())
                 warn_of_many_tools(len(self._endpoint.provider.tools()))
             try:
                 await send(message)

@@ -10,7 +10,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_mount.errors import NameClash
@@ -37,7 +38,7 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
     claims = [_claim(operation, wish) for operation, wish in wishes]
     siblings: dict[str, list[Operation]] = {}
     for claim in claims:
-        siblings.setdefault(_folded(claim.base), []).append(claim.operation)
+        siblings.setdefault(folded(claim.base), []).append(claim.operation)
 
     levels = [0] * len(claims)
     names = [claim.base for claim in claims]
@@ -45,20 +46,50 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
 
     def hold(index: int) -> str:
         claim, level = claims[index], levels[index]
-        names[index] = _qualified(claim, level, siblings[_folded(claim.base)])
-        holders.setdefault(_folded(names[index]), set()).add(index)
-        return _folded(names[index])
+        names[index] = _qualified(claim, level, siblings[folded(claim.base)])
+        holders.setdefault(folded(names[index]), set()).add(index)
+        return folded(names[index])
 
     # In rounds, so that the outcome does not depend on who came first.
     changed = {hold(index) for index in range(len(claims))}
     while clashes := [holders[name] for name in changed if len(holders[name]) > 1]:
         moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
-        changed = {_folded(names[index]) for index in moving}
+        changed = {folded(names[index]) for index in moving}
         for index in moving:
-            holders[_folded(names[index])].discard(index)
+            holders[folded(names[index])].discard(index)
             levels[index] += 1
         changed |= {hold(index) for index in moving}
     return names
+
+
+def names_within(namespace: str, names: Iterable[str], taken: Container[str]) -> dict[str, str]:
+    """Name what another server offers, e.g. ``{"search": "wiki_search"}``.
+
+    Args:
+        namespace: What stands before each name. It is a name, of 32 characters at the most.
+        names: What the other server calls them: any text, each once.
+        taken: Names that are not to be given, as `folded` writes them.
+    """
+    wishes = {name: _within(namespace, name) for name in names}
+    claims = Counter(folded(wish) for wish in wishes.values())
+    given: dict[str, str] = {}
+    used: set[str] = set()
+    for name, wish in wishes.items():
+        named = wish
+        if claims[folded(wish)] > 1 or folded(wish) in taken:
+            named = f"{wish[: _LONGEST - 9]}_{_digest_of(name)}"
+        if folded(named) not in taken and folded(named) not in used:
+            given[name] = named
+            used.add(folded(named))
+    return given
+
+
+def _within(namespace: str, name: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", name[: 2 * _LONGEST]).strip("_-")
+    wish = f"{namespace}_{cleaned}" if cleaned else namespace
+    if len(wish) <= _LONGEST and len(name) <= 2 * _LONGEST:
+        return wish
+    return f"{wish[: _LONGEST - 9].rstrip('_-')}_{_digest_of(name)}"
 
 
 def check_names(named: Iterable[tuple[str, Operation]]) -> None:
@@ -69,7 +100,7 @@ def check_names(named: Iterable[tuple[str, Operation]]) -> None:
     """
     holders: dict[str, tuple[str, Operation]] = {}
     for name, operation in named:
-        other_name, other = holders.setdefault(_folded(name), (name, operation))
+        other_name, other = holders.setdefault(folded(name), (name, operation))
         if other is not operation:
             also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
             message = (
@@ -142,7 +173,11 @@ def _shortened(name: str, operation: Operation, longest: int) -> str:
 
 
 def _digest(operation: Operation) -> str:
-    return hashlib.sha256(str(operation).encode()).hexdigest()[:8]
+    return _digest_of(str(operation))
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def _slug(path: str) -> str:
@@ -157,5 +192,6 @@ def _clean(name: str) -> str:
     return f"t_{cleaned}" if cleaned[:1].isdigit() else cleaned
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Write a name as the clients do that tell the fewest names apart."""
     return name.lower().replace("-", "_")

@@ -27,6 +27,8 @@ from mcp_mount.call import incoming
 from mcp_mount.confirm import seal
 from mcp_mount.errors import MountError
 from mcp_mount.operations import read_operations
+from mcp_mount.remote_tools import RemoteTool
+from mcp_mount.remotes import RemoteProvider
 from mcp_mount.running import Caller
 from mcp_mount.schemas import Schemas
 from mcp_mount.selection import Selector, select
@@ -196,30 +198,32 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
     ) -> Sequence[Tool]:
         """Inline the references in the tools that users added; ours have none to inline."""
         tools = await call_next(context)
-        others = [tool for tool in tools if not isinstance(tool, OperationTool)]
+        finished = (OperationTool, RemoteTool)
+        others = [tool for tool in tools if not isinstance(tool, finished)]
 
         async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
             return others
 
         inlined = iter(await super().on_list_tools(context, listed))
-        return [tool if isinstance(tool, OperationTool) else next(inlined) for tool in tools]
+        return [tool if isinstance(tool, finished) else next(inlined) for tool in tools]
 
 
 def build_server(
     provider: OperationProvider,
     *,
+    remotes: RemoteProvider | None = None,
     name: str,
     version: str,
     instructions: str | None,
     auth: AuthProvider | None = None,
     state_key: str | None = None,
 ) -> FastMCP[Any]:
-    """Return the server that offers the provider's tools, and whatever its user adds."""
+    """Return the server that offers the providers' tools, and whatever its user adds."""
     server: FastMCP[Any] = FastMCP(
         name=name,
         version=version,
         instructions=instructions,
-        providers=[provider],
+        providers=[provider, *((remotes,) if remotes is not None else ())],
         middleware=[ProtocolMiddleware()],
         # `ProtocolMiddleware` does it for the tools that need it.
         dereference_schemas=False,
@@ -230,7 +234,11 @@ def build_server(
     )
     # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
     # whole list to find it, unless it is told.
-    low_level_server(server).get_tool_input_schema = lambda name: _input_schema(provider, name)
+    low_level_server(server).get_tool_input_schema = lambda name: _input_schema(
+        provider, remotes, name
+    )
+    if remotes is not None:
+        remotes.respect(server.local_provider)
     return server
 
 
@@ -239,8 +247,12 @@ def low_level_server(server: FastMCP[Any]) -> Server[Any]:
     return server._mcp_server  # noqa: SLF001
 
 
-def _input_schema(provider: OperationProvider, name: str) -> Mapping[str, Any] | None:
-    tool = provider.tools().get(name)
+def _input_schema(
+    provider: OperationProvider, remotes: RemoteProvider | None, name: str
+) -> Mapping[str, Any] | None:
+    tool: Tool | None = provider.tools().get(name)
+    if tool is None and remotes is not None:
+        tool = remotes.tools().get(name)
     return tool.parameters if tool else None
 
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Final, Literal
@@ -112,31 +112,15 @@ class OperationTool(Tool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
-        context = _current_context()
-        started = time.perf_counter()
+        context = current_context()
         readings: list[Reading] = []
-        outcome: journal.Outcome = "cancelled"
-        try:
-            result = await self._admitted(arguments, context, readings)
-            is_question = isinstance(result, InputRequiredToolResult)
-            outcome = "asked" if is_question else "error" if result.is_error else "ok"
-        except (InvalidArguments, Busy) as refused:
-            result = _tool_result(error(str(refused)))
-            outcome = journal.refusal(refused)
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            journal.record(
-                tool=self.name,
-                operation=str(self.plan.operation),
-                seconds=time.perf_counter() - started,
-                reading=readings[-1] if readings else None,
-                outcome=outcome,
-                request=_http_request(context),
-                client=_client_name(context),
-            )
-        return result
+        return await recorded(
+            self._admitted(arguments, context, readings),
+            context,
+            tool=self.name,
+            operation=str(self.plan.operation),
+            readings=readings,
+        )
 
     async def _admitted(
         self, arguments: dict[str, Any], context: Context | None, readings: list[Reading]
@@ -144,12 +128,12 @@ class OperationTool(Tool):
         """Make the call, once everything that can refuse or delay it has let it through."""
         request = self.plan.arguments.request(arguments)
         if self.plan.asks and context is not None:
-            asked = question(context, self.plan.operation, arguments)
+            operation = self.plan.operation
+            path = (each.name for each in operation.parameters if each.location == "path")
+            asked = question(context, str(operation), arguments, first=path)
             if asked is not None:
                 return asked
-        http_request = _http_request(context)
-        if self.plan.rate is not None and http_request is not None:
-            await self.plan.rate.count(http_request)
+        await counted(self.plan.rate, context)
         progress, trace = _from_context(context)
         async with self.plan.slots.taken():
             return await self._call(traced(request, trace), progress, readings)
@@ -163,6 +147,59 @@ class OperationTool(Tool):
                 self.plan, self.name, request, readings, deadline=deadline, progress=progress
             )
         )
+
+
+async def recorded(
+    call: Awaitable[ToolResult],
+    context: Context | None,
+    *,
+    tool: str,
+    operation: str,
+    readings: Sequence[Reading] = (),
+) -> ToolResult:
+    """Make a call, and write its line in the log; one that is refused is an error result.
+
+    Args:
+        call: Returns the result, or raises `InvalidArguments` or `Busy`.
+        context: The call's FastMCP context, if it came by MCP.
+        tool: The tool's name.
+        operation: What it calls, e.g. ``"GET /articles/{slug}"``.
+        readings: Where the call puts its responses, the last one last.
+    """
+    started = time.perf_counter()
+    outcome: journal.Outcome = "cancelled"
+    try:
+        result = await call
+        is_question = isinstance(result, InputRequiredToolResult)
+        outcome = "asked" if is_question else "error" if result.is_error else "ok"
+    except (InvalidArguments, Busy) as refused:
+        result = _tool_result(error(str(refused)))
+        outcome = journal.refusal(refused)
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        journal.record(
+            tool=tool,
+            operation=operation,
+            seconds=time.perf_counter() - started,
+            reading=readings[-1] if readings else None,
+            outcome=outcome,
+            request=_http_request(context),
+            client=_client_name(context),
+        )
+    return result
+
+
+async def counted(rate: CallRate | None, context: Context | None) -> None:
+    """Count a call that came over HTTP.
+
+    Raises:
+        Busy: the caller has called too often.
+    """
+    request = _http_request(context)
+    if rate is not None and request is not None:
+        await rate.count(request)
 
 
 async def responded(
@@ -264,7 +301,8 @@ def _asks(offer: Offer, terms: Terms) -> bool:
     return terms.confirm == "destructive" and destroys
 
 
-def _current_context() -> Context | None:
+def current_context() -> Context | None:
+    """Return the FastMCP context of the call that is being made."""
     try:
         return get_context()
     except RuntimeError:

@@ -175,11 +175,14 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: ASGIApp, **options: Any) -> Iterator[str]:
-    """Serve an app with uvicorn on a free loopback port; yield its URL, ``http://127.0.0.1:49152``."""
+def served(app: ASGIApp, *, at: int = 0, **options: Any) -> Iterator[str]:
+    """Serve an app with uvicorn on a free loopback port; yield its URL, ``http://127.0.0.1:49152``.
+
+    `at` is a port that was free before.
+    """
     config = uvicorn.Config(app, port=0, log_level="warning", ws="none", **options)
     server = _Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", at)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -22,6 +22,8 @@ def test_the_public_names_are_these() -> None:
         "NameClash",
         "Operation",
         "RateLimit",
+        "Remote",
+        "gateway_app",
         "mount_mcp",
     ]
 

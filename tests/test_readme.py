@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mcp_mount.example import hello_world
+from mcp_mount.gateway import read_servers
 from mock_api.app import create_app
 from mock_api.settings import Settings
 from tests.support import served
@@ -61,7 +63,7 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
     assert len(COMMANDS) == 4
 
 
@@ -76,7 +78,9 @@ def test_each_command_of_the_readme_answers_what_it_shows(
     assert matches(shown, found), found
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["quick start", "progress", "options", "access"])
+@pytest.mark.parametrize(
+    "code", PYTHON, ids=["quick start", "progress", "options", "access", "remotes"]
+)
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])
     assert "Traceback" not in found, found
@@ -96,3 +100,20 @@ def test_the_exported_openapi_document_is_that_of_the_app(tmp_path: Path) -> Non
     app = create_app(Settings(kb_database=tmp_path / "kb.sqlite3"))
     exported = json.loads((ROOT / "openapi.json").read_text(encoding="utf-8"))
     assert exported == app.openapi(), "openapi.json is stale: run `make openapi`"
+
+
+def test_the_servers_of_the_readme_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gateway: the example of a file."""
+    (text,) = [text for language, text in BLOCKS if language == "json"]
+    file = tmp_path / "servers.json"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("WIKI_KEY", "secret")
+    assert [remote.name for remote in read_servers(file)] == ["wiki", "files"]
+
+
+def test_the_example_of_the_readme_prints_what_it_shows() -> None:
+    """Gateway: one command, and one call; `test_gateway_command.py` makes it as a command."""
+    assert "fastmcp call http://localhost:8490/mcp example_hello_world" in README
+    assert hello_world() in README

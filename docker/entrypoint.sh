@@ -1,0 +1,29 @@
+#!/bin/sh
+# Starts what SERVICE names. One process, which gets the signals itself: everything ends in `exec`.
+set -eu
+
+PORT="${PORT:-8000}"
+export PORT
+
+case "${SERVICE:-api}" in
+api)
+  # The knowledge base; it writes its own access log.
+  exec uvicorn mock_api.main:app --host 0.0.0.0 --port "$PORT" --no-access-log \
+    --timeout-graceful-shutdown 2
+  ;;
+proxy)
+  : "${OPENAPI:?is the file or the URL of the OpenAPI document: set it}"
+  : "${UPSTREAM_URL:?is where the API is, such as http://api:9000: set it}"
+  exec mcp-mount proxy --openapi "$OPENAPI" --upstream "$UPSTREAM_URL" --host 0.0.0.0 --port "$PORT"
+  ;;
+gateway)
+  if [ -n "${GATEWAY_SERVERS:-}" ]; then
+    exec mcp-mount gateway "$GATEWAY_SERVERS" --host 0.0.0.0 --port "$PORT"
+  fi
+  exec mcp-mount gateway --example --host 0.0.0.0 --port "$PORT"
+  ;;
+*)
+  echo "SERVICE=$SERVICE is not known: write api, proxy or gateway." >&2
+  exit 64
+  ;;
+esac

@@ -1,0 +1,141 @@
+"""Several MCP servers behind one endpoint, and the file that names them."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+from fastapi import FastAPI
+
+from mcp_mount.connection import OURSELVES
+from mcp_mount.errors import MountError
+from mcp_mount.mount import mount_mcp
+from mcp_mount.remote import Remote
+
+_VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+_STDIO: Final = {"command", "args", "env", "cwd"}
+_HTTP: Final = {"url", "headers", "auth"}
+_HTTP_TYPES: Final = {"http", "streamable-http", "streamableHttp", "streamable_http"}
+# What clients keep in the same file for themselves.
+_IGNORED: Final = {
+    *("type", "transport", "timeout", "description", "icon", "disabled", "alwaysAllow", "tools"),
+    *("autoApprove", "keep_alive", "sse_read_timeout", "gallery", "version", "trust"),
+}
+
+
+def gateway_app(remotes: Sequence[Remote], *, path: str = "/mcp", **options: Any) -> FastAPI:
+    """Return an app that offers other MCP servers at `path`, and how they are at ``/health``.
+
+    ``/health`` answers 200 as long as the gateway works: ``{"status": "ok", "remotes": {…}}``, with
+    ``"degraded"`` where a server is not up.
+
+    Args:
+        remotes: The servers, e.g. ``[Remote("wiki", url="https://wiki.example/mcp")]``.
+        path: Where the endpoint is.
+        options: As for `mount_mcp`.
+
+    Raises:
+        MountError: as `mount_mcp` does.
+    """
+    if not remotes:
+        raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
+    app = FastAPI(title="MCP gateway", version=OURSELVES.version, docs_url=None, redoc_url=None)
+    mounted = mount_mcp(app, path=path, remotes=remotes, **options)
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> dict[str, Any]:
+        states = mounted.remotes
+        is_whole = all(state.status == "up" for state in states.values())
+        return {
+            "status": "ok" if is_whole else "degraded",
+            "remotes": {name: asdict(state) for name, state in states.items()},
+        }
+
+    return app
+
+
+def example_remote() -> Remote:
+    """Return the example server that comes with the package, as a program."""
+    return Remote("example", command=sys.executable, args=["-m", "mcp_mount.example"])
+
+
+def read_servers(file: Path) -> list[Remote]:
+    """Read the servers of a file in the form that MCP clients have: ``{"mcpServers": {…}}``.
+
+    ``${NAME}`` and ``${NAME:-default}`` stand for variables of the environment.
+
+    Raises:
+        MountError: the file cannot be read, or a server in it cannot be used.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MountError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise MountError(f"The file {str(file)!r} is no JSON: {error}.") from None
+    servers = document.get("mcpServers", document.get("servers")) if _is_map(document) else None
+    if not _is_map(servers) or not servers:
+        example = '{"mcpServers": {"wiki": {"url": "https://wiki.example/mcp"}}}'
+        raise MountError(f"The file {str(file)!r} names no servers: write {example}.")
+    return [
+        _read_server(name, server, file)
+        for name, server in servers.items()
+        if not (_is_map(server) and server.get("disabled") is True)
+    ]
+
+
+def _read_server(name: str, server: object, file: Path) -> Remote:
+    where = f"The server {name!r} in {str(file)!r}"
+    if not _is_map(server):
+        raise MountError(f'{where} must be a mapping such as {{"url": "https://…"}}.')
+    kind = server.get("type", server.get("transport"))
+    if kind == "sse" or (kind is None and str(server.get("url", "")).rstrip("/").endswith("/sse")):
+        raise MountError(f"{where} uses the old SSE transport; name its Streamable HTTP URL.")
+    if kind not in {None, "stdio", *_HTTP_TYPES}:
+        raise MountError(f"{where} has the type {kind!r}, which is not known: 'http' or 'stdio'.")
+    unknown = sorted(server.keys() - _STDIO - _HTTP - _IGNORED - {"httpUrl", "serverUrl"})
+    if unknown:
+        known = ", ".join(sorted(_STDIO | _HTTP))
+        raise MountError(f"{where} has the key {unknown[0]!r}, which is not known. Known: {known}.")
+    url = server.get("url", server.get("httpUrl", server.get("serverUrl")))
+    options = {key: server[key] for key in (_STDIO | _HTTP) - {"url"} if server.get(key)}
+    if url is not None:
+        options["url"] = url
+    if isinstance(options.get("env"), dict):
+        options["env"] = {key: _text(value) for key, value in options["env"].items()}
+    expanded = {key: _expanded(value, where) for key, value in options.items()}
+    if expanded.get("auth") == "oauth":
+        raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
+    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:32].rstrip("_-")
+    return Remote(namespace, **expanded)
+
+
+def _text(value: object) -> object:
+    """Write a number or a flag in an environment as text, as clients do."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _expanded(value: Any, where: str) -> Any:
+    """Put in the environment's variables, wherever they stand in a value."""
+    if isinstance(value, list):
+        return [_expanded(each, where) for each in value]
+    if isinstance(value, dict):
+        return {key: _expanded(each, where) for key, each in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1], match[2])
+        if found is None:
+            raise MountError(f"{where} needs the environment variable {match[1]!r}: set it.")
+        return found
+
+    return _VARIABLE.sub(variable, value)
+
+
+def _is_map(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)

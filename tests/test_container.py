@@ -1,0 +1,160 @@
+"""The container: what it is made of, and its commands run as plain commands."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.others import free_port
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
+INSTRUCTIONS = [
+    tuple(line.split(maxsplit=1))
+    for line in DOCKERFILE.splitlines()
+    if line and not line.startswith("#")
+]
+ENTRYPOINT = ROOT / "docker" / "entrypoint.sh"
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+
+def values(name: str) -> list[str]:
+    return [value for instruction, value in INSTRUCTIONS if instruction == name]
+
+
+def test_the_image_runs_as_somebody_and_looks_after_itself() -> None:
+    """Gateway: non-root, with a health check, from the versions that were tested."""
+    assert values("USER")[-1] not in {"root", "0"}
+    names = [name for name, _ in INSTRUCTIONS]
+    assert names.index("USER") < names.index("ENTRYPOINT")
+    assert "/health" in values("HEALTHCHECK")[0]
+    assert any("--constraint constraints.txt" in value for value in values("RUN"))
+    assert values("ENTRYPOINT") == ['["entrypoint"]']
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    kept = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+    copied = {name for value in values("COPY") for name in value.split()[:-1]}
+    assert copied == kept
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert os.access(ENTRYPOINT, os.X_OK)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    return {"PATH": PATH, "HOME": str(ROOT), "PYTHONPATH": str(ROOT), **variables}
+
+
+@contextmanager
+def serving(**variables: str) -> Iterator[str]:
+    """Run the entrypoint until it answers; yield its URL. It is ended as a container is."""
+    port = str(free_port())
+    process = subprocess.Popen(
+        [str(ENTRYPOINT)],
+        cwd=ROOT,
+        env=environment(PORT=port, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    try:
+        for line in process.stdout:
+            said += line
+            if "Uvicorn running" in line:
+                break
+        assert process.poll() is None, said
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+    assert process.returncode in {0, -signal.SIGTERM}, said + rest
+
+
+def fetched(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own
+        return json.load(response)
+
+
+def check_health(url: str) -> int:
+    """Run the image's own health check against a port."""
+    command = json.loads(values("HEALTHCHECK")[0].partition("CMD ")[2])
+    port = url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, *command[1:]], check=False, env=environment(PORT=port), timeout=20
+    )
+    return done.returncode
+
+
+def test_the_gateway_starts_with_the_example_and_is_healthy() -> None:
+    """Gateway: `SERVICE=gateway`."""
+    with serving(SERVICE="gateway") as url:
+        assert {*fetched(f"{url}/health")["remotes"]} == {"example"}
+        assert check_health(url) == 0
+    assert check_health(url) != 0
+
+
+def test_the_gateway_takes_a_file_of_servers(tmp_path: Path) -> None:
+    """Gateway: `GATEWAY_SERVERS`."""
+    file = tmp_path / "servers.json"
+    file.write_text('{"mcpServers": {"gone": {"url": "http://127.0.0.1:1/mcp"}}}', "utf-8")
+    with serving(SERVICE="gateway", GATEWAY_SERVERS=str(file)) as url:
+        assert {*fetched(f"{url}/health")["remotes"]} == {"gone"}
+
+
+def test_the_api_starts_and_is_healthy(tmp_path: Path) -> None:
+    """Gateway: `SERVICE=api`, the default."""
+    with serving(KB_DATABASE=str(tmp_path / "kb.sqlite3")) as url:
+        assert check_health(url) == 0
+        assert fetched(f"{url}/openapi.json")["info"]["title"]
+
+
+def command_of(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the entrypoint where `mcp-mount` only says how it was called."""
+    script = 'mcp-mount() { echo "$@"; }; exec() { "$@"; }; ' + ENTRYPOINT.read_text("utf-8")
+    return subprocess.run(
+        ["/bin/bash", "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=10,
+    )
+
+
+def test_the_proxy_is_started_with_what_the_environment_says() -> None:
+    """Gateway: `SERVICE=proxy` with `UPSTREAM_URL`, `OPENAPI` and `PORT`."""
+    said = command_of(
+        SERVICE="proxy", UPSTREAM_URL="http://api:9000", OPENAPI="/data/api.json", PORT="8123"
+    )
+    assert shlex.split(said.stdout) == [
+        *("proxy", "--openapi", "/data/api.json", "--upstream", "http://api:9000"),
+        *("--host", "0.0.0.0", "--port", "8123"),  # noqa: S104 - inside a container
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [({"SERVICE": "proxy"}, "OPENAPI"), ({"SERVICE": "other"}, "api, proxy or gateway")],
+    ids=["proxy", "unknown"],
+)
+def test_what_is_missing_is_said(variables: dict[str, str], named: str) -> None:
+    """Gateway: errors are instructions."""
+    refused = command_of(**variables)
+    assert refused.returncode != 0
+    assert named in refused.stderr
