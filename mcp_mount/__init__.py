@@ -9,6 +9,7 @@ The modules in the order in which to read them; each imports only from those abo
     selection    which operations are offered
     simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
+    loops        values that each event loop has of its own
     limits       what calls may take, and how often they may be made
     origin       which web pages may call
     auth         who may call what

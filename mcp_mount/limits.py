@@ -1,6 +1,5 @@
 """What one call may take, how many may run at once, and how often a caller may call."""
 
-import asyncio
 import hashlib
 import logging
 import math
@@ -10,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
 import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -18,6 +16,7 @@ from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
 
 from mcp_mount.errors import Busy, MountError
+from mcp_mount.loops import PerLoop
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -108,9 +107,8 @@ class Slots:
 
     def __init__(self, places: int, patience: float | None = None) -> None:
         """Take how many calls may run at once, and the seconds that one more waits for its turn."""
-        self._places = places
         self._patience = _WAIT if patience is None else patience
-        self._free: WeakKeyDictionary[object, anyio.Semaphore] = WeakKeyDictionary()
+        self._free = PerLoop(lambda: anyio.Semaphore(places))
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -131,7 +129,7 @@ class Slots:
         Raises:
             Busy: no place came free.
         """
-        free = self._of_this_loop()
+        free = self._free.get()
         try:
             free.acquire_nowait()
         except anyio.WouldBlock:
@@ -139,13 +137,6 @@ class Slots:
                 await free.acquire()
                 return free
             raise Busy("Too many calls are running. Try again in a few seconds.") from None
-        return free
-
-    def _of_this_loop(self) -> anyio.Semaphore:
-        loop = asyncio.get_running_loop()
-        free = self._free.get(loop)
-        if free is None:
-            free = self._free[loop] = anyio.Semaphore(self._places)
         return free
 
 

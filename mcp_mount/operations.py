@@ -78,7 +78,8 @@ class Operation:
     `responses` maps a status (``"200"``, ``"2XX"``, ``"default"``) to its representations.
     `scopes` are alternatives: a caller needs all the scopes of one of them.
     `credentials` are where security schemes look for keys, names in lower case, e.g.
-    ``("header", "x-key")``. `mark` is the operation's ``x-mcp`` value, unread.
+    ``("header", "x-key")``. `server` is the URL of the operation's own server, where the document
+    has one for it, e.g. ``"/v2"``. `mark` is the operation's ``x-mcp`` value, unread.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Operation:
     responses: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
     credentials: frozenset[tuple[str, str]] = frozenset()
     scopes: tuple[frozenset[str], ...] = ()
+    server: str = ""
     mark: object = None
 
     def __str__(self) -> str:
@@ -100,13 +102,19 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
-def read_operations(document: Mapping[str, Any]) -> tuple[Operation, ...]:
+def read_operations(
+    document: Mapping[str, Any], credentials: Iterable[tuple[str, str]] = ()
+) -> tuple[Operation, ...]:
     """Read every operation of an OpenAPI document, in the document's order.
+
+    Args:
+        document: The document.
+        credentials: What is a credential whether the document says so or not; see `Operation`.
 
     Raises:
         InvalidDocument: a reference in the document points to nothing.
     """
-    credentials = frozenset(_credentials(document))
+    credentials = frozenset((*_credentials(document), *credentials))
     return tuple(
         _operation(document, path, method, item, credentials)
         for path, raw in document.get("paths", {}).items()
@@ -174,8 +182,21 @@ def _operation(
         },
         credentials=credentials,
         scopes=tuple(_scopes(node.get("security", document.get("security", ())))),
+        server=first_server(node) or first_server(item),
         mark=node.get("x-mcp"),
     )
+
+
+def first_server(node: Mapping[str, Any]) -> str:
+    """Return the URL of the first of a node's ``servers``, with its variables' defaults.
+
+    E.g. ``"/api/v3"`` for ``{"url": "/api/{version}", "variables": …}``; empty where there is none.
+    """
+    server = next(iter(node.get("servers") or ()), {})
+    url = str(server.get("url", ""))
+    for name, variable in server.get("variables", {}).items():
+        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
+    return url
 
 
 def _parameters(

@@ -1,0 +1,247 @@
+"""An API elsewhere, as an ASGI application: what comes in goes on over HTTP, part by part.
+
+* One pool of connections for all callers, and nothing else in common: no cookies are kept.
+* A request is sent again only where that changes nothing (RFC 9110 §9.2.2) and no answer has begun.
+* What goes wrong on the way is answered as gateways do, with 502 or 504 (RFC 9110 §15.6).
+"""
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from typing import Final
+
+import anyio
+import httpx2
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from mcp_mount.errors import MountError
+from mcp_mount.loops import PerLoop
+from mcp_mount.servers import Base
+from mcp_mount.token import NoToken
+
+logger = logging.getLogger("mcp_mount")
+
+_REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE", "QUERY"})
+_FIRST_PAUSE: Final = 0.1
+"""Seconds before the first repetition; each further one waits four times as long."""
+
+_HEALTH_TIMEOUT: Final = 2.0
+_SILENT: Final = "Server disconnected"
+"""How the HTTP library's message begins when a connection ended without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An API elsewhere, and how to call it.
+
+    Attributes:
+        url: Where it is, e.g. ``"http://localhost:9000"``. A path of its own, as in
+            ``"http://localhost:9000/api"``, replaces that of the document's ``servers``; a query
+            goes with every request.
+        headers: Sent with every request, whatever a caller sends.
+        forward_headers: Names of the headers of callers that go upstream; no others do.
+        auth: How the proxy authenticates itself, e.g. `ClientCredentials`.
+        tls: The context for ``https``; by default the system's authorities are trusted.
+        connect_timeout: Seconds to wait for a connection.
+        read_timeout: Seconds without a byte after which a response is given up. `Limits.timeout`
+            bounds the whole.
+        retries: How often a GET, PUT or DELETE is sent again when nothing came back.
+        slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    forward_headers: tuple[str, ...] = ()
+    auth: httpx2.Auth | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    retries: int = 2
+    slashes: tuple[str, ...] = ()
+
+
+class Forwarder:
+    """The ASGI application. A class because it holds the connections while its lifespan lasts."""
+
+    def __init__(self, upstream: Upstream, base: Base) -> None:
+        """Take how to call the API, and where it is."""
+        self._upstream = upstream
+        self._base = base
+        self._own = _encoded(upstream.headers)
+        self._tls = upstream.tls or (ssl.create_default_context() if base.origin[0] == "https" else True)
+        self._clients: PerLoop[list[httpx2.AsyncClient]] = PerLoop(list)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Keep connections for the calls that are made meanwhile in this event loop."""
+        async with self._new_client() as client:
+            clients = self._clients.get()
+            clients.append(client)
+            try:
+                yield
+            finally:
+                clients.remove(client)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward one request, and its response while it arrives, until the client goes."""
+        message = await receive()
+        request = self._request(scope, message.get("body", b""))
+        async with anyio.create_task_group() as tasks:
+
+            async def leave() -> None:
+                await receive()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(leave)
+            async with self._client() as client:
+                await self._forward(client, request, scope, receive, send)
+            tasks.cancel_scope.cancel()
+
+    async def answers(self) -> bool:
+        """Whether the API answers at all, whatever it says."""
+        request = httpx2.Request("GET", self._url(self._base.prefix or "/"), headers=self._own)
+        with anyio.move_on_after(_HEALTH_TIMEOUT):
+            async with self._client() as client:
+                try:
+                    response = await client.send(request, stream=True)
+                except (httpx2.HTTPError, httpx2.InvalidURL):
+                    return False
+                await response.aclose()
+                return True
+        return False
+
+    def _request(self, scope: Scope, body: bytes) -> httpx2.Request:
+        own = {name for name, _ in self._own}
+        headers = [pair for pair in scope["headers"] if pair[0] not in own]
+        queries = (self._base.query, scope["query_string"].decode("ascii"))
+        url = self._url(scope["raw_path"].decode("ascii"), "&".join(filter(None, queries)))
+        return httpx2.Request(
+            scope["method"], url, headers=[_USER_AGENT, *headers, *self._own], content=body or None
+        )
+
+    def _url(self, path: str, query: str = "") -> httpx2.URL:
+        scheme, host, port = self._base.origin
+        target = f"{path}?{query}" if query else path
+        return httpx2.URL(scheme=scheme, host=host, port=port, raw_path=target.encode("ascii"))
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """Yield the client of this event loop; one for this call alone where none is kept."""
+        clients = self._clients.get()
+        if clients:
+            yield clients[-1]
+        else:
+            async with self._new_client() as client:
+                yield client
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        upstream = self._upstream
+        return httpx2.AsyncClient(
+            auth=upstream.auth,
+            verify=self._tls,
+            # A cookie that one caller is given is not another's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            timeout=httpx2.Timeout(upstream.read_timeout, connect=upstream.connect_timeout),
+            # `Limits.max_concurrency` says how many calls there can be.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+        )
+
+    async def _forward(
+        self,
+        client: httpx2.AsyncClient,
+        request: httpx2.Request,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        try:
+            response = await self._sent(client, request)
+        except httpx2.RequestError as error:
+            logger.warning("%s %s: %r", request.method, self._base, error)
+            await self._refusal(error)(scope, receive, send)
+            return
+        try:
+            start = {"status": response.status_code, "headers": response.headers.raw}
+            await send({"type": "http.response.start", **start})
+            async for chunk in response.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except httpx2.RequestError as error:
+            # Without its last message the response is seen to be broken off.
+            logger.warning("%s %s was broken off: %r", request.method, self._base, error)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    async def _sent(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+        pause = _FIRST_PAUSE
+        retries = self._upstream.retries if request.method in _REPEATABLE else 0
+        for _ in range(retries):
+            try:
+                return await client.send(request, stream=True)
+            except httpx2.RequestError as error:
+                if not _is_silence(error):
+                    raise
+            await anyio.sleep(pause)
+            pause *= 4
+        return await client.send(request, stream=True)
+
+    def _refusal(self, error: httpx2.RequestError) -> Response:
+        upstream = self._upstream
+        if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
+            status, what = 504, f"accepted no connection within {upstream.connect_timeout:g} seconds"
+        elif isinstance(error, httpx2.TimeoutException):
+            status, what = 504, f"gave no answer within {upstream.read_timeout:g} seconds"
+        elif isinstance(error, NoToken):
+            status, what = 502, "cannot be called: the proxy was given no access token for it"
+        elif isinstance(error, httpx2.ConnectError):
+            status, what = 502, f"cannot be reached{_tls_note(error)}"
+        elif _is_silence(error):
+            status, what = 502, "closed the connection without an answer"
+        else:
+            status, what = 502, "answered with what is no HTTP"
+        return PlainTextResponse(f"The API {what}.", status)
+
+
+_USER_AGENT = (b"user-agent", f"mcp-mount/{version('mcp-mount')}".encode())
+
+
+def _is_silence(error: httpx2.RequestError) -> bool:
+    """Whether nothing at all came back."""
+    kinds = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ReadError | httpx2.WriteError
+    return isinstance(error, kinds) or str(error).startswith(_SILENT)
+
+
+def _tls_note(error: BaseException) -> str:
+    """Say that it is the certificate; the rest of what TLS has to say is in the log."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return " securely: its certificate, or its TLS, is not accepted"
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Write the proxy's own headers.
+
+    Raises:
+        MountError: one is no header, or is the message's own.
+    """
+    return [*_lines(headers)]
+
+
+def _lines(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in headers.items():
+        try:
+            line = name.strip().lower().encode("ascii"), value.strip().encode("latin-1")
+        except UnicodeEncodeError:
+            line = b"", b""
+        if not line[0] or not line[0].isascii() or b"\n" in line[1] or b"\r" in line[1]:
+            raise MountError(f"The upstream header {name!r} cannot be sent: write it in ASCII.")
+        yield line

@@ -1,0 +1,91 @@
+"""Access tokens of the proxy's own, for an API that asks for them (RFC 6749 §4.4)."""
+
+import time
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import anyio
+import httpx2
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+from mcp_mount.loops import PerLoop
+
+_LEEWAY: Final = 30.0
+"""Seconds before its end at which a token is not used any more."""
+
+_DEFAULT_LIFE: Final = 300.0
+"""Seconds, where the issuer does not say how long a token lasts (RFC 6749 §5.1 leaves it open)."""
+
+
+class NoToken(httpx2.RequestError):
+    """The issuer gave no token. The message is for the log."""
+
+
+class ClientCredentials(httpx2.Auth):
+    """Sends a token that the issuer gives for the proxy's own id and secret.
+
+    One token serves all callers, until it ends or the API refuses it. A class because it keeps it.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        scope: str | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        """Take where tokens are given, and for what.
+
+        Args:
+            token_url: The issuer's token endpoint.
+            client_id: Who asks.
+            client_secret: Sent to the token endpoint only, with HTTP Basic (RFC 6749 §2.3.1).
+            scope: What for, e.g. ``"parts:read parts:write"``.
+            timeout: Seconds to wait for the issuer.
+        """
+        self._token_url = token_url
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._scope = scope
+        self._timeout = timeout
+        self._token = ""
+        self._ends = 0.0
+        self._lock = PerLoop(anyio.Lock)
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send the request with a token; once more with a new one, where it is refused.
+
+        Raises:
+            NoToken: the issuer gave none.
+        """
+        token = await self._current(refused="")
+        request.headers["authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == httpx2.codes.UNAUTHORIZED:
+            renewed = await self._current(refused=token)
+            request.headers["authorization"] = f"Bearer {renewed}"
+            yield request
+
+    async def _current(self, *, refused: str) -> str:
+        """Return the token; a new one where it ends soon, or is the one that was refused."""
+        async with self._lock.get():
+            if self._token == refused or time.monotonic() > self._ends:
+                await self._renew()
+            return self._token
+
+    async def _renew(self) -> None:
+        client = AsyncOAuth2Client(
+            self._client_id, self._client_secret, scope=self._scope, timeout=self._timeout
+        )
+        try:
+            async with client:
+                given = await client.fetch_token(self._token_url, grant_type="client_credentials")
+            token, life = given["access_token"], float(given.get("expires_in") or _DEFAULT_LIFE)
+        except (httpx2.HTTPError, AuthlibBaseError, KeyError, ValueError, TypeError) as error:
+            raise NoToken(f"no token from {self._token_url}: {type(error).__name__}") from error
+        self._token, self._ends = token, time.monotonic() + life - _LEEWAY
