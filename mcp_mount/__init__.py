@@ -5,6 +5,9 @@ The modules in the order in which to read them; each imports only from those abo
     errors       what can be wrong, and what to do about it
     patterns     which regular expressions clients can compile
     operations   the operations of an OpenAPI document
+    document     an OpenAPI document from a file or a URL
+    servers      where an API is, as its document says
+    paths        which operation a path leads to elsewhere
     naming       what each tool is called
     selection    which operations are offered
     simplify     a schema in the form and the words that clients need
@@ -19,6 +22,9 @@ The modules in the order in which to read them; each imports only from those abo
     scope        what a call takes over from the request it is made for
     running      one request on its way through an app
     inprocess    calls of the app in this process
+    token        access tokens of the proxy's own
+    forwarding   an API elsewhere as an ASGI app
+    elsewhere    calls of an API elsewhere
     encoding     the values of arguments, as they stand in a request
     arguments    what a model gives, as a request
     decoders     the parts of a body, as text and values
@@ -41,6 +47,7 @@ The modules in the order in which to read them; each imports only from those abo
     remote_resources    resources and prompts of another server
     remotes      other servers as a source of tools
     server       the tools of a document as an MCP server
+    source       the app or an API elsewhere, as what is offered
     apart        a coroutine in a context of its own
     recognize    the hot requests, read as the SDK does
     wire         the answer to a request, written
@@ -52,17 +59,22 @@ The modules in the order in which to read them; each imports only from those abo
     mount        the server on the app
     example      a server to try the gateway with
     gateway      several servers behind one endpoint
+    proxy        an app that offers an API elsewhere
     cli          the command line
 """
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
+from mcp_mount.forwarding import Upstream
 from mcp_mount.gateway import gateway_app
 from mcp_mount.limits import Limits, RateLimit
 from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.operations import Operation
+from mcp_mount.proxy import proxy_app
 from mcp_mount.remote import Remote
+from mcp_mount.token import ClientCredentials
 
 __all__ = [
+    "ClientCredentials",
     "InvalidMark",
     "InvalidSelector",
     "Limits",
@@ -72,6 +84,8 @@ __all__ = [
     "Operation",
     "RateLimit",
     "Remote",
+    "Upstream",
     "gateway_app",
     "mount_mcp",
+    "proxy_app",
 ]

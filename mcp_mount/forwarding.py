@@ -6,6 +6,7 @@
 """
 
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,9 @@ _FIRST_PAUSE: Final = 0.1
 """Seconds before the first repetition; each further one waits four times as long."""
 
 _HEALTH_TIMEOUT: Final = 2.0
+_FRESH: Final = 1.0
+"""Seconds for which it holds that the API answers, or does not."""
+
 _SILENT: Final = "Server disconnected"
 """How the HTTP library's message begins when a connection ended without an answer."""
 
@@ -65,6 +69,17 @@ class Upstream:
     slashes: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What the calls of one event loop have in common."""
+
+    client: httpx2.AsyncClient | None = None
+    users: int = 0
+    asking: anyio.Lock = field(default_factory=anyio.Lock)
+    asked: float = -math.inf
+    answers: bool = False
+
+
 class Forwarder:
     """The ASGI application. A class because it holds the connections while its lifespan lasts."""
 
@@ -73,19 +88,28 @@ class Forwarder:
         self._upstream = upstream
         self._base = base
         self._own = _encoded(upstream.headers)
-        self._tls = upstream.tls or (ssl.create_default_context() if base.origin[0] == "https" else True)
-        self._clients: PerLoop[list[httpx2.AsyncClient]] = PerLoop(list)
+        self._tls = upstream.tls or (
+            ssl.create_default_context() if base.origin[0] == "https" else True
+        )
+        self._shared = PerLoop(_Shared)
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Keep connections for the calls that are made meanwhile in this event loop."""
-        async with self._new_client() as client:
-            clients = self._clients.get()
-            clients.append(client)
-            try:
-                yield
-            finally:
-                clients.remove(client)
+    async def connected(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """Keep the connections of this event loop, which go when nobody does so any more.
+
+        A lifespan does it for all calls meanwhile; without one, each call does it for itself.
+        """
+        shared = self._shared.get()
+        client = shared.client if shared.client is not None else self._new_client()
+        shared.client, shared.users = client, shared.users + 1
+        try:
+            yield client
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                shared.client = None
+                with anyio.CancelScope(shield=True):
+                    await client.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and its response while it arrives, until the client goes."""
@@ -98,15 +122,26 @@ class Forwarder:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(leave)
-            async with self._client() as client:
+            async with self.connected() as client:
                 await self._forward(client, request, scope, receive, send)
             tasks.cancel_scope.cancel()
 
     async def answers(self) -> bool:
-        """Whether the API answers at all, whatever it says."""
+        """Whether the API answers at all, whatever it says.
+
+        What it was a moment ago stands for now, so that those who ask do not burden it.
+        """
+        shared = self._shared.get()
+        async with shared.asking:
+            if shared.asked + _FRESH < anyio.current_time():
+                shared.answers = await self._answers()
+                shared.asked = anyio.current_time()
+            return shared.answers
+
+    async def _answers(self) -> bool:
         request = httpx2.Request("GET", self._url(self._base.prefix or "/"), headers=self._own)
         with anyio.move_on_after(_HEALTH_TIMEOUT):
-            async with self._client() as client:
+            async with self.connected() as client:
                 try:
                     response = await client.send(request, stream=True)
                 except (httpx2.HTTPError, httpx2.InvalidURL):
@@ -128,16 +163,6 @@ class Forwarder:
         scheme, host, port = self._base.origin
         target = f"{path}?{query}" if query else path
         return httpx2.URL(scheme=scheme, host=host, port=port, raw_path=target.encode("ascii"))
-
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[httpx2.AsyncClient]:
-        """Yield the client of this event loop; one for this call alone where none is kept."""
-        clients = self._clients.get()
-        if clients:
-            yield clients[-1]
-        else:
-            async with self._new_client() as client:
-                yield client
 
     def _new_client(self) -> httpx2.AsyncClient:
         upstream = self._upstream
@@ -194,7 +219,10 @@ class Forwarder:
     def _refusal(self, error: httpx2.RequestError) -> Response:
         upstream = self._upstream
         if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-            status, what = 504, f"accepted no connection within {upstream.connect_timeout:g} seconds"
+            status, what = (
+                504,
+                f"accepted no connection within {upstream.connect_timeout:g} seconds",
+            )
         elif isinstance(error, httpx2.TimeoutException):
             status, what = 504, f"gave no answer within {upstream.read_timeout:g} seconds"
         elif isinstance(error, NoToken):

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
 from mcp_mount.connection import OURSELVES
 from mcp_mount.errors import MountError
-from mcp_mount.mount import mount_mcp
+from mcp_mount.mount import MountOptions, mount_mcp
 from mcp_mount.remote import Remote
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
@@ -27,7 +27,9 @@ _IGNORED: Final = {
 }
 
 
-def gateway_app(remotes: Sequence[Remote], *, path: str = "/mcp", **options: Any) -> FastAPI:
+def gateway_app(
+    remotes: Sequence[Remote], *, path: str = "/mcp", **options: Unpack[MountOptions]
+) -> FastAPI:
     """Return an app that offers other MCP servers at `path`, and how they are at ``/health``.
 
     ``/health`` answers 200 as long as the gateway works: ``{"status": "ok", "remotes": {…}}``, with

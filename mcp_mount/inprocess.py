@@ -1,6 +1,7 @@
 """Calls an app in this process: as the caller, through its middleware, to the route meant."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -84,6 +85,10 @@ class InProcess:
         known = self._routing.known_route(request.method, template) if template else None
         scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
         return AppCall(self.app, scope, request.body, sink, on_answer)
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """Keep nothing: the app is here."""
+        return nullcontext()
 
     def _may_reach(self, scope: Scope) -> bool:
         """Whether a request, as middleware left it, reaches a tool's operation, or nothing."""

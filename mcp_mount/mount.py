@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -19,10 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
 from mcp_mount.client import client_for
+from mcp_mount.elsewhere import Elsewhere
 from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
-from mcp_mount.inprocess import InProcess
+from mcp_mount.forwarding import Forwarder, Upstream
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
 from mcp_mount.remote import Remote, RemoteState
@@ -34,6 +35,7 @@ from mcp_mount.server import (
     low_level_server,
     warn_of_many_tools,
 )
+from mcp_mount.source import OpenAPI, source_of
 from mcp_mount.tools import Terms
 
 if TYPE_CHECKING:
@@ -55,6 +57,15 @@ class Mounted:
     _app: FastAPI = field(repr=False)
     _forwards_cookies: bool = field(default=False, repr=False)
     _others: RemoteProvider | None = field(default=None, repr=False)
+    _upstream: Forwarder | None = field(default=None, repr=False)
+
+    async def upstream_answers(self) -> bool:
+        """Whether the API of `upstream=` answers, whatever it says; for a health route.
+
+        It is asked once a second at the most. Without `upstream=` the app itself is the API, and
+        answers.
+        """
+        return self._upstream is None or await self._upstream.answers()
 
     def client(
         self, request: Request, *, headers: Mapping[str, str] | None = None
@@ -92,10 +103,30 @@ class Mounted:
         return self._others.states if self._others is not None else {}
 
 
+class MountOptions(TypedDict, total=False):
+    """The options of `mount_mcp` that proxies and gateways take as they are."""
+
+    include: Sequence[Selector]
+    exclude: Sequence[Selector]
+    limits: Limits
+    auth: AuthProvider | None
+    dependencies: Sequence[Depends]
+    scopes_of: ScopesOf | None
+    public_url: str | None
+    allowed_origins: Sequence[str]
+    rate_limit: RateLimit | None
+    confirm: Literal["destructive"] | None
+    state_key: str | None
+    sessions: bool
+    forward_cookies: bool
+
+
 def mount_mcp(
     app: FastAPI,
     *,
     path: str = "/mcp",
+    openapi: OpenAPI | None = None,
+    upstream: str | Upstream | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     remotes: Sequence[Remote] = (),
@@ -118,6 +149,10 @@ def mount_mcp(
     Args:
         app: The application. Its title, version and description become the server's.
         path: Where the endpoint is, e.g. ``"/mcp"``; ``"/mcp/"`` is the same endpoint.
+        openapi: An OpenAPI document whose operations are offered in the place of the app's: a
+            mapping, a path, or a URL.
+        upstream: Where the API of that document is: a URL, or an `Upstream` with more. Without it,
+            it is where a document's URL says, on the same host.
         include: Selectors of the operations to offer; none: all. A string is an operation id or
             tool name (``"get_article"``, globs allowed), a tag (``"tag:kb"``), a path
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
@@ -155,6 +190,7 @@ def mount_mcp(
     _check_types(app, limits, dependencies, rate_limit)
     _check_path(app, path)
     _check_public_url(auth, path, public_url)
+    source = source_of(app, openapi, upstream)
     rate = None
     if rate_limit is not None:
         # Asked for on a call, when the provider is there.
@@ -165,20 +201,25 @@ def mount_mcp(
         rate=rate,
         confirm=confirm,
     )
+    caller = source.caller(lambda: provider)
     provider = OperationProvider(
-        lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own after this
-        InProcess(app, lambda: provider),
+        source.document,
+        caller,
         include=include,
         exclude=exclude,
+        credentials=source.credentials,
         terms=terms,
     )
+    if isinstance(caller, Elsewhere):
+        # Now, because nothing about it changes later.
+        caller.check(tool.plan.operation for tool in provider.tools().values())
     others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
     server = build_server(
         provider,
         remotes=others,
-        name=app.title,
-        version=app.version,
-        instructions=app.description or app.summary or None,
+        name=source.name,
+        version=source.version,
+        instructions=source.instructions,
         auth=auth,
         state_key=state_key,
     )
@@ -199,7 +240,12 @@ def mount_mcp(
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
     app.add_middleware(LifespanMiddleware, endpoint=endpoint)
     return Mounted(
-        server=server, path=path, _app=app, _forwards_cookies=forward_cookies, _others=others
+        server=server,
+        path=path,
+        _app=app,
+        _forwards_cookies=forward_cookies,
+        _others=others,
+        _upstream=caller.forwarder if isinstance(caller, Elsewhere) else None,
     )
 
 

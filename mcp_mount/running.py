@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -271,6 +272,9 @@ class Caller(Protocol):
         Raises:
             InvalidArguments: the request would reach another operation than the one it is for.
         """
+
+    def connected(self) -> AbstractAsyncContextManager[object]:
+        """Keep what calls need, such as connections, as long as the server runs."""
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect asks for; None where it leads elsewhere."""

@@ -6,7 +6,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import mcp_types
@@ -55,14 +56,19 @@ class OperationProvider(Provider):
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
+        credentials: Iterable[tuple[str, str]] = (),
         terms: Terms,
     ) -> None:
-        """Take where the document comes from, what to offer of it, and how to call it."""
+        """Take where the document comes from, what to offer of it, and how to call it.
+
+        What `credentials` names is no argument, whether the document says so or not.
+        """
         super().__init__()
         self._document = document
         self._caller = caller
         self._include = include
         self._exclude = exclude
+        self._credentials = frozenset(credentials)
         self._terms = terms
         self._seen: Mapping[str, Any] | None = None
         self._tools: dict[str, OperationTool] = {}
@@ -93,6 +99,12 @@ class OperationProvider(Provider):
                 }
             self._seen = document
         return self._tools
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Keep what calls need while the server runs."""
+        async with self._caller.connected():
+            yield
 
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
@@ -131,7 +143,8 @@ class OperationProvider(Provider):
 
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
-        offers = select(read_operations(document), include=self._include, exclude=self._exclude)
+        operations = read_operations(document, self._credentials)
+        offers = select(operations, include=self._include, exclude=self._exclude)
         return {
             offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._terms)
             for offer in offers

@@ -1,0 +1,106 @@
+"""Which operation of a document a path leads to, where somebody else routes it. Pure.
+
+A literal segment comes before one with a parameter (OpenAPI 3.1 §4.8.8.2, "Path Templating
+Matching"). Upper and lower case are taken as one, as some servers do.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from mcp_mount.operations import Operation
+
+_PARAMETER = re.compile(r"\{[^{}]+\}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """An operation, the paths it takes, and how literal each of its segments is."""
+
+    operation: Operation
+    pattern: re.Pattern[str]
+    ranks: tuple[int, ...]
+
+    def takes(self, path: str) -> bool:
+        return self.pattern.fullmatch(path) is not None
+
+
+class Paths:
+    """Compares paths with the operations of one document.
+
+    A class because it remembers which operations can be taken for which.
+    """
+
+    def __init__(self, operations: Iterable[Operation], slashes: Iterable[str] = ()) -> None:
+        """Take all operations, those that are not offered too.
+
+        Args:
+            operations: Of the document.
+            slashes: Operations whose values may hold slashes, e.g. ``"GET /files/{path}"``.
+        """
+        self._slashes = frozenset(slashes)
+        self._candidates: dict[str, dict[str, _Candidate]] = {}
+        self._rivals: dict[_Candidate, tuple[_Candidate, ...]] = {}
+        for each in operations:
+            of_method = self._candidates.setdefault(each.method, {})
+            of_method[each.path] = self._candidate(each)
+
+    def operation(self, method: str, template: str) -> Operation | None:
+        """Return the operation of that method and template."""
+        candidate = self._candidates.get(method, {}).get(template)
+        return candidate.operation if candidate is not None else None
+
+    def may_hold_slashes(self, operation: Operation) -> bool:
+        """Whether the values in an operation's path may hold slashes."""
+        return str(operation) in self._slashes
+
+    def leads_to(self, operation: Operation, path: str) -> bool:
+        """Whether a percent-encoded path leads to this operation and to no other."""
+        own = self._candidates[operation.method][operation.path]
+        inside = unquote(path)
+        return own.takes(inside) and not any(rival.takes(inside) for rival in self._rivals_of(own))
+
+    def found(self, method: str, path: str) -> Operation | None:
+        """Return the operation that a percent-encoded path leads to; None: none, or several."""
+        inside = unquote(path)
+        matching = [
+            each.operation
+            for each in self._candidates.get(method, {}).values()
+            if each.takes(inside)
+        ]
+        certain = [each for each in matching if self.leads_to(each, path)]
+        return certain[0] if len(certain) == 1 else None
+
+    def _candidate(self, operation: Operation) -> _Candidate:
+        value = ".+" if self.may_hold_slashes(operation) else "[^/]+"
+        literals = _PARAMETER.split(operation.path)
+        # Whether there is a slash at the end is the server's to say, which redirects.
+        path = value.join(re.escape(unquote(each)) for each in literals).removesuffix("/")
+        ranks = tuple(_rank(segment) for segment in operation.path.split("/"))
+        return _Candidate(operation, re.compile(f"{path}/?", re.IGNORECASE | re.DOTALL), ranks)
+
+    def _rivals_of(self, own: _Candidate) -> tuple[_Candidate, ...]:
+        """Return the operations that could be chosen in its place; mostly there is none."""
+        rivals = self._rivals.get(own)
+        if rivals is None:
+            takes_many = self.may_hold_slashes(own.operation)
+            rivals = self._rivals[own] = tuple(
+                each
+                for each in self._candidates[own.operation.method].values()
+                if each.pattern.pattern != own.pattern.pattern
+                and each.ranks <= own.ranks
+                and (
+                    takes_many
+                    or self.may_hold_slashes(each.operation)
+                    or len(each.ranks) == len(own.ranks)
+                )
+            )
+        return rivals
+
+
+def _rank(segment: str) -> int:
+    """Return 0 for a literal segment, 2 for a whole parameter, 1 for what holds both."""
+    if _PARAMETER.fullmatch(segment):
+        return 2
+    return 1 if _PARAMETER.search(segment) else 0

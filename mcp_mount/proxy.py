@@ -1,0 +1,52 @@
+"""An app that offers an API elsewhere, whatever it is written in."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from mcp_mount.forwarding import Upstream
+from mcp_mount.mount import MountOptions, mount_mcp
+from mcp_mount.remote import Remote
+from mcp_mount.source import OpenAPI
+
+
+def proxy_app(
+    openapi: OpenAPI,
+    upstream: str | Upstream | None = None,
+    *,
+    path: str = "/mcp",
+    remotes: Sequence[Remote] = (),
+    **options: Unpack[MountOptions],
+) -> FastAPI:
+    """Return an app that offers the operations of an API elsewhere as tools, at `path`.
+
+    ``/health`` answers 200 with ``{"status": "ok", "upstream": "up"}``, or 503 with ``"down"``
+    where the API does not answer. ``app.state.mcp`` is the `Mounted`: a tool that is added to its
+    server takes the place of the generated one of the same name.
+
+    Args:
+        openapi: The OpenAPI document: a mapping, a path, or a URL.
+        upstream: Where the API is: a URL, or an `Upstream` with more. Without it, it is where a
+            document's URL says, on the same host.
+        path: Where the endpoint is.
+        remotes: Other MCP servers to offer as well; see `mount_mcp`.
+        options: As for `mount_mcp`.
+
+    Raises:
+        MountError: as `mount_mcp` does, or the document or the upstream cannot be used.
+    """
+    app = FastAPI(title="MCP proxy", docs_url=None, redoc_url=None, openapi_url=None)
+    mounted = mount_mcp(
+        app, path=path, openapi=openapi, upstream=upstream, remotes=remotes, **options
+    )
+    app.state.mcp = mounted
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> JSONResponse:
+        is_up = await mounted.upstream_answers()
+        status, upstream = ("ok", "up") if is_up else ("down", "down")
+        return JSONResponse({"status": status, "upstream": upstream}, 200 if is_up else 503)
+
+    return app
