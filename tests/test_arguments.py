@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from mcp_mount import mount_mcp
 from tests.support import ERAS, Era, Reply, call, tools
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 
 class Part(BaseModel):
     name: str = "n"
@@ -166,6 +168,7 @@ async def test_a_tool_without_arguments_says_that_it_takes_none() -> None:
     assert reply.text_content == "Unknown argument 'x'. The tool takes: no arguments."
 
 
+@pytest.mark.in_process
 async def test_credentials_are_never_arguments() -> None:
     """C4: they come from the caller's own request, and a model never sees their names."""
     app = FastAPI()
@@ -200,6 +203,7 @@ async def test_credentials_are_never_arguments() -> None:
         assert (await call(app, "secret", {name: "mine"}, headers=headers)).is_error
 
 
+@pytest.mark.in_process
 async def test_a_parameter_that_only_shares_its_name_with_a_credential_is_an_argument() -> None:
     """C4: a key in a header does not take away a query parameter of that name."""
     app = FastAPI()

@@ -18,6 +18,8 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.operations import Parameter
 from tests.support import ERAS, Era, call
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 ATTACKS = [
     *("../admin", "..", ".", "%2e%2e%2f", "..%2fadmin", "a/b", "/", "//evil", "a/../../admin"),
     *("?x#y", "a&q=b", "a;b", "a=b", "{other}", "{value}", "me", "me\n", "\n", "\r\nx-admin: 1"),

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from mcp_mount import mount_mcp
 from tests.support import Reply, call, tools
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 
 class Part(BaseModel):
     name: str = "n"

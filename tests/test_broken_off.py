@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount import Limits, mount_mcp
 from tests.support import ERAS, Era, Reply, call
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 SECRET = "postgres://user:hunter2@db/prod"
 
 
@@ -93,6 +95,7 @@ async def test_a_document_that_breaks_off_is_an_error(era: Era, media_type: str)
     assert not leaks(reply)
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("era", ERAS)
 async def test_an_app_that_answers_nothing_is_an_error_at_once(era: Era) -> None:
     """R3, C6: a middleware that forgets to answer is no reason to wait for the time limit."""

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from mcp_mount import mount_mcp
 from tests.support import ERAS, Era, call, connected, tools
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 
 class Item(BaseModel):
     id: int

@@ -13,6 +13,8 @@ from mcp_mount import Limits, mount_mcp
 from mcp_mount.reading import Reading
 from tests.support import ERAS, Era, call
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 
 

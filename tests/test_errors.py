@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from mcp_mount import Limits, mount_mcp
 from tests.support import ERAS, Era, Reply, call
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 SECRET = "postgres://user:hunter2@db/prod"
 
 
@@ -138,6 +140,7 @@ async def test_an_exception_shows_what_it_shows_over_rest(era: Era) -> None:
     assert not leaks(reply)
 
 
+@pytest.mark.in_process
 async def test_an_exception_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """R3: who runs the server sees what the caller does not."""
     app = FastAPI()
@@ -192,6 +195,7 @@ async def test_the_apps_own_handlers_have_the_last_word(era: Era) -> None:
     assert not any(map(leaks, replies.values()))
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "*/*"])
 async def test_debug_mode_shows_no_traceback(

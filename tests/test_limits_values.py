@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from mcp_mount import InvalidMark, Limits, MountError, mount_mcp
 from tests.support import ERAS, Era, call, tools
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 
 def test_the_defaults_let_an_ordinary_call_through_and_end_an_endless_one() -> None:
     """C6: a minute, ten mebibytes, a thousand items, a thousand calls at once."""
@@ -63,6 +65,7 @@ WRONG: list[tuple[object, str]] = [
 ]
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize(("limits", "said"), WRONG, ids=repr)
 def test_a_wrong_limit_in_a_mark_stops_the_start_up_and_names_the_route(
     limits: object, said: str

@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 from mcp_mount import Limits, MountError, mount_mcp
 from tests.support import ERAS, Era, call, tools
 
+pytestmark = pytest.mark.usefixtures("either_caller")
+
 
 async def words(*pieces: str | bytes) -> AsyncIterator[str | bytes]:
     for piece in pieces:
@@ -92,6 +94,7 @@ async def test_a_number_in_a_path_has_no_exponent(number: float) -> None:
     assert reply.result["structuredContent"] == {"result": number}
 
 
+@pytest.mark.in_process
 async def test_a_key_in_the_query_is_taken_from_the_callers_own() -> None:
     """C4: it is no argument, and nothing else of that query goes along."""
     app = FastAPI()
@@ -145,11 +148,13 @@ def test_an_option_of_a_wrong_kind_is_refused_in_words(
         mount_mcp(FastAPI(), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.in_process
 def test_only_applications_are_mounted() -> None:
     with pytest.raises(MountError, match="mount_mcp takes a FastAPI application"):
         mount_mcp(APIRouter())  # type: ignore[arg-type]
 
 
+@pytest.mark.in_process
 def test_a_document_that_cannot_be_made_stops_the_start_with_advice() -> None:
     """M2: the app's own `/openapi.json` fails too, but only when somebody asks."""
     app = FastAPI()
