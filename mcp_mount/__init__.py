@@ -3,6 +3,7 @@
 The modules in the order in which to read them; each imports only from those above it:
 
     errors       what can be wrong, and what to do about it
+    environment  variables in what configuration says
     patterns     which regular expressions clients can compile
     operations   the operations of an OpenAPI document
     document     an OpenAPI document from a file or a URL
@@ -60,6 +61,7 @@ The modules in the order in which to read them; each imports only from those abo
     example      a server to try the gateway with
     gateway      several servers behind one endpoint
     proxy        an app that offers an API elsewhere
+    flags        the command line's words for an upstream
     cli          the command line
 """
 

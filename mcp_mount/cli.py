@@ -13,9 +13,16 @@ from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
 from mcp_mount.errors import MountError
+from mcp_mount.flags import read_credentials, read_headers, read_tls
+from mcp_mount.forwarding import Upstream
 from mcp_mount.gateway import example_remote, gateway_app, read_servers
+from mcp_mount.limits import Limits
+from mcp_mount.proxy import proxy_app
 
 logger = logging.getLogger("mcp_mount")
+
+Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
+"""An option that may be given several times."""
 
 # The order of the commands is that of the functions below.
 app = cyclopts.App(
@@ -53,6 +60,80 @@ def _logging() -> dict[str, Any]:
         "mcp.shared": {"handlers": [], "level": "CRITICAL"},
     }
     return config
+
+
+@app.command
+def proxy(
+    *,
+    openapi: Annotated[str, Parameter(env_var="OPENAPI")],
+    upstream: Annotated[str | None, Parameter(env_var="UPSTREAM_URL")] = None,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(env_var="PORT")] = 8000,
+    include: Many = (),
+    exclude: Many = (),
+    forward_header: Many = (),
+    upstream_header: Many = (),
+    allow_slashes: Many = (),
+    ca_file: Path | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
+    token_url: Annotated[str | None, Parameter(env_var="TOKEN_URL")] = None,
+    client_id: Annotated[str | None, Parameter(env_var="CLIENT_ID")] = None,
+    client_secret: Annotated[str | None, Parameter(env_var="CLIENT_SECRET", show=False)] = None,
+    token_scope: str | None = None,
+    timeout: float = 60.0,
+    public_url: str | None = None,
+    allowed_origin: Many = (),
+) -> None:
+    """Offer the operations of an HTTP API as MCP tools at http://HOST:PORT/mcp.
+
+    Whether the API answers is told at /health. Nothing of a caller's credentials reaches it, unless
+    --forward-header says so.
+
+    Args:
+        openapi: The API's OpenAPI 3 document, in JSON or YAML: a file or a URL.
+        upstream: Where the API is, such as http://localhost:9000; by default where the document
+            says, if that was fetched from the same host.
+        host: The address to serve at; 0.0.0.0 stands for all of the machine's.
+        port: The port to serve at.
+        include: Offer these operations only: an operation id, "tag:NAME", "/path/*" or "GET *".
+        exclude: Leave these operations out.
+        forward_header: Send this header of the caller's to the API, such as Authorization.
+        upstream_header: Send this header of the proxy's own to the API: "Name: value", in which
+            ${NAME} stands for a variable of the environment.
+        allow_slashes: Let the values in this path hold slashes: "GET /files/{path}".
+        ca_file: The authorities that the API's certificate may be from, in PEM.
+        client_cert: The certificate that the proxy shows the API, in PEM.
+        client_key: The key of that certificate, where it is not in the same file.
+        token_url: Where the proxy gets its own access tokens for the API (OAuth 2.0 client
+            credentials), with CLIENT_ID and CLIENT_SECRET of the environment.
+        client_id: Who the proxy is there.
+        client_secret: Its secret; for the environment only, where other users cannot read it.
+        token_scope: What the tokens are for, such as "parts:read".
+        timeout: Seconds until a response must be complete.
+        public_url: The endpoint's URL as clients see it.
+        allowed_origin: The origin of a web page that may call.
+    """
+    try:
+        application = proxy_app(
+            openapi,
+            Upstream(
+                upstream or "",
+                headers=read_headers(upstream_header),
+                forward_headers=tuple(forward_header),
+                slashes=tuple(allow_slashes),
+                tls=read_tls(ca_file, client_cert, client_key),
+                auth=read_credentials(token_url, client_id, client_secret, token_scope),
+            ),
+            include=include,
+            exclude=exclude,
+            limits=Limits(timeout=timeout),
+            public_url=public_url,
+            allowed_origins=allowed_origin,
+        )
+    except (MountError, ValueError) as error:
+        sys.exit(f"mcp-mount: {error}")
+    serve(application, host=host, port=port)
 
 
 @app.command

@@ -44,7 +44,8 @@ class Upstream:
     """An API elsewhere, and how to call it.
 
     Attributes:
-        url: Where it is, e.g. ``"http://localhost:9000"``. A path of its own, as in
+        url: Where it is, e.g. ``"http://localhost:9000"``; empty: where a document's own URL and
+            its ``servers`` say, on the same host. A path of its own, as in
             ``"http://localhost:9000/api"``, replaces that of the document's ``servers``; a query
             goes with every request.
         headers: Sent with every request, whatever a caller sends.
@@ -58,7 +59,7 @@ class Upstream:
         slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``.
     """
 
-    url: str
+    url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     forward_headers: tuple[str, ...] = ()
     auth: httpx2.Auth | None = field(default=None, repr=False)

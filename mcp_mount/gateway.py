@@ -1,7 +1,6 @@
 """Several MCP servers behind one endpoint, and the file that names them."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,11 @@ from typing import Any, Final, TypeGuard, Unpack
 from fastapi import FastAPI
 
 from mcp_mount.connection import OURSELVES
+from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
 from mcp_mount.remote import Remote
 
-_VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 _STDIO: Final = {"command", "args", "env", "cwd"}
 _HTTP: Final = {"url", "headers", "auth"}
 _HTTP_TYPES: Final = {"http", "streamable-http", "streamableHttp", "streamable_http"}
@@ -109,7 +108,7 @@ def _read_server(name: str, server: object, file: Path) -> Remote:
         options["url"] = url
     if isinstance(options.get("env"), dict):
         options["env"] = {key: _text(value) for key, value in options["env"].items()}
-    expanded = {key: _expanded(value, where) for key, value in options.items()}
+    expanded = {key: expanded(value, where) for key, value in options.items()}
     if expanded.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
     namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:32].rstrip("_-")
@@ -119,24 +118,6 @@ def _read_server(name: str, server: object, file: Path) -> Remote:
 def _text(value: object) -> object:
     """Write a number or a flag in an environment as text, as clients do."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _expanded(value: Any, where: str) -> Any:
-    """Put in the environment's variables, wherever they stand in a value."""
-    if isinstance(value, list):
-        return [_expanded(each, where) for each in value]
-    if isinstance(value, dict):
-        return {key: _expanded(each, where) for key, each in value.items()}
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[2])
-        if found is None:
-            raise MountError(f"{where} needs the environment variable {match[1]!r}: set it.")
-        return found
-
-    return _VARIABLE.sub(variable, value)
 
 
 def _is_map(value: object) -> TypeGuard[Mapping[str, Any]]:

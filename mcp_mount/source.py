@@ -1,7 +1,7 @@
 """Where the operations of a mount come from: the app itself, or an API elsewhere."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,12 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
     if openapi is None:
         raise MountError("upstream= needs openapi=: the document of the API that is there.")
     document = load_document(openapi)
-    if upstream is None:
+    api = upstream if isinstance(upstream, Upstream) else Upstream(upstream or "")
+    if not api.url:
         if not is_url(openapi):
             message = "Where is the API? Give upstream=, for example 'http://localhost:9000'."
             raise MountError(message)
-        upstream = upstream_of(document, str(openapi))
-    if isinstance(upstream, str):
-        upstream = Upstream(upstream)
-    api = upstream
+        api = replace(api, url=upstream_of(document, str(openapi)))
     info = document.get("info") or {}
     return Source(
         name=str(info.get("title") or "API"),

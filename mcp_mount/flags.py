@@ -1,0 +1,73 @@
+"""What the command line says of an upstream, as the library's options."""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcp_mount.environment import expanded
+from mcp_mount.errors import MountError
+from mcp_mount.token import ClientCredentials
+
+
+def read_headers(lines: Sequence[str]) -> dict[str, str]:
+    """Read ``["X-Key: 1"]``, in which ``${NAME}`` stands for a variable of the environment.
+
+    Raises:
+        MountError: a line is no header, or a variable is not set.
+    """
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            # The line may hold a secret.
+            raise MountError("A header is written with a colon: --upstream-header 'X-Key: …'.")
+        headers[name.strip()] = expanded(value.strip(), f"The header {name.strip()!r}")
+    return headers
+
+
+def read_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return the context for these files; None where there are none.
+
+    Raises:
+        MountError: one of them cannot be used.
+    """
+    if ca is None and certificate is None:
+        if key is not None:
+            raise MountError("--client-key needs --client-cert: the certificate it belongs to.")
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise MountError(f"--ca-file {str(ca)!r} cannot be read: {_reason(error)}.") from None
+    if certificate is not None:
+        try:
+            # Never asked for at a prompt: a service has nobody to type it.
+            context.load_cert_chain(certificate, key, password=b"")
+        except OSError as error:
+            message = f"--client-cert {str(certificate)!r} cannot be used: {_reason(error)}."
+            raise MountError(message) from None
+    return context
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "it holds nothing of the kind in PEM, or its key does not fit or is encrypted"
+    return error.strerror or "it cannot be read"
+
+
+def read_credentials(
+    token_url: str | None, client_id: str | None, client_secret: str | None, scope: str | None
+) -> ClientCredentials | None:
+    """Return how the proxy gets tokens of its own; None where nothing is said of it.
+
+    Raises:
+        MountError: only a part of it is said.
+    """
+    if token_url is None:
+        return None
+    if not client_id or not client_secret:
+        message = "--token-url needs the variables CLIENT_ID and CLIENT_SECRET: set both."
+        raise MountError(message)
+    return ClientCredentials(
+        token_url, client_id=client_id, client_secret=client_secret, scope=scope
+    )
