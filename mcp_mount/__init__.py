@@ -24,6 +24,7 @@ The modules in the order in which to read them; each imports only from those abo
     running      one request on its way through an app
     inprocess    calls of the app in this process
     token        access tokens of the proxy's own
+    upstream     how to call an API elsewhere
     forwarding   an API elsewhere as an ASGI app
     elsewhere    calls of an API elsewhere
     encoding     the values of arguments, as they stand in a request
@@ -66,7 +67,6 @@ The modules in the order in which to read them; each imports only from those abo
 """
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
-from mcp_mount.forwarding import Upstream
 from mcp_mount.gateway import gateway_app
 from mcp_mount.limits import Limits, RateLimit
 from mcp_mount.mount import Mounted, mount_mcp
@@ -74,6 +74,7 @@ from mcp_mount.operations import Operation
 from mcp_mount.proxy import proxy_app
 from mcp_mount.remote import Remote
 from mcp_mount.token import ClientCredentials
+from mcp_mount.upstream import Upstream
 
 __all__ = [
     "ClientCredentials",

@@ -3,39 +3,19 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
 from mcp_mount.call import TOOL_KEY, Request, Sink, incoming, redirected
 from mcp_mount.errors import InvalidArguments, MountError
-from mcp_mount.forwarding import Forwarder, Upstream
+from mcp_mount.forwarding import Forwarder
 from mcp_mount.operations import Operation, read_operations
 from mcp_mount.paths import Paths
 from mcp_mount.running import AppCall
 from mcp_mount.servers import Bases, origin_of, read_base
-
-# They speak of one message or one connection (RFC 9110 §6 to §8), or of MCP.
-_NEVER_FORWARDED: Final = frozenset(
-    [
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ]
-)
+from mcp_mount.upstream import Upstream, forwarded
 
 
 class Offering(Protocol):
@@ -62,7 +42,7 @@ class Elsewhere:
         self._bases = Bases(document, base)
         self._paths = Paths(operations, upstream.slashes)
         self._offering = offering
-        self._forwarded = frozenset(_forwarded(upstream))
+        self._forwarded = forwarded(upstream)
         unknown = set(upstream.slashes) - {str(each) for each in operations}
         if unknown:
             message = (
@@ -158,16 +138,3 @@ class Elsewhere:
         if found is None or not self._offering().offers(found.method, found.path):
             return None
         return replace(following, template=found.path)
-
-
-def _forwarded(upstream: Upstream) -> list[bytes]:
-    """Return the names of the callers' headers that go along.
-
-    Raises:
-        MountError: one of them is not a caller's to send.
-    """
-    names = [name.strip().lower() for name in upstream.forward_headers]
-    for name in names:
-        if name in _NEVER_FORWARDED or name.startswith("mcp-") or not name.isascii() or not name:
-            raise MountError(f"The header {name!r} cannot be forwarded: it belongs to the message.")
-    return [name.encode() for name in names]

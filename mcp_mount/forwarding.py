@@ -8,7 +8,7 @@
 import logging
 import math
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,10 +20,10 @@ import httpx2
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_mount.errors import MountError
 from mcp_mount.loops import PerLoop
 from mcp_mount.servers import Base
 from mcp_mount.token import NoToken
+from mcp_mount.upstream import Upstream, encoded
 
 logger = logging.getLogger("mcp_mount")
 
@@ -37,37 +37,6 @@ _FRESH: Final = 1.0
 
 _SILENT: Final = "Server disconnected"
 """How the HTTP library's message begins when a connection ended without an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """An API elsewhere, and how to call it.
-
-    Attributes:
-        url: Where it is, e.g. ``"http://localhost:9000"``; empty: where a document's own URL and
-            its ``servers`` say, on the same host. A path of its own, as in
-            ``"http://localhost:9000/api"``, replaces that of the document's ``servers``; a query
-            goes with every request.
-        headers: Sent with every request, whatever a caller sends.
-        forward_headers: Names of the headers of callers that go upstream; no others do.
-        auth: How the proxy authenticates itself, e.g. `ClientCredentials`.
-        tls: The context for ``https``; by default the system's authorities are trusted.
-        connect_timeout: Seconds to wait for a connection.
-        read_timeout: Seconds without a byte after which a response is given up. `Limits.timeout`
-            bounds the whole.
-        retries: How often a GET, PUT or DELETE is sent again when nothing came back.
-        slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``.
-    """
-
-    url: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    forward_headers: tuple[str, ...] = ()
-    auth: httpx2.Auth | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
-    connect_timeout: float = 5.0
-    read_timeout: float = 30.0
-    retries: int = 2
-    slashes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -88,7 +57,7 @@ class Forwarder:
         """Take how to call the API, and where it is."""
         self._upstream = upstream
         self._base = base
-        self._own = _encoded(upstream.headers)
+        self._own = encoded(upstream.headers)
         self._tls = upstream.tls or (
             ssl.create_default_context() if base.origin[0] == "https" else True
         )
@@ -254,23 +223,3 @@ def _tls_note(error: BaseException) -> str:
             return " securely: its certificate, or its TLS, is not accepted"
         cause = cause.__cause__ or cause.__context__
     return ""
-
-
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Write the proxy's own headers.
-
-    Raises:
-        MountError: one is no header, or is the message's own.
-    """
-    return [*_lines(headers)]
-
-
-def _lines(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in headers.items():
-        try:
-            line = name.strip().lower().encode("ascii"), value.strip().encode("latin-1")
-        except UnicodeEncodeError:
-            line = b"", b""
-        if not line[0] or not line[0].isascii() or b"\n" in line[1] or b"\r" in line[1]:
-            raise MountError(f"The upstream header {name!r} cannot be sent: write it in ASCII.")
-        yield line

@@ -23,7 +23,7 @@ from mcp_mount.elsewhere import Elsewhere
 from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
-from mcp_mount.forwarding import Forwarder, Upstream
+from mcp_mount.forwarding import Forwarder
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
 from mcp_mount.remote import Remote, RemoteState
@@ -37,6 +37,7 @@ from mcp_mount.server import (
 )
 from mcp_mount.source import OpenAPI, source_of
 from mcp_mount.tools import Terms
+from mcp_mount.upstream import Upstream
 
 if TYPE_CHECKING:
     from fastmcp import Client

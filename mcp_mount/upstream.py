@@ -1,0 +1,100 @@
+"""Where an API is that is not in this process, and how to call it."""
+
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx2
+
+from mcp_mount.errors import MountError
+
+OF_THE_MESSAGE: Final = frozenset(
+    (
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
+        *("content-type", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "te"),
+        *("trailer", "transfer-encoding", "upgrade"),
+    )
+)
+"""Headers that speak of one message or one connection (RFC 9110 §6 to §8), in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An API elsewhere, and how to call it.
+
+    Attributes:
+        url: Where it is, e.g. ``"http://localhost:9000"``; empty: where a document's own URL and
+            its ``servers`` say, on the same host. A path of its own, as in
+            ``"http://localhost:9000/api"``, replaces that of the document's ``servers``; a query
+            goes with every request.
+        headers: Sent with every request, whatever a caller sends.
+        forward_headers: Names of the headers of callers that go upstream; no others do.
+        auth: How the proxy authenticates itself, e.g. `ClientCredentials`.
+        tls: The context for ``https``; by default the system's authorities are trusted.
+        connect_timeout: Seconds to wait for a connection.
+        read_timeout: Seconds without a byte after which a response is given up. `Limits.timeout`
+            bounds the whole.
+        retries: How often a GET, PUT or DELETE is sent again when nothing came back.
+        slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``.
+    """
+
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    forward_headers: tuple[str, ...] = ()
+    auth: httpx2.Auth | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    retries: int = 2
+    slashes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers with which no call could succeed.
+
+        Raises:
+            ValueError: a time is not a positive number, or `retries` is negative.
+        """
+        for name in ("connect_timeout", "read_timeout"):
+            if not getattr(self, name) > 0:
+                message = f"Upstream.{name} must be a positive number of seconds."
+                raise ValueError(message)
+        if self.retries < 0:
+            raise ValueError("Upstream.retries must be 0 or more.")
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+
+
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Write the proxy's own headers.
+
+    Raises:
+        MountError: one is no header (RFC 9110 §5.5), or is the message's own.
+    """
+    lines = []
+    for name, value in headers.items():
+        if name.lower() in OF_THE_MESSAGE:
+            message = f"The upstream header {name!r} cannot be set: it is each message's own."
+            raise MountError(message)
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            message = f"The upstream header {name!r} cannot be sent: write it in one line of ASCII."
+            raise MountError(message)
+        lines.append((name.lower().encode(), value.encode()))
+    return lines
+
+
+def forwarded(upstream: Upstream) -> frozenset[bytes]:
+    """Return the names of the callers' headers that go along, in lower case.
+
+    Raises:
+        MountError: one of them is not a caller's to send.
+    """
+    names = {name.strip().lower() for name in upstream.forward_headers}
+    for name in names:
+        is_own = name in OF_THE_MESSAGE or name == "host" or name.startswith("mcp-")
+        if is_own or not _NAME.fullmatch(name):
+            raise MountError(f"The header {name!r} cannot be forwarded: it belongs to the message.")
+    return frozenset(name.encode() for name in names)

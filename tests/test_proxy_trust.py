@@ -1,0 +1,185 @@
+"""What the proxy passes on, to whom, and where nothing can lead it."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from mcp_mount import MountError, Upstream, mount_mcp, proxy_app
+from tests.api import PARTS, api, before
+from tests.support import ERAS, Era, call, served, tools
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+HERE = "http://localhost"
+CREDENTIALS = {
+    "authorization": "Bearer caller",
+    "cookie": "session=caller",
+    "x-api-key": "caller",
+    "x-tenant": "north",
+    "x-forwarded-for": "10.0.0.1",
+}
+
+
+def parts_api() -> tuple[FastAPI, list[dict[str, str]]]:
+    """Return an API that gives a cookie, and the headers of the requests that came to it."""
+    app = FastAPI()
+    seen: list[dict[str, str]] = []
+
+    @app.get("/parts/{part}")
+    async def get(part: str, request: Request, response: Response) -> str:
+        seen.append(dict(request.headers))
+        response.set_cookie("session", f"of call {len(seen)}")
+        return part
+
+    return app, seen
+
+
+@eras
+async def test_nothing_of_a_callers_goes_to_the_api(era: Era) -> None:
+    """Proxy: no credential, no cookie, no address; only what belongs to the request itself."""
+    parts, seen = parts_api()
+    with served(parts) as url:
+        app = before(url)
+        for _ in range(2):
+            await call(app, "get_part", {"part": "a"}, era=era, headers=CREDENTIALS)
+    assert [*seen[0]] == ["host", "user-agent", "accept", "accept-encoding"]
+    assert seen[0]["user-agent"].startswith("mcp-mount/")
+    # The cookie that the first call was given is not sent by the second.
+    assert seen[1] == seen[0]
+
+
+@eras
+async def test_what_is_named_goes_to_the_api(era: Era) -> None:
+    """Proxy: `forward_headers` by name, and the proxy's own before those of callers."""
+    parts, seen = parts_api()
+    with served(parts) as url:
+        own = {"X-API-Key": "proxy's", "X-Build": "7"}
+        app = before(url, forward_headers=("Authorization", "x-api-key"), headers=own)
+        await call(app, "get_part", {"part": "a"}, era=era, headers=CREDENTIALS)
+        await call(app, "get_part", {"part": "a"}, era=era)
+    named = {"authorization", "x-api-key", "x-build", "cookie", "x-tenant"}
+    assert [{key: value for key, value in each.items() if key in named} for each in seen] == [
+        {"authorization": "Bearer caller", "x-api-key": "proxy's", "x-build": "7"},
+        {"x-api-key": "proxy's", "x-build": "7"},
+    ]
+
+
+async def test_what_the_proxy_or_the_caller_sends_is_no_argument() -> None:
+    """Proxy, X6: a model is not asked for a header that is not its to choose."""
+    document = deepcopy(PARTS)
+    document["paths"]["/parts/{part}"]["get"]["parameters"] += [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("X-Key", "X-Tenant", "X-Note")
+    ]
+    upstream = Upstream("http://localhost:9", headers={"x-key": "1"}, forward_headers=("X-TENANT",))
+    listed = await tools(proxy_app(document, upstream))
+    assert [*listed["get_part"]["inputSchema"]["properties"]] == ["part", "X-Note"]
+
+
+@eras
+@pytest.mark.parametrize(
+    "value", ["a/b", "a\\b", "..", ".", "../admin", "latest", "Latest", "a/../latest", "\0", ""]
+)
+async def test_a_value_does_not_lead_to_another_path(value: str, era: Era) -> None:
+    """Proxy, C5: not by a slash, by dots, or by the name of another operation."""
+    async with api() as parts:
+        reply = await call(before(parts.url), "get_part", {"part": value}, era=era)
+        assert reply.is_error
+        assert "part" in reply.text_content
+    assert parts.requests == []
+
+
+@eras
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("a b?c#d;e", "GET /parts/a%20b%3Fc%23d%3Be"),
+        ("%2e%2e", "GET /parts/%252e%252e"),
+        ("größe", "GET /parts/gr%C3%B6%C3%9Fe"),
+        ("a\r\nX-Evil: 1", "GET /parts/a%0D%0AX-Evil%3A%201"),
+        ("...", "GET /parts/..."),
+    ],
+)
+async def test_any_other_value_arrives_as_it_is(value: str, line: str, era: Era) -> None:
+    """Proxy, C5."""
+    async with api() as parts:
+        reply = await call(before(parts.url), "get_part", {"part": value}, era=era)
+        assert reply.text_content == "here"
+    assert parts.lines == [line]
+
+
+@eras
+async def test_slashes_are_for_the_operations_that_may_have_them(era: Era) -> None:
+    """Proxy: and even there they lead to no other operation."""
+    async with api() as parts:
+        app = before(parts.url, slashes=("GET /parts/{part}",))
+        reply = await call(app, "get_part", {"part": "a/b c"}, era=era)
+        assert reply.text_content == "here"
+        for value in ("a/../b", "../admin", "latest", "a/..", "a\\..\\b", "."):
+            assert (await call(app, "get_part", {"part": value}, era=era)).is_error
+    assert parts.lines == ["GET /parts/a/b%20c"]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ("localhost:9000", "write it like 'http://localhost:9000'"),
+        ("ftp://localhost", "write it like 'http://localhost:9000'"),
+        ("http://user:hunter2@localhost", "Send the 'Authorization' header instead"),
+        (Upstream(HERE, forward_headers=("Host",)), "'host' cannot be forwarded"),
+        (Upstream(HERE, forward_headers=("mcp-x",)), "'mcp-x' cannot be forwarded"),
+        (Upstream(HERE, headers={"X-Ä": "1"}), "header 'X-Ä' cannot"),
+        (Upstream(HERE, headers={"X": "1\r\nY: 2"}), "header 'X' cannot"),
+        (Upstream(HERE, headers={"X": "☃"}), "header 'X' cannot"),
+        (Upstream(HERE, headers={"Content-Length": "1"}), "'Content-Length' cannot"),
+        (Upstream(HERE, slashes=("GET /no",)), "'GET /no', which is no operation"),
+        (None, "Give upstream="),
+        (Upstream(), "Give upstream="),
+    ],
+)
+def test_an_upstream_that_cannot_be_is_refused(upstream: Any, said: str) -> None:
+    """Proxy: at once, with what to write instead; a password is not shown."""
+    with pytest.raises(MountError) as refused:
+        proxy_app(PARTS, upstream)
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["retries", "read_timeout", "connect_timeout"])
+def test_numbers_with_which_no_call_could_succeed_are_refused(name: str) -> None:
+    options: dict[str, Any] = {name: -1}
+    with pytest.raises(ValueError, match=rf"Upstream\.{name} must be"):
+        Upstream(HERE, **options)
+
+
+def test_an_operation_on_another_host_is_refused_unless_it_is_left_out() -> None:
+    """Proxy: a document does not decide which hosts are called (server-side request forgery)."""
+    document = deepcopy(PARTS)
+    document["servers"] = [{"url": "https://api.example/v1"}]
+    document["paths"]["/parts/latest"]["servers"] = [{"url": "http://169.254.169.254/"}]
+    with pytest.raises(MountError, match=r"GET /parts/latest is on another host.*exclude="):
+        proxy_app(document, "http://localhost:9000")
+    proxy_app(document, "http://localhost:9000", exclude=["GET /parts/latest"])
+
+
+async def test_the_documents_path_stands_before_its_paths() -> None:
+    """Proxy: the upstream says which host; its own path, where it has one, replaces that."""
+    server = {"url": "https://api.example/{v}", "variables": {"v": {"default": "v1"}}}
+    document = {**PARTS, "servers": [server]}
+    async with api() as parts:
+        for url in (parts.url, f"{parts.url}/", f"{parts.url}/mine/?key=7"):
+            await call(proxy_app(document, url), "get_part", {"part": "a"})
+    assert parts.lines == ["GET /v1/parts/a", "GET /v1/parts/a", "GET /mine/parts/a?key=7"]
+
+
+def test_an_api_elsewhere_needs_its_document() -> None:
+    with pytest.raises(MountError, match="upstream= needs openapi="):
+        mount_mcp(FastAPI(), upstream="http://localhost:9000")
+
+
+def test_headers_and_secrets_are_not_shown() -> None:
+    """X7: neither in an error nor in a log."""
+    upstream = Upstream(HERE, headers={"Authorization": "hunter2"})
+    assert "hunter2" not in repr(upstream)
