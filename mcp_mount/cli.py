@@ -6,16 +6,19 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import cyclopts
 import uvicorn
 from cyclopts import Parameter
 from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
+from mcp_mount.document import is_url
 from mcp_mount.errors import MountError
 from mcp_mount.flags import read_credentials, read_headers, read_tls
 from mcp_mount.gateway import example_remote, gateway_app, read_servers
 from mcp_mount.limits import Limits
+from mcp_mount.mount import Mounted
 from mcp_mount.proxy import proxy_app
 from mcp_mount.upstream import Upstream
 
@@ -32,8 +35,11 @@ app = cyclopts.App(
 )
 
 
-def serve(application: ASGIApp, *, host: str, port: int) -> None:
-    """Serve until the process is told to stop; what streams then gets two seconds to end."""
+def serve(application: ASGIApp, *, host: str, port: int, about: str) -> None:
+    """Serve until the process is told to stop; what streams then gets two seconds to end.
+
+    `about` says in the log what is served.
+    """
     config = uvicorn.Config(
         application,
         host=host,
@@ -43,6 +49,7 @@ def serve(application: ASGIApp, *, host: str, port: int) -> None:
         access_log=False,
         log_config=_logging(),
     )
+    logger.info(about)
     logger.info("The MCP endpoint is at http://%s:%d/mcp", host, port)
     server = uvicorn.Server(config)
     server.run()
@@ -115,6 +122,8 @@ def proxy(
         allowed_origin: The origin of a web page that may call.
     """
     try:
+        if upstream is None and not is_url(openapi):
+            raise MountError("Where is the API? Give --upstream http://localhost:9000.")
         application = proxy_app(
             openapi,
             Upstream(
@@ -133,7 +142,10 @@ def proxy(
         )
     except (MountError, ValueError) as error:
         sys.exit(f"mcp-mount: {error}")
-    serve(application, host=host, port=port)
+    mounted: Mounted = application.state.mcp
+    count = len(anyio.run(mounted.server.list_tools))
+    about = f"{count} tools of {mounted.server.name!r} at {mounted.upstream}"
+    serve(application, host=host, port=port, about=about)
 
 
 @app.command
@@ -164,4 +176,5 @@ def gateway(
         application = gateway_app(remotes)
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
-    serve(application, host=host, port=port)
+    names = ", ".join(remote.name for remote in remotes)
+    serve(application, host=host, port=port, about=f"Tools of other servers: {names}")

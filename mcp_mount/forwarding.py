@@ -56,7 +56,7 @@ class Forwarder:
     def __init__(self, upstream: Upstream, base: Base) -> None:
         """Take how to call the API, and where it is."""
         self._upstream = upstream
-        self._base = base
+        self.base = base
         self._own = encoded(upstream.headers)
         self._tls = upstream.tls or (
             ssl.create_default_context() if base.origin[0] == "https" else True
@@ -109,7 +109,7 @@ class Forwarder:
             return shared.answers
 
     async def _answers(self) -> bool:
-        request = httpx2.Request("GET", self._url(self._base.prefix or "/"), headers=self._own)
+        request = httpx2.Request("GET", self._url(self.base.prefix or "/"), headers=self._own)
         with anyio.move_on_after(_HEALTH_TIMEOUT):
             async with self.connected() as client:
                 try:
@@ -123,14 +123,14 @@ class Forwarder:
     def _request(self, scope: Scope, body: bytes) -> httpx2.Request:
         own = {name for name, _ in self._own}
         headers = [pair for pair in scope["headers"] if pair[0] not in own]
-        queries = (self._base.query, scope["query_string"].decode("ascii"))
+        queries = (self.base.query, scope["query_string"].decode("ascii"))
         url = self._url(scope["raw_path"].decode("ascii"), "&".join(filter(None, queries)))
         return httpx2.Request(
             scope["method"], url, headers=[_USER_AGENT, *headers, *self._own], content=body or None
         )
 
     def _url(self, path: str, query: str = "") -> httpx2.URL:
-        scheme, host, port = self._base.origin
+        scheme, host, port = self.base.origin
         target = f"{path}?{query}" if query else path
         return httpx2.URL(scheme=scheme, host=host, port=port, raw_path=target.encode("ascii"))
 
@@ -157,7 +157,7 @@ class Forwarder:
         try:
             response = await self._sent(client, request)
         except httpx2.RequestError as error:
-            logger.warning("%s %s: %r", request.method, self._base, error)
+            logger.warning("%s %s: %r", request.method, self.base, error)
             await self._refusal(error)(scope, receive, send)
             return
         try:
@@ -168,7 +168,7 @@ class Forwarder:
             await send({"type": "http.response.body", "body": b""})
         except httpx2.RequestError as error:
             # Without its last message the response is seen to be broken off.
-            logger.warning("%s %s was broken off: %r", request.method, self._base, error)
+            logger.warning("%s %s was broken off: %r", request.method, self.base, error)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()

@@ -60,6 +60,11 @@ class Mounted:
     _others: RemoteProvider | None = field(default=None, repr=False)
     _upstream: Forwarder | None = field(default=None, repr=False)
 
+    @property
+    def upstream(self) -> str | None:
+        """Where the API of `upstream=` is, as a URL; None where it is the app itself."""
+        return str(self._upstream.base) if self._upstream is not None else None
+
     async def upstream_answers(self) -> bool:
         """Whether the API of `upstream=` answers, whatever it says; for a health route.
 

@@ -1,5 +1,6 @@
 """Access tokens of the proxy's own, for an API that asks for them (RFC 6749 §4.4)."""
 
+import re
 import time
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -16,6 +17,8 @@ _LEEWAY: Final = 30.0
 
 _DEFAULT_LIFE: Final = 300.0
 """Seconds, where the issuer does not say how long a token lasts (RFC 6749 §5.1 leaves it open)."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class NoToken(httpx2.RequestError):
@@ -88,4 +91,6 @@ class ClientCredentials(httpx2.Auth):
             token, life = given["access_token"], float(given.get("expires_in") or _DEFAULT_LIFE)
         except (httpx2.HTTPError, AuthlibBaseError, KeyError, ValueError, TypeError) as error:
             raise NoToken(f"no token from {self._token_url}: {type(error).__name__}") from error
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise NoToken(f"no token from {self._token_url}: it is none of RFC 6750 §2.1")
         self._token, self._ends = token, time.monotonic() + life - _LEEWAY
