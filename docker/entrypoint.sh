@@ -13,8 +13,8 @@ api)
   ;;
 proxy)
   : "${OPENAPI:?is the file or the URL of the OpenAPI document: set it}"
-  : "${UPSTREAM_URL:?is where the API is, such as http://api:9000: set it}"
-  exec mcp-mount proxy --openapi "$OPENAPI" --upstream "$UPSTREAM_URL" --host 0.0.0.0 --port "$PORT"
+  # UPSTREAM_URL says where the API is; arguments of the container are further options.
+  exec mcp-mount proxy --host 0.0.0.0 "$@"
   ;;
 gateway)
   if [ -n "${GATEWAY_SERVERS:-}" ]; then

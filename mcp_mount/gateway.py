@@ -108,11 +108,11 @@ def _read_server(name: str, server: object, file: Path) -> Remote:
         options["url"] = url
     if isinstance(options.get("env"), dict):
         options["env"] = {key: _text(value) for key, value in options["env"].items()}
-    expanded = {key: expanded(value, where) for key, value in options.items()}
-    if expanded.get("auth") == "oauth":
+    given = expanded(options, where)
+    if given.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
     namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:32].rstrip("_-")
-    return Remote(namespace, **expanded)
+    return Remote(namespace, **given)
 
 
 def _text(value: object) -> object:

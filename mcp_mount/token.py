@@ -7,8 +7,6 @@ from typing import Final
 
 import anyio
 import httpx2
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from mcp_mount.loops import PerLoop
 
@@ -82,6 +80,10 @@ class ClientCredentials(httpx2.Auth):
             return self._token
 
     async def _renew(self) -> None:
+        # Importing it changes the process's filters of warnings, and takes its time.
+        from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415
+        from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415
+
         client = AsyncOAuth2Client(
             self._client_id, self._client_secret, scope=self._scope, timeout=self._timeout
         )

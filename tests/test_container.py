@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from tests.api import PARTS
 from tests.others import free_port
+from tests.support import served
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
@@ -124,11 +127,13 @@ def test_the_api_starts_and_is_healthy(tmp_path: Path) -> None:
         assert fetched(f"{url}/openapi.json")["info"]["title"]
 
 
-def command_of(**variables: str) -> subprocess.CompletedProcess[str]:
+def command_of(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the entrypoint where `mcp-mount` only says how it was called."""
-    script = 'mcp-mount() { echo "$@"; }; exec() { "$@"; }; ' + ENTRYPOINT.read_text("utf-8")
+    script = 'mcp-mount() { printf "%q " "$@"; }; exec() { "$@"; }; ' + ENTRYPOINT.read_text(
+        "utf-8"
+    )
     return subprocess.run(
-        ["/bin/bash", "-c", script],
+        ["/bin/bash", "-c", script, "entrypoint", *words],
         check=False,
         capture_output=True,
         text=True,
@@ -137,14 +142,26 @@ def command_of(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_proxy_is_started_with_what_the_environment_says() -> None:
-    """Gateway: `SERVICE=proxy` with `UPSTREAM_URL`, `OPENAPI` and `PORT`."""
-    said = command_of(
-        SERVICE="proxy", UPSTREAM_URL="http://api:9000", OPENAPI="/data/api.json", PORT="8123"
-    )
+def test_the_proxy_starts_and_is_healthy_as_long_as_its_api_is(tmp_path: Path) -> None:
+    """Proxy: `SERVICE=proxy` with `OPENAPI` and `UPSTREAM_URL`."""
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(PARTS), "utf-8")
+    with (
+        served(FastAPI()) as upstream,
+        serving(SERVICE="proxy", OPENAPI=str(file), UPSTREAM_URL=upstream) as url,
+    ):
+        assert fetched(f"{url}/health") == {"status": "ok", "upstream": "up"}
+        assert check_health(url) == 0
+    gone = f"http://127.0.0.1:{free_port()}"
+    with serving(SERVICE="proxy", OPENAPI=str(file), UPSTREAM_URL=gone) as url:
+        assert check_health(url) != 0
+
+
+def test_arguments_of_the_container_are_options_of_the_proxy() -> None:
+    """Proxy: what has no variable can be said all the same."""
+    said = command_of("--exclude", "DELETE *", SERVICE="proxy", OPENAPI="/data/api.json")
     assert shlex.split(said.stdout) == [
-        *("proxy", "--openapi", "/data/api.json", "--upstream", "http://api:9000"),
-        *("--host", "0.0.0.0", "--port", "8123"),  # noqa: S104 - inside a container
+        *("proxy", "--host", "0.0.0.0", "--exclude", "DELETE *")  # noqa: S104 - in a container
     ]
 
 

@@ -2,18 +2,20 @@
 
 import dataclasses
 import inspect
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from fastapi import FastAPI
 
 import mcp_mount
-from mcp_mount import Limits, Mounted, MountError, mount_mcp
+from mcp_mount import Limits, Mounted, MountError, mount_mcp, proxy_app
+from mcp_mount.mount import MountOptions
 
 
 def test_the_public_names_are_these() -> None:
     """A name more or less is a decision: write it here, in the changelog and in the docs."""
     assert mcp_mount.__all__ == [
+        "ClientCredentials",
         "InvalidMark",
         "InvalidSelector",
         "Limits",
@@ -23,8 +25,10 @@ def test_the_public_names_are_these() -> None:
         "Operation",
         "RateLimit",
         "Remote",
+        "Upstream",
         "gateway_app",
         "mount_mcp",
+        "proxy_app",
     ]
 
 
@@ -39,6 +43,17 @@ def test_options_are_given_by_name_and_have_defaults() -> None:
     assert app.name == "app"
     assert {option.kind for option in options} == {inspect.Parameter.KEYWORD_ONLY}
     assert [option.name for option in options if option.default is option.empty] == []
+
+
+def test_proxies_and_gateways_take_the_options_of_the_mount() -> None:
+    """What is added to the one is added to the others: as a parameter of theirs or by name."""
+    options = {*inspect.signature(mount_mcp).parameters} - {"app"}
+    shared = {*MountOptions.__annotations__}
+    own = {*inspect.signature(proxy_app).parameters} - {"options"}
+    assert shared | own == options
+    assert shared & own == set()
+    hints = get_type_hints(mount_mcp)
+    assert {name: hints[name] for name in shared} == get_type_hints(MountOptions)
 
 
 def test_option_groups_and_results_cannot_be_changed() -> None:
