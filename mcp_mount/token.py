@@ -8,6 +8,7 @@ from typing import Final
 import anyio
 import httpx2
 
+from mcp_mount.document import without_secrets
 from mcp_mount.loops import PerLoop
 
 _LEEWAY: Final = 30.0
@@ -84,6 +85,7 @@ class ClientCredentials(httpx2.Auth):
         from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415
         from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415
 
+        source = without_secrets(self._token_url)
         client = AsyncOAuth2Client(
             self._client_id, self._client_secret, scope=self._scope, timeout=self._timeout
         )
@@ -92,7 +94,7 @@ class ClientCredentials(httpx2.Auth):
                 given = await client.fetch_token(self._token_url, grant_type="client_credentials")
             token, life = given["access_token"], float(given.get("expires_in") or _DEFAULT_LIFE)
         except (httpx2.HTTPError, AuthlibBaseError, KeyError, ValueError, TypeError) as error:
-            raise NoToken(f"no token from {self._token_url}: {type(error).__name__}") from error
+            raise NoToken(f"no token from {source}: {type(error).__name__}") from error
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise NoToken(f"no token from {self._token_url}: it is none of RFC 6750 §2.1")
+            raise NoToken(f"no token from {source}: it is none of RFC 6750 §2.1")
         self._token, self._ends = token, time.monotonic() + life - _LEEWAY

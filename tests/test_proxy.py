@@ -35,6 +35,16 @@ async def test_it_offers_the_operations_of_the_document(era: Era) -> None:
             assert (await client.get("/openapi.json")).status_code == 404
 
 
+async def test_headers_are_read_however_they_are_written() -> None:
+    """Proxy, R1: names have no case (RFC 9110 §5.1), and early hints are no answer."""
+    body = b'{"a": 1}'
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nCONTENT-TYPE: Application/JSON\r\nContent-Length: 8\r\n\r\n"
+    async with api(early + head + body) as parts:
+        reply = await call(before(parts.url), "list_parts")
+    assert reply.result["structuredContent"] == {"a": 1}
+
+
 async def test_the_server_is_named_after_the_api() -> None:
     """Proxy, M2: a client sees what it is connected to."""
     info = {"title": "Parts", "version": "7", "description": "All parts."}
