@@ -4,9 +4,15 @@ The modules in the order in which to read them; each imports only from those abo
 
     errors       what can be wrong, and what to do about it
     patterns     which regular expressions clients can compile
+    nodes        the parts of a document
+    media        what a media type says
     operations   the operations of an OpenAPI document
+    document     where a document comes from
+    servers      where an API is
     naming       what each tool is called
     selection    which operations are offered
+    tidy         a schema of any version, as JSON Schema
+    combine      schemas that hold together, as one
     simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
     loops        values that each event loop has of its own

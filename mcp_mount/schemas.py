@@ -11,10 +11,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from mcp_mount.combine import as_base, children_of, combined, discriminated
 from mcp_mount.errors import InvalidDocument
-from mcp_mount.operations import Schema, resolve
+from mcp_mount.nodes import is_3_0, pointed_to
+from mcp_mount.operations import Schema
 from mcp_mount.patterns import is_ecmascript
 from mcp_mount.simplify import one_kind_of_item, shortened, simplified
+from mcp_mount.tidy import tidied
 
 Direction = Literal["input", "output"]
 
@@ -58,22 +61,69 @@ class Schemas:
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take the OpenAPI document that references point into."""
         self._document = document
+        self._has_siblings = not is_3_0(document)
+        self._wholes: dict[tuple[str, bool], Schema] = {}
         self._recursive: dict[str, bool] = {}
         self._edges: dict[str, tuple[str, ...]] = {}
+        self._children: Mapping[str, tuple[str, ...]] | None = None
 
-    def resolve(self, schema: Schema) -> Schema:
-        """Follow the schema's own reference, and unwrap an ``allOf`` of one.
+    def resolve(self, schema: object) -> Schema:
+        """Follow the schema's own reference, and write its ``allOf`` as one schema.
+
+        What is no schema at all is ``{}``. A schema with a ``discriminator`` whose children name it
+        in their ``allOf`` (OpenAPI 3.1 §4.8.24.2) is the union of them.
 
         Raises:
-            InvalidDocument: there is no end to it.
+            InvalidDocument: there is no end to it, or it is not in the document.
         """
-        for _ in range(_DEEPEST):
-            unwrapped = _unwrapped(schema)
-            schema = _with_siblings(unwrapped, resolve(self._document, unwrapped))
-            if _unwrapped(schema) is schema:
-                return schema
-        message = f"The OpenAPI document has a schema that is only itself: {schema!r}."
-        raise InvalidDocument(message)
+        return self._whole(schema, ())
+
+    def _whole(self, schema: object, seen: tuple[str, ...], *, is_base: bool = False) -> Schema:
+        node = tidied(schema)
+        parts: list[Schema] = []
+        if (pointer := node.pop("$ref", None)) is not None:
+            target = self._target(pointer, seen, is_base=is_base)
+            if not self._has_siblings or not node:
+                return target
+            parts.append(target)
+        if "allOf" in node:
+            inner = node.pop("allOf")
+            # One alone is the way to write something beside a reference.
+            inherits = len(inner) > 1 or "properties" in node
+            wholes = (self._whole(part, seen, is_base=is_base or inherits) for part in inner)
+            parts += map(as_base, wholes) if inherits else wholes
+        return combined([*parts, node]) if parts else node
+
+    def _target(self, pointer: str, seen: tuple[str, ...], *, is_base: bool) -> Schema:
+        if pointer in seen:
+            message = f"The OpenAPI document has a schema that is only itself: {pointer!r}."
+            raise InvalidDocument(message)
+        if (pointer, is_base) not in self._wholes:
+            found = pointed_to(self._document, pointer)
+            whole = self._whole(found, (*seen, pointer), is_base=is_base)
+            if "discriminator" in whole and not is_base:
+                whole = self._as_union(pointer, whole)
+            self._wholes[pointer, is_base] = whole
+        return self._wholes[pointer, is_base]
+
+    def _as_union(self, pointer: str, parent: Schema) -> Schema:
+        """Write a parent as the union of its children, where it does not name them itself."""
+        if {"anyOf", "oneOf"} & parent.keys():
+            return parent
+        if self._children is None:
+            self._children = children_of(self._document)
+        named = discriminated(self._document, parent["discriminator"])
+        children = [*dict.fromkeys([*named, *self._children.get(pointer, ())])]
+        if not children:
+            return parent
+        options = [as_base(parent) if each == pointer else {"$ref": each} for each in children]
+        kept = ("description", "discriminator", "nullable", "deprecated", "readOnly", "writeOnly")
+        return {**{key: parent[key] for key in kept if key in parent}, "anyOf": options}
+
+    def values(self, discriminator: Mapping[str, Any], pointer: str) -> list[str]:
+        """Return what the property says of an alternative, e.g. ``["cat"]``."""
+        named = discriminated(self._document, discriminator).get(pointer, [])
+        return named or [pointer.rpartition("/")[2]]
 
     def publish(self, schema: Schema, direction: Direction) -> Schema:
         """Return the schema with nothing outside itself; recursion goes to its ``$defs``.
@@ -100,8 +150,7 @@ class Schemas:
 
     def _leads_to(self, pointer: str) -> tuple[str, ...]:
         if pointer not in self._edges:
-            target = resolve(self._document, {"$ref": pointer})
-            self._edges[pointer] = tuple(_references(target))
+            self._edges[pointer] = tuple(_references(self.resolve({"$ref": pointer})))
         return self._edges[pointer]
 
 
@@ -160,13 +209,12 @@ class _Writer:
     def _write(self, node: object, levels: int, depth: int) -> Schema:
         self._nodes += 1
         if not isinstance(node, Mapping):
-            return {"not": {}} if node is False else {}
+            return tidied(node)
         if depth > _DEEPEST or self._nodes > _MOST_NODES:
             return {}
-        node = _unwrapped(dict(node))
-        pointer = node.get("$ref")
+        pointer = _pointer_of(node)
         resolved = self._passed_on(self._schemas.resolve(node))
-        if isinstance(pointer, str) and self._schemas.is_recursive(pointer):
+        if pointer is not None and self._schemas.is_recursive(pointer):
             if levels > 0:
                 return self._defined(pointer)
             self._is_cut = True
@@ -174,17 +222,36 @@ class _Writer:
         elif levels == 0 and resolved.get("properties"):
             self._is_cut = True
             resolved = _without_properties(resolved, node)
+        written = {
+            key: each
+            for key, value in resolved.items()
+            if key in _KEYWORDS[self._direction]
+            for each in [self._value(key, value, levels, depth)]
+            if each is not None
+        }
+        if self._direction == "input" and "discriminator" in resolved:
+            self._tell_apart(resolved, written)
         return simplified(
-            {
-                key: written
-                for key, value in resolved.items()
-                if key in _KEYWORDS[self._direction]
-                for written in [self._value(key, value, levels, depth)]
-                if written is not None
-            },
+            written,
             nullable=resolved.get("nullable") is True,
             shows_values=self._direction == "input",
         )
+
+    def _tell_apart(self, resolved: Schema, written: Schema) -> None:
+        """Say in each alternative of a union how it is named (OpenAPI 3.1 §4.8.25)."""
+        discriminator = resolved["discriminator"]
+        name = discriminator["propertyName"]
+        for key in ("anyOf", "oneOf"):
+            for option, each in zip(resolved.get(key, ()), written.get(key, ()), strict=True):
+                pointer, own = _pointer_of(option), each.get("properties", {}).get(name, {})
+                if pointer is None or "properties" not in each or "const" in own:
+                    continue
+                values = self._schemas.values(discriminator, pointer)
+                known = [value for value in values if value in own.get("enum", values)] or values
+                said = {"const": known[0]} if len(known) == 1 else {"enum": known}
+                kept = {key: own[key] for key in ("type", "description") if key in own}
+                each["properties"] = {**each["properties"], name: {**kept, **said}}
+                each["required"] = [*dict.fromkeys([*each.get("required", ()), name])]
 
     def _defined(self, pointer: str) -> Schema:
         name = _definition_name(pointer)
@@ -195,18 +262,16 @@ class _Writer:
         """Leave out what only goes the other way, and what clients cannot compile."""
         schema = dict(schema)
         other_way = "readOnly" if self._direction == "input" else "writeOnly"
-        if isinstance(properties := schema.get("properties"), Mapping):
-            gone = {
-                name
-                for name, each in properties.items()
-                if isinstance(each, Mapping) and each.get(other_way) is True
-            }
-            schema["properties"] = {
-                name: each for name, each in properties.items() if name not in gone
-            }
-            schema["required"] = [name for name in schema.get("required", ()) if name not in gone]
-        if not schema.get("required"):
-            schema.pop("required", None)
+        properties = schema.get("properties", {})
+        gone = {name for name, each in properties.items() if self._has(each, other_way)}
+        if gone:
+            properties = {name: each for name, each in properties.items() if name not in gone}
+            schema["properties"] = properties
+        if "required" in schema:
+            # Strict clients do not take a name that is no property.
+            schema["required"] = [name for name in schema["required"] if name in properties]
+            if not schema["required"]:
+                del schema["required"]
         if isinstance(patterns := schema.get("patternProperties"), Mapping):
             known = {key: each for key, each in patterns.items() if is_ecmascript(key)}
             schema["patternProperties"] = known
@@ -219,6 +284,13 @@ class _Writer:
             # Strict clients take a tuple only with its length, which an answer need not have.
             schema = {k: each for k, each in schema.items() if k not in {"prefixItems", "items"}}
         return schema
+
+    def _has(self, schema: object, flag: str) -> bool:
+        if not isinstance(schema, Mapping):
+            return False
+        if "$ref" in schema or "allOf" in schema:
+            schema = self._schemas.resolve(schema)
+        return schema.get(flag) is True
 
     def _value(self, key: str, value: Any, levels: int, depth: int) -> Any:
         if key == "additionalProperties" and isinstance(value, bool):
@@ -249,25 +321,22 @@ def with_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> Schem
     return {**schema, "$defs": needed} if needed else schema
 
 
-def _without_properties(schema: Schema, outer: Schema) -> Schema:
+def _without_properties(schema: Schema, outer: Mapping[str, Any]) -> Schema:
     """Leave out what is inside a model, and what the model says of itself."""
     gone = {"properties", "additionalProperties", "required", "description"}
     kept = {key: value for key, value in schema.items() if key not in gone}
     return {**kept, "description": outer["description"]} if "description" in outer else kept
 
 
-def _with_siblings(schema: Schema, resolved: Schema) -> Schema:
-    """Keep what stands beside a ``$ref``, as JSON Schema 2020-12 §8.2.3.1 does."""
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    return {**resolved, **beside}
-
-
-def _unwrapped(schema: Schema) -> Schema:
-    """Take the one schema out of an ``allOf`` that older generators put around a ``$ref``."""
+def _pointer_of(schema: object) -> str | None:
+    """Return where a schema refers to, also where an ``allOf`` of one stands around it."""
+    if not isinstance(schema, Mapping):
+        return None
     parts = schema.get("allOf")
-    if not isinstance(parts, list) or len(parts) != 1 or "properties" in schema:
-        return schema
-    return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
+    if isinstance(parts, list) and len(parts) == 1 and "properties" not in schema:
+        return _pointer_of(parts[0])
+    pointer = schema.get("$ref")
+    return pointer if isinstance(pointer, str) else None
 
 
 def _references(schema: object) -> Iterator[str]:

@@ -6,7 +6,8 @@ from functools import cache
 import jsonschema_rs
 
 from mcp_mount.content import Shape
-from mcp_mount.operations import Media, Operation, Schema, is_json
+from mcp_mount.media import is_json
+from mcp_mount.operations import Media, Operation, Schema, successes
 from mcp_mount.schemas import Schemas
 
 
@@ -16,10 +17,10 @@ def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, S
     There is one only where the operation documents a single success in a single JSON form: a
     schema that not every success keeps would make clients throw the others away.
     """
-    successes = [medias for status, medias in operation.responses.items() if status.startswith("2")]
-    if len(successes) != 1 or len(successes[0]) != 1:
+    documented = successes(operation)
+    if len(documented) != 1 or len(documented[0]) != 1:
         return None, Shape()
-    media = successes[0][0]
+    media = documented[0][0]
     if media.item_schema is not None:
         item = _item_schema(media, schemas)
         schema = _wrapped({"type": "array", "items": item})
