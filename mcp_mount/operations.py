@@ -275,7 +275,7 @@ def _parameter(
         required=node.get("required") is True or location == "path",
         description=text_in(node, "description"),
         style=style,
-        explode=explode if isinstance(explode, bool) else style in {"form", "cookie", ""},
+        explode=explode if isinstance(explode, bool) else style == "form" or location == "cookie",
         media_type=media_type,
         allow_reserved=node.get("allowReserved") is True,
     )
