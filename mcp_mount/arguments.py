@@ -336,6 +336,8 @@ def _whole_schema(body: Body, schemas: Schemas) -> Schema:
 
 def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
     described = _described(schemas.resolve(parameter.schema), parameter.description)
+    if parameter.deprecated:
+        described = {**described, "deprecated": True}
     return without_null(schemas.publish(described, "input"))
 
 

@@ -34,6 +34,7 @@ _STYLES: Mapping[Location, tuple[str, ...]] = {
     "header": ("simple",),
     "cookie": ("form", "cookie"),
 }
+_NAMES_IN_PATH = re.compile(r"\{([\w.-]+)\}")
 _HEADER_NAME = re.compile(r"[^\x00-\x20:\x7f-\xa0]+")
 _COOKIE_NAME = re.compile(r"[^\x00-\x20=,;\x7f-\xa0]+")
 
@@ -57,6 +58,7 @@ class Parameter:
     explode: bool = True
     media_type: str | None = None
     allow_reserved: bool = False
+    deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,9 @@ def _parameters(
             )
             raise InvalidDocument(message)
         merged[location, name] = parameter
+    for name in _NAMES_IN_PATH.findall(path):
+        # Some forget to declare what a path cannot do without (OpenAPI 3.1 §4.8.8.2).
+        merged.setdefault(("path", name), {"schema": {"type": "string"}})
     for location in _LOCATIONS:
         for (where, name), parameter in merged.items():
             ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
@@ -278,6 +283,7 @@ def _parameter(
         explode=explode if isinstance(explode, bool) else style == "form" or location == "cookie",
         media_type=media_type,
         allow_reserved=node.get("allowReserved") is True,
+        deprecated=node.get("deprecated") is True,
     )
 
 

@@ -185,7 +185,7 @@ def test_what_is_no_document_is_refused_in_a_sentence(
 @pytest.mark.parametrize("source", ["missing.yaml", ".", "a\0b", ""])
 def test_a_file_that_cannot_be_read_is_named(source: str) -> None:
     """Proxy: and why it cannot."""
-    with pytest.raises(MountError, match="cannot be read: [A-Za-z]"):
+    with pytest.raises(MountError, match=r"cannot be read: [A-Za-z]"):
         load_document(source)
 
 
@@ -221,14 +221,14 @@ def site() -> Starlette:
         routes=[
             Route("/openapi.json", document),
             Route("/picky", picky),
-            Route("/moved", lambda request: RedirectResponse("/openapi.json?a=b", 301)),
-            Route("/loop", lambda request: RedirectResponse("/loop")),
+            Route("/moved", lambda _: RedirectResponse("/openapi.json?a=b", 301)),
+            Route("/loop", lambda _: RedirectResponse("/loop")),
             Route("/elsewhere", elsewhere),
-            Route("/odd", lambda request: RedirectResponse("file:///etc/passwd")),
+            Route("/odd", lambda _: RedirectResponse("file:///etc/passwd")),
             Route("/endless", endless),
-            Route("/page", lambda request: Response("<html></html>", media_type="text/html")),
-            Route("/empty", lambda request: Response(status_code=204)),
-            Route("/down", lambda request: Response("secret-trace", 503)),
+            Route("/page", lambda _: Response("<html></html>", media_type="text/html")),
+            Route("/empty", lambda _: Response(status_code=204)),
+            Route("/down", lambda _: Response("secret-trace", 503)),
         ]
     )
 

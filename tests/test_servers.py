@@ -15,7 +15,7 @@ def document(
     servers: Servers = None, *, path: Servers = None, operation: Servers = None
 ) -> dict[str, Any]:
     """A document with the one operation ``GET /pets``."""
-    get = {"operationId": "get", "responses": {}, "servers": operation}
+    get: dict[str, Any] = {"operationId": "get", "responses": {}, "servers": operation}
     return {
         "openapi": "3.0.3",
         "servers": servers,
@@ -151,7 +151,7 @@ def test_a_fetched_document_says_where_its_api_is(
 )
 def test_a_fetched_document_cannot_lead_to_another_host(servers: Servers) -> None:
     """Proxy: nor to another port or scheme of the same."""
-    with pytest.raises(MountError, match="fetched from another host. Name the upstream yourself"):
+    with pytest.raises(MountError, match=r"fetched from another host\. Name the upstream yourself"):
         upstream_of(document(servers), "https://a.com/openapi.json")
 
 
