@@ -78,11 +78,16 @@ class Schemas:
         """
         return self._whole(schema, ())
 
-    def _whole(self, schema: object, seen: tuple[str, ...], *, is_base: bool = False) -> Schema:
+    def _whole(
+        self, schema: object, seen: tuple[str, ...], *, depth: int = 0, is_base: bool = False
+    ) -> Schema:
+        if depth > _DEEPEST:
+            message = f"The OpenAPI document has a schema behind {depth} others, which is too deep."
+            raise InvalidDocument(message)
         node = tidied(schema)
         parts: list[Schema] = []
         if (pointer := node.pop("$ref", None)) is not None:
-            target = self._target(pointer, seen, is_base=is_base)
+            target = self._target(pointer, seen, depth=depth + 1, is_base=is_base)
             if not self._has_siblings or not node:
                 return target
             parts.append(target)
@@ -90,17 +95,18 @@ class Schemas:
             inner = node.pop("allOf")
             # One alone is the way to write something beside a reference.
             inherits = len(inner) > 1 or "properties" in node
-            wholes = (self._whole(part, seen, is_base=is_base or inherits) for part in inner)
+            is_base = is_base or inherits
+            wholes = (self._whole(each, seen, depth=depth + 1, is_base=is_base) for each in inner)
             parts += map(as_base, wholes) if inherits else wholes
         return combined([*parts, node]) if parts else node
 
-    def _target(self, pointer: str, seen: tuple[str, ...], *, is_base: bool) -> Schema:
+    def _target(self, pointer: str, seen: tuple[str, ...], *, depth: int, is_base: bool) -> Schema:
         if pointer in seen:
             message = f"The OpenAPI document has a schema that is only itself: {pointer!r}."
             raise InvalidDocument(message)
         if (pointer, is_base) not in self._wholes:
             found = pointed_to(self._document, pointer)
-            whole = self._whole(found, (*seen, pointer), is_base=is_base)
+            whole = self._whole(found, (*seen, pointer), depth=depth, is_base=is_base)
             if "discriminator" in whole and not is_base:
                 whole = self._as_union(pointer, whole)
             self._wholes[pointer, is_base] = whole
