@@ -7,6 +7,7 @@ import jsonschema_rs
 
 from mcp_mount.content import Shape
 from mcp_mount.media import is_json
+from mcp_mount.nodes import within
 from mcp_mount.operations import Media, Operation, Schema, successes
 from mcp_mount.schemas import Schemas
 
@@ -16,7 +17,15 @@ def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, S
 
     There is one only where the operation documents a single success in a single JSON form: a
     schema that not every success keeps would make clients throw the others away.
+
+    Raises:
+        InvalidDocument: a schema refers to what is not there.
     """
+    with within(str(operation)):
+        return _shape(operation, schemas)
+
+
+def _shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
     documented = successes(operation)
     if len(documented) != 1 or len(documented[0]) != 1:
         return None, Shape()
@@ -41,7 +50,7 @@ def _item_schema(media: Media, schemas: Schemas) -> Schema:
     if media.media_type != "text/event-stream":
         return schemas.publish(item, "output")
     # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
-    data = item.get("properties", {}).get("data", {}).get("contentSchema", {})
+    data = schemas.resolve(item.get("properties", {}).get("data")).get("contentSchema", {})
     published = schemas.publish(data, "output")
     event: Schema = {
         "type": "object",
