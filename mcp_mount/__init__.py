@@ -6,6 +6,8 @@ The modules in the order in which to read them; each imports only from those abo
     patterns     which regular expressions clients can compile
     nodes        the parts of a document
     media        what a media type says
+    parameters   what a request holds beside its body
+    bodies       what is sent, and what may come back
     operations   the operations of an OpenAPI document
     document     where a document comes from
     servers      where an API is

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_mount.bodies import Body, Encoding
 from mcp_mount.call import Request
 from mcp_mount.encoding import (
     AS_IS,
@@ -27,16 +28,9 @@ from mcp_mount.encoding import (
 )
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.media import FORM, MULTIPART, is_json, is_text
-from mcp_mount.nodes import within
-from mcp_mount.operations import (
-    Body,
-    Encoding,
-    Location,
-    Operation,
-    Parameter,
-    Schema,
-    successes,
-)
+from mcp_mount.nodes import Schema, within
+from mcp_mount.operations import Operation, successes
+from mcp_mount.parameters import Location, Parameter
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
 

@@ -7,8 +7,7 @@ of them alone accepts no less than both.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcp_mount.nodes import mapping_in
-from mcp_mount.operations import Schema
+from mcp_mount.nodes import Schema, mapping_in
 
 _UNITED = ("properties", "patternProperties")
 _ITEMS = frozenset({"prefixItems", "items", "maxItems", "minItems"})

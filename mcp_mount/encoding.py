@@ -18,9 +18,11 @@ from urllib.parse import quote, urlencode
 
 import httpx2
 
+from mcp_mount.bodies import Encoding
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.media import FORM, is_json, is_text
-from mcp_mount.operations import Encoding, Parameter, Schema
+from mcp_mount.nodes import Schema
+from mcp_mount.parameters import Parameter
 
 FILE: Final[Schema] = {
     "type": "object",

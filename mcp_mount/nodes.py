@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 from mcp_mount.errors import InvalidDocument
 
+Schema = dict[str, Any]
+
 _KINDS: Final[Mapping[type, str]] = {
     bool: "a boolean",
     int: "a number",
@@ -126,3 +128,25 @@ def pointed_to(document: Mapping[str, Any], pointer: str) -> object:
         raise InvalidDocument(message)
     found: object = target
     return found
+
+
+def schema_in(node: Mapping[str, Any]) -> Schema:
+    """Return the schema of a parameter or of a body; ``{}`` where there is none.
+
+    Raises:
+        InvalidDocument: there is something else.
+    """
+    schema = node.get("schema")
+    if schema is None or schema is True:
+        return {}
+    return {"not": {}} if schema is False else dict(as_mapping(schema, "'schema'"))
+
+
+def content_in(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the representations of a body by media type; those that cannot be written are left."""
+    return {
+        str(media_type): resolve(document, as_mapping({} if raw is None else raw, repr(media_type)))
+        for media_type, raw in mapping_in(node, "content").items()
+        if str(media_type).isascii() and str(media_type).isprintable()
+        if not str(media_type).startswith("x-")
+    }

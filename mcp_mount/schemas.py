@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from mcp_mount.combine import as_base, children_of, combined, discriminated
 from mcp_mount.errors import InvalidDocument
-from mcp_mount.nodes import is_3_0, pointed_to
-from mcp_mount.operations import Schema
+from mcp_mount.nodes import Schema, is_3_0, pointed_to
 from mcp_mount.patterns import is_ecmascript
 from mcp_mount.simplify import one_kind_of_item, shortened, simplified
 from mcp_mount.tidy import tidied

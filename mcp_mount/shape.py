@@ -5,10 +5,11 @@ from functools import cache
 
 import jsonschema_rs
 
+from mcp_mount.bodies import Media
 from mcp_mount.content import Shape
 from mcp_mount.media import is_json
-from mcp_mount.nodes import within
-from mcp_mount.operations import Media, Operation, Schema, successes
+from mcp_mount.nodes import Schema, within
+from mcp_mount.operations import Operation, successes
 from mcp_mount.schemas import Schemas
 
 

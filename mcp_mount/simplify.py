@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-from mcp_mount.operations import Schema
+from mcp_mount.nodes import Schema
 
 # Of more values than this a model is told a few; the API answers a wrong one with the list.
 _LONGEST_ENUM = 50

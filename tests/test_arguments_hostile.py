@@ -15,7 +15,7 @@ from mcp_types import TextContent
 from mcp_mount import mount_mcp
 from mcp_mount.encoding import Given, write_path
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.operations import Parameter
+from mcp_mount.parameters import Parameter
 from tests.support import ERAS, Era, call
 
 ATTACKS = [

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
-from mcp_mount.operations import Body, Media, Operation, Parameter, read_operations
+from mcp_mount.bodies import Body, Media
+from mcp_mount.operations import Operation, read_operations
+from mcp_mount.parameters import Parameter
 from mcp_mount.patterns import is_ecmascript
 from mcp_mount.schemas import Schemas
 
