@@ -27,7 +27,8 @@ The modules in the order in which to read them; each imports only from those abo
     scope        what a call takes over from the request it is made for
     running      one request on its way through an app
     inprocess    calls of the app in this process
-    encoding     the values of arguments, as they stand in a request
+    styles       the values of parameters, as they stand in a request
+    encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
     decoders     the parts of a body, as text and values
     reading      a response while it arrives

@@ -15,15 +15,10 @@ from mcp_mount.call import Request
 from mcp_mount.encoding import (
     AS_IS,
     FILE,
-    Given,
     Part,
-    write_cookies,
     write_form,
-    write_headers,
     write_json,
     write_multipart,
-    write_path,
-    write_query,
     write_whole,
 )
 from mcp_mount.errors import InvalidArguments
@@ -33,6 +28,7 @@ from mcp_mount.operations import Operation, successes
 from mcp_mount.parameters import Location, Parameter
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
+from mcp_mount.styles import Given, write_cookies, write_headers, write_path, write_query
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
