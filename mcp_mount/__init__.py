@@ -15,6 +15,7 @@ The modules in the order in which to read them; each imports only from those abo
     selection    which operations are offered
     tidy         a schema of any version, as JSON Schema
     combine      schemas that hold together, as one
+    models       the schemas of a document, each with what it refers to
     simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
     loops        values that each event loop has of its own
