@@ -86,8 +86,8 @@ def discriminated(
     schemas = _schemas_of(document)
     found: dict[str, list[str]] = {}
     for value, target in mapping.items() if isinstance(mapping, Mapping) else ():
-        if isinstance(target, str):
-            # A name alone is that of a schema, as well as a reference would be.
+        # A name alone is that of a schema, as well as a reference would be; some name another file.
+        if isinstance(target, str) and (target in schemas or target.startswith("#/")):
             pointer = _pointer_to(target) if target in schemas else target
             found.setdefault(pointer, []).append(str(value))
     return found

@@ -136,6 +136,7 @@ def test_a_child_is_itself() -> None:
 def test_a_mapping_names_the_children() -> None:
     """P5: OpenAPI 3.1 §4.8.25.2, by reference or by name; also two names for one."""
     mapping = {"c": "Cat", "k": "#/components/schemas/Cat", "d": "#/components/schemas/Dog"}
+    mapping |= {"elsewhere": "bird.json", "gone": "Bird"}
     schema = published(ref("Pet"), **pets(mapping=mapping))
     assert kinds(schema) == [
         {**TEXT, "enum": ["c", "k"]},
