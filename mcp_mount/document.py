@@ -121,7 +121,8 @@ def _parsed(data: bytes, name: str) -> object:
             "is nested too deeply" if isinstance(error, RecursionError) else str(error).rstrip(".")
         )
         raise InvalidDocument(f"{name!r} {what}.") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, LookupError) as error:
+        # The last is what PyYAML makes of `!!bool maybe`.
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
         if text.lstrip().startswith("{") and isinstance(wrong, json.JSONDecodeError):
