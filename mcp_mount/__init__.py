@@ -5,12 +5,19 @@ The modules in the order in which to read them; each imports only from those abo
     errors       what can be wrong, and what to do about it
     environment  variables in what configuration says
     patterns     which regular expressions clients can compile
+    nodes        the parts of a document
+    media        what a media type says
+    parameters   what a request holds beside its body
+    bodies       what is sent, and what may come back
     operations   the operations of an OpenAPI document
     document     an OpenAPI document from a file or a URL
     servers      where an API is, as its document says
     paths        which operation a path leads to elsewhere
     naming       what each tool is called
     selection    which operations are offered
+    tidy         a schema of any version, as JSON Schema
+    combine      schemas that hold together, as one
+    models       the schemas of a document, each with what it refers to
     simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
     loops        values that each event loop has of its own
@@ -27,7 +34,8 @@ The modules in the order in which to read them; each imports only from those abo
     upstream     how to call an API elsewhere
     forwarding   an API elsewhere as an ASGI app
     elsewhere    calls of an API elsewhere
-    encoding     the values of arguments, as they stand in a request
+    styles       the values of parameters, as they stand in a request
+    encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
     decoders     the parts of a body, as text and values
     reading      a response while it arrives

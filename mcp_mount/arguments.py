@@ -10,26 +10,25 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_mount.bodies import Body, Encoding
 from mcp_mount.call import Request
 from mcp_mount.encoding import (
+    AS_IS,
     FILE,
-    FORM,
-    MULTIPART,
-    Given,
     Part,
-    write_cookies,
     write_form,
-    write_headers,
     write_json,
     write_multipart,
-    write_path,
-    write_query,
     write_whole,
 )
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.operations import Body, Location, Operation, Parameter, Schema, is_json
+from mcp_mount.media import FORM, MULTIPART, is_json, is_text
+from mcp_mount.nodes import Schema, within
+from mcp_mount.operations import Operation, successes
+from mcp_mount.parameters import Location, Parameter
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
+from mcp_mount.styles import Given, write_cookies, write_headers, write_path, write_query
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -62,6 +61,7 @@ class _Field:
     argument: str
     name: str
     is_file: bool = False
+    encoding: Encoding = AS_IS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,19 @@ class Arguments:
             if not isinstance(value, Mapping):
                 message = f"{self.whole_body!r} is a form: it takes an object."
                 raise InvalidArguments(message)
-            parts = [Part(self.whole_body, name, item) for name, item in value.items()]
+            parts = [
+                Part(self.whole_body, name, item, encoding=self._encoding(name))
+                for name, item in value.items()
+            ]
         else:
             parts = [
-                Part(each.argument, each.name, arguments[each.argument], is_file=each.is_file)
+                Part(
+                    each.argument,
+                    each.name,
+                    arguments[each.argument],
+                    is_file=each.is_file,
+                    encoding=each.encoding,
+                )
                 for each in self.fields
                 if each.argument in arguments
             ]
@@ -171,12 +180,23 @@ class Arguments:
                 return write_json({part.name: part.value for part in parts}), media_type
         return write_form(parts) if media_type == FORM else write_multipart(parts)
 
+    def _encoding(self, name: str) -> Encoding:
+        return self.body.encodings.get(name, AS_IS) if self.body is not None else AS_IS
+
 
 def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     """Work out an operation's arguments and how they become a request.
 
     Header, cookie and query parameters that carry credentials are left out.
+
+    Raises:
+        InvalidDocument: a schema refers to what is not there.
     """
+    with within(str(operation)):
+        return _arguments(operation, schemas)
+
+
+def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     body, fields, whole = operation.body, [], None
     resolved = schemas.resolve(body.schema) if body else {}
     # A name that is some argument's own is not given to another.
@@ -261,26 +281,31 @@ def _fields(
     needed = set(resolved.get("required", ())) if body.required else set()
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
-        is_file = body.media_type == MULTIPART and _is_file(resolved["properties"][name], schemas)
+        encoding = body.encodings.get(name, AS_IS)
+        property_ = schemas.resolve(resolved["properties"][name])
+        is_file = body.media_type == MULTIPART and _is_file(property_, encoding, schemas)
         if is_file:
-            shown = _file_schema(schemas.resolve(resolved["properties"][name]))
+            shown = _file_schema(property_)
         else:
             # In a PATCH, null clears a value; elsewhere it says no more than leaving it out.
             shown = schema if patch or name in needed else without_null(schema)
         shown = with_definitions(shown, definitions)
         argument = add(name, shown, needed=name in needed, prefix="body")
-        yield _Field(argument, name, is_file=is_file)
+        yield _Field(argument, name, is_file=is_file, encoding=encoding)
 
 
-def _is_file(schema: Schema, schemas: Schemas) -> bool:
+def _is_file(resolved: Schema, encoding: Encoding, schemas: Schemas) -> bool:
     """Whether a part of a form is a file, or a list of files, or may be left out."""
-    resolved = schemas.resolve(schema)
     for option in map(schemas.resolve, resolved.get("anyOf") or [resolved]):
         is_list = option.get("type") == "array"
         each = schemas.resolve(option.get("items", {})) if is_list else option
-        media_type = each.get("contentMediaType")
-        if each.get("format") == "binary" or media_type == "application/octet-stream":
+        if each.get("format") == "binary":
             return True
+        # Without an encoding the content is as it is (OpenAPI 3.1 §4.8.14.3).
+        media_type = "" if "contentEncoding" in each else each.get("contentMediaType", "")
+        for kind in (media_type, encoding.media_type if "type" not in each else ""):
+            if kind and not is_json(kind) and not is_text(kind):
+                return True
     return False
 
 
@@ -293,14 +318,16 @@ def _file_schema(resolved: Schema) -> Schema:
 
 def _whole_schema(body: Body, schemas: Schemas) -> Schema:
     if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
-        return schemas.publish(_described(body.schema, body.description), "input")
-    if body.media_type.startswith("text/"):
+        return schemas.publish(_described(schemas.resolve(body.schema), body.description), "input")
+    if is_text(body.media_type):
         return _described({"type": "string"}, body.description)
     return _described(FILE, body.description)
 
 
 def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
-    described = _described(parameter.schema, parameter.description)
+    described = _described(schemas.resolve(parameter.schema), parameter.description)
+    if parameter.deprecated:
+        described = {**described, "deprecated": True}
     return without_null(schemas.publish(described, "input"))
 
 
@@ -337,15 +364,12 @@ def _is_credential(parameter: Parameter, operation: Operation) -> bool:
 def _accept(operation: Operation) -> str:
     """Prefer the documented representations of success in their order, and take any other."""
     documented = dict.fromkeys(
-        media.media_type
-        for status, medias in operation.responses.items()
-        if status.startswith("2")
-        for media in medias
+        media.media_type for medias in successes(operation) for media in medias
     )
     ranked = [
         media_type if rank == 0 else f"{media_type};q={max(0.2, 1 - rank / 10):.1f}"
         for rank, media_type in enumerate(documented)
-        if media_type.isascii() and media_type != "*/*"
+        if media_type != "*/*"
     ]
     return ", ".join([*ranked, "*/*;q=0.1"])
 

@@ -21,7 +21,7 @@ from mcp_types import (
 
 from mcp_mount.call import Outcome
 from mcp_mount.decoders import is_plain_json, parse_json
-from mcp_mount.operations import is_json
+from mcp_mount.media import is_json
 from mcp_mount.reading import Reading
 
 Validator = Callable[[object], bool]

@@ -1,7 +1,7 @@
 """The ways in which mounting or calling can be wrong, each with what to do about it.
 
 MountError                 the application cannot be mounted as it is; raised at start-up
-├── InvalidDocument        an OpenAPI document that refers to what it does not contain
+├── InvalidDocument        an OpenAPI document that cannot be read, or a part of one
 ├── InvalidMark            an ``x-mcp`` mark that cannot be read
 ├── InvalidSelector        an ``include=`` or ``exclude=`` that matches nothing, or fails
 └── NameClash              two operations whose authors chose the same tool name
@@ -15,7 +15,7 @@ class MountError(Exception):
 
 
 class InvalidDocument(MountError):
-    """The OpenAPI document refers to what it does not contain, or to nothing but itself."""
+    """The OpenAPI document, or a part of it, cannot be read. The message names the place."""
 
 
 class InvalidMark(MountError):

@@ -15,7 +15,7 @@ import jsonschema_rs
 import mcp_types
 from mcp_types import ToolAnnotations
 
-from mcp_mount.operations import Schema
+from mcp_mount.nodes import Schema
 from mcp_mount.schemas import Direction, Schemas
 from mcp_mount.simplify import shortened
 

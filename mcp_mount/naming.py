@@ -106,7 +106,7 @@ def check_names(named: Iterable[tuple[str, Operation]]) -> None:
             message = (
                 f"Two operations would both be the tool {other_name!r}{also}: {other} and "
                 f"{operation}. Give one an operation_id of its own, or a name with "
-                'openapi_extra={"x-mcp": {"name": …}}.'
+                'openapi_extra={"x-mcp": {"name": …}}; or leave one out with exclude=.'
             )
             raise NameClash(message)
 

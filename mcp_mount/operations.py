@@ -6,69 +6,15 @@ to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Any
 
+from mcp_mount.bodies import Body, Media, read_body, read_media
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.nodes import as_mapping, list_in, mapping_in, resolve, text_in, within
+from mcp_mount.parameters import LOCATIONS, Parameter, read_parameters
 
-Location = Literal["path", "query", "header", "cookie"]
-Schema = dict[str, Any]
-
-_LOCATIONS: tuple[Location, ...] = ("path", "query", "header", "cookie")
 # HEAD, OPTIONS and TRACE say nothing that a model could use, and QUERY is in OpenAPI since 3.2.
 _METHODS = ("get", "put", "post", "delete", "patch", "query")
-# OpenAPI 3.1 §4.8.12.1: the first three follow from body, response and security, and are no
-# parameters. The others belong to the message and its connection, which nobody may choose.
-_NEVER_PARAMETERS = frozenset(
-    {
-        *("accept", "content-type", "authorization"),
-        *("host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"),
-    }
-)
-_STYLES: Mapping[Location, str] = {
-    "path": "simple",
-    "query": "form",
-    "header": "simple",
-    "cookie": "form",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One value outside the body, e.g. ``item_id`` in ``/items/{item_id}``.
-
-    `style` and `explode` are OpenAPI's (§4.8.12.2); `media_type` is set where the value is a
-    serialized document of its own (``content`` instead of ``schema``).
-    """
-
-    name: str
-    location: Location
-    schema: Schema
-    required: bool = False
-    description: str = ""
-    style: str = "form"
-    explode: bool = True
-    media_type: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The request body, in the one media type chosen to send it."""
-
-    media_type: str
-    schema: Schema
-    required: bool = False
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """One documented representation of a response; `item_schema` describes a stream's items."""
-
-    media_type: str
-    schema: Schema | None = None
-    item_schema: Schema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,50 +58,35 @@ def read_operations(
         credentials: What is a credential whether the document says so or not; see `Operation`.
 
     Raises:
-        InvalidDocument: a reference in the document points to nothing.
+        InvalidDocument: a part of the document that is needed is not what OpenAPI says it is; the
+            message names the place.
     """
     credentials = frozenset((*_credentials(document), *credentials))
     return tuple(
         _operation(document, path, method, item, credentials)
-        for path, raw in document.get("paths", {}).items()
-        for item in [resolve(document, raw)]
+        for path, item in _path_items(document)
         for method in _METHODS
-        if method in item
+        if item.get(method) is not None
     )
 
 
-def resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow ``$ref`` until it ends, e.g. ``{"$ref": "#/components/schemas/Item"}``.
-
-    Raises:
-        InvalidDocument: the reference is not inside the document, points to nothing, or to itself.
-    """
-    seen: set[str] = set()
-    current = node
-    while isinstance(pointer := current.get("$ref"), str):
-        if pointer in seen:
-            message = f"The OpenAPI document refers to itself at {pointer!r} and nothing else."
-            raise InvalidDocument(message)
-        seen.add(pointer)
-        current = _at(document, pointer)
-    return dict(current)
+def successes(operation: Operation) -> list[tuple[Media, ...]]:
+    """Return the documented forms of each success; ``default`` is one where no other is named."""
+    found = [medias for status, medias in operation.responses.items() if status.startswith("2")]
+    return found or [operation.responses[key] for key in ("default",) if key in operation.responses]
 
 
-def _at(document: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
-    """Return the object at an RFC 6901 pointer in URI fragment form (``#/a/b``)."""
-    target: Any = document
-    try:
-        if not pointer.startswith("#/"):
-            raise KeyError(pointer)
-        for part in pointer[2:].split("/"):
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
-            target = target[int(key)] if isinstance(target, list) else target[key]
-    except (KeyError, IndexError, TypeError, ValueError):
-        target = None
-    if not isinstance(target, Mapping):
-        message = f"The OpenAPI document refers to {pointer!r}, which it does not contain."
-        raise InvalidDocument(message)
-    return target
+def _path_items(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path, raw in mapping_in(document, "paths").items():
+        if raw is None or str(path).startswith("x-"):
+            continue
+        if not str(path).startswith("/"):
+            raise InvalidDocument(f"The path {path!r} has to begin with '/'.")
+        with within(path):
+            item = as_mapping(raw, "the path")
+            # What stands beside the reference of a path belongs to it, too (OpenAPI 3.1 §4.8.9).
+            beside = {key: value for key, value in item.items() if key != "$ref"}
+            yield path, {**resolve(document, item), **beside}
 
 
 def _operation(
@@ -165,122 +96,85 @@ def _operation(
     item: Mapping[str, Any],
     credentials: frozenset[tuple[str, str]],
 ) -> Operation:
-    node = item[method]
-    return Operation(
-        method=method.upper(),
-        path=path,
-        id=node.get("operationId") or "",
-        summary=node.get("summary") or item.get("summary") or "",
-        description=node.get("description") or item.get("description") or "",
-        tags=tuple(node.get("tags", ())),
-        deprecated=bool(node.get("deprecated", False)),
-        parameters=tuple(_parameters(document, item, node)),
-        body=_body(document, node),
-        responses={
-            str(status): tuple(_media(document, raw))
-            for status, raw in node.get("responses", {}).items()
-        },
-        credentials=credentials,
-        scopes=tuple(_scopes(node.get("security", document.get("security", ())))),
-        server=first_server(node) or first_server(item),
-        mark=node.get("x-mcp"),
-    )
+    with within(f"{method.upper()} {path}"):
+        node = as_mapping(item[method], "the operation")
+        needed = node if node.get("security") is not None else document
+        return Operation(
+            method=method.upper(),
+            path=path,
+            id=text_in(node, "operationId"),
+            summary=text_in(node, "summary") or text_in(item, "summary"),
+            description=text_in(node, "description") or text_in(item, "description"),
+            tags=_tags(node),
+            deprecated=node.get("deprecated") is True,
+            parameters=tuple(read_parameters(document, path, item, node)),
+            body=read_body(document, node),
+            responses={
+                str(status): tuple(read_media(document, raw, f"the response {status!r}"))
+                for status, raw in mapping_in(node, "responses").items()
+                if raw is not None and not str(status).startswith("x-")
+            },
+            credentials=credentials,
+            scopes=tuple(_scopes(list_in(needed, "security"))),
+            server=first_server(node) or first_server(item),
+            mark=node.get("x-mcp"),
+        )
+
+
+def _tags(node: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = node.get("tags")
+    if isinstance(tags, str):
+        return (tags,)
+    return tuple(str(tag) for tag in list_in(node, "tags") if tag is not None)
 
 
 def first_server(node: Mapping[str, Any]) -> str:
-    """Return the URL of the first of a node's ``servers``, with its variables' defaults.
+    """Return the URL of the first of a node's ``servers``; empty where there is none."""
+    return next(iter(server_urls(node)), "")
 
-    E.g. ``"/api/v3"`` for ``{"url": "/api/{version}", "variables": …}``; empty where there is none.
+
+def server_urls(node: Mapping[str, Any]) -> list[str]:
+    """Return the URLs of a node's ``servers``, with their variables' defaults.
+
+    E.g. ``["/api/v3"]`` for ``[{"url": "/api/{version}", "variables": …}]``.
     """
-    server = next(iter(node.get("servers") or ()), {})
-    url = str(server.get("url", ""))
-    for name, variable in server.get("variables", {}).items():
-        url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
-    return url
+    urls = []
+    for raw in list_in(node, "servers"):
+        server = as_mapping(raw, "a server")
+        url = text_in(server, "url")
+        for name, variable in mapping_in(server, "variables").items():
+            known = as_mapping(variable, f"the server variable {name!r}")
+            # A default is required, and yet sometimes left out.
+            values = [text_in(known, "default"), *map(str, list_in(known, "enum"))]
+            if "default" in known or len(values) > 1:
+                value = values[0] if "default" in known else values[1]
+                url = url.replace(f"{{{name}}}", value)
+        urls.append(url.strip())
+    return urls
 
 
-def _parameters(
-    document: Mapping[str, Any], item: Mapping[str, Any], node: Mapping[str, Any]
-) -> Iterator[Parameter]:
-    """Read path-level parameters, then the operation's own, which replace those of one name."""
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for raw in (*item.get("parameters", ()), *node.get("parameters", ())):
-        parameter = resolve(document, raw)
-        merged[parameter["in"], parameter["name"]] = parameter
-    for location in _LOCATIONS:
-        for (where, name), parameter in merged.items():
-            ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
-            if where == location and not ignored:
-                yield _parameter(parameter, name, location)
-
-
-def _parameter(node: Mapping[str, Any], name: str, location: Location) -> Parameter:
-    media_type, schema = None, node.get("schema", {})
-    for media_type, media in node.get("content", {}).items():  # noqa: B007 - at most one entry
-        schema = media.get("schema", {})
-    style = node.get("style", _STYLES[location])
-    return Parameter(
-        name=name,
-        location=location,
-        schema=schema,
-        required=bool(node.get("required", False)),
-        description=node.get("description") or "",
-        style=style,
-        explode=bool(node.get("explode", style == "form")),
-        media_type=media_type,
-    )
-
-
-def _body(document: Mapping[str, Any], node: Mapping[str, Any]) -> Body | None:
-    if "requestBody" not in node:
-        return None
-    body = resolve(document, node["requestBody"])
-    content = body.get("content", {})
-    if not content:
-        return None
-    media_type = min(content, key=_body_preference)
-    return Body(
-        media_type=media_type,
-        schema=content[media_type].get("schema", {}),
-        required=bool(body.get("required", False)),
-        description=body.get("description") or "",
-    )
-
-
-def _body_preference(media_type: str) -> int:
-    """Rank how well a model can write the media type; `min` keeps the document's order."""
-    if is_json(media_type):
-        return 0
-    order = ("multipart/form-data", "application/x-www-form-urlencoded", "text/plain")
-    return order.index(media_type) + 1 if media_type in order else len(order) + 1
-
-
-@lru_cache(maxsize=256)
-def is_json(media_type: str) -> bool:
-    """Whether a media type is one JSON document, e.g. ``application/problem+json``."""
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence in {"application/json", "text/json"} or essence.endswith("+json")
-
-
-def _media(document: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Media]:
-    for media_type, media in resolve(document, raw).get("content", {}).items():
-        yield Media(media_type, media.get("schema"), media.get("itemSchema"))
-
-
-def _scopes(security: Iterable[Mapping[str, Iterable[str]]]) -> Iterator[frozenset[str]]:
+def _scopes(security: Iterable[object]) -> Iterator[frozenset[str]]:
     """Read a list of security requirements (OpenAPI §4.8.30), leaving out those without scopes.
 
     FastAPI lists what a route's dependencies ask for one by one, although all of them must be
     content: an API key beside a token does not make up for the token's scopes.
     """
-    for requirement in security:
-        if scopes := frozenset(scope for needed in requirement.values() for scope in needed):
-            yield scopes
+    for raw in security:
+        requirement = as_mapping(raw, "what 'security' asks for")
+        scopes = (scope for name in requirement for scope in list_in(requirement, name))
+        if found := frozenset(map(str, scopes)):
+            yield found
 
 
 def _credentials(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    schemes = document.get("components", {}).get("securitySchemes", {})
-    for raw in schemes.values():
-        scheme = resolve(document, raw)
+    schemes = mapping_in(mapping_in(document, "components"), "securitySchemes")
+    for name, raw in schemes.items():
+        if raw is None or str(name).startswith("x-"):
+            continue
+        scheme = resolve(document, as_mapping(raw, f"the security scheme {name!r}"))
         if scheme.get("type") == "apiKey":
-            yield scheme["in"], scheme["name"].lower()
+            where, key = text_in(scheme, "in").lower(), text_in(scheme, "name").lower()
+            if where not in LOCATIONS or not key:
+                message = f"The security scheme {name!r} needs an 'in' and a 'name' for its key."
+                raise InvalidDocument(message)
+            yield where, key

@@ -13,7 +13,7 @@ from typing import Final
 
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
 from mcp_mount.limits import Limits
-from mcp_mount.operations import is_json
+from mcp_mount.media import is_json
 
 Progress = Callable[[str], Awaitable[None]]
 

@@ -8,13 +8,14 @@ answer. Whatever is left out, a schema never refuses what the document's accepts
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from mcp_mount.errors import InvalidDocument
-from mcp_mount.operations import Schema, resolve
+from mcp_mount.models import DEEPEST, LISTS, MAPS, SINGLES, Models, pointer_of, references
+from mcp_mount.nodes import Schema
 from mcp_mount.patterns import is_ecmascript
 from mcp_mount.simplify import one_kind_of_item, shortened, simplified
+from mcp_mount.tidy import tidied
 
 Direction = Literal["input", "output"]
 
@@ -24,17 +25,12 @@ _LONGEST: Mapping[Direction, int] = {"input": 3_000, "output": 1_500}
 # What an argument says of itself, and what the properties inside it say.
 _LONGEST_DESCRIPTION = 1_000
 _LONGEST_INNER_DESCRIPTION = 200
-# Deeper than any real model; a hand-written document can be deeper than Python's stack.
-_DEEPEST = 60
 # Even one level can explode, as a union of unions.
 _MOST_NODES = 2_000
 
 # JSON Schema 2020-12, as far as clients and the APIs of models know it. A keyword that is not here
 # is left out, and the schema accepts more than before: each of these stands for itself.
-_MAPS = frozenset({"properties", "patternProperties"})
-_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_SINGLES = frozenset({"items", "additionalProperties", "propertyNames"})
-_CONTAINERS = _MAPS | _LISTS | _SINGLES
+_CONTAINERS = MAPS | LISTS | SINGLES
 _KEYWORDS: Mapping[Direction, frozenset[str]] = {
     "input": _CONTAINERS
     | {
@@ -52,28 +48,16 @@ _KEYWORDS: Mapping[Direction, frozenset[str]] = {
 class Schemas:
     """The schemas of one document, ready to be published with tools.
 
-    A class because it remembers, for its one document, which references are recursive.
+    A class because it remembers, for its one document, what was followed already.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take the OpenAPI document that references point into."""
-        self._document = document
-        self._recursive: dict[str, bool] = {}
-        self._edges: dict[str, tuple[str, ...]] = {}
+        self._models = Models(document)
 
-    def resolve(self, schema: Schema) -> Schema:
-        """Follow the schema's own reference, and unwrap an ``allOf`` of one.
-
-        Raises:
-            InvalidDocument: there is no end to it.
-        """
-        for _ in range(_DEEPEST):
-            unwrapped = _unwrapped(schema)
-            schema = _with_siblings(unwrapped, resolve(self._document, unwrapped))
-            if _unwrapped(schema) is schema:
-                return schema
-        message = f"The OpenAPI document has a schema that is only itself: {schema!r}."
-        raise InvalidDocument(message)
+    def resolve(self, schema: object) -> Schema:
+        """Return the schema itself; see `Models.resolve`."""
+        return self._models.resolve(schema)
 
     def publish(self, schema: Schema, direction: Direction) -> Schema:
         """Return the schema with nothing outside itself; recursion goes to its ``$defs``.
@@ -83,26 +67,7 @@ class Schemas:
             direction: ``"input"`` bounds each property by itself, since each is an argument;
                 ``"output"`` also drops what would make an honest answer invalid.
         """
-        return _Writer(self, direction).publish(schema)
-
-    def is_recursive(self, pointer: str) -> bool:
-        """Whether what a reference points to leads back to itself."""
-        if pointer not in self._recursive:
-            reached: set[str] = set()
-            waiting = [*self._leads_to(pointer)]
-            while waiting:
-                following = waiting.pop()
-                if following not in reached:
-                    reached.add(following)
-                    waiting.extend(self._leads_to(following))
-            self._recursive[pointer] = pointer in reached
-        return self._recursive[pointer]
-
-    def _leads_to(self, pointer: str) -> tuple[str, ...]:
-        if pointer not in self._edges:
-            target = resolve(self._document, {"$ref": pointer})
-            self._edges[pointer] = tuple(_references(target))
-        return self._edges[pointer]
+        return _Writer(self._models, direction).publish(schema)
 
 
 class _Writer:
@@ -111,8 +76,8 @@ class _Writer:
     A class because it knows, of the writing it is at, how much there is and what was left out.
     """
 
-    def __init__(self, schemas: Schemas, direction: Direction) -> None:
-        self._schemas = schemas
+    def __init__(self, models: Models, direction: Direction) -> None:
+        self._models = models
         self._direction = direction
         self._pointers: dict[str, str] = {}
         self._nodes = 0
@@ -120,7 +85,7 @@ class _Writer:
         self._longest_inside = 0
 
     def publish(self, schema: Schema) -> Schema:
-        root = self._passed_on(self._schemas.resolve(schema))
+        root = self._passed_on(self._models.resolve(schema))
         is_united = bool({"anyOf", "oneOf", "allOf"} & root.keys())
         if self._direction == "input" and root.get("properties") and not is_united:
             arguments = root.pop("properties")
@@ -131,20 +96,20 @@ class _Writer:
         else:
             published = self._fitting(root)
         definitions: dict[str, Schema] = {}
-        waiting = [*_references(published)]
+        waiting = [*references(published)]
         while waiting:
             name = _definition_name(waiting.pop())
             if name not in definitions:
                 # Without its `$ref` the target is written like any other schema.
-                target = self._schemas.resolve({"$ref": self._pointers[name]})
+                target = self._models.resolve({"$ref": self._pointers[name]})
                 definitions[name] = self._fitting(target, depth=1)
-                waiting.extend(_references(definitions[name]))
+                waiting.extend(references(definitions[name]))
         return {**published, "$defs": definitions} if definitions else published
 
     def _fitting(self, node: object, depth: int = 0) -> Schema:
         """Write as many levels of a schema as fit; at least one, if need be without words."""
         fitting: Schema | None = None
-        for levels in range(1, _DEEPEST):
+        for levels in range(1, DEEPEST):
             deeper = self._attempt(node, levels, depth, _LONGEST_INNER_DESCRIPTION)
             if len(json.dumps(deeper, default=str)) > _LONGEST[self._direction]:
                 break
@@ -160,13 +125,12 @@ class _Writer:
     def _write(self, node: object, levels: int, depth: int) -> Schema:
         self._nodes += 1
         if not isinstance(node, Mapping):
-            return {"not": {}} if node is False else {}
-        if depth > _DEEPEST or self._nodes > _MOST_NODES:
+            return tidied(node)
+        if depth > DEEPEST or self._nodes > _MOST_NODES:
             return {}
-        node = _unwrapped(dict(node))
-        pointer = node.get("$ref")
-        resolved = self._passed_on(self._schemas.resolve(node))
-        if isinstance(pointer, str) and self._schemas.is_recursive(pointer):
+        pointer = pointer_of(node)
+        resolved = self._passed_on(self._models.resolve(node))
+        if pointer is not None and self._models.is_recursive(pointer):
             if levels > 0:
                 return self._defined(pointer)
             self._is_cut = True
@@ -174,17 +138,36 @@ class _Writer:
         elif levels == 0 and resolved.get("properties"):
             self._is_cut = True
             resolved = _without_properties(resolved, node)
+        written = {
+            key: each
+            for key, value in resolved.items()
+            if key in _KEYWORDS[self._direction]
+            for each in [self._value(key, value, levels, depth)]
+            if each is not None
+        }
+        if self._direction == "input" and "discriminator" in resolved:
+            self._tell_apart(resolved, written)
         return simplified(
-            {
-                key: written
-                for key, value in resolved.items()
-                if key in _KEYWORDS[self._direction]
-                for written in [self._value(key, value, levels, depth)]
-                if written is not None
-            },
+            written,
             nullable=resolved.get("nullable") is True,
             shows_values=self._direction == "input",
         )
+
+    def _tell_apart(self, resolved: Schema, written: Schema) -> None:
+        """Say in each alternative of a union how it is named (OpenAPI 3.1 §4.8.25)."""
+        discriminator = resolved["discriminator"]
+        name = discriminator["propertyName"]
+        for key in ("anyOf", "oneOf"):
+            for option, each in zip(resolved.get(key, ()), written.get(key, ()), strict=True):
+                pointer, own = pointer_of(option), each.get("properties", {}).get(name, {})
+                if pointer is None or "properties" not in each or "const" in own:
+                    continue
+                values = self._models.values(discriminator, pointer)
+                known = [value for value in values if value in own.get("enum", values)] or values
+                said = {"const": known[0]} if len(known) == 1 else {"enum": known}
+                kept = {key: own[key] for key in ("type", "description") if key in own}
+                each["properties"] = {**each["properties"], name: {**kept, **said}}
+                each["required"] = [*dict.fromkeys([*each.get("required", ()), name])]
 
     def _defined(self, pointer: str) -> Schema:
         name = _definition_name(pointer)
@@ -195,18 +178,16 @@ class _Writer:
         """Leave out what only goes the other way, and what clients cannot compile."""
         schema = dict(schema)
         other_way = "readOnly" if self._direction == "input" else "writeOnly"
-        if isinstance(properties := schema.get("properties"), Mapping):
-            gone = {
-                name
-                for name, each in properties.items()
-                if isinstance(each, Mapping) and each.get(other_way) is True
-            }
-            schema["properties"] = {
-                name: each for name, each in properties.items() if name not in gone
-            }
-            schema["required"] = [name for name in schema.get("required", ()) if name not in gone]
-        if not schema.get("required"):
-            schema.pop("required", None)
+        properties = schema.get("properties", {})
+        gone = {name for name, each in properties.items() if self._has(each, other_way)}
+        if gone:
+            properties = {name: each for name, each in properties.items() if name not in gone}
+            schema["properties"] = properties
+        if "required" in schema:
+            # Strict clients do not take a name that is no property.
+            schema["required"] = [name for name in schema["required"] if name in properties]
+            if not schema["required"]:
+                del schema["required"]
         if isinstance(patterns := schema.get("patternProperties"), Mapping):
             known = {key: each for key, each in patterns.items() if is_ecmascript(key)}
             schema["patternProperties"] = known
@@ -220,16 +201,23 @@ class _Writer:
             schema = {k: each for k, each in schema.items() if k not in {"prefixItems", "items"}}
         return schema
 
+    def _has(self, schema: object, flag: str) -> bool:
+        if not isinstance(schema, Mapping):
+            return False
+        if "$ref" in schema or "allOf" in schema:
+            schema = self._models.resolve(schema)
+        return schema.get(flag) is True
+
     def _value(self, key: str, value: Any, levels: int, depth: int) -> Any:
         if key == "additionalProperties" and isinstance(value, bool):
             return None if value else False
-        if key in _MAPS and isinstance(value, Mapping):
+        if key in MAPS and isinstance(value, Mapping):
             # A level is what a model has; lists, mappings and unions of it are of the same level.
             inside = levels - 1 if key == "properties" else levels
             return {name: self._write(each, inside, depth + 1) for name, each in value.items()}
-        if key in _LISTS and isinstance(value, list):
+        if key in LISTS and isinstance(value, list):
             return [self._write(each, levels, depth + 1) for each in value]
-        if key in _SINGLES:
+        if key in SINGLES:
             return self._write(value, levels, depth + 1)
         if key == "description":
             longest = self._longest_inside if depth else _LONGEST_DESCRIPTION
@@ -240,52 +228,20 @@ class _Writer:
 def with_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """Return a published schema with those of the definitions that it needs as its ``$defs``."""
     needed: dict[str, Schema] = {}
-    waiting = [*_references(schema)]
+    waiting = [*references(schema)]
     while waiting:
         name = _definition_name(waiting.pop())
         if name not in needed:
             needed[name] = definitions[name]
-            waiting.extend(_references(definitions[name]))
+            waiting.extend(references(definitions[name]))
     return {**schema, "$defs": needed} if needed else schema
 
 
-def _without_properties(schema: Schema, outer: Schema) -> Schema:
+def _without_properties(schema: Schema, outer: Mapping[str, Any]) -> Schema:
     """Leave out what is inside a model, and what the model says of itself."""
     gone = {"properties", "additionalProperties", "required", "description"}
     kept = {key: value for key, value in schema.items() if key not in gone}
     return {**kept, "description": outer["description"]} if "description" in outer else kept
-
-
-def _with_siblings(schema: Schema, resolved: Schema) -> Schema:
-    """Keep what stands beside a ``$ref``, as JSON Schema 2020-12 §8.2.3.1 does."""
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    return {**resolved, **beside}
-
-
-def _unwrapped(schema: Schema) -> Schema:
-    """Take the one schema out of an ``allOf`` that older generators put around a ``$ref``."""
-    parts = schema.get("allOf")
-    if not isinstance(parts, list) or len(parts) != 1 or "properties" in schema:
-        return schema
-    return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
-
-
-def _references(schema: object) -> Iterator[str]:
-    """Yield the references in a schema; a ``$ref`` in an example or a default is none."""
-    waiting = [schema]
-    while waiting:
-        current = waiting.pop()
-        if not isinstance(current, Mapping):
-            continue
-        if isinstance(current.get("$ref"), str):
-            yield current["$ref"]
-        for key, value in current.items():
-            if key in _MAPS and isinstance(value, Mapping):
-                waiting.extend(value.values())
-            elif key in _LISTS and isinstance(value, list):
-                waiting.extend(value)
-            elif key in _SINGLES:
-                waiting.append(value)
 
 
 def _definition_name(pointer: str) -> str:

@@ -1,14 +1,22 @@
 """Where an API is, by its URL and by what its document says (``servers``, OpenAPI §4.8.5). Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
+from mcp_mount.document import without_secrets
 from mcp_mount.errors import InvalidDocument, MountError
-from mcp_mount.operations import Operation, first_server
+from mcp_mount.nodes import within
+from mcp_mount.operations import Operation, server_urls
 
 _PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[^\s{}<>\\^`|%\"]+")
+# RFC 3986 §3.3 and §3.4; what is encoded already stays as it is.
+_IN_PATH = "/:@!$&'()*+,;=~%"
+_IN_QUERY = f"{_IN_PATH}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,14 @@ def read_base(url: str) -> Base:
     """
     origin = origin_of(url)
     if origin is None:
-        message = f"The upstream cannot be {url!r}: write it like 'http://localhost:9000'."
+        shown = without_secrets(url) if "@" in url else url
+        message = f"The upstream cannot be {shown!r}: write it like 'http://localhost:9000'."
         raise MountError(message)
     parts = urlsplit(url)
     if "@" in parts.netloc:
         message = "The upstream's URL holds a user name. Send the 'Authorization' header instead."
         raise MountError(message)
-    return Base(origin, parts.path.rstrip("/"), parts.query)
+    return Base(origin, _prefix_of(url), quote(parts.query, safe=_IN_QUERY))
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
@@ -53,7 +62,14 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return (parts.scheme, parts.hostname, port) if parts.hostname and port else None
+    host = parts.hostname or ""
+    is_known = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
+    return (parts.scheme, host, port) if is_known and port else None
+
+
+def _prefix_of(url: str) -> str:
+    """Return what stands before the paths of an API at a URL, percent-encoded: ``"/api/v3"``."""
+    return quote(urlsplit(urljoin("http://localhost/", url)).path, safe=_IN_PATH).rstrip("/")
 
 
 def upstream_of(document: Mapping[str, Any], source: str) -> str:
@@ -62,40 +78,76 @@ def upstream_of(document: Mapping[str, Any], source: str) -> str:
     Raises:
         InvalidDocument: the document points to another host.
     """
-    server = first_server(document)
-    upstream = urljoin(source, server or "/")
-    if origin_of(upstream) != origin_of(source):
-        message = (
-            f"The document says that the API is at {server!r}, and was fetched from another host. "
-            "Name the upstream yourself if that is meant."
-        )
-        raise InvalidDocument(message)
-    return upstream
+    named = server_urls(document) or ["/"]
+    for url in named:
+        with suppress(ValueError):
+            upstream = urljoin(source, url or "/")
+            if origin_of(upstream) == origin_of(source):
+                return upstream
+    message = (
+        f"The document says that the API is at {', '.join(map(repr, named))}, and was fetched from "
+        "another host. Name the upstream yourself if that is meant."
+    )
+    raise InvalidDocument(message)
 
 
 class Bases:
-    """Where the operations of one document are. A class because it keeps what most have in common."""
+    """Where the operations of one document are. A class because it keeps what they share."""
 
     def __init__(self, document: Mapping[str, Any], base: Base) -> None:
-        """Take the document and the upstream; a path of the upstream's own replaces ``servers``."""
+        """Take the document and the upstream; a path of the upstream's own replaces ``servers``.
+
+        Raises:
+            InvalidDocument: the path of a server has a variable without a value.
+        """
         self.base = base
-        self._common = urlsplit(first_server(document)).path.rstrip("/")
+        servers = server_urls(document)
+        here = [url for url in servers if self._origin(url) == base.origin]
+        self._server = next(iter([*here, *servers]), "")
+        # A path of the upstream's own does without that of the document.
+        self._common = "" if base.prefix and "{" in self._server else self._path(self._server)
 
     def check(self, operations: Sequence[Operation]) -> None:
         """Refuse operations that are on another host.
 
+        One that is where the document says that the API is goes to the upstream with all others.
+
         Raises:
-            InvalidDocument: there is one.
+            InvalidDocument: there is one, or its path has a variable without a value.
         """
+        known = {self.base.origin, self._origin(self._server)}
         for each in operations:
-            if origin_of(each.server) not in {None, self.base.origin}:
+            if not each.server:
+                continue
+            if self._origin(each.server) not in known:
                 message = (
                     f"{each} is on another host than the upstream: {each.server!r}. Leave it out "
                     f"with exclude=[{str(each)!r}]."
                 )
                 raise InvalidDocument(message)
+            with within(str(each)):
+                self._path(each.server)
 
     def prefix(self, operation: Operation | None) -> str:
         """Return what stands before the path of an operation, e.g. ``"/api/v3"``."""
         own = operation.server if operation is not None else ""
-        return self.base.prefix or (urlsplit(own).path.rstrip("/") if own else self._common)
+        if own and self.base.prefix in {"", self._common}:
+            return self._path(own)
+        return self.base.prefix or self._common
+
+    def _origin(self, url: str) -> tuple[str, str, int] | None:
+        """Return the origin of a server, which may be relative to the upstream."""
+        try:
+            return origin_of(urljoin(str(self.base), url))
+        except ValueError:
+            return None
+
+    def _path(self, url: str) -> str:
+        try:
+            prefix = _prefix_of(url)
+        except ValueError:
+            prefix = "{"
+        if "%7B" in prefix or "{" in prefix:
+            message = f"The server {url!r} is no URL, or has a variable without a default."
+            raise InvalidDocument(message)
+        return prefix

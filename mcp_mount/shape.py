@@ -5,8 +5,11 @@ from functools import cache
 
 import jsonschema_rs
 
+from mcp_mount.bodies import Media
 from mcp_mount.content import Shape
-from mcp_mount.operations import Media, Operation, Schema, is_json
+from mcp_mount.media import is_json
+from mcp_mount.nodes import Schema, within
+from mcp_mount.operations import Operation, successes
 from mcp_mount.schemas import Schemas
 
 
@@ -15,11 +18,19 @@ def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, S
 
     There is one only where the operation documents a single success in a single JSON form: a
     schema that not every success keeps would make clients throw the others away.
+
+    Raises:
+        InvalidDocument: a schema refers to what is not there.
     """
-    successes = [medias for status, medias in operation.responses.items() if status.startswith("2")]
-    if len(successes) != 1 or len(successes[0]) != 1:
+    with within(str(operation)):
+        return _shape(operation, schemas)
+
+
+def _shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
+    documented = successes(operation)
+    if len(documented) != 1 or len(documented[0]) != 1:
         return None, Shape()
-    media = successes[0][0]
+    media = documented[0][0]
     if media.item_schema is not None:
         item = _item_schema(media, schemas)
         schema = _wrapped({"type": "array", "items": item})
@@ -40,7 +51,7 @@ def _item_schema(media: Media, schemas: Schemas) -> Schema:
     if media.media_type != "text/event-stream":
         return schemas.publish(item, "output")
     # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
-    data = item.get("properties", {}).get("data", {}).get("contentSchema", {})
+    data = schemas.resolve(item.get("properties", {}).get("data")).get("contentSchema", {})
     published = schemas.publish(data, "output")
     event: Schema = {
         "type": "object",

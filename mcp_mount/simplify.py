@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-from mcp_mount.operations import Schema
+from mcp_mount.nodes import Schema
 
 # Of more values than this a model is told a few; the API answers a wrong one with the list.
 _LONGEST_ENUM = 50
@@ -24,17 +24,11 @@ def simplified(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
         shows_values: Whether a description is to name some values of a long enumeration.
     """
     schema = dict(schema)
-    if "oneOf" in schema and "anyOf" not in schema:
-        schema["anyOf"] = schema.pop("oneOf")
+    if isinstance(one_of := schema.pop("oneOf", None), list):
+        # Of two unions one is enough: it accepts no less.
+        schema.setdefault("anyOf", one_of)
     if nullable:
         schema |= _with_null(schema)
-    for key in ("exclusiveMinimum", "exclusiveMaximum"):
-        # OpenAPI 3.0 has a flag beside the bound, JSON Schema has the bound itself.
-        if isinstance(flag := schema.get(key), bool):
-            bound = schema.pop(key.replace("exclusiveM", "m"), None) if flag else None
-            schema.pop(key)
-            if bound is not None:
-                schema[key] = bound
     for key in ("properties", "patternProperties"):
         if schema.get(key) == {}:
             del schema[key]

@@ -25,7 +25,8 @@ from mcp_mount.confirm import question
 from mcp_mount.content import Block, Result, Shape, error, to_result
 from mcp_mount.errors import Busy, InvalidArguments, InvalidMark, MountError
 from mcp_mount.limits import CallRate, Limits, Slots
-from mcp_mount.operations import Operation, Schema
+from mcp_mount.nodes import Schema
+from mcp_mount.operations import Operation
 from mcp_mount.reading import Progress, Reading
 from mcp_mount.running import Caller, completed
 from mcp_mount.schemas import Schemas

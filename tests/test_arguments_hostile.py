@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
-from mcp_mount.encoding import Given, write_path
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.operations import Parameter
+from mcp_mount.parameters import Parameter
+from mcp_mount.styles import Given, write_path
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")

@@ -1,0 +1,252 @@
+"""Writes the values of parameters in their styles: path, query, headers and cookies. Pure.
+
+A value arrives at the route exactly as it was given, or the call is refused: nothing is cut,
+cleaned or replaced. `null`, which only JSON can write, is left out.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.media import is_json
+from mcp_mount.parameters import Parameter
+
+# RFC 3986 §2.3.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+# What `allowReserved` leaves as it is. The rest of RFC 3986 §2.2 ends a value, or a query, or reads
+# as a space; a `%` is one that the value holds.
+_RESERVED = ":/?@!$'()*,;="
+_SCALAR = (str, int, float)
+_SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
+
+
+class Given(NamedTuple):
+    """The value of one parameter, and the name of the argument it came from."""
+
+    argument: str
+    parameter: Parameter
+    value: Any
+
+
+def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, str]]:
+    """Fill ``"/users/{id}"``; return the percent-encoded path, and the values in it.
+
+    Each value stays in its segment: ``../admin`` is ``..%2Fadmin``.
+    """
+    values: dict[str, str] = {}
+    written: dict[str, str] = {}
+    for each in given:
+        parameter = each.parameter
+        if isinstance(each.value, _SCALAR) and parameter.style == "simple":
+            text = write_text(each.argument, each.value)
+            written[parameter.name] = _quoted(text)
+        else:
+            text = _in_path(each, str)
+            written[parameter.name] = _in_path(each, _quoted)
+        if text in {"", ".", ".."} or "\0" in text:
+            message = f"{each.argument!r} is part of a path: it cannot be {text!r}."
+            raise InvalidArguments(message)
+        values[parameter.name] = text
+    filled = [*_template_parts(template)]
+    for index in range(1, len(filled), 2):
+        # A name that has no value is no parameter, and stays as it is.
+        name = filled[index]
+        filled[index] = written[name] if name in written else _quoted(f"{{{name}}}")
+    path = "".join(filled)
+    if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
+        message = f"The path would be {path!r}, which leads elsewhere."
+        raise InvalidArguments(message)
+    return path, values
+
+
+def _in_path(each: Given, write: Callable[[str], str]) -> str:
+    """Write a value in its style (OpenAPI 3.1 §4.8.12.4), each of its texts with `write`."""
+    value, parameter = each.value, each.parameter
+    if value in ([], {}):
+        return ""
+    is_exploded = isinstance(value, list | Mapping) and parameter.explode
+    if parameter.style == "label":
+        return "." + _delimited(each, "." if is_exploded else ",", write)
+    if parameter.style != "matrix":
+        return _delimited(each, ",", write)
+    name = write(parameter.name)
+    if is_exploded and isinstance(value, list):
+        items = [_delimited(each._replace(value=[item]), ";", write) for item in value]
+        return "".join(f";{name}={item}" for item in items)
+    if is_exploded:
+        return ";" + _delimited(each, ";", write)
+    text = _delimited(each, ",", write)
+    return f";{name}={text}" if text else f";{name}"
+
+
+@lru_cache(maxsize=4096)
+def _template_parts(template: str) -> tuple[str, ...]:
+    """Split ``"/users/{id}/x"`` into text and names in turn: ``("/users/", "id", "/x")``."""
+    texts = re.split(r"\{([^{}]+)\}", template)
+    texts[::2] = [quote(text, safe="/{}:@!$&'()*+,;=~%") for text in texts[::2]]
+    return tuple(texts)
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    """Percent-encode a text; most have nothing to encode, which is soon seen."""
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
+
+
+def write_query(given: Iterable[Given]) -> str:
+    """Write ``"q=a%20b&tag=x&tag=y"``, each value in its style (OpenAPI 3.1 §4.8.12.2)."""
+    return "&".join(
+        f"{_quoted(name)}={_quoted(text, _RESERVED if each.parameter.allow_reserved else ',')}"
+        for each in given
+        for name, text in query_pairs(each)
+    )
+
+
+def query_pairs(each: Given) -> Iterator[tuple[str, str]]:
+    """Yield the names and texts of one parameter, as they stand in a query or in a form."""
+    parameter, value = each.parameter, each.value
+    if parameter.media_type is not None:
+        yield parameter.name, _document(each)
+    elif isinstance(value, _SCALAR):
+        yield parameter.name, write_text(each.argument, value)
+    elif isinstance(value, Mapping) and parameter.style == "deepObject":
+        for key, text in _properties(each):
+            yield f"{parameter.name}[{key}]", text
+    elif isinstance(value, Mapping) and parameter.explode:
+        yield from _properties(each)
+    elif isinstance(value, list) and parameter.explode:
+        for item in value:
+            yield parameter.name, write_text(each.argument, item)
+    elif value not in ([], {}):
+        yield parameter.name, _delimited(each, _SEPARATORS.get(parameter.style, ","))
+
+
+def write_headers(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield header lines; a list without a style is one line for each item (RFC 9110 §5.3)."""
+    for each in given:
+        value, parameter = each.value, each.parameter
+        if isinstance(value, list) and not parameter.style:
+            items = value
+        else:
+            items = [] if value in ([], {}) else [_delimited(each, ",")]
+        for item in items:
+            text = write_text(each.argument, item)
+            yield parameter.name.lower().encode("latin-1"), _field_value(each.argument, text)
+
+
+def write_cookies(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the one ``Cookie`` header (RFC 6265 §4.2.1), if there is anything for it."""
+    pairs = [
+        name.encode("latin-1") + b"=" + _field_value(each.argument, text)
+        for each in given
+        for name, text in _cookie_pairs(each)
+    ]
+    if pairs:
+        yield b"cookie", b"; ".join(pairs)
+
+
+def _cookie_pairs(each: Given) -> Iterator[tuple[str, str]]:
+    value, parameter = each.value, each.parameter
+    if parameter.media_type is not None:
+        # A JSON document has quotation marks, which no cookie can hold.
+        yield parameter.name, _quoted(_document(each))
+        return
+    is_styled = isinstance(value, list | Mapping) and parameter.style != ""
+    if is_styled and parameter.explode:
+        pairs = [*query_pairs(each)]
+        _check_cookie(each.argument, [text for pair in pairs for text in pair], ";,&=")
+        if parameter.style == "form" and pairs:
+            # By the letter of OpenAPI 3.1, where a cookie is in the form of a query (appendix D).
+            (name, text), *others = pairs
+            pairs = [(name, "&".join([text, *("=".join(pair) for pair in others)]))]
+        yield from pairs
+    elif value not in ([], {}):
+        text = _delimited(each, ",")
+        _check_cookie(each.argument, [text], ";" if is_styled else ";,")
+        yield parameter.name, text
+
+
+def _check_cookie(argument: str, texts: Iterable[str], separators: str) -> None:
+    if any(re.search(rf'[{separators}"\\\s]', text) for text in texts):
+        known = " ".join(separators)
+        message = f'{argument!r} is a cookie: it cannot hold spaces or any of {known} " \\.'
+        raise InvalidArguments(message)
+
+
+def _properties(each: Given) -> Iterator[tuple[str, str]]:
+    for key, item in each.value.items():
+        if item is not None:
+            yield write_text(each.argument, key), write_text(each.argument, item)
+
+
+def _delimited(each: Given, separator: str, write: Callable[[str], str] = str) -> str:
+    """Write a value as one text; what it consists of cannot hold what separates it."""
+    value, parameter = each.value, each.parameter
+    if parameter.media_type is not None:
+        return write(_document(each))
+    items: list[tuple[str, ...]]
+    if isinstance(value, list):
+        items = [(write_text(each.argument, item),) for item in value]
+    elif isinstance(value, Mapping):
+        items = [*_properties(each)]
+    else:
+        return write(write_text(each.argument, value))
+    if any(separator in text for item in items for text in item):
+        message = f"{each.argument!r} separates its items by {separator!r}: none can hold it."
+        raise InvalidArguments(message)
+    within = "=" if parameter.explode else separator
+    return separator.join(within.join(map(write, item)) for item in items)
+
+
+def _document(each: Given) -> str:
+    """Write a value that is a document of its own (`content` instead of `schema`)."""
+    is_text = isinstance(each.value, _SCALAR) and not is_json(each.parameter.media_type or "")
+    return write_text(each.argument, each.value) if is_text else write_compact(each.value)
+
+
+def write_text(argument: str, value: object) -> str:
+    """Write one value as text.
+
+    Raises:
+        InvalidArguments: it is a list, an object or null, or no text that can be sent.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            message = f"{argument!r} holds half of a character (a lone surrogate)."
+            raise InvalidArguments(message) from None
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        # Without an exponent, which a path's own pattern for numbers does not take.
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, float):
+        return write_compact(value)
+    kind = {type(None): "null", dict: "object"}.get(type(value), type(value).__name__)
+    message = f"{argument!r} is written as text: it cannot hold a value of type {kind}."
+    raise InvalidArguments(message)
+
+
+write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _field_value(argument: str, text: str) -> bytes:
+    """Write a header's value (RFC 9110 §5.5): Latin-1, and nothing that a reader would drop."""
+    try:
+        value = text.encode("latin-1")
+    except UnicodeEncodeError:
+        message = f"{argument!r} is a header: it can hold Latin-1 characters only."
+        raise InvalidArguments(message) from None
+    if re.search(rb"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]\Z", value):
+        message = f"{argument!r} is a header: no control characters, no spaces around it."
+        raise InvalidArguments(message)
+    return value
