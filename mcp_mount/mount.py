@@ -19,9 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
 from mcp_mount.client import client_for
-from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
+from mcp_mount.door import Door
+from mcp_mount.endpoint import Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
+from mcp_mount.hosting import Hosted, Service
 from mcp_mount.inprocess import InProcess
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
@@ -34,6 +36,7 @@ from mcp_mount.server import (
     low_level_server,
     warn_of_many_tools,
 )
+from mcp_mount.streamable import Streamable
 from mcp_mount.tools import Terms
 
 if TYPE_CHECKING:
@@ -193,11 +196,12 @@ def mount_mcp(
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
     lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
-    endpoint = Endpoint(app, path, server, provider, door, lane, others)
-    endpoint.guard(app)
+    service = Service(app, server, provider, door, others)
+    streamable = Streamable(service, path, lane)
+    endpoint = Endpoint(app, path, door, streamable)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
-    app.add_middleware(LifespanMiddleware, endpoint=endpoint)
+    app.add_middleware(LifespanMiddleware, service=service, transports=(streamable,))
     return Mounted(
         server=server, path=path, _app=app, _forwards_cookies=forward_cookies, _others=others
     )
@@ -255,10 +259,11 @@ class LifespanMiddleware:
     about to stop when it is told to.
     """
 
-    def __init__(self, app: ASGIApp, endpoint: Endpoint) -> None:
-        """Wrap `app`, and start and stop `endpoint` with it."""
+    def __init__(self, app: ASGIApp, service: Service, transports: Sequence[Hosted]) -> None:
+        """Wrap `app`, and start and stop with it what serves it over each of the transports."""
         self._app = app
-        self._endpoint = endpoint
+        self._service = service
+        self._transports = transports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on; in a lifespan, start and stop between the app's own doing."""
@@ -267,28 +272,33 @@ class LifespanMiddleware:
             return
         stack = AsyncExitStack()
 
-        async def stop() -> None:
-            self._endpoint.run(None)
-            await stack.aclose()
-
         async def send_started(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                self._endpoint.run(await self._endpoint.start(stack))
-                if self._endpoint.remotes is not None:
-                    await stack.enter_async_context(self._endpoint.remotes.kept())
-                warn_of_many_tools(len(self._endpoint.provider.tools()))
             try:
+                if message["type"] == "lifespan.startup.complete":
+                    await self._start(stack)
                 await send(message)
             except BaseException:
-                await stop()
+                await self._stop(stack)
                 raise
 
         async def receive_stopping() -> Message:
-            if self._endpoint.running is None:
+            if not any(each.running.is_set for each in self._transports):
                 return await receive()
             try:
                 return await receive()
             finally:
-                await stop()
+                await self._stop(stack)
 
         await self._app(scope, receive_stopping, send_started)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        for each in self._transports:
+            each.running.use(await each.start(stack))
+        if self._service.remotes is not None:
+            await stack.enter_async_context(self._service.remotes.kept())
+        warn_of_many_tools(len(self._service.provider.tools()))
+
+    async def _stop(self, stack: AsyncExitStack) -> None:
+        for each in self._transports:
+            each.running.use(None)
+        await stack.aclose()
