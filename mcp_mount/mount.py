@@ -247,13 +247,13 @@ def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> 
 
 
 def _check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
+    _check_path(app, sse_path, "sse_path")
     if f"{sse_path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{sse_path}/"):
         message = (
             f"sse_path={sse_path!r} and path={path!r} cannot be one path, or one inside the other: "
             "choose another sse_path=, e.g. '/sse'."
         )
         raise MountError(message)
-    _check_path(app, sse_path, "sse_path")
     _check_path(app, f"{sse_path}/messages", "sse_path")
 
 
