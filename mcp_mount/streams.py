@@ -7,8 +7,10 @@
 
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlencode
 
 import anyio
@@ -31,17 +33,20 @@ _NOBODYS = b"session_id=" + b"0" * 32
 _PARSE_ERROR = -32700
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
+@dataclass(slots=True)
+class Stream:
+    """One that is open: whose it is, what its calls live in, and its id once that is known."""
+
     caller: bytes
     tasks: TaskGroup
+    id: str = ""
 
 
 @dataclass(slots=True)
 class Streams:
-    """The streams that are open. A class because they come and go."""
+    """The streams that are open in one event loop. A class because they come and go."""
 
-    _by_id: dict[str, _Stream] = field(default_factory=dict)
+    _by_id: dict[str, Stream] = field(default_factory=dict)
     _ends: set[anyio.Event] = field(default_factory=set)
     _stopping: anyio.Event = field(default_factory=anyio.Event)
 
@@ -51,25 +56,25 @@ class Streams:
         for each in [*self._ends]:
             await each.wait()
 
-    async def keep(
-        self, app: ASGIApp, scope: Scope, receive: Receive, opening: "_Opening", caller: bytes
-    ) -> None:
-        """Serve a stream until its client goes or the server stops."""
+    @asynccontextmanager
+    async def opened(self, caller: bytes) -> AsyncIterator[Stream]:
+        """Keep a stream of a caller, and stay until what its calls began has ended."""
         end = anyio.Event()
         self._ends.add(end)
-        try:
-            async with anyio.create_task_group() as tasks:
-                stream = _Stream(caller, tasks)
-                opening.on_id = lambda id_: self._by_id.setdefault(id_, stream)
-                try:
-                    await app(scope, self._until_stopped(receive), opening.send)
-                finally:
-                    self._by_id.pop(opening.id, None)
-                    # What runs on are background tasks, which nobody waits for over REST either.
-                    end.set()
-                await opening.close()
-        finally:
-            self._ends.discard(end)
+        async with anyio.create_task_group() as tasks:
+            stream = Stream(caller, tasks)
+            try:
+                yield stream
+            finally:
+                self._by_id.pop(stream.id, None)
+                # What runs on are background tasks, for which no server's end waits over REST.
+                self._ends.discard(end)
+                end.set()
+
+    def name(self, stream: Stream, id_: str) -> None:
+        """Let a stream be found by its id."""
+        stream.id = id_
+        self._by_id[id_] = stream
 
     def of(self, id_: str, caller: bytes) -> TaskGroup | None:
         """Return the tasks of a stream; None where the caller has no such stream."""
@@ -77,7 +82,7 @@ class Streams:
         is_own = stream is not None and hmac.compare_digest(stream.caller, caller)
         return stream.tasks if stream is not None and is_own else None
 
-    def _until_stopped(self, receive: Receive) -> Receive:
+    def until_stopped(self, receive: Receive) -> Receive:
         """Return a `receive` to which the server's end is the client's."""
 
         async def receive_or_stop() -> Message:
@@ -99,12 +104,12 @@ class Streams:
 class _Opening:
     """The answer to a GET while it is sent. A class because it learns the stream's id from it."""
 
-    def __init__(self, send: Send, keys: str) -> None:
+    def __init__(self, send: Send, on_id: Callable[[str], None], keys: str) -> None:
         """Take the server's `send`, and keys of the query that the client is to send again."""
-        self.id = ""
-        self.on_id: Callable[[str], object] = len
         self._send = send
+        self._on_id = on_id
         self._keys = keys.encode()
+        self._is_named = False
         self._is_started = False
         self._is_over = False
 
@@ -114,7 +119,7 @@ class _Opening:
         if self._is_over or (is_start and self._is_started):
             return
         self._is_started = True
-        if not (is_start or self.id):
+        if not (is_start or self._is_named):
             message = {**message, "body": self._read(message.get("body", b""))}
         self._is_over = not (is_start or message.get("more_body", False))
         try:
@@ -125,14 +130,15 @@ class _Opening:
 
     async def close(self) -> None:
         """End the answer, which the SDK leaves open when it is not the client that ends it."""
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        if self._is_started:
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _read(self, body: bytes) -> bytes:
         found = _ENDPOINT.search(body)
         if found is None:
             return body
-        self.id = found[1].decode()
-        self.on_id(self.id)
+        self._is_named = True
+        self._on_id(found[1].decode())
         return body[: found.end()] + self._keys + body[found.end() :]
 
 
@@ -159,8 +165,11 @@ class StreamGate:
         places = [*self._credentials()]
         caller = caller_of(scope, places)
         if scope["method"] == "GET":
-            opening = _Opening(send, _keys(scope, places))
-            await self._streams.keep(self._app, scope, receive, opening, caller)
+            async with self._streams.opened(caller) as stream:
+                on_id = partial(self._streams.name, stream)
+                opening = _Opening(send, on_id, _keys(scope, places))
+                await self._app(scope, self._streams.until_stopped(receive), opening.send)
+                await opening.close()
         else:
             await self._pass_on(scope, receive, send, caller)
 

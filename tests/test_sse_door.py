@@ -15,9 +15,9 @@ from mcp_mount import Limits, RateLimit, mount_mcp
 from tests.access import BASE, PROVIDERS, bearer, static
 from tests.mock_api.issuer import ISSUER, NOBODY, Issuer
 from tests.mock_api.streaming import streamed
-from tests.sse import client_at, initialized
+from tests.sse import client_at, initialized, opened
 from tests.starting import started
-from tests.support import http, rpc, served
+from tests.support import MODERN, http, rpc, served
 
 NOWHERE = Issuer([], jwks_url=NOBODY)
 METADATA = "/.well-known/oauth-protected-resource"
@@ -241,6 +241,25 @@ async def test_clients_that_cannot_ask_their_user_are_not_asked() -> None:
         (tool,) = (await stream.message())["result"]["tools"]
         assert tool["annotations"]["destructiveHint"] is True
         assert await stream.called("delete_all") == '"deleted"'
+
+
+async def test_clients_of_the_modern_era_are_asked_over_it_too() -> None:
+    """C6, X1: the first message decides which era a stream speaks."""
+    app = FastAPI()
+
+    @app.delete("/all")
+    async def delete_all() -> str:
+        raise AssertionError
+
+    mount_mcp(app, sse_path="/sse", confirm="destructive")
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+    }
+    async with started(app) as running, opened(running) as stream:
+        await stream.call("delete_all", _meta=meta)
+        asked = (await stream.message())["result"]["inputRequests"]["confirm"]["params"]
+        assert asked["message"] == "Run DELETE /all with no arguments?"
 
 
 async def test_cookies_are_forwarded_only_if_that_is_asked_for() -> None:
