@@ -65,7 +65,13 @@ The modules in the order in which to read them; each imports only from those abo
     direct       a call in the request's own task
     fastlane     the same answers, sooner
     client       a client of the endpoint, in this process
-    endpoint     the route, and who is let in
+    door         what a request passes before MCP sees it
+    endpoint     a route that serves MCP
+    hosting      what the endpoints serve, and what runs for it
+    lifespan     its start and its stop
+    streamable   Streamable HTTP
+    streams      whose event stream it is
+    sse          the older transport, HTTP with SSE
     mount        the server on the app
     example      a server to try the gateway with
     gateway      several servers behind one endpoint

@@ -1,12 +1,10 @@
 """Puts the endpoint and its lifespan onto an app.
 
-* The endpoint is one route of the app; the app's middleware runs on it as on every other.
-* The MCP server starts after the app's own start-up and stops before its own shutdown.
+The endpoint is one route of the app; the app's middleware runs on it as on every other.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -15,15 +13,18 @@ from fastapi.params import Depends
 from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute
 
 from mcp_mount.auth import ScopesOf
 from mcp_mount.client import client_for
+from mcp_mount.door import Door
 from mcp_mount.elsewhere import Elsewhere
-from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
+from mcp_mount.endpoint import Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.forwarding import Forwarder
+from mcp_mount.hosting import Hosted, Service
+from mcp_mount.lifespan import LifespanMiddleware
 from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
 from mcp_mount.origin import Origins
 from mcp_mount.remote import Remote, RemoteState
@@ -33,9 +34,10 @@ from mcp_mount.server import (
     OperationProvider,
     build_server,
     low_level_server,
-    warn_of_many_tools,
 )
 from mcp_mount.source import OpenAPI, source_of
+from mcp_mount.sse import Sse, SsePart
+from mcp_mount.streamable import Streamable
 from mcp_mount.tools import Terms
 from mcp_mount.upstream import Upstream
 
@@ -133,6 +135,7 @@ def mount_mcp(
     path: str = "/mcp",
     openapi: OpenAPI | None = None,
     upstream: str | Upstream | None = None,
+    sse_path: str | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     remotes: Sequence[Remote] = (),
@@ -159,6 +162,9 @@ def mount_mcp(
             mapping, a path, or a URL.
         upstream: Where the API of that document is: a URL, or an `Upstream` with more. Without it,
             it is where a document's URL says, on the same host.
+        sse_path: Where clients of the older HTTP+SSE transport find the same server, e.g.
+            ``"/sse"``; their messages go to ``"/sse/messages/"``. It needs the app's lifespan, and
+            sticky routing where several processes serve. None: nowhere.
         include: Selectors of the operations to offer; none: all. A string is an operation id or
             tool name (``"get_article"``, globs allowed), a tag (``"tag:kb"``), a path
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
@@ -195,6 +201,8 @@ def mount_mcp(
     """
     _check_types(app, limits, dependencies, rate_limit)
     _check_path(app, path)
+    if sse_path is not None:
+        _check_sse_path(app, sse_path, path)
     _check_public_url(auth, path, public_url)
     source = source_of(app, openapi, upstream)
     rate = None
@@ -240,11 +248,21 @@ def mount_mcp(
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
     lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
-    endpoint = Endpoint(app, path, server, provider, door, lane, others)
-    endpoint.guard(app)
+    service = Service(app, server, provider, door, others)
+    streamable = Streamable(service, path, lane)
+    endpoints = [Endpoint(app, path, door, streamable)]
+    transports: list[Hosted] = [streamable]
+    if sse_path is not None:
+        sse = Sse(service, sse_path, path)
+        endpoints += [
+            Endpoint(app, sse.path, door, SsePart(sse, "GET")),
+            Endpoint(app, sse.messages, door, SsePart(sse, "POST")),
+        ]
+        # Before the other, because a provider issues tokens for the path that it hears of last.
+        transports.insert(0, sse)
     # First, so that no catch-all route of the app takes the paths before them.
-    app.router.routes[:0] = [endpoint, *(auth.get_routes(path) if auth is not None else ())]
-    app.add_middleware(LifespanMiddleware, endpoint=endpoint)
+    app.router.routes[:0] = [*endpoints, *_auth_routes(auth, path, sse_path)]
+    app.add_middleware(LifespanMiddleware, service=service, transports=transports)
     return Mounted(
         server=server,
         path=path,
@@ -270,14 +288,36 @@ def _check_types(
             raise MountError(f"{advice}, not {value!r}.")
 
 
-def _check_path(app: FastAPI, path: str) -> None:
+def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> list[BaseRoute]:
+    """Return the provider's routes: its own, and the metadata of the resource at each path."""
+    if auth is None:
+        return []
+    beside = auth.get_routes(sse_path) if sse_path is not None else []
+    routes = auth.get_routes(path)
+    known = {route.path for route in routes}
+    return [*routes, *(route for route in beside if route.path not in known)]
+
+
+def _check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
+    _check_path(app, sse_path, "sse_path")
+    if f"{sse_path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{sse_path}/"):
+        message = (
+            f"sse_path={sse_path!r} and path={path!r} cannot be one path, or one inside the other: "
+            "choose another sse_path=, e.g. '/sse'."
+        )
+        raise MountError(message)
+    _check_path(app, f"{sse_path}/messages", "sse_path")
+
+
+def _check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "path") -> None:
     if not re.fullmatch(r"(/[^/{}?#%\s]+)+", path):
-        message = f"The path {path!r} cannot be the endpoint's: write it like '/mcp'."
+        example = "/mcp" if option == "path" else "/sse"
+        message = f"The {option} {path!r} cannot be the endpoint's: write it like {example!r}."
         raise MountError(message)
     if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):
-        message = f"There is an MCP endpoint at {path!r} already: choose another path=."
+        message = f"There is an MCP endpoint at {path!r} already: choose another {option}=."
         raise MountError(message)
-    check_path_is_free(app, path)
+    check_path_is_free(app, path, option)
     if app.middleware_stack is not None:
         message = "The app has already started: call mount_mcp where the app is built."
         raise MountError(message)
@@ -298,49 +338,3 @@ def _check_public_url(auth: AuthProvider | None, path: str, public_url: str | No
             "Give the provider the base URL that clients see."
         )
         raise MountError(message)
-
-
-class LifespanMiddleware:
-    """Runs the MCP server inside the app's lifespan, whichever way that is declared.
-
-    It listens to the messages of the lifespan protocol: the app has started when it says so, and is
-    about to stop when it is told to.
-    """
-
-    def __init__(self, app: ASGIApp, endpoint: Endpoint) -> None:
-        """Wrap `app`, and start and stop `endpoint` with it."""
-        self._app = app
-        self._endpoint = endpoint
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; in a lifespan, start and stop between the app's own doing."""
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        stack = AsyncExitStack()
-
-        async def stop() -> None:
-            self._endpoint.run(None)
-            await stack.aclose()
-
-        async def send_started(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                self._endpoint.run(await self._endpoint.start(stack))
-                if self._endpoint.remotes is not None:
-                    await stack.enter_async_context(self._endpoint.remotes.kept())
-                warn_of_many_tools(len(self._endpoint.provider.tools()))
-            try:
-                await send(message)
-            except BaseException:
-                await stop()
-                raise
-
-        async def receive_stopping() -> Message:
-            if self._endpoint.running is None:
-                return await receive()
-            try:
-                return await receive()
-            finally:
-                await stop()
-
-        await self._app(scope, receive_stopping, send_started)

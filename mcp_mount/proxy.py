@@ -17,6 +17,7 @@ def proxy_app(
     upstream: str | Upstream | None = None,
     *,
     path: str = "/mcp",
+    sse_path: str | None = "/sse",
     remotes: Sequence[Remote] = (),
     **options: Unpack[MountOptions],
 ) -> FastAPI:
@@ -31,6 +32,7 @@ def proxy_app(
         upstream: Where the API is: a URL, or an `Upstream` with more. Without it, it is where a
             document's URL says, on the same host.
         path: Where the endpoint is.
+        sse_path: Where clients of the older HTTP+SSE transport find it; None: nowhere.
         remotes: Other MCP servers to offer as well; see `mount_mcp`.
         options: As for `mount_mcp`.
 
@@ -39,7 +41,13 @@ def proxy_app(
     """
     app = FastAPI(title="MCP proxy", docs_url=None, redoc_url=None, openapi_url=None)
     mounted = mount_mcp(
-        app, path=path, openapi=openapi, upstream=upstream, remotes=remotes, **options
+        app,
+        path=path,
+        sse_path=sse_path,
+        openapi=openapi,
+        upstream=upstream,
+        remotes=remotes,
+        **options,
     )
     app.state.mcp = mounted
 

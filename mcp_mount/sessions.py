@@ -34,7 +34,7 @@ class SessionSeal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        caller = self._caller(Request(scope))
+        caller = caller_of(scope, self._credentials())
 
         async def send_sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -60,9 +60,10 @@ class SessionSeal:
         session = sealed.partition(b".")[0]
         return session if hmac.compare_digest(sealed, self._sealed(session, caller)) else b""
 
-    def _caller(self, request: Request) -> bytes:
-        """Tell who calls: the authenticated subject, or else what the caller shows for itself.
 
-        Not the address, which changes as people move.
-        """
-        return "\n".join(credentials_of(request, self._credentials())).encode()
+def caller_of(scope: Scope, credentials: Iterable[tuple[str, str]]) -> bytes:
+    """Tell who calls: the authenticated subject, or else what the caller shows for itself.
+
+    Not the address, which changes as people move. `credentials` are where the app looks for keys.
+    """
+    return "\n".join(credentials_of(Request(scope), credentials)).encode()
