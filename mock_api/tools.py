@@ -28,6 +28,10 @@ WITHIN_CHAT: Final = "X-Within-Chat"
 CALL_SECONDS: Final = 20.0
 """How long one call may take."""
 
+# Beside errors of the protocol: a connection that broke before (RuntimeError), and arguments that
+# are nested too deeply to be written (ValueError).
+_FAILURES: Final = (MCPError, FastMCPError, httpx2.HTTPError, RuntimeError, ValueError)
+
 # The one would ask itself, and the other never ends.
 _LEFT_OUT: Final = frozenset({"chat", "watch_changes"})
 
@@ -79,7 +83,7 @@ async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
     """
     try:
         tools: Sequence[Tool] = await client.list_tools()
-    except (MCPError, FastMCPError, httpx2.HTTPError):
+    except _FAILURES:
         raise Unavailable("The tools cannot be listed now. Try again later.") from None
     return {
         tool.name: tool
@@ -99,7 +103,7 @@ async def call(client: Client[Any], name: str, arguments: dict[str, Any]) -> Out
     with anyio.move_on_after(CALL_SECONDS):
         try:
             result = await client.call_tool_mcp(name, arguments)
-        except (MCPError, FastMCPError, httpx2.HTTPError):
+        except _FAILURES:
             return Output(f"The tool {name!r} could not be called.", is_error=True)
     if result is None:
         return Output(f"{name!r} took longer than {CALL_SECONDS:.0f} seconds.", is_error=True)
