@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
@@ -57,7 +57,7 @@ class Mounted:
     _others: RemoteProvider | None = field(default=None, repr=False)
 
     def client(
-        self, request: Request, *, headers: Mapping[str, str] | None = None
+        self, request: HTTPConnection, *, headers: Mapping[str, str] | None = None
     ) -> "Client[StreamableHttpTransport]":
         """Return an MCP client of the endpoint that acts for the caller of a request.
 
@@ -66,11 +66,12 @@ class Mounted:
         ``async with``; leaving the block ends what still runs.
 
         Args:
-            request: A request to the app, e.g. the one that a route answers.
+            request: A request to the app, e.g. the one that a route answers, or a WebSocket.
             headers: Headers to send besides the caller's, or in their place.
 
         Raises:
-            MountError: the request is one to another app.
+            MountError: the request is one to another app, or a header is none, or describes the
+                request itself.
         """
         if request.scope.get("app") is not self._app:
             message = (

@@ -103,7 +103,7 @@ async def test_an_id_that_no_server_takes_back_is_replaced(
     settings: Settings, call_id: str
 ) -> None:
     """Agent: the call is made, and answered under an id of ours."""
-    asked = [chunk({"tool_calls": [piece(call_id)]}), chunk({}, "tool_calls"), DONE]
+    asked: list[Item] = [chunk({"tool_calls": [piece(call_id)]}), chunk({}, "tool_calls"), DONE]
     async with fake_model(in_turn(asked, words("Ok."))) as model:
         assert (await ask(model, settings)).text == "Ok."
     call, answered = model.requests[-1]["messages"][2:]
