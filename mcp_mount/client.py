@@ -34,8 +34,10 @@ _NOT_SENT: Final = frozenset((b"host", b"user-agent", b"accept-encoding", b"conn
 
 # Each request has its own of these (RFC 9110 §6 to §8, MCP "Transports").
 _OF_THE_REQUEST: Final = frozenset(
-    "host connection transfer-encoding te trailer upgrade expect accept accept-encoding "
-    "last-event-id".split()
+    (
+        *("host", "connection", "transfer-encoding", "te", "trailer", "upgrade", "expect"),
+        *("accept", "accept-encoding", "last-event-id"),
+    )
 )
 _OF_THE_REQUEST_TOO: Final = ("content-", "mcp-")
 
