@@ -119,11 +119,7 @@ class Model:
         """Say what went wrong, to the log and to who asks."""
         status = error.status_code if isinstance(error, APIStatusError) else None
         kind, host = type(error).__name__, self._client.base_url.host
-        reason = ""
-        # What is said of a key may hold some of it. The rest is for whoever runs the service only.
-        if isinstance(error, APIStatusError) and status not in {401, 403}:
-            reason = error.message.replace(self._client.api_key, "…")[:LONGEST_REASON]
-        logger.warning("The model at %s: %s, HTTP status %s %r", host, kind, status, reason)
+        logger.warning("The model at %s: %s%s", host, kind, self._reason(error))
         if isinstance(error, APITimeoutError):
             return TooSlow("The model has not answered in time. Try again later.")
         if isinstance(error, APIConnectionError):
@@ -131,6 +127,15 @@ class Model:
         if status is None:
             return ModelFailed("The model has broken off its answer. Try again.")
         return _refused(status)
+
+    def _reason(self, error: OpenAIError) -> str:
+        """Return what the model's server has said, for the log of whoever runs the service."""
+        if not isinstance(error, APIStatusError):
+            return ""
+        # What is said of a key may hold some of it.
+        said = "" if error.status_code in {401, 403} else error.message
+        said = said.replace(self._client.api_key, "…")[:LONGEST_REASON]
+        return f", HTTP status {error.status_code} {said!r}"
 
 
 @asynccontextmanager

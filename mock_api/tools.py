@@ -20,6 +20,7 @@ from mcp_types import ContentBlock, EmbeddedResource, TextContent, TextResourceC
 from mcp_mount import Mounted
 from mock_api.errors import Loop, Unavailable
 from mock_api.middleware import REQUEST_ID_HEADER, TOOL_KEY
+from mock_api.settings import Settings
 from mock_api.tokens import WRITE
 
 WITHIN_CHAT: Final = "X-Within-Chat"
@@ -72,7 +73,9 @@ def may_write(request: Request) -> bool:
     Over MCP it may not: `chat` is published there as a tool that only reads, and who may write has
     the tools that do, for which clients ask their users.
     """
-    return WRITE in request.state.caller.scopes and TOOL_KEY not in request.scope
+    settings: Settings = request.app.state.settings
+    is_allowed = not settings.chat_read_only and TOOL_KEY not in request.scope
+    return is_allowed and WRITE in request.state.caller.scopes
 
 
 async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:

@@ -122,6 +122,17 @@ async def test_what_is_told_of_a_change_cannot_be_disguised(settings: Settings) 
     )
 
 
+async def test_a_service_can_have_answers_only_read(settings: Settings, issuer: Issuer) -> None:
+    """Agent: whoever asks, and whatever an article says to the model."""
+    async with fake_model(in_turn(calls(DELETE), words("I tried."))) as model:
+        careful = changed(model.settings(settings), chat_read_only=True)
+        app = create_app(with_tokens(careful, issuer))
+        admin = bearer(issuer.token("kb:admin"))
+        assert await ask(app, admin) == "I tried."
+        assert await title(app, admin)
+    assert model.offered == READS
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_over_mcp_an_answer_only_reads_as_the_tool_says(
     settings: Settings, issuer: Issuer, era: Era
