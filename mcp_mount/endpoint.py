@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopeGate, ScopesOf, given_on, metadata_url
-from mcp_mount.call import Headers, Incoming, incoming
+from mcp_mount.call import APP_KEY, Headers, Incoming, incoming
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.inprocess import BOUND_KEY, Bound
@@ -199,7 +199,8 @@ class Endpoint(BaseRoute):
             try:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
-                await app({**scope, "path": path}, given_on(whole, receive), _told(served, send))
+                inner = {**scope, "path": path, APP_KEY: self.app}
+                await app(inner, given_on(whole, receive), _told(served, send))
             finally:
                 incoming.reset(token)
 

@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import ScopesOf
+from mcp_mount.call import APP_KEY
 from mcp_mount.client import client_for
 from mcp_mount.endpoint import Door, Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
@@ -66,14 +67,15 @@ class Mounted:
         ``async with``; leaving the block ends what still runs.
 
         Args:
-            request: A request to the app, e.g. the one that a route answers, or a WebSocket.
+            request: A request to the app, e.g. the one that a route answers, a WebSocket, or what
+                FastMCP's ``get_http_request()`` returns in a tool of your own.
             headers: Headers to send besides the caller's, or in their place.
 
         Raises:
             MountError: the request is one to another app, or a header is none, or describes the
                 request itself.
         """
-        if request.scope.get("app") is not self._app:
+        if request.scope.get(APP_KEY, request.scope.get("app")) is not self._app:
             message = (
                 f"The request to {request.url.path!r} is not one to the app that has this MCP "
                 "endpoint. Mount MCP on the app whose routes call its tools."

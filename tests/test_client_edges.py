@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import anyio
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, WebSocket
+from fastmcp.server.dependencies import get_http_request
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
@@ -141,6 +142,21 @@ async def test_a_websocket_has_tools_too() -> None:
     assert seen["url"] == "https://kb.example/who"
     assert seen["headers"]["x-caller"] == "alice"
     assert not [name for name in seen["headers"] if name.startswith("sec-websocket")]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_tool_of_your_own_can_use_the_others(era: Era) -> None:
+    """Agent: FastMCP tells it the request that it is called by."""
+    app, mounted = build()
+
+    @mounted.server.tool
+    async def own() -> str:
+        seen = await ask_who(mounted, get_http_request())
+        name: str = seen["headers"]["x-caller"]
+        return name
+
+    reply = await call(app, "own", era=era, headers={"x-caller": "alice"})
+    assert reply.text_content == "alice"
 
 
 @pytest.mark.parametrize("how", ["over REST", *ERAS])
