@@ -21,6 +21,9 @@ Outcome = Literal["complete", "ended", "timeout", "broken"]
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
 
+APP_KEY: Final = "mcp_mount.app"
+"""The scope's key for the app of an MCP request, where FastMCP's own app stands under ``app``."""
+
 # RFC 3986 §3.4, and `%` for what is encoded already.
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 

@@ -6,7 +6,8 @@
 * Whoever closes the client, or is cancelled while it waits, ends what the client began.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
@@ -17,6 +18,7 @@ from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.types import ASGIApp, Scope
 
 from mcp_mount.call import TOOL_KEY, Headers, Request
+from mcp_mount.errors import MountError
 from mcp_mount.running import AppCall
 from mcp_mount.scope import inner_scope
 
@@ -29,6 +31,22 @@ _HERE: Final = "http://app"
 
 # Of the HTTP client, whose connection there is none of.
 _NOT_SENT: Final = frozenset((b"host", b"user-agent", b"accept-encoding", b"connection"))
+
+# Each request has its own of these (RFC 9110 §6 to §8, MCP "Transports").
+_OF_THE_REQUEST: Final = frozenset(
+    (
+        *("host", "connection", "transfer-encoding", "te", "trailer", "upgrade", "expect"),
+        *("accept", "accept-encoding", "last-event-id"),
+    )
+)
+_OF_THE_REQUEST_TOO: Final = ("content-", "mcp-")
+
+# RFC 9110 §5.1 and §5.5
+_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
+
+_SCHEMES: Final = {"ws": "http", "wss": "https"}
+"""Of requests on behalf of who has opened a WebSocket."""
 
 
 def client_for(
@@ -47,19 +65,40 @@ def client_for(
         caller: The scope of a request to the application, which says who calls.
         headers: Headers to send besides the caller's, or in their place.
         cookies: Whether the caller's cookies go along.
+
+    Raises:
+        MountError: a header is none, or describes the request itself.
     """
     # A quarter of a second to import, which apps whose routes use no tools need not wait.
     from fastmcp import Client  # noqa: PLC0415
     from fastmcp.client.transports import StreamableHttpTransport  # noqa: PLC0415
 
-    def connect(*_: Any, **options: Any) -> httpx2.AsyncClient:
-        transport = _AsCaller(app, caller, cookies=cookies)
-        return httpx2.AsyncClient(headers=options["headers"], transport=transport)
+    given = [*_fields(headers or {})]
 
-    transport = StreamableHttpTransport(
-        _HERE + path, headers=dict(headers or {}), httpx_client_factory=connect
-    )
+    def connect(*_: Any, **__: Any) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(transport=_AsCaller(app, caller, given, cookies=cookies))
+
+    transport = StreamableHttpTransport(_HERE + path, httpx_client_factory=connect)
     return Client(transport, mode=LATEST_MODERN_VERSION)
+
+
+def _fields(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield headers as a scope has them."""
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in _OF_THE_REQUEST or lower.startswith(_OF_THE_REQUEST_TOO):
+            message = (
+                f"The header {name!r} cannot be given: each request of an MCP client has its own. "
+                "Leave it out of headers=."
+            )
+            raise MountError(message)
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            message = (
+                f"{name!r} is no header: its name is made of letters, digits and hyphens, and its "
+                "value of Latin-1 without control characters."
+            )
+            raise MountError(message)
+        yield lower.encode("ascii"), value.encode("latin-1")
 
 
 class _AsCaller(httpx2.AsyncBaseTransport):
@@ -70,9 +109,10 @@ class _AsCaller(httpx2.AsyncBaseTransport):
 
     _tasks: TaskGroup
 
-    def __init__(self, app: ASGIApp, caller: Scope, *, cookies: bool) -> None:
+    def __init__(self, app: ASGIApp, caller: Scope, given: Headers, *, cookies: bool) -> None:
         self._app = app
         self._caller = caller
+        self._given = given
         self._cookies = cookies
 
     async def __aenter__(self) -> Self:
@@ -81,7 +121,8 @@ class _AsCaller(httpx2.AsyncBaseTransport):
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        # By now every response is closed, so that each call ends; the longest takes its grace.
+        # By now every response is closed, so that each call ends: after its grace, or with its
+        # thread, which nothing can interrupt.
         await self._tasks.__aexit__(*error)  # type: ignore[arg-type]  # as they came
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -105,18 +146,22 @@ class _AsCaller(httpx2.AsyncBaseTransport):
         if sink.status is None:
             await stream.aclose()
             raise httpx2.ReadError("The app has failed; its log says how.", request=request)
-        return httpx2.Response(sink.status, headers=sink.headers, stream=stream, request=request)
+        # The HTTP client would keep cookies, and send them in the place of the caller's.
+        headers = [each for each in sink.headers if each[0].lower() != b"set-cookie"]
+        return httpx2.Response(sink.status, headers=headers, stream=stream, request=request)
 
     def _scope(self, request: httpx2.Request) -> Scope:
         own = ((name.lower(), value) for name, value in request.headers.raw)
         meant = Request(
             method=request.method,
             path=request.url.raw_path.decode("ascii"),
-            headers=tuple((name, value) for name, value in own if name not in _NOT_SENT),
+            headers=(*(each for each in own if each[0] not in _NOT_SENT), *self._given),
         )
         scope = inner_scope(self._caller, meant, "", cookies=self._cookies)
         # The call of a tool is what comes of this request, and not the request.
         del scope[TOOL_KEY]
+        if "scheme" in scope:
+            scope["scheme"] = _SCHEMES.get(scope["scheme"], scope["scheme"])
         return scope
 
 

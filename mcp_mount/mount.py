@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
 from mcp_mount.auth import ScopesOf
+from mcp_mount.call import APP_KEY
 from mcp_mount.client import client_for
 from mcp_mount.door import Door
 from mcp_mount.elsewhere import Elsewhere
@@ -76,7 +77,7 @@ class Mounted:
         return self._upstream is None or await self._upstream.answers()
 
     def client(
-        self, request: Request, *, headers: Mapping[str, str] | None = None
+        self, request: HTTPConnection, *, headers: Mapping[str, str] | None = None
     ) -> "Client[StreamableHttpTransport]":
         """Return an MCP client of the endpoint that acts for the caller of a request.
 
@@ -85,13 +86,15 @@ class Mounted:
         ``async with``; leaving the block ends what still runs.
 
         Args:
-            request: A request to the app, e.g. the one that a route answers.
+            request: A request to the app, e.g. the one that a route answers, a WebSocket, or what
+                FastMCP's ``get_http_request()`` returns in a tool of your own.
             headers: Headers to send besides the caller's, or in their place.
 
         Raises:
-            MountError: the request is one to another app.
+            MountError: the request is one to another app, or a header is none, or describes the
+                request itself.
         """
-        if request.scope.get("app") is not self._app:
+        if request.scope.get(APP_KEY, request.scope.get("app")) is not self._app:
             message = (
                 f"The request to {request.url.path!r} is not one to the app that has this MCP "
                 "endpoint. Mount MCP on the app whose routes call its tools."

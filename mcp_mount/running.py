@@ -132,8 +132,9 @@ class AppCall:
             with self._cancellation:
                 await self._app(self._scope, self._receive, self._send)
         except Exception:  # noqa: BLE001 - logged
-            # What is raised after we left follows from that, as after a client's disconnect.
-            left = self._gone.is_set and not self.done.is_set
+            # What is raised after we left follows from that, as after a client's disconnect. By now
+            # the app may have answered with an error, to nobody.
+            left = self._gone.is_set and not (self.answered.is_set and self.done.is_set)
             self._log(logging.DEBUG if left else logging.ERROR)
         except anyio.get_cancelled_exc_class():
             # Either the request is over, or the app let out the end of a task it had waited for.

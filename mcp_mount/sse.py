@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.auth import given_on
-from mcp_mount.call import Incoming, incoming
+from mcp_mount.call import APP_KEY, Incoming, incoming
 from mcp_mount.door import refusal
 from mcp_mount.hosting import Running, Service, check, scope_gate
 from mcp_mount.streams import StreamGate, Streams
@@ -99,4 +99,5 @@ class SsePart:
         slash = "/" if self.method == "POST" else ""
         # FastMCP would keep a tool's state under the name that this header gives it.
         headers = [(name, value) for name, value in scope["headers"] if name != b"mcp-session-id"]
-        return {**scope, "path": scope["path"].removesuffix("/") + slash, "headers": headers}
+        path = scope["path"].removesuffix("/") + slash
+        return {**scope, "path": path, "headers": headers, APP_KEY: self.service.app}

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.auth import given_on
-from mcp_mount.call import Incoming, incoming
+from mcp_mount.call import APP_KEY, Incoming, incoming
 from mcp_mount.fastlane import FastLane
 from mcp_mount.hosting import Running, Service, check, scope_gate
 from mcp_mount.sessions import SessionSeal
@@ -58,7 +58,8 @@ class Streamable:
             try:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
-                await app({**scope, "path": path}, given_on(whole, receive), _told(served, send))
+                inner = {**scope, "path": path, APP_KEY: self.service.app}
+                await app(inner, given_on(whole, receive), _told(served, send))
             finally:
                 incoming.reset(token)
 

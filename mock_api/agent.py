@@ -32,8 +32,11 @@ LONGEST_OUTPUT: Final = 20_000
 LONGEST_ROUND: Final = 60_000
 """Characters of all outputs of a round together; each call has an equal part."""
 
-LONGEST_TOLD: Final = 200
+LONGEST_TOLD: Final = 1_000
 """Characters of a call's arguments that are told to who asks."""
+
+LONGEST_VALUE: Final = 120
+"""Characters of each argument, so that a long one does not hide the others."""
 
 PROMPT: Final = """\
 You answer questions for the users of this service:
@@ -196,6 +199,17 @@ async def _announce(calls: Sequence[ToolCall], tools: Mapping[str, Tool], say: S
     for each in calls[:MOST_AT_ONCE]:
         tool, arguments = tools.get(each.name), _arguments(each)
         if tool is not None and arguments is not None and not only_reads(tool):
-            told = json.dumps(arguments, ensure_ascii=False)
-            told = told if len(told) <= LONGEST_TOLD else f"{told[:LONGEST_TOLD]}…"
-            await say(f"[Calling {tool.name} {told}]\n\n")
+            await say(f"[Calling {tool.name} {_told(arguments)}]\n\n")
+
+
+def _told(arguments: Mapping[str, Any]) -> str:
+    """Write arguments for who asks: each in part where it is long, and nothing in it unseen."""
+    told = json.dumps({key: _cut(value) for key, value in arguments.items()}, ensure_ascii=False)
+    # Such as what turns the direction of the text, or moves a terminal's cursor.
+    seen = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in told)
+    return seen if len(seen) <= LONGEST_TOLD else f"{seen[:LONGEST_TOLD]}…"
+
+
+def _cut(value: object) -> object:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

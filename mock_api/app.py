@@ -114,11 +114,19 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=status)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     # Without FastAPI's echo of the input, which can be large, private or not even UTF-8.
     errors = error.errors() if isinstance(error, RequestValidationError) else []
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in errors]
+    for item in detail:
+        if item["type"] == "model_attributes_type" and "json" not in _content_type(request):
+            # What FastAPI says of it is true of the bytes that it got, and helps nobody.
+            item["msg"] = "Send it as JSON, with the header 'Content-Type: application/json'."
     return JSONResponse({"detail": detail}, status_code=422)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
 
 
 async def _failed(request: Request, _: Exception) -> JSONResponse:

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     chat_fallback: bool = False
     """Whether a question that the model cannot answer is answered without it."""
 
+    chat_read_only: bool = False
+    """Whether a model that answers only reads, also where who asks may write."""
+
     chat_pace: Annotated[float, Field(ge=0)] = 0.03
     """Seconds between two words of an answer that no model gives."""
 

@@ -20,6 +20,7 @@ from mcp_types import ContentBlock, EmbeddedResource, TextContent, TextResourceC
 from mcp_mount import Mounted
 from mock_api.errors import Loop, Unavailable
 from mock_api.middleware import REQUEST_ID_HEADER, TOOL_KEY
+from mock_api.settings import Settings
 from mock_api.tokens import WRITE
 
 WITHIN_CHAT: Final = "X-Within-Chat"
@@ -27,6 +28,10 @@ WITHIN_CHAT: Final = "X-Within-Chat"
 
 CALL_SECONDS: Final = 20.0
 """How long one call may take."""
+
+# Beside errors of the protocol: a connection that broke before (RuntimeError), and arguments that
+# are nested too deeply to be written (ValueError).
+_FAILURES: Final = (MCPError, FastMCPError, httpx2.HTTPError, RuntimeError, ValueError)
 
 # The one would ask itself, and the other never ends.
 _LEFT_OUT: Final = frozenset({"chat", "watch_changes"})
@@ -68,7 +73,9 @@ def may_write(request: Request) -> bool:
     Over MCP it may not: `chat` is published there as a tool that only reads, and who may write has
     the tools that do, for which clients ask their users.
     """
-    return WRITE in request.state.caller.scopes and TOOL_KEY not in request.scope
+    settings: Settings = request.app.state.settings
+    is_allowed = not settings.chat_read_only and TOOL_KEY not in request.scope
+    return is_allowed and WRITE in request.state.caller.scopes
 
 
 async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
@@ -79,7 +86,7 @@ async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
     """
     try:
         tools: Sequence[Tool] = await client.list_tools()
-    except (MCPError, FastMCPError, httpx2.HTTPError):
+    except _FAILURES:
         raise Unavailable("The tools cannot be listed now. Try again later.") from None
     return {
         tool.name: tool
@@ -99,7 +106,7 @@ async def call(client: Client[Any], name: str, arguments: dict[str, Any]) -> Out
     with anyio.move_on_after(CALL_SECONDS):
         try:
             result = await client.call_tool_mcp(name, arguments)
-        except (MCPError, FastMCPError, httpx2.HTTPError):
+        except _FAILURES:
             return Output(f"The tool {name!r} could not be called.", is_error=True)
     if result is None:
         return Output(f"{name!r} took longer than {CALL_SECONDS:.0f} seconds.", is_error=True)

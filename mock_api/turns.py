@@ -3,9 +3,10 @@
 Servers with OpenAI's API differ in what they leave out, so it is read leniently.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -19,7 +20,14 @@ LONGEST: Final = 16
 """Characters of the longest tokens: a turn that is longer has not kept to its limit."""
 
 MOST_CALLS: Final = 64
-"""Calls in one turn that are read; what comes after them is no plan but a fault."""
+"""Calls in one turn; more of them are no plan but a fault."""
+
+UNREADABLE: Final = (
+    "The model's answer cannot be read. Whoever runs the service can check whether OPENAI_BASE_URL"
+    " is that of an API like OpenAI's."
+)
+
+_ID: Final = re.compile(r"[!-~]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +75,11 @@ class _Choice(_Part):
     finish_reason: str | None = None
 
 
-class _Usage(_Part):
-    completion_tokens: int = 0
-
-
 class Chunk(_Part):
-    """One event of the stream."""
+    """One event of the stream. Its `usage` is not worth an answer, so that it may be anything."""
 
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 @dataclass(slots=True)
@@ -100,11 +104,22 @@ class Reading:
     calls: dict[int, _Pieces] = field(default_factory=dict)
     length: int = 0
     counted: int = 0
+    half: str = ""
+    has_begun: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the model has said that this is all; what may still come is the usage."""
+        return self.finish is not None
 
     async def take(self, chunk: Chunk) -> None:
-        """Take the next part, and say the words in it."""
-        if chunk.usage is not None:
-            self.counted = chunk.usage.completion_tokens
+        """Take the next part, and say the words in it.
+
+        Raises:
+            ModelFailed: it is no plan.
+        """
+        self.has_begun = True
+        self.counted = _counted(chunk.usage) or self.counted
         # There is one choice, or none in a chunk that has other news.
         for choice in (chunk.choices or [])[:1]:
             self.finish = choice.finish_reason or self.finish
@@ -112,17 +127,26 @@ class Reading:
                 await self._take(choice.delta)
 
     async def _take(self, delta: _Delta) -> None:
+        room = LONGEST * self.most_tokens - self.length
         self.length += len(delta.content or "") + len(delta.refusal or "")
         if delta.refusal:
             self.refusal.append(delta.refusal)
         for call in delta.tool_calls or []:
             self._add(call)
-        self.is_cut = self.length > LONGEST * self.most_tokens or len(self.calls) > MOST_CALLS
-        if delta.content:
-            # Half a character (a lone surrogate) cannot be sent on.
-            text = delta.content.encode(errors="replace").decode()
+        self.is_cut = self.length > LONGEST * self.most_tokens
+        if (piece := (delta.content or "")[:room]) and (text := self._sendable(piece)):
             self.words.append(text)
             await self.say(text)
+
+    def _sendable(self, piece: str) -> str:
+        """Return a piece without what cannot be sent on, which is half of a character.
+
+        Some servers cut characters such as emoji in two; the first half waits for the other one.
+        """
+        text = self.half + piece
+        self.half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        whole = text.removesuffix(self.half)
+        return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _add(self, delta: _CallDelta) -> None:
         last = max(self.calls, default=-1)
@@ -133,6 +157,10 @@ class Reading:
         if known is None or is_other:
             index = index if known is None and index >= 0 else last + 1
             known = self.calls[index] = _Pieces()
+            if len(self.calls) > MOST_CALLS:
+                raise ModelFailed(
+                    f"The model has asked for more than {MOST_CALLS} calls at once. Try again."
+                )
         known.id = known.id or delta.id or ""
         if delta.function is not None:
             known.name = known.name or delta.function.name or ""
@@ -151,21 +179,31 @@ class Reading:
             raise ModelRefused(f"The model refuses to answer: {said[:500]}")
         if self.finish == "content_filter":
             raise ModelRefused("The model's provider has withheld the answer. Ask otherwise.")
+        if not self.has_begun:
+            raise ModelFailed(UNREADABLE)
         if self.finish is None and not self.is_cut:
             raise ModelFailed("The model has broken off its answer. Try again.")
         is_cut = self.is_cut or self.finish == "length"
         calls = () if is_cut else tuple(self._whole_calls())
         if not (self.words or calls or is_cut):
             raise ModelFailed("The model has said nothing. Try again.")
-        tokens = self.counted or -(-self.length // TOKEN)
+        # Whatever a server has counted: no token is longer than the longest.
+        tokens = max(self.counted or -(-self.length // TOKEN), -(-self.length // LONGEST))
         return Turn("".join(self.words), calls, tokens, is_cut)
 
     def _whole_calls(self) -> Iterator[ToolCall]:
         """Yield the calls in order, each with an id of its own."""
         used: set[str] = set()
         for number, (_, pieces) in enumerate(sorted(self.calls.items())):
-            name = pieces.id if pieces.id and pieces.id not in used else f"call_{number}"
+            is_usable = _ID.fullmatch(pieces.id) and pieces.id not in used
+            name = pieces.id if is_usable else f"call_{number}"
             while name in used:
                 name += "_"
             used.add(name)
             yield ToolCall(name, pieces.name, "".join(pieces.arguments))
+
+
+def _counted(usage: object) -> int:
+    """Return the tokens that a server has counted: `{"completion_tokens": 9}`; else 0."""
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return max(0, tokens) if isinstance(tokens, int) else 0

@@ -1,10 +1,11 @@
 """A response that breaks off after it began, or never began: what is told of it."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -119,3 +120,23 @@ async def test_an_app_that_answers_nothing_is_an_error_at_once(era: Era) -> None
     reply = await call(app, "items", era=era)
     assert reply.is_error
     assert reply.text_content == "The API gave no answer before it failed. The call was ended."
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_a_route_raises_because_it_was_left_is_no_failure(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C7: its client was gone; Starlette's answer to the exception changes nothing about that."""
+    app = FastAPI()
+
+    @app.get("/waiting")
+    async def waiting(request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        raise RuntimeError("Nobody is there any more.")
+
+    mount_mcp(app, limits=Limits(timeout=0.05))
+    with caplog.at_level(logging.DEBUG, "mcp_mount"):
+        assert (await call(app, "waiting", era=era)).is_error
+    told = {each.levelno for each in caplog.records if each.name == "mcp_mount"}
+    assert told == {logging.DEBUG}

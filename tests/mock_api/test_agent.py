@@ -392,4 +392,4 @@ async def test_done_without_more_is_the_end(settings: Settings) -> None:
         DONE,
     ]
     async with fake_model(in_turn(items)) as model:
-        assert (await ask(create_app(model.settings(settings)))).text == "Hi?"
+        assert (await ask(create_app(model.settings(settings)))).text == "Hi"

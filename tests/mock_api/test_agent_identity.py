@@ -102,13 +102,35 @@ async def test_a_change_is_told_before_it_is_made(settings: Settings, issuer: Is
 
 
 async def test_a_long_change_is_told_in_part(settings: Settings) -> None:
-    """Agent: the article itself is not read out."""
-    new = {"slug": "new", "title": "New", "body": "word " * 1_000}
+    """Agent: the article itself is not read out, and hides nothing that stands behind it."""
+    new = {"body": "word " * 1_000, "tags": ["a" * 40] * 9, "slug": "new", "title": "New"}
     async with fake_model(in_turn(calls(("create_article", new)), words("Done."))) as model:
         said = await ask(create_app(model.settings(settings)), {})
-    assert said.startswith('[Calling create_article {"slug": "new", "title": "New", "body": "word')
-    assert said.endswith("…]\n\nDone.")
-    assert len(said) < 300
+    assert said.startswith('[Calling create_article {"body": "word word')
+    assert said.endswith('…", "slug": "new", "title": "New"}]\n\nDone.')
+    assert len(said) < 400
+
+
+async def test_what_is_told_of_a_change_cannot_be_disguised(settings: Settings) -> None:
+    """Agent: neither by what turns the text around nor by what a terminal obeys."""
+    new = {"slug": "new", "title": "\u202eevil\x9b2K\u2028[Reading]", "body": "Größe"}
+    async with fake_model(in_turn(calls(("create_article", new)), words("Done."))) as model:
+        said = await ask(create_app(model.settings(settings)), {})
+    assert said == (
+        '[Calling create_article {"slug": "new", "title": "\\u202eevil\\u009b2K\\u2028[Reading]",'
+        ' "body": "Größe"}]\n\nDone.'
+    )
+
+
+async def test_a_service_can_have_answers_only_read(settings: Settings, issuer: Issuer) -> None:
+    """Agent: whoever asks, and whatever an article says to the model."""
+    async with fake_model(in_turn(calls(DELETE), words("I tried."))) as model:
+        careful = changed(model.settings(settings), chat_read_only=True)
+        app = create_app(with_tokens(careful, issuer))
+        admin = bearer(issuer.token("kb:admin"))
+        assert await ask(app, admin) == "I tried."
+        assert await title(app, admin)
+    assert model.offered == READS
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -102,6 +102,17 @@ async def test_a_question_that_says_nothing_is_422(
     assert response.json()["detail"][0]["loc"] == ["body", "prompt"]
 
 
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+async def test_who_forgets_to_say_that_it_is_json_is_told(
+    client: httpx.AsyncClient, kind: str | None
+) -> None:
+    """What `curl -d` does without a header."""
+    headers = {"Content-Type": kind} if kind else {}
+    response = await client.post("/chat", content=b'{"prompt": "hello"}', headers=headers)
+    assert response.status_code == 422
+    assert "'Content-Type: application/json'" in response.json()["detail"][0]["msg"]
+
+
 async def test_text_that_is_no_unicode_is_422(client: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/json"}
     lone = await client.post("/chat", content=json.dumps({"prompt": "\ud800"}), headers=headers)
