@@ -17,10 +17,12 @@ from mcp_mount.mount import mount_mcp
 from mcp_mount.remote import Remote
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+_INPUT: Final = re.compile(r"\$\{(?:input|command|config):[^}]*\}")
 _STDIO: Final = {"command", "args", "env", "cwd"}
 _HTTP: Final = {"url", "headers", "auth"}
 _HTTP_TYPES: Final = {"http", "streamable-http", "streamableHttp", "streamable_http"}
 # What clients keep in the same file for themselves.
+_MOST_LETTERS: Final = 32
 _IGNORED: Final = {
     *("type", "transport", "timeout", "description", "icon", "disabled", "alwaysAllow", "tools"),
     *("autoApprove", "keep_alive", "sse_read_timeout", "gallery", "version", "trust"),
@@ -72,30 +74,61 @@ def read_servers(file: Path) -> list[Remote]:
         MountError: the file cannot be read, or a server in it cannot be used.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        # Editors of Windows write a mark before the text.
+        document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         raise MountError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MountError(f"The file {str(file)!r} is no JSON: {error}.") from None
     servers = document.get("mcpServers", document.get("servers")) if _is_map(document) else None
     if not _is_map(servers) or not servers:
         example = '{"mcpServers": {"wiki": {"url": "https://wiki.example/mcp"}}}'
         raise MountError(f"The file {str(file)!r} names no servers: write {example}.")
-    return [
-        _read_server(name, server, file)
-        for name, server in servers.items()
-        if not (_is_map(server) and server.get("disabled") is True)
-    ]
+    remotes: dict[str, Remote] = {}
+    for name, server in servers.items():
+        if _is_map(server) and server.get("disabled") is True:
+            continue
+        namespace = _namespace(name, file)
+        if namespace in remotes:
+            raise MountError(
+                f"The server {name!r} in {str(file)!r} would be called {namespace!r}, as another "
+                "one is: give one of them another name."
+            )
+        remotes[namespace] = _read_server(name, namespace, server, file)
+    if not remotes:
+        raise MountError(f"All servers in {str(file)!r} are disabled: enable one.")
+    return [*remotes.values()]
 
 
-def _read_server(name: str, server: object, file: Path) -> Remote:
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, of which no member stands for another one unseen."""
+    once = dict(pairs)
+    if len(once) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MountError(f"The file of servers has {twice!r} twice in one place: rename one.")
+    return once
+
+
+def _namespace(name: str, file: Path) -> str:
+    """Return what stands before a server's tools, e.g. ``"my_server"`` for ``"my server"``."""
+    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MOST_LETTERS].rstrip("_-")
+    if not namespace[:1].isalpha():
+        raise MountError(
+            f"The name {name!r} in {str(file)!r} cannot stand before a tool's: begin it with a "
+            "letter of A to Z."
+        )
+    return namespace
+
+
+def _read_server(name: str, namespace: str, server: object, file: Path) -> Remote:
     where = f"The server {name!r} in {str(file)!r}"
     if not _is_map(server):
         raise MountError(f'{where} must be a mapping such as {{"url": "https://…"}}.')
     kind = server.get("type", server.get("transport"))
     if kind == "sse" or (kind is None and str(server.get("url", "")).rstrip("/").endswith("/sse")):
         raise MountError(f"{where} uses the old SSE transport; name its Streamable HTTP URL.")
-    if kind not in {None, "stdio", *_HTTP_TYPES}:
+    if kind is not None and kind not in ("stdio", *_HTTP_TYPES):
         raise MountError(f"{where} has the type {kind!r}, which is not known: 'http' or 'stdio'.")
     unknown = sorted(server.keys() - _STDIO - _HTTP - _IGNORED - {"httpUrl", "serverUrl"})
     if unknown:
@@ -110,7 +143,6 @@ def _read_server(name: str, server: object, file: Path) -> Remote:
     expanded = {key: _expanded(value, where) for key, value in options.items()}
     if expanded.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
-    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:32].rstrip("_-")
     return Remote(namespace, **expanded)
 
 
@@ -134,6 +166,12 @@ def _expanded(value: Any, where: str) -> Any:
             raise MountError(f"{where} needs the environment variable {match[1]!r}: set it.")
         return found
 
+    asked = _INPUT.search(value)
+    if asked is not None:
+        raise MountError(
+            f"{where} has {asked[0]!r}, which an editor asks its user for: take a variable of the "
+            "environment instead, such as ${TOKEN}."
+        )
     return _VARIABLE.sub(variable, value)
 
 
