@@ -24,6 +24,9 @@ Incoming = SessionMessage | Exception
 _MOST_WAITING: Final = 100
 """Requests of the other server that wait for their answers."""
 
+_MOST_ENTRIES: Final = 2_000
+"""Of a page that are looked at: more than are offered, and few enough to be read one by one."""
+
 _LISTS: Final = {
     "tools/list": ("tools", "tool"),
     "resources/list": ("resources", "resource"),
@@ -63,10 +66,11 @@ class Sieve(JSONRPCDispatcher[TransportContext]):
         entries = result.get(key)
         if not isinstance(entries, list):
             return result
+        entries = entries[:_MOST_ENTRIES]
         headers = (opts or {}).get("headers") or {}
         version = headers.get(MCP_PROTOCOL_VERSION_HEADER, LATEST_HANDSHAKE_VERSION)
         if _is_valid(method, version, entries):
-            return result
+            return {**result, key: entries}
         kept = []
         for entry in entries:
             if _is_valid(method, version, [entry]):
