@@ -211,18 +211,21 @@ def _lines(lines: list[bytes]) -> Iterator[str]:
 
 async def _end(process: Process) -> None:
     """Close its input, and end what is left of its group."""
-    if process.stdin is not None:
-        with suppress(*_GONE):
-            await process.stdin.aclose()
-    await _exited(process, _GRACE)
-    if process.returncode is None:
-        _signal(process, "SIGTERM")
+    try:
+        if process.stdin is not None:
+            with suppress(*_GONE):
+                await process.stdin.aclose()
         await _exited(process, _GRACE)
-    # Also what it has started, and left behind.
-    _signal(process, "SIGKILL")
-    await _exited(process, _GRACE)
-    with suppress(*_GONE):
-        await process.aclose()
+        if process.returncode is None:
+            _signal(process, "SIGTERM")
+            await _exited(process, _GRACE)
+    finally:
+        # Also what it has started, and left behind; and at once where the event loop is stopped,
+        # which respects no shield.
+        _signal(process, "SIGKILL")
+        await _exited(process, _GRACE)
+        with suppress(*_GONE):
+            await process.aclose()
 
 
 async def _exited(process: Process, seconds: float) -> None:
