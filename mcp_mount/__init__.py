@@ -46,13 +46,17 @@ The modules in the order in which to read them; each imports only from those abo
     tools        an operation as a tool
     remote       another MCP server, as it is named
     program      a program that speaks MCP
+    sieve        what another server sends, without what costs too much
     connection   the way to another server
     reasons      why another server is down
     exchange     one call of another server
+    plain        texts of others, without what cannot be seen
     foreign      what another server says of its tools, fit to be offered
     listing      what another server offers
+    keeper       how a task that stays in touch waits
     watch        whether another server answers, and what it offers
     relay        how calls are passed on to another server
+    remote_questions    what another server asks of a user
     remote_tools        a tool of another server
     remote_resources    resources and prompts of another server
     remotes      other servers as a source of tools

@@ -1,15 +1,17 @@
 """The command ``mcp-mount``."""
 
 import logging
+import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import anyio
 import cyclopts
 import uvicorn
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
@@ -26,6 +28,7 @@ logger = logging.getLogger("mcp_mount")
 
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
+_PORTS: Final = Number(gte=1, lte=65535)
 
 # The order of the commands is that of the functions below.
 app = cyclopts.App(
@@ -52,9 +55,16 @@ def serve(application: ASGIApp, *, host: str, port: int, about: str) -> None:
     logger.info(about)
     logger.info("The MCP endpoint is at http://%s:%d/mcp", host, port)
     server = uvicorn.Server(config)
+    _end_with_the_terminal()
     server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _end_with_the_terminal() -> None:
+    """End as when told to, so that programs are ended too; unless it is to outlive its terminal."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _logging() -> dict[str, Any]:
@@ -75,7 +85,7 @@ def proxy(
     openapi: Annotated[str, Parameter(env_var="OPENAPI")],
     upstream: Annotated[str | None, Parameter(env_var="UPSTREAM_URL")] = None,
     host: str = "127.0.0.1",
-    port: Annotated[int, Parameter(env_var="PORT")] = 8000,
+    port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
     include: Many = (),
     exclude: Many = (),
     forward_header: Many = (),
@@ -154,7 +164,7 @@ def gateway(
     /,
     *,
     host: str = "127.0.0.1",
-    port: Annotated[int, Parameter(env_var="PORT")] = 8490,
+    port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8490,
     example: bool = False,
 ) -> None:
     """Offer several MCP servers at http://HOST:PORT/mcp, each under its name.

@@ -24,6 +24,7 @@ from mcp_types import CallToolResult, Implementation
 
 from mcp_mount.program import running
 from mcp_mount.remote import Remote
+from mcp_mount.sieve import Sieve
 
 HOPS_KEY: Final = "mcp-mount/hops"
 """In a request's ``_meta``: how many gateways it has passed."""
@@ -52,9 +53,16 @@ class Session(ClientSession):
 
     Attributes:
         is_full: Whether an answer has been cut off at its bound.
+        left_out: What has been left out of lists; see `Sieve`.
     """
 
     is_full = False
+
+    def __init__(self, read: Any, write: Any, **options: Any) -> None:
+        """Take the streams of a transport, and the SDK's options."""
+        sieve = Sieve(read, write)
+        super().__init__(dispatcher=sieve, **options)
+        self.left_out = sieve.left_out
 
     async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
         """Leave it to the client that gets the result, which does it again."""
@@ -125,7 +133,10 @@ class HttpTransport(ClientTransport):
                 )
             )
             read, write = await stack.enter_async_context(
-                streamable_http_client(str(remote.url), http_client=http)
+                # The size is bounded below; the SDK's own bound is for one event alone.
+                streamable_http_client(
+                    str(remote.url), http_client=http, max_sse_event_size=self.most_bytes
+                )
             )
             session = await stack.enter_async_context(Session(read, write, **session_kwargs))
             bounded.session = session

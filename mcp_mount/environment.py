@@ -7,6 +7,7 @@ from typing import Any, Final
 from mcp_mount.errors import MountError
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+_INPUT: Final = re.compile(r"\$\{(?:input|command|config):[^}]*\}")
 
 
 def expanded(value: Any, where: str) -> Any:
@@ -32,4 +33,11 @@ def expanded(value: Any, where: str) -> Any:
             raise MountError(f"{where} needs the environment variable {match[1]!r}: set it.")
         return found
 
+    asked = _INPUT.search(value)
+    if asked is not None:
+        message = (
+            f"{where} has {asked[0]!r}, which an editor asks its user for: take a variable of the "
+            "environment instead, such as ${TOKEN}."
+        )
+        raise MountError(message)
     return _VARIABLE.sub(variable, value)

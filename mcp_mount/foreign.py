@@ -6,7 +6,6 @@ that a client would refuse accepts more instead, so that one tool never costs a 
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,8 +15,8 @@ import mcp_types
 from mcp_types import ToolAnnotations
 
 from mcp_mount.nodes import Schema
+from mcp_mount.plain import cleaned, plain_description, plain_title
 from mcp_mount.schemas import Direction, Schemas
-from mcp_mount.simplify import shortened
 
 VIA_KEY: Final = "mcp-mount/via"
 """In a tool's ``_meta``: the gateways through which it has come."""
@@ -27,17 +26,19 @@ MOST_TOOLS: Final = 1_000
 """Tools, resources, templates or prompts that one server can offer."""
 
 LONGEST_URI: Final = 2_000
-_LONGEST_DESCRIPTION: Final = 2_000
-_LONGEST_TITLE: Final = 100
 _MOST_ARGUMENTS: Final = 200
 _LONGEST_SCHEMA: Final = 50_000
+_LONGEST_SAID: Final = 100_000
+"""Characters of a tool's schemas as the other server says them; longer ones accept anything."""
+
+_MOST_WORK: Final = 16_000_000
+"""Characters of schemas that are read of one server, which takes some seconds of a thread; the rest
+accept anything."""
+
 _OPENING: Final = {"anyOf", "oneOf", "allOf", "patternProperties", "$ref"}
 """Keywords with which the root of a schema names more properties than its own."""
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-_ANSI: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL
-)
 # At most one variable between two slashes: matching such a template takes no backtracking.
 _TEMPLATE: Final = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[^{}/?#]*(?:\{\w+\})?[^{}/?#]*)"
@@ -83,32 +84,32 @@ class ForeignTool:
 def read_tools(tools: Iterable[mcp_types.Tool]) -> dict[str, ForeignTool]:
     """Return the tools by the other server's names; of two with one name, the first."""
     read: dict[str, ForeignTool] = {}
+    work = 0
     for tool in tools:
         if len(read) == MOST_TOOLS:
             break
         via = via_of(tool.meta)
         if tool.name not in read and via is not None:
-            read[tool.name] = _read_tool(tool, via)
+            needed = _work(tool)
+            is_much = work + needed > _MOST_WORK
+            work += 0 if is_much else needed
+            read[tool.name] = _read_tool(_opened(tool) if is_much else tool, via)
     return read
 
 
-def plain(text: str, longest: int) -> str:
-    """Return text without what cannot be seen, turns its direction or colours a terminal."""
-    # Cut first: nobody has to look at a megabyte.
-    text = _ANSI.sub("", text[: 4 * longest])
-    kept = (char for char in text if char in "\n\t" or unicodedata.category(char)[0] != "C")
-    # With its mark, what is cut has a character more than asked for.
-    return shortened("".join(kept), longest - 1)
+def _work(tool: mcp_types.Tool) -> int:
+    """Return how much there is to read: what is referred to is read for each argument."""
+    said = json.dumps([tool.input_schema, tool.output_schema])
+    if len(said) > _LONGEST_SAID:
+        return _MOST_WORK + 1
+    arguments = tool.input_schema.get("properties")
+    times = len(arguments) if isinstance(arguments, Mapping) and '"$ref"' in said else 0
+    return len(said) * (8 + min(times, _MOST_ARGUMENTS)) // 8
 
 
-def plain_title(text: str | None) -> str | None:
-    """Return a title on one line; None where nothing is left of it."""
-    return " ".join(plain(text or "", _LONGEST_TITLE).split()) or None
-
-
-def plain_description(text: str | None) -> str:
-    """Return a description that every client shows whole."""
-    return plain(text or "", _LONGEST_DESCRIPTION)
+def _opened(tool: mcp_types.Tool) -> mcp_types.Tool:
+    """Return a tool whose schemas accept anything."""
+    return tool.model_copy(update={"input_schema": {"type": "object"}, "output_schema": None})
 
 
 def is_uri(uri: str) -> bool:
@@ -206,7 +207,7 @@ def _output(schema: Schema | None) -> Schema | None:
 def _published(document: Schema, schema: Schema, direction: Direction) -> Schema:
     """Return a schema as ours are published; ``{}``, which accepts anything, where it cannot be."""
     try:
-        published: Schema = _cleaned(Schemas(document).publish(schema, direction))
+        published: Schema = cleaned(Schemas(document).publish(schema, direction))
     except Exception:  # noqa: BLE001 - a schema can be wrong in any way
         return {}
     return published if _is_safe(published) else {}
@@ -222,15 +223,6 @@ def _is_safe(schema: Schema) -> bool:
     except (ValueError, RecursionError, jsonschema_rs.ReferencingError):
         return False
     return small
-
-
-def _cleaned(value: Any) -> Any:
-    """Return a schema without what cannot be seen in any of its texts."""
-    if isinstance(value, dict):
-        return {key: _cleaned(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(each) for each in value]
-    return plain(value, len(value)) if isinstance(value, str) and not value.isprintable() else value
 
 
 def _has_headers(schema: object) -> bool:

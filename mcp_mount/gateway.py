@@ -20,6 +20,7 @@ _STDIO: Final = {"command", "args", "env", "cwd"}
 _HTTP: Final = {"url", "headers", "auth"}
 _HTTP_TYPES: Final = {"http", "streamable-http", "streamableHttp", "streamable_http"}
 # What clients keep in the same file for themselves.
+_MOST_LETTERS: Final = 32
 _IGNORED: Final = {
     *("type", "transport", "timeout", "description", "icon", "disabled", "alwaysAllow", "tools"),
     *("autoApprove", "keep_alive", "sse_read_timeout", "gallery", "version", "trust"),
@@ -27,7 +28,11 @@ _IGNORED: Final = {
 
 
 def gateway_app(
-    remotes: Sequence[Remote], *, path: str = "/mcp", **options: Unpack[MountOptions]
+    remotes: Sequence[Remote],
+    *,
+    path: str = "/mcp",
+    sse_path: str | None = None,
+    **options: Unpack[MountOptions],
 ) -> FastAPI:
     """Return an app that offers other MCP servers at `path`, and how they are at ``/health``.
 
@@ -37,6 +42,7 @@ def gateway_app(
     Args:
         remotes: The servers, e.g. ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         path: Where the endpoint is.
+        sse_path: Where clients of the older HTTP+SSE transport find it; None: nowhere.
         options: As for `mount_mcp`.
 
     Raises:
@@ -45,7 +51,7 @@ def gateway_app(
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
     app = FastAPI(title="MCP gateway", version=OURSELVES.version, docs_url=None, redoc_url=None)
-    mounted = mount_mcp(app, path=path, remotes=remotes, **options)
+    mounted = mount_mcp(app, path=path, sse_path=sse_path, remotes=remotes, **options)
 
     @app.get("/health", include_in_schema=False)
     async def health() -> dict[str, Any]:
@@ -73,30 +79,61 @@ def read_servers(file: Path) -> list[Remote]:
         MountError: the file cannot be read, or a server in it cannot be used.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        # Editors of Windows write a mark before the text.
+        document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         raise MountError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MountError(f"The file {str(file)!r} is no JSON: {error}.") from None
     servers = document.get("mcpServers", document.get("servers")) if _is_map(document) else None
     if not _is_map(servers) or not servers:
         example = '{"mcpServers": {"wiki": {"url": "https://wiki.example/mcp"}}}'
         raise MountError(f"The file {str(file)!r} names no servers: write {example}.")
-    return [
-        _read_server(name, server, file)
-        for name, server in servers.items()
-        if not (_is_map(server) and server.get("disabled") is True)
-    ]
+    remotes: dict[str, Remote] = {}
+    for name, server in servers.items():
+        if _is_map(server) and server.get("disabled") is True:
+            continue
+        namespace = _namespace(name, file)
+        if namespace in remotes:
+            raise MountError(
+                f"The server {name!r} in {str(file)!r} would be called {namespace!r}, as another "
+                "one is: give one of them another name."
+            )
+        remotes[namespace] = _read_server(name, namespace, server, file)
+    if not remotes:
+        raise MountError(f"All servers in {str(file)!r} are disabled: enable one.")
+    return [*remotes.values()]
 
 
-def _read_server(name: str, server: object, file: Path) -> Remote:
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, of which no member stands for another one unseen."""
+    once = dict(pairs)
+    if len(once) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MountError(f"The file of servers has {twice!r} twice in one place: rename one.")
+    return once
+
+
+def _namespace(name: str, file: Path) -> str:
+    """Return what stands before a server's tools, e.g. ``"my_server"`` for ``"my server"``."""
+    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MOST_LETTERS].rstrip("_-")
+    if not namespace[:1].isalpha():
+        raise MountError(
+            f"The name {name!r} in {str(file)!r} cannot stand before a tool's: begin it with a "
+            "letter of A to Z."
+        )
+    return namespace
+
+
+def _read_server(name: str, namespace: str, server: object, file: Path) -> Remote:
     where = f"The server {name!r} in {str(file)!r}"
     if not _is_map(server):
         raise MountError(f'{where} must be a mapping such as {{"url": "https://…"}}.')
     kind = server.get("type", server.get("transport"))
     if kind == "sse" or (kind is None and str(server.get("url", "")).rstrip("/").endswith("/sse")):
         raise MountError(f"{where} uses the old SSE transport; name its Streamable HTTP URL.")
-    if kind not in {None, "stdio", *_HTTP_TYPES}:
+    if kind is not None and kind not in ("stdio", *_HTTP_TYPES):
         raise MountError(f"{where} has the type {kind!r}, which is not known: 'http' or 'stdio'.")
     unknown = sorted(server.keys() - _STDIO - _HTTP - _IGNORED - {"httpUrl", "serverUrl"})
     if unknown:
@@ -111,7 +148,6 @@ def _read_server(name: str, server: object, file: Path) -> Remote:
     given = expanded(options, where)
     if given.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
-    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:32].rstrip("_-")
     return Remote(namespace, **given)
 
 

@@ -231,6 +231,7 @@ def mount_mcp(
         # Now, because nothing about it changes later.
         caller.check(tool.plan.operation for tool in provider.tools().values())
     others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
+    _check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
         remotes=others,
@@ -289,6 +290,16 @@ def _check_types(
     for value, kind, advice in expected:
         if not isinstance(value, kind):
             raise MountError(f"{advice}, not {value!r}.")
+
+
+def _check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
+    """Refuse scopes that nobody would ask for: the remote would be open to everyone."""
+    for remote in remotes:
+        if remote.scopes and not is_asked:
+            raise MountError(
+                f"scopes= of the remote {remote.name!r} guard it only where callers are known: "
+                "give auth= or scopes_of= as well."
+            )
 
 
 def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> list[BaseRoute]:

@@ -2,11 +2,13 @@
 
 * It gets no environment but the few variables that every program needs, and its own.
 * What it writes to its standard error goes to the log, line by line, and bounded.
+* A message that is too large is dropped while it arrives; the call that waits for it is told.
 * It is ended with all processes of its group, also those it leaves behind when it dies.
 """
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import ErrorData, JSONRPCError, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.remote import Remote
@@ -30,6 +32,19 @@ logger = logging.getLogger("mcp_mount.remotes")
 _LONGEST_LINE: Final = 500
 _MOST_LINES: Final = 1_000
 """Lines of a program's standard error that go to the log in one run of it."""
+
+TOO_LARGE: Final = -32098
+"""The code of the error that stands for an answer which was dropped."""
+
+_END: Final = 200
+"""Bytes at both ends of a message in which its id is looked for."""
+
+# Where the other members stand between, somebody else may have written what looks like an id.
+_ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')
+_ID_LAST: Final = re.compile(
+    rb'[}\]]\s*,\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\s*'
+    rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$'
+)
 
 _GRACE: Final = 2.0
 """Seconds to end by itself when its input is closed, and again when it is asked to."""
@@ -60,7 +75,7 @@ async def running(remote: Remote, most_bytes: int) -> AsyncIterator[Running]:
 
     Args:
         remote: One with a command.
-        most_bytes: How long one message of it can be; a longer one ends it.
+        most_bytes: How long one message of it can be.
 
     Raises:
         OSError: it cannot be started.
@@ -104,24 +119,49 @@ async def _read(
     ended: anyio.Event,
 ) -> None:
     """Pass on its messages, one a line; what is no message is left out."""
-    buffer = bytearray()
+    line = _Line(most_bytes)
     with messages, suppress(*_GONE):
         async for chunk in output:
-            *lines, rest = chunk.split(b"\n")
-            for line in lines:
-                buffer += line
-                try:
-                    message = jsonrpc_message_adapter.validate_json(bytes(buffer), by_name=False)
-                except ValidationError:
-                    logger.debug("A line of a program's output is no message of MCP")
-                else:
-                    await messages.send(SessionMessage(message))
-                buffer.clear()
-            buffer += rest
-            if len(buffer) > most_bytes:
-                logger.warning("A program's message is larger than %d bytes", most_bytes)
-                break
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                line.add(end)
+                message = line.message()
+                if message is not None:
+                    await messages.send(message)
+                line = _Line(most_bytes)
+            line.add(rest)
     ended.set()
+
+
+class _Line:
+    """A line while it arrives. A class because of one that is too large only the ends are kept."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._text = bytearray()
+        self._head: bytes | None = None
+
+    def add(self, part: bytes) -> None:
+        self._text += part
+        if len(self._text) > self._most_bytes:
+            if self._head is None:
+                self._head = bytes(self._text[:_END])
+            del self._text[:-_END]
+
+    def message(self) -> SessionMessage | None:
+        if self._head is not None:
+            logger.warning("A program's message is larger than %d bytes", self._most_bytes)
+            found = _ID_FIRST.match(self._head) or _ID_LAST.search(bytes(self._text[-_END:]))
+            if found is None:
+                return None
+            error = ErrorData(code=TOO_LARGE, message="The answer is too large.")
+            return SessionMessage(JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=error))
+        try:
+            message = jsonrpc_message_adapter.validate_json(bytes(self._text), by_name=False)
+        except ValidationError:
+            logger.debug("A line of a program's output is no message of MCP")
+            return None
+        return SessionMessage(message)
 
 
 async def _write(
@@ -171,18 +211,21 @@ def _lines(lines: list[bytes]) -> Iterator[str]:
 
 async def _end(process: Process) -> None:
     """Close its input, and end what is left of its group."""
-    if process.stdin is not None:
-        with suppress(*_GONE):
-            await process.stdin.aclose()
-    await _exited(process, _GRACE)
-    if process.returncode is None:
-        _signal(process, "SIGTERM")
+    try:
+        if process.stdin is not None:
+            with suppress(*_GONE):
+                await process.stdin.aclose()
         await _exited(process, _GRACE)
-    # Also what it has started, and left behind.
-    _signal(process, "SIGKILL")
-    await _exited(process, _GRACE)
-    with suppress(*_GONE):
-        await process.aclose()
+        if process.returncode is None:
+            _signal(process, "SIGTERM")
+            await _exited(process, _GRACE)
+    finally:
+        # Also what it has started, and left behind; and at once where the event loop is stopped,
+        # which respects no shield.
+        _signal(process, "SIGKILL")
+        await _exited(process, _GRACE)
+        with suppress(*_GONE):
+            await process.aclose()
 
 
 async def _exited(process: Process, seconds: float) -> None:

@@ -9,6 +9,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from mcp_mount.connection import TooLarge, Unreachable
+from mcp_mount.program import TOO_LARGE
 
 _DEEPEST: Final = 10
 _CATEGORIES: Final = (
@@ -32,12 +33,14 @@ def category(error: BaseException, refused: int | None) -> str:
     for kind, words in _CATEGORIES:
         if any(isinstance(each, kind) for each in kinds):
             return words
+    codes = {each.code for each in kinds if isinstance(each, MCPError)}
+    if TOO_LARGE in codes:
+        return "too large"
     if refused in {401, 403}:
         return "not authorized"
     if refused is not None:
         return f"HTTP {refused}"
-    closed = any(isinstance(e, MCPError) and e.code == mcp_types.CONNECTION_CLOSED for e in kinds)
-    return "ended" if closed else "no MCP server"
+    return "ended" if mcp_types.CONNECTION_CLOSED in codes else "no MCP server"
 
 
 def causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -17,10 +17,11 @@ from fastmcp.server.auth import AuthContext
 from fastmcp.server.context import Context
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
 from mcp_mount.auth import tool_check
 from mcp_mount.errors import Busy
-from mcp_mount.foreign import plain
+from mcp_mount.plain import plain
 from mcp_mount.reasons import alone
 from mcp_mount.remote import Remote
 from mcp_mount.tools import Terms, counted, current_context
@@ -32,7 +33,9 @@ _LONGEST_ERROR: Final = 2_000
 _MOST_WAITING: Final = 1_000
 """Pieces of progress that wait for a slow client; more are dropped, and stay in the result."""
 
-_INVALID_PARAMS: Final = -32602
+_THEIRS: Final = frozenset({-32602, -32002})
+"""Invalid parameters, and a resource that is not there: our client says neither by itself."""
+
 _RESERVED_CODES: Final = range(-32768, -31999)
 
 Answer = TypeVar("Answer")
@@ -82,6 +85,8 @@ class Relay:
         name = self.remote.name
         logger.warning("A call of the remote %r has failed: %s", name, type(error).__name__)
         logger.debug("What a call of the remote %r has raised", name, exc_info=error)
+        if isinstance(error, ValidationError):
+            return f"The server {name!r} has answered with something that is not valid MCP."
         return f"The server {name!r} cannot be reached now. Try again in a few seconds."
 
     async def guarded(
@@ -96,26 +101,42 @@ class Relay:
         except (failure, NotFoundError):
             raise
         except Busy as refused:
-            raise failure(str(refused)) from None
+            raise failure(str(refused), log_level=logging.DEBUG) from None
         except TimeoutError:
-            raise failure(self.late()) from None
+            raise failure(self.late(), log_level=logging.DEBUG) from None
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
-            raise failure(self.failed(alone(error))) from None
+            # A line is in the log; FastMCP's would have a traceback.
+            raise failure(self.failed(alone(error)), log_level=logging.DEBUG) from None
+
+
+def own_meta(meta: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a result says beside its content, without what speaks for the server."""
+    kept = {
+        key: value
+        for key, value in (meta or {}).items()
+        if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
+    }
+    return kept or None
 
 
 def _is_its_own(code: int) -> bool:
     """Whether an error's text is the server's, and not the words of our client for a failure."""
-    return code == _INVALID_PARAMS or code not in _RESERVED_CODES
+    return code in _THEIRS or code not in _RESERVED_CODES
 
 
 @asynccontextmanager
 async def progress_to(
-    context: Context | None, most_bytes: int
+    context: Context | None, most_bytes: int, seconds: float
 ) -> AsyncIterator[ProgressFnT | None]:
     """Yield what takes the progress of a call, and shows it to the caller, if it wants any.
 
     It is shown from the caller's own task. Whoever takes it never waits: other callers' answers may
     come through the same session.
+
+    Args:
+        context: The call's FastMCP context.
+        most_bytes: Of all messages together; what comes after them is dropped.
+        seconds: How long the caller can take for what is left when the call is over.
     """
     request = context.request_context if context is not None else None
     if context is None or request is None or (request.meta or {}).get("progressToken") is None:
@@ -130,7 +151,9 @@ async def progress_to(
             return
         if progress <= last:
             # It has to grow, whatever the other server counts (MCP "Progress").
-            progress, total = last + 1, None
+            progress, total = max(last + 1, math.nextafter(last, math.inf)), None
+        if total is not None and not math.isfinite(total):
+            total = None
         last, left = progress, left - len(message or "") - 1
         try:
             sending.send_nowait((progress, total, message))
@@ -141,6 +164,8 @@ async def progress_to(
         tasks.start_soon(_show, receiving, context)
         with sending:
             yield take
+        # A client that reads no more would keep the place of the call.
+        tasks.cancel_scope.deadline = anyio.current_time() + seconds
 
 
 async def _show(receiving: MemoryObjectReceiveStream[Step], context: Context) -> None:

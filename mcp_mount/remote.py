@@ -11,6 +11,7 @@ import httpx2
 from mcp_mount.errors import MountError
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Status = Literal["starting", "up", "down"]
 
@@ -55,7 +56,7 @@ class Remote:
         Raises:
             MountError: the message says what to change. It holds nothing that may be secret.
         """
-        if not _NAME.fullmatch(str(self.name)):
+        if not (_is_text(self.name) and _NAME.fullmatch(self.name)):
             raise MountError(
                 f"The remote's name {self.name!r} cannot stand before a tool's: write up to 32 "
                 "letters, digits, '-' and '_', beginning with a letter."
@@ -76,14 +77,7 @@ class Remote:
             raise MountError(
                 f"The remote {self.name!r} has a url=: args=, env= and cwd= go with command=."
             )
-        strings = (*self.args, *self.env, *self.env.values(), *self.headers, *self.headers.values())
-        if isinstance(self.args, str) or not all(isinstance(each, str) for each in strings):
-            raise MountError(
-                f"args= of the remote {self.name!r} must be a list of strings, and env= and "
-                "headers= mappings of strings."
-            )
-        if isinstance(self.scopes, str):
-            raise MountError(f"scopes= of the remote {self.name!r} must be a list of strings.")
+        _check_types(self)
         if not (0 < self.timeout < float("inf") and 0 < self.refresh < float("inf")):
             message = f"timeout= and refresh= of the remote {self.name!r} must be positive seconds."
             raise MountError(message)
@@ -113,6 +107,8 @@ def check_remotes(remotes: Iterable[Remote]) -> None:
         MountError: two are the same, or one begins like the other.
     """
     seen: dict[str, str] = {}
+    if not isinstance(remotes, Sequence):
+        raise MountError(f"remotes= takes a list of Remote(…), not {remotes!r}.")
     for remote in remotes:
         if not isinstance(remote, Remote):
             raise MountError(f"remotes= takes a list of Remote(…), not {remote!r}.")
@@ -125,6 +121,49 @@ def check_remotes(remotes: Iterable[Remote]) -> None:
                     "begins with another one."
                 )
         seen[folded] = remote.name
+
+
+def _check_types(remote: Remote) -> None:
+    """Refuse what would fail at the start of each call, in words that do not say why."""
+    expected: list[tuple[str, bool, str]] = [
+        ("command", _is_text(remote.command), "a string, the program's name or path"),
+        ("args", _are_texts(remote.args), "a list of strings"),
+        ("cwd", _is_text(remote.cwd), "a string, the path of a folder"),
+        ("env", _is_map_of_texts(remote.env), "a mapping of strings"),
+        ("headers", _is_map_of_texts(remote.headers), "a mapping of strings"),
+        ("headers", _are_headers(remote.headers), "names and values that HTTP allows"),
+        ("auth", isinstance(remote.auth, str | httpx2.Auth | None), "a token, or an httpx2.Auth"),
+        ("scopes", _are_texts(remote.scopes), "a list of strings"),
+        ("timeout", isinstance(remote.timeout, int | float), "a number of seconds"),
+        ("refresh", isinstance(remote.refresh, int | float), "a number of seconds"),
+    ]
+    for name, is_right, what in expected:
+        if not is_right:
+            # Not what it is: it may be secret.
+            raise MountError(f"{name}= of the remote {remote.name!r} must be {what}.")
+
+
+def _is_text(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value != "" and "\0" not in value)
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and _all_texts(values)
+
+
+def _is_map_of_texts(values: object) -> bool:
+    return isinstance(values, Mapping) and _all_texts((*values, *values.values()))
+
+
+def _all_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(each, str) and "\0" not in each for each in values)
+
+
+def _are_headers(headers: Mapping[str, str]) -> bool:
+    return _is_map_of_texts(headers) and all(
+        _HEADER.fullmatch(name) and value.isascii() and value.isprintable()
+        for name, value in headers.items()
+    )
 
 
 def _is_http(url: object) -> bool:

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import mcp_types
 from fastmcp.exceptions import PromptError, ResourceError
@@ -17,21 +17,17 @@ from fastmcp.server.context import Context
 from fastmcp.server.providers.proxy import ProxyPrompt, ProxyResource, ProxyTemplate
 from pydantic import Field
 
-from mcp_mount.foreign import (
-    MOST_TOOLS,
-    VIA_KEY,
-    is_template,
-    is_uri,
-    plain_description,
-    plain_title,
-    via_of,
-)
+from mcp_mount.foreign import MOST_TOOLS, VIA_KEY, is_template, is_uri, via_of
 from mcp_mount.naming import names_within
-from mcp_mount.relay import Relay
+from mcp_mount.plain import plain_description, plain_title
+from mcp_mount.relay import Relay, own_meta
 
 logger = logging.getLogger("mcp_mount.remotes")
 
 _MIME = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
+_LONGEST_NAME: Final = 100
+_LONGEST_DATE: Final = 40
+
 Item = TypeVar("Item", mcp_types.Resource, mcp_types.ResourceTemplate, mcp_types.Prompt)
 
 
@@ -43,6 +39,7 @@ class RemoteResource(ProxyResource):
     async def read(self) -> ResourceResult:
         """Read it where it is."""
         result: ResourceResult = await self.relay.guarded(super().read, ResourceError)
+        result.meta = own_meta(result.meta)
         return result
 
 
@@ -70,12 +67,13 @@ class RemotePrompt(ProxyPrompt):
         result: PromptResult = await self.relay.guarded(
             partial(super().render, arguments), PromptError
         )
+        result.meta = own_meta(result.meta)
         return result
 
 
 def resources_of(relay: Relay) -> Iterator[Resource]:
     """Yield a server's resources at addresses of ours: ``data://parts`` at ``data://wiki/parts``."""
-    resources = relay.watch.contents.resources
+    resources = relay.watch.contents.listed.resources
     for item in _bounded(relay, resources, lambda each: is_uri(str(each.uri))):
         address = _address(str(item.uri), relay)
         yield from _ours(RemoteResource.from_mcp_resource, relay, item, uri=address)
@@ -83,7 +81,7 @@ def resources_of(relay: Relay) -> Iterator[Resource]:
 
 def templates_of(relay: Relay) -> Iterator[ResourceTemplate]:
     """Yield a server's resource templates at addresses of ours."""
-    templates = relay.watch.contents.templates
+    templates = relay.watch.contents.listed.templates
     for item in _bounded(relay, templates, lambda each: is_template(each.uri_template)):
         address = _address(item.uri_template, relay)
         yield from _ours(RemoteTemplate.from_mcp_template, relay, item, uri_template=address)
@@ -91,8 +89,8 @@ def templates_of(relay: Relay) -> Iterator[ResourceTemplate]:
 
 def prompts_of(relay: Relay) -> Iterator[Prompt]:
     """Yield a server's prompts under names of ours."""
-    contents = relay.watch.contents
-    prompts = {item.name: item for item in _bounded(relay, contents.prompts, lambda _: True)}
+    listed = relay.watch.contents.listed
+    prompts = {item.name: item for item in _bounded(relay, listed.prompts, _has_plain_arguments)}
     for name, ours in names_within(relay.remote.name, prompts, ()).items():
         prompt = _with_plain_arguments(prompts[name])
         yield from _ours(RemotePrompt.from_mcp_prompt, relay, prompt, name=ours)
@@ -121,8 +119,23 @@ def _cleaned(item: Item, relay: Relay) -> Item:
     }
     if not isinstance(item, mcp_types.Prompt):
         clean["name"] = plain_title(item.name) or "resource"
+        clean["annotations"] = _plain_annotations(item.annotations)
         clean["mime_type"] = item.mime_type if _MIME.fullmatch(item.mime_type or "") else None
     return item.model_copy(update=clean)
+
+
+def _plain_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
+    if said is None:
+        return None
+    date = said.last_modified
+    is_date = date is None or (len(date) <= _LONGEST_DATE and date.isprintable())
+    return said if is_date else said.model_copy(update={"last_modified": None})
+
+
+def _has_plain_arguments(prompt: mcp_types.Prompt) -> bool:
+    """Whether the arguments have names to show: they are sent back as they are."""
+    names = [each.name for each in prompt.arguments or []]
+    return all(len(name) <= _LONGEST_NAME and name.isprintable() for name in names)
 
 
 def _with_plain_arguments(prompt: mcp_types.Prompt) -> mcp_types.Prompt:

@@ -12,26 +12,24 @@ import anyio
 import mcp_types
 from fastmcp.server.context import Context
 from fastmcp.tools import Tool, ToolResult
-from fastmcp.tools.base import InputRequiredToolResult
 from mcp.shared.dispatcher import ProgressFnT
-from mcp_types import CallToolResult, ElicitRequest, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, InputRequiredResult
 from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.confirm import can_ask, question
 from mcp_mount.connection import HOPS_KEY, Session, TooLarge
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.foreign import VIA_KEY, ForeignTool, plain
+from mcp_mount.foreign import VIA_KEY, ForeignTool
+from mcp_mount.listing import tools_of
+from mcp_mount.program import TOO_LARGE
 from mcp_mount.reasons import alone, causes
-from mcp_mount.relay import Relay, progress_to
+from mcp_mount.relay import Relay, own_meta, progress_to
+from mcp_mount.remote_questions import passed_on, state_of
 from mcp_mount.tools import counted, current_context, recorded, trace_of
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""
-
-_STATE: Final = "mcp_mount:remote:"
-"""What the state of a question begins with that is the other server's."""
-
-_LONGEST_QUESTION: Final = 1_000
 
 
 class RemoteTool(Tool):
@@ -80,7 +78,7 @@ class RemoteTool(Tool):
     async def _admitted(self, arguments: dict[str, Any], context: Context | None) -> ToolResult:
         terms = self._relay.terms
         asks = terms.confirm == "destructive" and self._foreign.destroys
-        if asks and context is not None and _state(context) is None:
+        if asks and context is not None and state_of(context) is None:
             asked = question(context, f"the tool {self.name}", arguments)
             if asked is not None:
                 return asked
@@ -91,7 +89,9 @@ class RemoteTool(Tool):
         await counted(terms.rate, context)
         named = {self._foreign.aliases.get(key, key): value for key, value in arguments.items()}
         async with terms.slots.taken():
-            async with progress_to(context, terms.limits.max_bytes) as progress:
+            async with progress_to(
+                context, terms.limits.max_bytes, terms.limits.timeout
+            ) as progress:
                 answer, is_full = await self._answer(named, context, hops, progress)
             return self._result(answer, context, is_full=is_full)
 
@@ -125,10 +125,10 @@ class RemoteTool(Tool):
     ) -> CallToolResult | InputRequiredResult:
         request = context.request_context if context is not None else None
         trace = trace_of(request.meta or {}) if request is not None else {}
-        state = _state(context) if context is not None else None
-        if self._foreign.headers:
+        state = state_of(context) if context is not None else None
+        if self._foreign.headers and self._relay.remote.url is not None:
             # The session learns from the list which arguments go into headers as well.
-            await session.list_tools()
+            await tools_of(session)
         meta: Any = {**trace, HOPS_KEY: hops + 1}
         return await session.call_tool(
             self._foreign.name,
@@ -143,20 +143,21 @@ class RemoteTool(Tool):
     def _result(self, answer: object, context: Context | None, *, is_full: bool) -> ToolResult:
         relay = self._relay
         most = relay.terms.limits.max_bytes
-        if is_full or (isinstance(answer, CallToolResult) and _size(answer) > most):
+        is_dropped = isinstance(answer, MCPError) and answer.code == TOO_LARGE
+        if is_full or is_dropped or _size(answer) > most:
             return _error(f"The result is larger than {most} bytes (max_bytes).")
         if isinstance(answer, CallToolResult):
             return ToolResult(
                 content=[*answer.content],
-                structured_content=answer.structured_content,
-                meta=_own_meta(answer.meta),
+                structured_content=_object(answer.structured_content),
+                meta=own_meta(answer.meta),
                 is_error=bool(answer.is_error),
             )
         if isinstance(answer, InputRequiredResult):
             if context is None or not can_ask(context):
                 name = relay.remote.name
                 return _error(f"The server {name!r} asks its user first; this client cannot.")
-            return _asked(answer, relay.remote.name)
+            return passed_on(answer, relay.remote.name, context)
         if isinstance(answer, TimeoutError):
             return _error(relay.late())
         return _error(relay.failed(answer if isinstance(answer, BaseException) else None))
@@ -178,44 +179,17 @@ def _hops(context: Context | None) -> int:
     return hops if isinstance(hops, int) and hops > 0 else 0
 
 
-def _state(context: Context) -> str | None:
-    """Return the state that the other server gave with its question; None before it has asked."""
-    state = context.request_state
-    is_its_own = state is not None and state.startswith(_STATE)
-    return state.removeprefix(_STATE) if state is not None and is_its_own else None
+def _object(structured: Any) -> dict[str, Any] | None:
+    """Return structured content as an object, which it has to be in the handshake versions."""
+    return structured if isinstance(structured, dict | None) else {"result": structured}
 
 
-def _asked(asked: InputRequiredResult, name: str) -> ToolResult:
-    """Pass a server's questions on, so that a user sees who asks."""
-    requests: dict[str, Any] = {}
-    for key, request in (asked.input_requests or {}).items():
-        if not isinstance(request, ElicitRequest):
-            return _error(
-                f"The server {name!r} asks for more than a question to its user, which is refused."
-            )
-        text = plain(request.params.message, _LONGEST_QUESTION)
-        params = request.params.model_copy(update={"message": f"The server {name!r} asks: {text}"})
-        requests[key] = request.model_copy(update={"params": params})
-    return InputRequiredToolResult(
-        InputRequiredResult(
-            input_requests=requests or None, request_state=_STATE + (asked.request_state or "")
-        )
-    )
-
-
-def _own_meta(meta: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a result says beside its content, without what speaks for the server."""
-    kept = {
-        key: value
-        for key, value in (meta or {}).items()
-        if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
-    }
-    return kept or None
-
-
-def _size(result: CallToolResult) -> int:
+def _size(answer: object) -> int:
     """Return about how many bytes a result has."""
-    blocks = sum(len(block.model_dump_json(by_alias=True)) for block in result.content)
-    structured = result.structured_content
+    if not isinstance(answer, CallToolResult):
+        return 0
+    blocks = sum(len(block.model_dump_json(by_alias=True)) for block in answer.content)
+    structured = answer.structured_content
     # Both carry the same, and each is bounded by itself.
-    return max(blocks, len(str(structured)) if structured is not None else 0)
+    most = max(blocks, len(str(structured)) if structured is not None else 0)
+    return most + (len(str(answer.meta)) if answer.meta else 0)

@@ -9,12 +9,13 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
+from fastmcp import FastMCP
 from fastmcp.prompts import Prompt
 from fastmcp.resources import Resource, ResourceTemplate
-from fastmcp.server.providers import Provider
+from fastmcp.server.providers import AggregateProvider, Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
@@ -49,7 +50,8 @@ class RemoteProvider(Provider):
         self._gateway = secrets.token_hex(8)
         self._relays = [Relay(Watch(each, most_bytes), terms, self._gateway) for each in remotes]
         self._ours = ours
-        self._added: Provider | None = None
+        self._server: FastMCP[Any] | None = None
+        self._others: tuple[Provider, ...] = (self,)
         self._added_names: frozenset[str] = frozenset()
         self._seen: tuple[object, ...] = ()
         self._tools: dict[str, RemoteTool] = {}
@@ -58,9 +60,15 @@ class RemoteProvider(Provider):
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
 
-    def respect(self, added: Provider) -> None:
-        """Give no name that something in `added` has: what the server's user has added."""
-        self._added = added
+    def respect(self, server: FastMCP[Any], *, but: Provider) -> None:
+        """Give no name of what the server's user adds; `but` has the operations, which we know."""
+        self._server, self._others = server, (self, but)
+
+    @property
+    def _added(self) -> Provider:
+        """What the server's user has added until now."""
+        providers = self._server.providers if self._server is not None else ()
+        return AggregateProvider([each for each in providers if each not in self._others])
 
     @property
     def states(self) -> dict[str, RemoteState]:
@@ -127,10 +135,9 @@ class RemoteProvider(Provider):
         async with anyio.create_task_group() as tasks:
             for relay in relays:
                 tasks.start_soon(relay.watch.known)
-        if self._added is not None:
-            names = frozenset(folded(tool.name) for tool in await self._added.list_tools())
-            if names != self._added_names:
-                self._added_names = names
+        names = frozenset(folded(tool.name) for tool in await self._added.list_tools())
+        if names != self._added_names:
+            self._added_names = names
         self._look()
 
     def _named_by(self, name: str) -> list[Relay]:
@@ -148,45 +155,50 @@ class RemoteProvider(Provider):
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         if name not in self._tools:
             await self._known(self._named_by(name))
-        elif self._added is not None and await self._added.get_tool(name) is not None:
+        elif await self._added.get_tool(name) is not None:
             return None
         return _of_version(self.tools().get(name), version)
 
     async def _list_resources(self) -> Sequence[Resource]:
         await self._known(self._relays)
-        added = await self._added.list_resources() if self._added is not None else ()
-        taken = {str(resource.uri) for resource in added}
+        taken = {str(resource.uri) for resource in await self._added.list_resources()}
         return [resource for uri, resource in self._resources.items() if uri not in taken]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._known(self._relays)
-        if self._added is not None and await self._added.get_resource(uri) is not None:
+        if await self._is_added(uri):
             return None
         return _of_version(self._resources.get(uri), version)
 
+    async def _is_added(self, uri: str) -> bool:
+        """Whether the server's user has added something at an address."""
+        added = self._added
+        resource = await added.get_resource(uri)
+        return resource is not None or await added.get_resource_template(uri) is not None
+
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         await self._known(self._relays)
-        return [*self._templates]
+        taken = {each.uri_template for each in await self._added.list_resource_templates()}
+        return [each for each in self._templates if each.uri_template not in taken]
 
     async def _get_resource_template(
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
         await self._known(self._relays)
-        if len(uri) > 2 * LONGEST_URI:
+        if len(uri) > 2 * LONGEST_URI or await self._is_added(uri):
             return None
         found = (each for each in self._templates if each.matches(uri) is not None)
         return _of_version(next(found, None), version)
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._known(self._relays)
-        added = await self._added.list_prompts() if self._added is not None else ()
-        taken = {prompt.name for prompt in added}
+        taken = {prompt.name for prompt in await self._added.list_prompts()}
         return [prompt for name, prompt in self._prompts.items() if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         if name not in self._prompts:
             await self._known(self._named_by(name))
-        if self._added is not None and await self._added.get_prompt(name) is not None:
+        if await self._added.get_prompt(name) is not None:
             return None
         return _of_version(self._prompts.get(name), version)
 

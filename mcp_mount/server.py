@@ -251,7 +251,7 @@ def build_server(
         provider, remotes, name
     )
     if remotes is not None:
-        remotes.respect(server.local_provider)
+        remotes.respect(server, but=provider)
     return server
 
 

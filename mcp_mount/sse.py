@@ -100,4 +100,4 @@ class SsePart:
         # FastMCP would keep a tool's state under the name that this header gives it.
         headers = [(name, value) for name, value in scope["headers"] if name != b"mcp-session-id"]
         path = scope["path"].removesuffix("/") + slash
-        return {**scope, "path": path, "headers": headers, APP_KEY: self.service.app}
+        return {**scope, "path": path, "headers": headers, APP_KEY: self.sse.service.app}

@@ -11,7 +11,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,7 +30,8 @@ from mcp_mount.connection import (
 )
 from mcp_mount.exchange import exchange
 from mcp_mount.foreign import read_tools
-from mcp_mount.listing import NOTHING, Contents, pages
+from mcp_mount.keeper import Keeper
+from mcp_mount.listing import NOTHING, Contents, Listed, listed
 from mcp_mount.reasons import category, causes
 from mcp_mount.remote import Remote, RemoteState, Status
 
@@ -48,6 +48,9 @@ _RAREST_HURRY: Final = 1.0
 
 _MOST_MISSES: Final = 4
 """Questions that a program can leave unanswered before it is started anew."""
+
+_MOST_LINES: Final = 20
+"""On what is left out of its lists."""
 
 _SHORTEST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
@@ -73,9 +76,8 @@ class Watch:
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._failures = 0
         self._due = 0.0
-        self._listed: list[mcp_types.Tool] = []
         self._discovered: mcp_types.DiscoverResult | None = None
-        self._keepers: dict[EventLoopToken, _Keeper] = {}
+        self._keepers: dict[EventLoopToken, Keeper] = {}
 
     @property
     def state(self) -> RemoteState:
@@ -85,7 +87,7 @@ class Watch:
     async def keep(self) -> None:
         """Stay in touch with the server until this is cancelled."""
         token = current_token()
-        keeper = self._keepers[token] = _Keeper(anyio.current_time() + self._patience)
+        keeper = self._keepers[token] = Keeper(anyio.current_time() + self._patience)
         try:
             while True:
                 try:
@@ -98,10 +100,10 @@ class Watch:
         finally:
             del self._keepers[token]
             if not self._keepers:
-                self.contents, self._listed, self._due = NOTHING, [], 0.0
+                self.contents, self._due = NOTHING, 0.0
                 self._is("starting")
 
-    async def _keep_asking(self, keeper: "_Keeper", lost: anyio.Event) -> None:
+    async def _keep_asking(self, keeper: Keeper, lost: anyio.Event) -> None:
         misses = 0
         while True:
             begun = anyio.current_time()
@@ -195,31 +197,33 @@ class Watch:
             async with self._client("auto", None) as client:
                 session = client.session
                 discovered = session.discover_result
-                listed = await pages(session.list_tools, "tools")
-                rest = (
-                    tuple(await pages(session.list_resources, "resources")),
-                    tuple(await pages(session.list_resource_templates, "resource_templates")),
-                    tuple(await pages(session.list_prompts, "prompts")),
-                )
-        tools = self.contents.tools
-        if self._status != "up" or listed != self._listed:
-            # A thousand schemas take a while; others are served meanwhile.
-            tools = await to_thread.run_sync(read_tools, listed)
-            if len(listed) > len(tools):
-                name = self.remote.name
-                logger.warning(
-                    "The remote %r lists more than the %d tools taken.", name, len(tools)
-                )
-        contents = Contents(tools, *rest)
-        if contents != self.contents:
-            self.contents = contents
-            if self._status == "up":
-                logger.info("The remote %r offers something else: %s", self.remote.name, contents)
-        self._listed, self._discovered = listed, discovered
+                found = await listed(session)
+        await self._take(found)
+        self._discovered = discovered
         if self._status == "up":
             # It has answered twice; one that dies as soon as it is up is given more and more time.
             self._failures = 0
         self._is("up")
+
+    async def _take(self, found: Listed) -> None:
+        """Offer what the server lists."""
+        was, name = self.contents, self.remote.name
+        if self._status == "up" and found == was.listed:
+            return
+        tools = was.tools
+        if self._status != "up" or found.tools != was.listed.tools:
+            # A thousand schemas take a while; others are served meanwhile, and the end waits for
+            # none of them.
+            tools = await to_thread.run_sync(read_tools, found.tools, abandon_on_cancel=True)
+            if len(found.tools) > len(tools):
+                count = len(tools)
+                logger.warning("The remote %r lists more than the %d tools taken.", name, count)
+        if found.left_out != was.listed.left_out:
+            for each in found.left_out[:_MOST_LINES]:
+                logger.warning("The remote %r: %s is not valid MCP, and is left out.", name, each)
+        self.contents = Contents(tools, found)
+        if self._status == "up":
+            logger.info("The remote %r offers something else: %s", name, self.contents)
 
     def _has_failed(self, error: Exception) -> None:
         """Hide what the server offered, and wait longer each time before the next question."""
@@ -227,7 +231,7 @@ class Watch:
         # At random, so that many gateways do not all come back at one moment.
         self._due = time.monotonic() + pause * random.uniform(0.5, 1)  # noqa: S311 - no secret
         self._failures = min(self._failures + 1, 16)
-        self.contents, self._listed = NOTHING, []
+        self.contents = NOTHING
         logger.debug("The remote %r has failed", self.remote.name, exc_info=error)
         self._is("down", category(error, self._transport.refused))
 
@@ -242,31 +246,6 @@ class Watch:
         elif status == "down":
             name = self.remote.name
             logger.warning("The remote %r is down: %s. It is tried again.", name, error)
-
-
-@dataclass(slots=True)
-class _Keeper:
-    """What one event loop knows of its task. A class because others wake the task."""
-
-    patience: float
-    has_answered: anyio.Event = field(default_factory=anyio.Event)
-    woken: anyio.Event = field(default_factory=anyio.Event)
-
-    def hurry(self) -> None:
-        self.woken.set()
-
-    async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
-        """Wait, at the least for a moment; less long when woken, or when the server is lost."""
-        self.woken = anyio.Event()
-        with anyio.move_on_after(max(seconds, _SHORTEST_PAUSE / 4)):
-            async with anyio.create_task_group() as tasks:
-                for event in (self.woken, *((lost,) if lost is not None else ())):
-                    tasks.start_soon(_cancel_after, event, tasks.cancel_scope)
-
-
-async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
 
 
 async def _ignore(message: object) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -123,6 +124,21 @@ def test_variables_of_the_environment_are_put_in(
         ({"url": "https://${NOT_SET_ANYWHERE}/mcp"}, "'NOT_SET_ANYWHERE'"),
         ({"url": "https://x.example/mcp", "auth": "oauth"}, "login in a browser"),
         ("https://x.example/mcp", "must be a mapping"),
+        (None, "must be a mapping"),
+        ({"url": 5}, "must begin with http://"),
+        ({"url": "https://x.example/mcp", "type": ["http"]}, "['http']"),
+        ({"command": ["npx", "-y"]}, "command= of the remote 'x' must be a string"),
+        ({"command": "x\0y"}, "command= of the remote 'x' must be a string"),
+        ({"command": "x", "args": [1]}, "args= of the remote 'x' must be a list of strings"),
+        ({"command": "x", "args": {"a": "b"}}, "args= of the remote 'x'"),
+        ({"command": "x", "env": ["A=1"]}, "env= of the remote 'x' must be a mapping"),
+        ({"command": "x", "cwd": 5}, "cwd= of the remote 'x' must be a string"),
+        ({"url": "https://x.example/mcp", "headers": "a"}, "headers= of the remote 'x'"),
+        ({"url": "https://x.example/mcp", "headers": {"a b": "c"}}, "that HTTP allows"),
+        ({"url": "https://x.example/mcp", "headers": {"a": "b\r\nc: d"}}, "that HTTP allows"),
+        ({"url": "https://x.example/mcp", "headers": {"a": "ü"}}, "that HTTP allows"),
+        ({"url": "https://x.example/mcp", "auth": {"type": "x"}}, "auth= of the remote 'x'"),
+        ({"url": "https://x.example/mcp", "headers": {"a": "${input:key}"}}, "'${input:key}'"),
     ],
     ids=str,
 )
@@ -153,17 +169,69 @@ def test_names_that_could_be_taken_for_each_other_stop_the_start(first: str, sec
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mcpServers": {"a b": {"url": "http://x/"}, "a.b": {"url": "http://y/"}}}', "'a_b'"),
+        ('{"mcpServers": {"a": {"url": "http://x/"}, "a": {"url": "http://y/"}}}', "'a' twice"),
+        ('{"mcpServers": {"数据": {"url": "http://x/"}}}', "'数据'"),
+        ('{"mcpServers": {"2fa": {"url": "http://x/"}}}', "'2fa'"),
+        ('{"mcpServers": {"a": {"url": "http://x/", "disabled": true}}}', "are disabled"),
+        ("[" * 100_000, "no JSON"),
+    ],
+    ids=["same after cleaning", "twice", "no letters", "digit", "all disabled", "deep"],
+)
+def test_a_file_that_cannot_mean_what_it_says_stops_the_start(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """Gateway: no server is left out unseen."""
+    file = tmp_path / "servers.json"
+    file.write_text(text, "utf-8")
+    with pytest.raises(MountError, match=re.escape(said)):
+        read_servers(file)
+
+
+def test_a_file_with_a_mark_before_its_text_is_read(tmp_path: Path) -> None:
+    """Gateway: editors of Windows write one. VS Code calls the list `servers`."""
+    file = tmp_path / "servers.json"
+    file.write_text('{"servers": {"wiki": {"url": "https://wiki.example/mcp"}}}', "utf-8-sig")
+    assert read_servers(file) == [Remote("wiki", url="https://wiki.example/mcp")]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timeout": "30"}, "timeout= of the remote 'x'"),
+        ({"scopes": "read"}, "scopes= of the remote 'x'"),
+        ({"scopes": [1]}, "scopes= of the remote 'x'"),
+        ({"refresh": None}, "refresh= of the remote 'x'"),
+    ],
+    ids=str,
+)
+def test_an_option_of_another_type_is_refused_in_words(options: dict[str, Any], said: str) -> None:
+    """Gateway: at the start, and not in each call."""
+    with pytest.raises(MountError, match=re.escape(said)):
+        Remote("x", url="https://x.example/mcp", **options)
+
+
+@pytest.mark.parametrize("remotes", [Remote("x", url="https://x.example/mcp"), {"x"}], ids=type)
+def test_what_is_no_list_of_remotes_is_refused_in_words(remotes: Any) -> None:
+    with pytest.raises(MountError, match="takes a list of Remote"):
+        gateway_app(remotes)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ((), "mcp-mount: Name a file with servers, or try it with --example."),
         (("/nowhere.json",), "mcp-mount: The file '/nowhere.json' cannot be read"),
+        (("--example", "--port", "99999"), "Must be <= 65535"),
     ],
-    ids=["nothing", "no file"],
+    ids=["nothing", "no file", "no port"],
 )
 def test_the_command_says_what_to_do(words: tuple[str, ...], said: str) -> None:
     """Gateway: a sentence, and no traceback."""
     done = run("mcp-mount", "gateway", *words)
-    assert done.returncode == 1
+    assert done.returncode in {1, 2}
     assert said in done.stdout
     assert "Traceback" not in done.stdout
 
@@ -195,3 +263,33 @@ def test_a_file_of_a_url_and_a_program_works_from_the_command_line(tmp_path: Pat
                 process.stderr.read()
     assert "parts_find" in listed
     assert "example_hello_world" in listed
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_programs_end_with_the_gateway_however_it_is_told(tmp_path: Path, name: str) -> None:
+    """Gateway: also one that ignores its input's end, and a terminal that is closed."""
+    code = (
+        "import os, sys, time\n"
+        "print('process', os.getpid(), file=sys.stderr, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    servers = {"stubborn": {"command": sys.executable, "args": ["-c", code]}}
+    file = written(tmp_path, {"mcpServers": servers})
+    with subprocess.Popen(
+        [str(COMMANDS / "mcp-mount"), "gateway", str(file), "--port", str(free_port())],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = (re.search(r"stubborn: process (\d+)", line) for line in process.stderr)
+            number = int(next(line for line in lines if line is not None)[1])
+            program = os.pidfd_open(number)
+            process.send_signal(signal.Signals[name])
+            log = process.stderr.read()
+            ended, _, _ = select.select([program], [], [], 5)
+            assert ended, "the program still runs"
+        finally:
+            process.kill()
+    assert "Traceback" not in log
+    os.close(program)

@@ -1,7 +1,10 @@
 """The lives of other servers: down, slow, hanging, dying and coming back."""
 
+import asyncio
 import os
+import select
 import signal
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -201,6 +204,42 @@ async def has_ended(pid: int) -> None:
             await anyio.wait_readable(process)
     finally:
         os.close(process)
+
+
+def test_a_program_ends_with_an_event_loop_that_is_stopped_in_the_middle(tmp_path: Path) -> None:
+    """Gateway: who does not wait for its end, such as a person who is impatient, leaves none."""
+    code = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('process', os.getpid(), file=sys.stderr, flush=True)\n"
+        "sys.stdin.read()\n"
+        f"open({str(tmp_path / 'told')!r}, 'w').write('my input has ended')\n"
+        "time.sleep(600)\n"
+    )
+
+    async def runs() -> None:
+        async with started(gateway_app([program("stubborn", code)])):
+            await anyio.sleep_forever()
+
+    async def main() -> int:
+        with heard() as log:
+            task = asyncio.create_task(runs())
+            line = await log.line("process")
+            process = os.pidfd_open(int(line.rpartition(" ")[2]))
+            task.cancel()
+            await anyio.wait_readable(told)
+            # What is left is cancelled when this returns.
+            return process
+
+    os.mkfifo(tmp_path / "told")
+    told = os.open(tmp_path / "told", os.O_RDONLY | os.O_NONBLOCK)
+    process = asyncio.run(main())
+    os.close(told)
+    ended, _, _ = select.select([process], [], [], 5)
+    if not ended:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    os.close(process)
+    assert ended, "the program still runs"
 
 
 async def test_a_program_that_is_busy_is_left_to_its_work() -> None:

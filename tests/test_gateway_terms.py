@@ -9,7 +9,7 @@ import pytest
 from anyio import to_thread
 from fastapi import FastAPI, Request
 
-from mcp_mount import Limits, RateLimit, Remote, mount_mcp
+from mcp_mount import Limits, MountError, RateLimit, Remote, mount_mcp
 from tests.lanes import handled_by_fastmcp
 from tests.others import gateway, heard, offered, parts_server, raw, text, tool
 from tests.starting import started
@@ -96,6 +96,59 @@ async def test_what_no_user_is_asked_for_is_an_error() -> None:
             refused = await ask(app, "raw_tool")
     assert refused.is_error
     assert "'raw'" in refused.text_content
+
+
+def asking(mode: str, **more: Any) -> dict[str, Any]:
+    """Return the answer of a server that has a question."""
+    params = {"mode": mode, "message": "Who?", **more}
+    request = {"method": "elicitation/create", "params": params}
+    return {"resultType": "input_required", "inputRequests": {"who": request}, "requestState": "s"}
+
+
+@pytest.mark.parametrize(
+    ("can", "url", "is_asked"),
+    [
+        ({}, "https://login.example/", False),
+        ({"form": {}}, "https://login.example/", False),
+        ({"form": {}, "url": {}}, "https://login.example/", True),
+        ({"form": {}, "url": {}}, "javascript://login.example/", False),
+        ({"form": {}, "url": {}}, "https://login.example/\u202e", False),
+    ],
+)
+async def test_a_page_is_opened_only_by_clients_that_say_so(
+    can: dict[str, Any],
+    url: str,
+    is_asked: bool,  # noqa: FBT001
+) -> None:
+    """Gateway: a remote sends nobody's user to a page whose client knows only forms."""
+    meta = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": can}}
+    with raw([tool(annotations=READS)], call=asking("url", url=url)) as (_, at):
+        async with gateway(Remote("raw", url=at)) as app:
+            params = {"name": "raw_tool", "arguments": {}, "_meta": meta}
+            reply = await rpc(app, "modern", "tools/call", params)
+    assert ("inputRequests" in reply.result) is is_asked
+    if is_asked:
+        (request,) = reply.result["inputRequests"].values()
+        assert request["params"]["url"] == url
+        assert request["params"]["message"] == "The server 'raw' asks: Who?"
+
+
+async def test_a_form_hides_nothing_and_is_bounded() -> None:
+    """Gateway: what a user reads is cleaned, wherever in the form it stands."""
+
+    def form(said: str) -> dict[str, Any]:
+        name = {"type": "string", "title": said, "description": said}
+        return asking("form", requestedSchema={"type": "object", "properties": {"name": name}})
+
+    with raw([tool(annotations=READS)], call=form("\x1b[31mYour \u202ename")) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            (request,) = (await ask(app, "raw_tool")).result["inputRequests"].values()
+            shown = request["params"]["requestedSchema"]["properties"]["name"]
+            assert (shown["title"], shown["description"]) == ("Your name", "Your name")
+            server.answers["tools/call"] = form("x" * 50_000)
+            refused = await ask(app, "raw_tool")
+    assert refused.is_error
+    assert "more than a question" in refused.text_content
 
 
 @eras
@@ -220,3 +273,10 @@ async def test_arguments_reach_a_remote_under_its_own_names() -> None:
             assert published["required"] == ["filter_name"]
             reply = await call(app, "raw_tool", {"filter_name": "x", "top": 1})
     assert json.loads(reply.text_content) == {"filter[name]": "x", "$top": 1}
+
+
+def test_scopes_that_nobody_asks_for_stop_the_start() -> None:
+    """Gateway: a remote that is meant to be guarded is never open to everyone."""
+    remote = Remote("parts", url="https://parts.example/mcp", scopes=["parts:use"])
+    with pytest.raises(MountError, match="give auth= or scopes_of="):
+        mount_mcp(FastAPI(), remotes=[remote])

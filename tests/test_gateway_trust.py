@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastmcp import FastMCP
 from starlette.responses import RedirectResponse, Response
 
 from mcp_mount import Limits, Remote, gateway_app, mount_mcp
@@ -22,7 +23,7 @@ from tests.others import (
 )
 from tests.profile import check_schema
 from tests.starting import started
-from tests.support import ERAS, Era, call, rpc, served, tools
+from tests.support import ERAS, Era, call, connected, rpc, served, tools
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -55,10 +56,12 @@ async def test_a_schema_that_clients_would_refuse_accepts_more_instead() -> None
         assert len(json.dumps(listed)) < 60_000
 
 
-@pytest.mark.parametrize("wrong", [{"type": "string"}, {}, None, "object"], ids=repr)
-async def test_a_list_that_is_no_list_of_mcp_costs_only_its_own_server(wrong: object) -> None:
+@pytest.mark.parametrize("wrong", [{"tools": "all"}, {"tools": None}, {}], ids=repr)
+async def test_a_list_that_is_no_list_of_mcp_costs_only_its_own_server(
+    wrong: dict[str, Any],
+) -> None:
     """Gateway: the server is down until it lists what can be read; the others are not."""
-    with raw([tool(inputSchema=wrong)]) as (_, url), raw([tool()]) as (_, other), heard() as log:
+    with raw([], list=wrong) as (_, url), raw([tool()]) as (_, other), heard() as log:
         app = FastAPI()
         mount_mcp(app, remotes=[Remote("wrong", url=url), Remote("good", url=other)])
         async with started(app) as serving:
@@ -110,6 +113,27 @@ async def test_a_tool_cannot_take_over_a_name_of_ours(era: Era) -> None:
                 assert len(others) == 3
                 for name in others:
                     assert (await call(serving, name, era=era)).text_content == "theirs"
+
+
+@eras
+async def test_a_tool_cannot_take_over_a_name_of_a_server_that_is_mounted(era: Era) -> None:
+    """Gateway: whatever the server's user has added, and however."""
+    app, own = FastAPI(), FastMCP[Any]("own")
+
+    @own.tool
+    def search() -> str:
+        return "ours"
+
+    with raw([tool("search")], call=text("theirs")) as (_, url), heard() as log:
+        mounted = mount_mcp(app, remotes=[Remote("raw", url=url)])
+        mounted.server.mount(own, namespace="raw")
+        async with started(app) as serving:
+            await log.line("'raw' is up")
+            listed = await tools(serving, era=era)
+            assert len(listed) == 2
+            assert (await call(serving, "raw_search", era=era)).text_content == "ours"
+            (other,) = listed.keys() - {"raw_search"}
+            assert (await call(serving, other, era=era)).text_content == "theirs"
 
 
 async def test_descriptions_are_bounded_and_cannot_hide_or_turn_text() -> None:
@@ -403,3 +427,89 @@ async def test_what_cannot_be_offered_costs_no_list() -> None:
             ):
                 listed = (await rpc(app, "modern", method)).result[kind]
                 assert ours in json.dumps(listed)
+
+
+async def test_a_prompt_speaks_for_itself_alone() -> None:
+    """Gateway: neither its names nor its result can hide text, or say what server this is."""
+    said = {"io.modelcontextprotocol/serverInfo": {"name": "evil", "version": "1"}, "theirs": 1}
+    message = {"role": "user", "content": {"type": "text", "text": "Hello"}}
+    answers: dict[str, Any] = {
+        "prompts/list": {
+            "prompts": [
+                {"name": "good", "arguments": [{"name": "word"}]},
+                {"name": "long", "arguments": [{"name": "x" * 5_000}]},
+                {"name": "odd", "arguments": [{"name": "a\u202eb"}]},
+            ]
+        },
+        "prompts/get": {"messages": [message], "_meta": said},
+        "resources/list": {
+            "resources": [
+                {
+                    "uri": "data://a",
+                    "name": "a",
+                    "annotations": {"audience": ["user"], "lastModified": "\x1b[31m" + "x" * 5_000},
+                }
+            ]
+        },
+    }
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            listed = (await rpc(app, "modern", "prompts/list")).result["prompts"]
+            assert [each["name"] for each in listed] == ["raw_good"]
+            named = {"name": "raw_good", "arguments": {"word": "x"}}
+            shown = (await rpc(app, "modern", "prompts/get", named)).result
+            assert shown["messages"][0]["content"]["text"] == "Hello"
+            assert shown["_meta"]["theirs"] == 1
+            assert "evil" not in json.dumps(shown)
+            (resource,) = (await rpc(app, "modern", "resources/list")).result["resources"]
+            assert resource["annotations"] == {"audience": ["user"]}
+
+
+@eras
+@pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
+async def test_a_resource_that_is_not_there_is_said_to_be_missing(
+    era: Era,
+    modern: bool,  # noqa: FBT001
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Gateway: in the server's words, whichever code its version has; and without a traceback."""
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": "data://a", "name": "a"}]},
+        "resources/read": {"code": -32602 if modern else -32002, "message": "No part \x1b[31m7."},
+    }
+    with raw([], modern=modern, **answers) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            headers = {"mcp-name": "data://raw/a"} if era == "modern" else {}
+            read = await rpc(app, era, "resources/read", {"uri": "data://raw/a"}, headers=headers)
+    assert read.answer["error"]["message"] == "No part 7."
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@eras
+async def test_a_resource_cannot_take_over_an_address_of_ours(era: Era) -> None:
+    """Gateway: neither a resource's, nor one that a template of the server's user stands for."""
+    read = {"contents": [{"uri": "data://x", "text": "theirs"}]}
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": "data://7", "name": "seven"}]},
+        "resources/templates/list": {
+            "resourceTemplates": [{"uriTemplate": "data://{x}", "name": "x"}]
+        },
+        "resources/read": {**read, "ttlMs": 0, "cacheScope": "private"},
+    }
+    with raw([], **answers) as (_, url), heard() as log:
+        app = FastAPI()
+        mounted = mount_mcp(app, remotes=[Remote("raw", url=url)])
+        own = FastMCP[Any]("own")
+
+        @own.resource("data://{number}")
+        def part(number: str) -> str:
+            return f"ours {number}"
+
+        mounted.server.mount(own, namespace="raw")
+        async with started(app) as serving, connected(serving, era) as client:
+            await log.line("'raw' is up")
+            shown = {each.uri_template for each in await client.list_resource_templates()}
+            assert "data://raw/{number}" in shown
+            for address in ("data://raw/7", "data://raw/8"):
+                (found,) = await client.read_resource(address)
+                assert getattr(found, "text", None) == f"ours {address[-1]}"
