@@ -122,6 +122,7 @@ async def test_an_app_that_answers_nothing_is_an_error_at_once(era: Era) -> None
     assert reply.text_content == "The API gave no answer before it failed. The call was ended."
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_a_route_raises_because_it_was_left_is_no_failure(
     era: Era, caplog: pytest.LogCaptureFixture
