@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz bench check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test faults fuzz bench check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/m
 
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -rs -n auto $(ARGS)
+
+faults: $(STAMP) ## Run the tests of processes that die and servers that misbehave
+	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null

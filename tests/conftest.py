@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.elsewhere import elsewhere
+from tests.elsewhere import Place, a_place, elsewhere
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("no_clock", deadline=None)
@@ -26,6 +26,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("either_caller", callers, indirect=True)
 
 
+@pytest.fixture(scope="session")
+def place() -> Iterator[Place]:
+    with a_place() as place:
+        yield place
+
+
 @pytest.fixture
 def either_caller(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -34,6 +40,6 @@ def either_caller(
     if request.param == "in process":
         yield
         return
-    with elsewhere() as mount:
+    with elsewhere(request.getfixturevalue("place")) as mount:
         monkeypatch.setattr(request.module, "mount_mcp", mount)
         yield

@@ -5,21 +5,43 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import Mounted, mount_mcp
 from tests.support import served
 
 
-@contextmanager
-def elsewhere() -> Iterator[Callable[..., Mounted]]:
-    """Yield a `mount_mcp` whose calls go over a socket to the app, served in a thread of its own.
+class Place:
+    """A server for one app after another, because starting one takes longer than most tests."""
 
-    What is answered has come over HTTP, and is not of the test's own event loop.
-    """
+    def __init__(self, url: str = "") -> None:
+        self.url = url
+        self.app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
+
+@contextmanager
+def a_place() -> Iterator[Place]:
+    """Serve at a place, in a thread and an event loop of its own."""
+    place = Place()
+    with served(place, lifespan="off") as place.url:
+        yield place
+
+
+@contextmanager
+def elsewhere(place: Place) -> Iterator[Callable[..., Mounted]]:
+    """Yield a `mount_mcp` whose calls go over a socket to the app, at that place."""
+    place.app = None
     with ExitStack() as stack:
 
         def mount(app: FastAPI, **options: Any) -> Mounted:
-            url = stack.enter_context(served(app, lifespan="off"))
+            if place.app is None:
+                place.app, url = app, place.url
+            else:
+                url = stack.enter_context(served(app, lifespan="off"))
             return mount_mcp(app, openapi=app.openapi(), upstream=url, **options)
 
         yield mount

@@ -21,6 +21,8 @@ from tests.api import PARTS
 from tests.others import free_port
 from tests.support import served
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
 INSTRUCTIONS = [

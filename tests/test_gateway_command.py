@@ -16,6 +16,8 @@ from mcp_mount import MountError, Remote, gateway_app
 from mcp_mount.gateway import read_servers
 from tests.others import free_port, offered, parts_server
 
+pytestmark = pytest.mark.faults
+
 COMMANDS = Path(sys.executable).parent
 
 

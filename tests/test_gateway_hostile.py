@@ -17,6 +17,8 @@ from tests.others import Raw, gateway, heard, program, raw, text, tool
 from tests.starting import started
 from tests.support import ERAS, Era, call, envelope, rpc, served, tools
 
+pytestmark = pytest.mark.faults
+
 eras = pytest.mark.parametrize("era", ERAS)
 
 # A program that speaks a handshake version; `{answer}` answers the call of its one tool.

@@ -28,6 +28,8 @@ from tests.others import (
 from tests.starting import started
 from tests.support import ERAS, Era, call, http, served, tools
 
+pytestmark = pytest.mark.faults
+
 eras = pytest.mark.parametrize("era", ERAS)
 
 # A server that tells its process, and that of a child which would outlive it.

@@ -25,6 +25,8 @@ from tests.profile import check_schema
 from tests.starting import started
 from tests.support import ERAS, Era, call, connected, rpc, served, tools
 
+pytestmark = pytest.mark.faults
+
 eras = pytest.mark.parametrize("era", ERAS)
 
 HOSTILE_SCHEMAS: list[dict[str, Any]] = [

@@ -20,6 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount import Limits, mount_mcp
 from tests.support import ERAS, LEGACY, MODERN, Era, call, connected, envelope, http, rpc, served
 
+pytestmark = pytest.mark.faults
+
 # Objects of a client; one that is kept, with its session, holds many more.
 FEW = 20
 

@@ -14,6 +14,8 @@ from tests.api import PARTS
 from tests.commands import run, running
 from tests.support import envelope, read_messages, served
 
+pytestmark = pytest.mark.faults
+
 
 def parts_api() -> FastAPI:
     app = FastAPI(title="Parts", servers=[{"url": "/"}])

@@ -17,6 +17,8 @@ from tests.api import api, before, ok, sent_to
 from tests.others import free_port
 from tests.support import ERAS, Era, Reply, call, served
 
+pytestmark = pytest.mark.faults
+
 eras = pytest.mark.parametrize("era", ERAS)
 
 

@@ -26,6 +26,8 @@ from tests.mock_api.streaming import streamed
 from tests.sse import HANDSHAKE, Stream, initialized, opened
 from tests.starting import started
 
+pytestmark = pytest.mark.faults
+
 MANY = 200
 KINDS = ("text", "lines", "events", "silent", "thread")
 ENDED = ["dependency closed", "generator closed"]

@@ -13,6 +13,8 @@ from mock_api.settings import Settings
 from tests.mock_api.openai import calls, chunk, fake_model, in_turn, words
 from tests.support import ERAS, Era, envelope
 
+pytestmark = pytest.mark.faults
+
 Way = Literal["cancelled", "gone"]
 QUESTION = {"prompt": "What is a baseline?"}
 MOMENTS = range(0, 240, 9)

@@ -19,6 +19,8 @@ from tests.mock_api.openai import DONE, KEY, Item, calls, chunk, fake_model, in_
 from tests.mock_api.streaming import streamed
 from tests.support import call, http
 
+pytestmark = pytest.mark.faults
+
 QUESTION = {"prompt": "What is a baseline?"}
 EMBEDDED = "You asked: What is a baseline?"
 

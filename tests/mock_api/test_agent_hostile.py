@@ -26,6 +26,8 @@ from tests.mock_api.openai import (
     words,
 )
 
+pytestmark = pytest.mark.faults
+
 UNREADABLE = "check whether OPENAI_BASE_URL is that of an API like OpenAI's"
 TOO_MUCH = "sent too much for an answer"
 TIME: tuple[str, object] = ("get_server_time", {})
