@@ -73,6 +73,7 @@ The modules in the order in which to read them; each imports only from those abo
     endpoint     a route that serves MCP
     hosting      what the endpoints serve, and what runs for it
     lifespan     its start and its stop
+    unframed     one answer in an event stream, as JSON
     streamable   Streamable HTTP
     streams      whose event stream it is
     sse          the older transport, HTTP with SSE

@@ -114,8 +114,7 @@ class FastLane:
     def learning(self, recognized: Recognized, send: Send) -> Send:
         """Return a `send` that keeps a list which FastMCP answers with, for the next request.
 
-        The first answer is given like the later ones: FastMCP's is a Server-Sent Event in the
-        handshake versions, and the SDK's client refuses events of more than 1 MiB.
+        The first answer is given like the later ones.
         """
         if recognized.method != "tools/list":
             return send
@@ -140,10 +139,6 @@ class FastLane:
 
     def _learn(self, recognized: Recognized, text: str, tools: Mapping[str, Tool]) -> str | None:
         """Keep the list in an answer, and return it; None where it is not that of the tools."""
-        if not text.startswith("{"):
-            # The event stream that FastMCP answers the handshake versions with.
-            lines = text.split("\r\n")
-            text = next((line[5:] for line in lines if line.startswith("data:")), "{}")
         result = json.loads(text).get("result")
         if result is None or tools.keys() != {tool["name"] for tool in result["tools"]}:
             return None

@@ -18,6 +18,7 @@ from mcp_mount.call import APP_KEY, Incoming, incoming
 from mcp_mount.fastlane import FastLane
 from mcp_mount.hosting import Running, Service, check, scope_gate
 from mcp_mount.sessions import SessionSeal
+from mcp_mount.unframed import unframed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Streamable:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
                 inner = {**scope, "path": path, APP_KEY: self.service.app}
-                await app(inner, given_on(whole, receive), _told(served, send))
+                await app(inner, given_on(whole, receive), _told(served, unframed(send)))
             finally:
                 incoming.reset(token)
 
