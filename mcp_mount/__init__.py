@@ -21,7 +21,9 @@ The modules in the order in which to read them; each imports only from those abo
     simplify     a schema in the form and the words that clients need
     schemas      JSON Schema that every client accepts
     loops        values that each event loop has of its own
-    limits       what calls may take, and how often they may be made
+    limits       what calls may take
+    callers      who makes a request
+    rates        how often a caller may call
     origin       which web pages may call
     auth         who may call what
     sessions     whose session it is
@@ -29,6 +31,7 @@ The modules in the order in which to read them; each imports only from those abo
     call         the words of every call: request, response, caller
     scope        what a call takes over from the request it is made for
     running      one request on its way through an app
+    caller       who knows where operations are
     inprocess    calls of the app in this process
     token        access tokens of the proxy's own
     upstream     how to call an API elsewhere
@@ -43,6 +46,9 @@ The modules in the order in which to read them; each imports only from those abo
     shape        what results a tool declares
     confirm      the question before a destructive call
     journal      a line in the log for each call
+    plan         how one operation is called
+    describing   what a model reads of a tool
+    responding   from a request to its result
     tools        an operation as a tool
     remote       another MCP server, as it is named
     program      a program that speaks MCP
@@ -77,6 +83,7 @@ The modules in the order in which to read them; each imports only from those abo
     streamable   Streamable HTTP
     streams      whose event stream it is
     sse          the older transport, HTTP with SSE
+    checks       what is wrong with the options of a mount
     mount        the server on the app
     example      a server to try the gateway with
     gateway      several servers behind one endpoint
@@ -87,10 +94,11 @@ The modules in the order in which to read them; each imports only from those abo
 
 from mcp_mount.errors import InvalidMark, InvalidSelector, MountError, NameClash
 from mcp_mount.gateway import gateway_app
-from mcp_mount.limits import Limits, RateLimit
+from mcp_mount.limits import Limits
 from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.operations import Operation
 from mcp_mount.proxy import proxy_app
+from mcp_mount.rates import RateLimit
 from mcp_mount.remote import Remote
 from mcp_mount.token import ClientCredentials
 from mcp_mount.upstream import Upstream

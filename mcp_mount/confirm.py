@@ -25,8 +25,8 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
+from mcp_mount.callers import callers_of
 from mcp_mount.errors import MountError
-from mcp_mount.limits import callers_of
 
 _ASKED: Final = "mcp_mount:asked"
 _QUESTION: Final = "confirm"

@@ -20,17 +20,17 @@ from mcp_mount.content import Result, error
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Place
 from mcp_mount.patience import patience_of
+from mcp_mount.plan import Plan
 from mcp_mount.reading import Reading
-from mcp_mount.running import AppCall
-from mcp_mount.tools import (
+from mcp_mount.responding import (
     MOST_REDIRECTS,
-    Plan,
     following_request,
     responded,
     result_of,
     trace_of,
     traced,
 )
+from mcp_mount.running import AppCall
 from mcp_mount.wire import Stamp, Wire, written
 
 _PING: Final = 15.0

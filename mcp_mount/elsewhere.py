@@ -69,7 +69,7 @@ class Elsewhere:
     ) -> AppCall:
         """Return the call that sends `request` to the API.
 
-        See `mcp_mount.running.Caller`.
+        See `mcp_mount.caller.Caller`.
         """
         operation = self._paths.operation(request.method, request.template or "")
         path = self._path(operation, request) if operation is not None else request.path

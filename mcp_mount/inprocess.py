@@ -67,7 +67,7 @@ class InProcess:
     ) -> AppCall:
         """Return the call that sends `request` through the app's whole middleware stack.
 
-        See `mcp_mount.running.Caller`.
+        See `mcp_mount.caller.Caller`.
         """
         if self.app.debug:
             sink = Discreet(sink)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from starlette.requests import Request
 
+from mcp_mount.callers import subject_of
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.limits import subject_of
 from mcp_mount.reading import Reading
 
 calls = logging.getLogger("mcp_mount.calls")

@@ -3,7 +3,6 @@
 The endpoint is one route of the app; the app's middleware runs on it as on every other.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -17,17 +16,20 @@ from starlette.routing import BaseRoute
 
 from mcp_mount.auth import ScopesOf
 from mcp_mount.call import APP_KEY
+from mcp_mount.checks import check_path, check_public_url, check_scopes, check_sse_path, check_types
 from mcp_mount.client import client_for
 from mcp_mount.door import Door
 from mcp_mount.elsewhere import Elsewhere
-from mcp_mount.endpoint import Endpoint, check_path_is_free
+from mcp_mount.endpoint import Endpoint
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane import FastLane
 from mcp_mount.forwarding import Forwarder
 from mcp_mount.hosting import Hosted, Service
 from mcp_mount.lifespan import LifespanMiddleware
-from mcp_mount.limits import CallRate, Limits, RateLimit, Slots
+from mcp_mount.limits import Limits, Slots
 from mcp_mount.origin import Origins
+from mcp_mount.plan import Terms
+from mcp_mount.rates import CallRate, RateLimit
 from mcp_mount.remote import Remote, RemoteState
 from mcp_mount.remotes import RemoteProvider
 from mcp_mount.selection import Selector
@@ -39,7 +41,6 @@ from mcp_mount.server import (
 from mcp_mount.source import OpenAPI, source_of
 from mcp_mount.sse import Sse, SsePart
 from mcp_mount.streamable import Streamable
-from mcp_mount.tools import Terms
 from mcp_mount.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -202,11 +203,11 @@ def mount_mcp(
         MountError: the path is not of that form or is taken, the app has already started, or an
             option cannot be used; the message says what to do.
     """
-    _check_types(app, limits, dependencies, rate_limit)
-    _check_path(app, path)
+    check_types(app, limits, dependencies, rate_limit)
+    check_path(app, path)
     if sse_path is not None:
-        _check_sse_path(app, sse_path, path)
-    _check_public_url(auth, path, public_url)
+        check_sse_path(app, sse_path, path)
+    check_public_url(auth, path, public_url)
     source = source_of(app, openapi, upstream)
     rate = None
     if rate_limit is not None:
@@ -231,7 +232,7 @@ def mount_mcp(
         # Now, because nothing about it changes later.
         caller.check(tool.plan.operation for tool in provider.tools().values())
     others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
-    _check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
+    check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
         remotes=others,
@@ -277,31 +278,6 @@ def mount_mcp(
     )
 
 
-def _check_types(
-    app: object, limits: object, dependencies: Sequence[object], rate_limit: object
-) -> None:
-    """Refuse what would fail later, in words that do not say why."""
-    expected = [
-        (app, FastAPI, "mount_mcp takes a FastAPI application"),
-        (limits, Limits, "limits= takes Limits(…)"),
-        (rate_limit, RateLimit | None, "rate_limit= takes RateLimit(…)"),
-        *((each, Depends, "dependencies= takes a list of Depends(…)") for each in dependencies),
-    ]
-    for value, kind, advice in expected:
-        if not isinstance(value, kind):
-            raise MountError(f"{advice}, not {value!r}.")
-
-
-def _check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
-    """Refuse scopes that nobody would ask for: the remote would be open to everyone."""
-    for remote in remotes:
-        if remote.scopes and not is_asked:
-            raise MountError(
-                f"scopes= of the remote {remote.name!r} guard it only where callers are known: "
-                "give auth= or scopes_of= as well."
-            )
-
-
 def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> list[BaseRoute]:
     """Return the provider's routes: its own, and the metadata of the resource at each path."""
     if auth is None:
@@ -310,45 +286,3 @@ def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> 
     routes = auth.get_routes(path)
     known = {route.path for route in routes}
     return [*routes, *(route for route in beside if route.path not in known)]
-
-
-def _check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
-    _check_path(app, sse_path, "sse_path")
-    if f"{sse_path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{sse_path}/"):
-        message = (
-            f"sse_path={sse_path!r} and path={path!r} cannot be one path, or one inside the other: "
-            "choose another sse_path=, e.g. '/sse'."
-        )
-        raise MountError(message)
-    _check_path(app, f"{sse_path}/messages", "sse_path")
-
-
-def _check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "path") -> None:
-    if not re.fullmatch(r"(/[^/{}?#%\s]+)+", path):
-        example = "/mcp" if option == "path" else "/sse"
-        message = f"The {option} {path!r} cannot be the endpoint's: write it like {example!r}."
-        raise MountError(message)
-    if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):
-        message = f"There is an MCP endpoint at {path!r} already: choose another {option}=."
-        raise MountError(message)
-    check_path_is_free(app, path, option)
-    if app.middleware_stack is not None:
-        message = "The app has already started: call mount_mcp where the app is built."
-        raise MountError(message)
-
-
-def _check_public_url(auth: AuthProvider | None, path: str, public_url: str | None) -> None:
-    """Refuse a provider that would name another resource than the one clients connect to.
-
-    Clients compare the two, and drop the server where they differ (RFC 9728 §3.3).
-    """
-    base = (auth.resource_base_url or auth.base_url) if auth is not None else None
-    if base is None or public_url is None:
-        return
-    resource = f"{str(base).rstrip('/')}{path}"
-    if resource != public_url:
-        message = (
-            f"public_url={public_url!r}, but the auth provider's base URL makes it {resource!r}. "
-            "Give the provider the base URL that clients see."
-        )
-        raise MountError(message)

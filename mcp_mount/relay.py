@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from mcp_mount.auth import tool_check
 from mcp_mount.errors import Busy
 from mcp_mount.plain import plain
+from mcp_mount.plan import Terms
 from mcp_mount.reasons import alone
 from mcp_mount.remote import Remote
-from mcp_mount.tools import Terms, counted, current_context
+from mcp_mount.tools import counted, current_context
 from mcp_mount.watch import Watch
 
 logger = logging.getLogger("mcp_mount.remotes")

@@ -26,7 +26,8 @@ from mcp_mount.program import TOO_LARGE
 from mcp_mount.reasons import alone, causes
 from mcp_mount.relay import Relay, own_meta, progress_to
 from mcp_mount.remote_questions import passed_on, state_of
-from mcp_mount.tools import counted, current_context, recorded, trace_of
+from mcp_mount.responding import trace_of
+from mcp_mount.tools import counted, current_context, recorded
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""

@@ -22,11 +22,11 @@ from fastmcp.utilities.versions import VersionSpec
 
 from mcp_mount.foreign import LONGEST_URI
 from mcp_mount.naming import folded, names_within
+from mcp_mount.plan import Terms
 from mcp_mount.relay import Relay
 from mcp_mount.remote import Remote, RemoteState, check_remotes
 from mcp_mount.remote_resources import prompts_of, resources_of, templates_of
 from mcp_mount.remote_tools import RemoteTool
-from mcp_mount.tools import Terms
 from mcp_mount.watch import Watch
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from mcp_mount.caller import Caller
 from mcp_mount.document import is_url, load_document
 from mcp_mount.elsewhere import Elsewhere
 from mcp_mount.errors import MountError
 from mcp_mount.inprocess import InProcess
-from mcp_mount.running import Caller
 from mcp_mount.server import OperationProvider
 from mcp_mount.servers import upstream_of
 from mcp_mount.upstream import Upstream
