@@ -154,7 +154,9 @@ def proxy(
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
     count = len(anyio.run(mounted.server.list_tools))
-    about = f"{count} tools of {mounted.server.name!r} at {mounted.upstream}"
+    about = (
+        f"{count} tools of {mounted.server.name!r} at {mounted.upstream}; for old clients at /sse"
+    )
     serve(application, host=host, port=port, about=about)
 
 
