@@ -14,11 +14,10 @@ import pytest
 
 from mcp_mount import MountError, Remote, gateway_app
 from mcp_mount.gateway import read_servers
+from tests.commands import COMMANDS, run
 from tests.others import free_port, offered, parts_server
 
 pytestmark = pytest.mark.faults
-
-COMMANDS = Path(sys.executable).parent
 
 
 def written(tmp_path: Path, servers: Any) -> Path:
@@ -29,26 +28,6 @@ def written(tmp_path: Path, servers: Any) -> Path:
 
 def read(tmp_path: Path, **servers: Any) -> list[Remote]:
     return read_servers(written(tmp_path, {"mcpServers": servers}))
-
-
-def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command, *rest = words
-    return subprocess.run(
-        [str(COMMANDS / command), *rest],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        env={
-            "PATH": f"{COMMANDS}:/usr/bin:/bin",
-            "HOME": "/tmp",  # noqa: S108 - nothing is written there
-            "COLUMNS": "120",
-            "NO_COLOR": "1",
-            "FASTMCP_CHECK_FOR_UPDATES": "off",
-            **variables,
-        },
-    )
 
 
 def test_the_example_answers_at_once() -> None:
