@@ -108,9 +108,7 @@ class Elsewhere:
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."
             raise InvalidArguments(message)
-        segments = unquote(path).replace("\\", "/").split("/")
-        is_inside = not {".", ".."} & set(segments)
-        if not (is_inside and self._paths.leads_to(operation, path)):
+        if not (_is_inside(path) and self._paths.leads_to(operation, path)):
             message = f"No such path: {given or path} leads to another operation, or to none."
             raise InvalidArguments(message)
         return path
@@ -131,6 +129,8 @@ class Elsewhere:
         is_here = origin_of(target.geturl()) == base.origin and target.path.startswith(prefix)
         if not (is_here and path.startswith("/") and path.isascii()) or "\\" in location:
             return None
+        if not _is_inside(path):
+            return None
         following = redirected(request, status, path, target.query)
         if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
             return replace(following, template=request.template)
@@ -138,3 +138,8 @@ class Elsewhere:
         if found is None or not self._offering().offers(found.method, found.path):
             return None
         return replace(following, template=found.path)
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a percent-encoded path goes down only, however its server reads it."""
+    return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
