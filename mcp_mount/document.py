@@ -73,9 +73,10 @@ def _fetched(url: str) -> bytes:
                     raise httpx2.RequestError(f"it leads to another host, {following.url.host!r}")
                 request = following
             raise httpx2.RequestError("it leads from one place to the next, without end")
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        # What is wrong with a URL may quote its password.
-        reason = "it is no URL" if isinstance(error, httpx2.InvalidURL) else str(error).rstrip(".")
+    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+        # What is wrong with a URL may quote its password. The last is about the name of its host.
+        is_known = isinstance(error, httpx2.HTTPError)
+        reason = str(error).rstrip(".") if is_known else "it is no URL"
         message = (
             f"The OpenAPI document cannot be fetched from {without_secrets(url)!r}: "
             f"{reason or type(error).__name__}. Is the service running? A file will do as well."

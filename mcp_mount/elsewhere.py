@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Scope
@@ -15,7 +15,10 @@ from mcp_mount.operations import Operation, read_operations
 from mcp_mount.paths import Paths
 from mcp_mount.running import AppCall
 from mcp_mount.servers import Bases, origin_of, read_base
-from mcp_mount.upstream import Upstream, forwarded
+from mcp_mount.upstream import Upstream, forwarded, joined
+
+_LONGEST: Final = 65_000
+"""Characters of a URL; the HTTP library sends no more, and few servers take as many."""
 
 
 class Offering(Protocol):
@@ -76,6 +79,10 @@ class Elsewhere:
         served = incoming.get()
         outer = served.scope["headers"] if served is not None else ()
         sent = [pair for pair in outer if pair[0] in self._forwarded]
+        raw_path = f"{self._bases.prefix(operation)}{path}"
+        if not _is_short(raw_path, self._bases.base.query, request.query):
+            message = f"The call makes a URL of more than {_LONGEST} characters: send less."
+            raise InvalidArguments(message)
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -83,9 +90,9 @@ class Elsewhere:
             "scheme": self._bases.base.origin[0],
             "method": request.method,
             "path": unquote(path),
-            "raw_path": f"{self._bases.prefix(operation)}{path}".encode("ascii"),
+            "raw_path": raw_path.encode("ascii"),
             "query_string": request.query.encode("ascii"),
-            "headers": [*sent, *request.headers],
+            "headers": joined(sent, request.headers),
             TOOL_KEY: tool,
         }
         return AppCall(self.forwarder, scope, request.body, sink, on_answer)
@@ -108,9 +115,7 @@ class Elsewhere:
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."
             raise InvalidArguments(message)
-        segments = unquote(path).replace("\\", "/").split("/")
-        is_inside = not {".", ".."} & set(segments)
-        if not (is_inside and self._paths.leads_to(operation, path)):
+        if not (_is_inside(path) and self._paths.leads_to(operation, path)):
             message = f"No such path: {given or path} leads to another operation, or to none."
             raise InvalidArguments(message)
         return path
@@ -131,6 +136,8 @@ class Elsewhere:
         is_here = origin_of(target.geturl()) == base.origin and target.path.startswith(prefix)
         if not (is_here and path.startswith("/") and path.isascii()) or "\\" in location:
             return None
+        if not (_is_inside(path) and _is_short(path, prefix, base.query, target.query)):
+            return None
         following = redirected(request, status, path, target.query)
         if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
             return replace(following, template=request.template)
@@ -138,3 +145,12 @@ class Elsewhere:
         if found is None or not self._offering().offers(found.method, found.path):
             return None
         return replace(following, template=found.path)
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a percent-encoded path goes down only, however its server reads it."""
+    return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
+
+
+def _is_short(*parts: str) -> bool:
+    return sum(map(len, parts)) <= _LONGEST

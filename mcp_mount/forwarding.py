@@ -125,9 +125,10 @@ class Forwarder:
         headers = [pair for pair in scope["headers"] if pair[0] not in own]
         queries = (self.base.query, scope["query_string"].decode("ascii"))
         url = self._url(scope["raw_path"].decode("ascii"), "&".join(filter(None, queries)))
-        return httpx2.Request(
-            scope["method"], url, headers=[_USER_AGENT, *headers, *self._own], content=body or None
-        )
+        headers += self._own
+        if not any(name == b"user-agent" for name, _ in headers):
+            headers.insert(0, _USER_AGENT)
+        return httpx2.Request(scope["method"], url, headers=headers, content=body or None)
 
     def _url(self, path: str, query: str = "") -> httpx2.URL:
         scheme, host, port = self.base.origin
@@ -210,7 +211,7 @@ class Forwarder:
         return PlainTextResponse(f"The API {what}.", status)
 
 
-_USER_AGENT = (b"user-agent", f"mcp-mount/{version('mcp-mount')}".encode())
+_USER_AGENT: Final = (b"user-agent", f"mcp-mount/{version('mcp-mount')}".encode())
 
 
 def _is_silence(error: httpx2.RequestError) -> bool:

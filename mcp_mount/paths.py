@@ -1,7 +1,8 @@
 """Which operation of a document a path leads to, where somebody else routes it. Pure.
 
 A literal segment comes before one with a parameter (OpenAPI 3.1 §4.8.8.2, "Path Templating
-Matching"). Upper and lower case are taken as one, as some servers do.
+Matching"), and a parameter before one that holds slashes. Upper and lower case are taken as one, as
+some servers do.
 """
 
 import re
@@ -12,6 +13,8 @@ from urllib.parse import unquote
 from mcp_mount.operations import Operation
 
 _PARAMETER = re.compile(r"\{[^{}]+\}")
+_VALUE = "\0"
+"""Stands for a parameter in a path whose literals are decoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +76,20 @@ class Paths:
         return certain[0] if len(certain) == 1 else None
 
     def _candidate(self, operation: Operation) -> _Candidate:
-        value = ".+" if self.may_hold_slashes(operation) else "[^/]+"
-        literals = _PARAMETER.split(operation.path)
+        takes_many = self.may_hold_slashes(operation)
+        literals = [unquote(each) for each in _PARAMETER.split(operation.path)]
+        segments = _VALUE.join(literals).split("/")
+        ranks = tuple(_rank(segment, takes_many=takes_many) for segment in segments)
         # Whether there is a slash at the end is the server's to say, which redirects.
-        path = value.join(re.escape(unquote(each)) for each in literals).removesuffix("/")
-        ranks = tuple(_rank(segment) for segment in operation.path.split("/"))
-        return _Candidate(operation, re.compile(f"{path}/?", re.IGNORECASE | re.DOTALL), ranks)
+        literals[-1] = literals[-1].removesuffix("/")
+        first, *others = map(re.escape, literals)
+        value = "." if takes_many else "[^/]"
+        # The first place where a literal stands is as good as any later one. Without trying those,
+        # a long value takes no longer than a short one does, for each of its characters.
+        inner = "".join(f"(?>{value}+?{each})" for each in others[:-1])
+        last = "".join(f"{value}+{each}" for each in others[-1:])
+        pattern = re.compile(f"{first}{inner}{last}/?", re.IGNORECASE | re.DOTALL)
+        return _Candidate(operation, pattern, ranks)
 
     def _rivals_of(self, own: _Candidate) -> tuple[_Candidate, ...]:
         """Return the operations that could be chosen in its place; mostly there is none."""
@@ -89,7 +100,7 @@ class Paths:
                 each
                 for each in self._candidates[own.operation.method].values()
                 if each.pattern.pattern != own.pattern.pattern
-                and each.ranks <= own.ranks
+                and not _comes_first(own.ranks, each.ranks)
                 and (
                     takes_many
                     or self.may_hold_slashes(each.operation)
@@ -99,8 +110,23 @@ class Paths:
         return rivals
 
 
-def _rank(segment: str) -> int:
-    """Return 0 for a literal segment, 2 for a whole parameter, 1 for what holds both."""
-    if _PARAMETER.fullmatch(segment):
-        return 2
-    return 1 if _PARAMETER.search(segment) else 0
+def _comes_first(own: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether every server takes this one for a path that both take.
+
+    It does where no segment is less literal, and one is more so, or there are more of them.
+    """
+    pairs = [*zip(own, other, strict=False)]
+    is_below = any(mine < theirs for mine, theirs in pairs) or len(own) > len(other)
+    return is_below and all(mine <= theirs for mine, theirs in pairs)
+
+
+def _rank(segment: str, *, takes_many: bool) -> int:
+    """Return 0 for a literal segment, 1 for one that holds a parameter too, 2 for a parameter.
+
+    3 is for one that holds slashes.
+    """
+    if _VALUE not in segment:
+        return 0
+    if takes_many:
+        return 3
+    return 2 if segment == _VALUE else 1

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+import httpx2
+
 from mcp_mount.document import without_secrets
 from mcp_mount.errors import InvalidDocument, MountError
 from mcp_mount.nodes import within
@@ -44,7 +46,7 @@ def read_base(url: str) -> Base:
         MountError: it is no absolute HTTP URL, or holds a password.
     """
     origin = origin_of(url)
-    if origin is None:
+    if origin is None or not _can_be_called(origin):
         shown = without_secrets(url) if "@" in url else url
         message = f"The upstream cannot be {shown!r}: write it like 'http://localhost:9000'."
         raise MountError(message)
@@ -59,12 +61,22 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4); None for any other."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _PORTS.get(parts.scheme)
+        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
     except ValueError:
         return None
     host = parts.hostname or ""
     is_known = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
     return (parts.scheme, host, port) if is_known and port else None
+
+
+def _can_be_called(origin: tuple[str, str, int]) -> bool:
+    """Whether the name of the host can be looked up (RFC 5891)."""
+    scheme, host, port = origin
+    try:
+        httpx2.URL(scheme=scheme, host=host, port=port)
+    except httpx2.InvalidURL:
+        return False
+    return True
 
 
 def _prefix_of(url: str) -> str:

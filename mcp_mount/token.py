@@ -1,5 +1,6 @@
 """Access tokens of the proxy's own, for an API that asks for them (RFC 6749 §4.4)."""
 
+import math
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -9,7 +10,9 @@ import anyio
 import httpx2
 
 from mcp_mount.document import without_secrets
+from mcp_mount.errors import MountError
 from mcp_mount.loops import PerLoop
+from mcp_mount.servers import origin_of
 
 _LEEWAY: Final = 30.0
 """Seconds before its end at which a token is not used any more."""
@@ -18,6 +21,9 @@ _DEFAULT_LIFE: Final = 300.0
 """Seconds, where the issuer does not say how long a token lasts (RFC 6749 §5.1 leaves it open)."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+_NOT_UNDERSTOOD: Final = (KeyError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What comes of an answer that holds what nobody expects."""
 
 
 class NoToken(httpx2.RequestError):
@@ -47,7 +53,13 @@ class ClientCredentials(httpx2.Auth):
             client_secret: Sent to the token endpoint only, with HTTP Basic (RFC 6749 §2.3.1).
             scope: What for, e.g. ``"parts:read parts:write"``.
             timeout: Seconds to wait for the issuer.
+
+        Raises:
+            MountError: the token endpoint is not at a URL.
         """
+        if origin_of(token_url) is None:
+            message = f"Tokens cannot be asked for at {without_secrets(token_url)!r}: write a URL."
+            raise MountError(message)
         self._token_url = token_url
         self._client_id = client_id
         self._client_secret = client_secret
@@ -55,6 +67,7 @@ class ClientCredentials(httpx2.Auth):
         self._timeout = timeout
         self._token = ""
         self._ends = 0.0
+        self._failed = (-math.inf, "")
         self._lock = PerLoop(anyio.Lock)
 
     async def async_auth_flow(
@@ -69,15 +82,27 @@ class ClientCredentials(httpx2.Auth):
         request.headers["authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == httpx2.codes.UNAUTHORIZED:
+            await _drop_body(response)
             renewed = await self._current(refused=token)
             request.headers["authorization"] = f"Bearer {renewed}"
             yield request
 
     async def _current(self, *, refused: str) -> str:
-        """Return the token; a new one where it ends soon, or is the one that was refused."""
+        """Return the token; a new one where it ends soon, or is the one that was refused.
+
+        Whoever has waited for a new one in vain does not ask again: the issuer may be slow.
+        """
+        asked = time.monotonic()
         async with self._lock.get():
             if self._token == refused or time.monotonic() > self._ends:
-                await self._renew()
+                failed, reason = self._failed
+                if failed > asked:
+                    raise NoToken(reason)
+                try:
+                    await self._renew()
+                except NoToken as error:
+                    self._failed = (time.monotonic(), str(error))
+                    raise
             return self._token
 
     async def _renew(self) -> None:
@@ -90,11 +115,21 @@ class ClientCredentials(httpx2.Auth):
             self._client_id, self._client_secret, scope=self._scope, timeout=self._timeout
         )
         try:
-            async with client:
-                given = await client.fetch_token(self._token_url, grant_type="client_credentials")
+            with anyio.fail_after(self._timeout):
+                async with client:
+                    given = await client.fetch_token(
+                        self._token_url, grant_type="client_credentials"
+                    )
             token, life = given["access_token"], float(given.get("expires_in") or _DEFAULT_LIFE)
-        except (httpx2.HTTPError, AuthlibBaseError, KeyError, ValueError, TypeError) as error:
+        except (httpx2.HTTPError, AuthlibBaseError, TimeoutError, *_NOT_UNDERSTOOD) as error:
             raise NoToken(f"no token from {source}: {type(error).__name__}") from error
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise NoToken(f"no token from {source}: it is none of RFC 6750 §2.1")
         self._token, self._ends = token, time.monotonic() + life - _LEEWAY
+
+
+async def _drop_body(response: httpx2.Response) -> None:
+    """Give up the body of a response, which the HTTP library would read to its end."""
+    body, response.stream = response.stream, httpx2.ByteStream(b"")
+    if isinstance(body, httpx2.AsyncByteStream):
+        await body.aclose()

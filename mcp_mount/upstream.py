@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,11 +51,15 @@ class Upstream:
     slashes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse numbers with which no call could succeed.
+        """Refuse numbers with which no call could succeed, and one name in the place of several.
 
         Raises:
             ValueError: a time is not a positive number, or `retries` is negative.
+            TypeError: names are one text, whose characters would be taken for them.
         """
+        for name in ("forward_headers", "slashes"):
+            if isinstance(getattr(self, name), str):
+                raise TypeError(f"Upstream.{name} takes several: write {name}=('…',).")
         for name in ("connect_timeout", "read_timeout"):
             if not getattr(self, name) > 0:
                 message = f"Upstream.{name} must be a positive number of seconds."
@@ -63,6 +67,8 @@ class Upstream:
         if self.retries < 0:
             raise ValueError("Upstream.retries must be 0 or more.")
 
+
+Header = tuple[bytes, bytes]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
@@ -98,3 +104,24 @@ def forwarded(upstream: Upstream) -> frozenset[bytes]:
         if is_own or not _NAME.fullmatch(name):
             raise MountError(f"The header {name!r} cannot be forwarded: it belongs to the message.")
     return frozenset(name.encode() for name in names)
+
+
+def joined(callers: Collection[Header], own: Iterable[Header]) -> list[Header]:
+    """Return the headers of one request: the caller's that go along, and the request's own.
+
+    A header is sent once. Those of the request count, but for cookies: the one line that there may
+    be (RFC 6265 §5.4) has the caller's, and what the request adds to them.
+    """
+    cookies = [value for name, value in callers if name == b"cookie"]
+    taken = {pair.partition(b"=")[0].strip() for line in cookies for pair in line.split(b";")}
+    headers = []
+    for name, value in own:
+        if name != b"cookie" or not cookies:
+            headers.append((name, value))
+        else:
+            added = (pair.strip() for pair in value.split(b";"))
+            cookies += [pair for pair in added if pair.partition(b"=")[0] not in taken]
+    if cookies:
+        headers.append((b"cookie", b"; ".join(cookies)))
+    names = {name for name, _ in headers}
+    return [*(pair for pair in callers if pair[0] not in names), *headers]

@@ -312,3 +312,10 @@ def test_a_document_of_webhooks_only_has_no_operations() -> None:
     """Proxy: OpenAPI 3.1 §4.8.1, `paths` may be missing."""
     document = load_document({"openapi": "3.1.0", "webhooks": {"a": {"post": {}}}})
     assert read_operations(document) == ()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "☃.example"])
+def test_a_host_that_cannot_be_is_refused(host: str) -> None:
+    """Proxy: like any other URL that is none, whatever the name is wrong about."""
+    with pytest.raises(MountError, match=r"cannot be fetched from .* it is no URL"):
+        load_document(f"http://{host}/openapi.json")

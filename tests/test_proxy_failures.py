@@ -1,6 +1,7 @@
 """An API that is down, slow, cut off, elsewhere or no API at all: a clear tool error each."""
 
 import ssl
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 
-from mcp_mount import Limits
-from tests.api import api, before, ok, sent_to
+from mcp_mount import Limits, proxy_app
+from tests.api import PARTS, api, before, ok, sent_to
 from tests.others import free_port
 from tests.support import ERAS, Era, Reply, call, served
 
@@ -92,6 +93,25 @@ async def test_a_response_that_is_cut_in_the_middle_is_an_error(begun: bytes, er
         assert cut.is_error
         assert "The response broke off here" in cut.text_content
         assert len(parts.requests) == 1
+
+
+@eras
+async def test_a_url_that_is_too_long_is_an_error_that_says_so(era: Era) -> None:
+    """Proxy: in the path, in the query, and where a redirect leads."""
+    document = deepcopy(PARTS)
+    document["paths"]["/parts"]["get"]["parameters"] = [
+        {"name": "q", "in": "query", "schema": {"type": "string"}}
+    ]
+    far = f"/parts/latest?{'x' * 66_000}"
+    async with api(sent_to(far)) as parts:
+        app = proxy_app(document, parts.url)
+        for tool, name in (("get_part", "part"), ("list_parts", "q")):
+            reply = await call(app, tool, {name: "ü" * 15_000}, era=era)
+            assert reply.is_error
+            assert "a URL of more than 65000 characters" in reply.text_content
+        assert parts.requests == []
+        reply = await call(app, "list_parts", era=era)
+        assert reply.text_content.startswith("302 Found\nLocation: /parts/latest?xxx")
 
 
 @eras

@@ -1,14 +1,17 @@
 """Access tokens of the proxy's own, for an API that asks for them."""
 
 from base64 import b64decode
+from contextlib import suppress
 from typing import Annotated, Any
 
 import anyio
 import pytest
-from fastapi import FastAPI, Form, Header, HTTPException
+from anyio.abc import SocketAttribute, SocketStream
+from fastapi import FastAPI, Form, Header, HTTPException, Response
 from fastapi.responses import JSONResponse
 
-from mcp_mount import ClientCredentials, Upstream, proxy_app
+from mcp_mount import ClientCredentials, MountError, Upstream, proxy_app
+from tests.api import PARTS, api, ok
 from tests.others import free_port
 from tests.support import call, served
 
@@ -107,18 +110,21 @@ async def test_an_api_that_refuses_every_token_is_asked_twice_at_the_most() -> N
         JSONResponse({"token_type": "Bearer"}),
         JSONResponse([1]),
         JSONResponse({"access_token": "t1", "expires_in": "soon"}),
+        JSONResponse({"access_token": "t1", "expires_in": 10**400}),
+        Response('{"access_token": "t1", "expires_in": 1e999}', media_type="application/json"),
+        Response("[" * 100_000, media_type="application/json"),
         JSONResponse({}, 500),
     ],
 )
 async def test_without_a_token_the_call_is_an_error_that_says_so(
-    answer: JSONResponse, caplog: pytest.LogCaptureFixture
+    answer: Response, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Proxy, X7: whatever the issuer says; its words and the secret stay out of it."""
     issuer = Issuer()
     odd = FastAPI()
 
     @odd.post("/token")
-    async def give() -> JSONResponse:
+    async def give() -> Response:
         return answer
 
     with served(issuer.app) as url, served(odd) as elsewhere:
@@ -136,6 +142,87 @@ async def test_an_issuer_that_is_down_is_told_as_well() -> None:
         app = before(issuer, url, f"http://127.0.0.1:{free_port()}/token", retries=0)
         reply = await call(app, "list_parts")
     assert "the proxy was given no access token" in reply.text_content
+
+
+async def test_an_issuer_that_is_slow_keeps_nobody_waiting_twice() -> None:
+    """Proxy: those who wait for the same token share what comes of it."""
+    issuer = Issuer()
+    with served(issuer.app) as url:
+        async with api(None) as slow:
+            auth = ClientCredentials(slow.url, client_id="proxy", client_secret="s", timeout=1.0)
+            app = proxy_app(issuer.app.openapi(), Upstream(url, auth=auth))
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(20):
+                        tasks.start_soon(call, app, "list_parts")
+            assert len(slow.requests) == 1
+            # Whoever comes later asks for itself.
+            await call(app, "list_parts")
+            assert len(slow.requests) == 2
+    assert issuer.callers == []
+
+
+async def test_an_issuer_that_never_comes_to_an_end_is_given_up() -> None:
+    """Proxy: `timeout` is for the whole answer, however many bytes come meanwhile."""
+    begun = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+
+    async def drip(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(begun)
+            with suppress(anyio.BrokenResourceError):
+                while True:
+                    await stream.send(b" ")
+                    await anyio.sleep(0.05)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, drip)
+        source = f"http://127.0.0.1:{port}"
+        auth = ClientCredentials(source, client_id="proxy", client_secret="s", timeout=0.3)
+        app = proxy_app(PARTS, Upstream("http://localhost:9", auth=auth))
+        with anyio.fail_after(5):
+            reply = await call(app, "get_latest")
+        assert "the proxy was given no access token" in reply.text_content
+        tasks.cancel_scope.cancel()
+
+
+async def test_one_who_goes_leaves_the_others_their_token() -> None:
+    """Proxy: the token is asked for by whoever is first; when that one goes, by the next."""
+    issuer = Issuer()
+    given = b'{"access_token": "t1", "token_type": "Bearer"}'
+    head = f"content-type: application/json\r\ncontent-length: {len(given)}\r\n\r\n".encode()
+    with served(issuer.app) as url:
+        async with api(None, b"HTTP/1.1 200 OK\r\n" + head + given) as slow:
+            auth = ClientCredentials(slow.url, client_id="proxy", client_secret="s")
+            app = proxy_app(issuer.app.openapi(), Upstream(url, auth=auth))
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as first:
+                    first.start_soon(call, app, "list_parts")
+                    await slow.asked.wait()
+                    first.cancel_scope.cancel()
+                assert (await call(app, "list_parts")).text_content == '"here"'
+
+
+async def test_what_comes_with_a_refusal_is_not_waited_for() -> None:
+    """Proxy: the body of a 401, which may have no end."""
+    issuer = Issuer()
+    never = anyio.Event()
+    refused = b"HTTP/1.1 401 X\r\ncontent-type: text/plain\r\n\r\nno"
+    with served(issuer.app) as url:
+        auth = ClientCredentials(f"{url}/token", client_id="proxy", client_secret="s")
+        async with api([refused, never], ok()) as parts:
+            with anyio.fail_after(5):
+                reply = await call(proxy_app(PARTS, Upstream(parts.url, auth=auth)), "get_latest")
+            assert reply.text_content == "here"
+
+
+@pytest.mark.parametrize("url", ["localhost/token", "", "ftp://localhost", "http://", "http://["])
+def test_an_issuer_that_cannot_be_is_refused(url: str) -> None:
+    """Proxy: at once, and not on every call."""
+    with pytest.raises(MountError, match="Tokens cannot be asked for at"):
+        ClientCredentials(url, client_id="proxy", client_secret="s")
 
 
 def test_the_secret_is_not_shown() -> None:

@@ -66,6 +66,35 @@ async def test_what_is_named_goes_to_the_api(era: Era) -> None:
     ]
 
 
+@eras
+async def test_each_header_goes_to_the_api_once(era: Era) -> None:
+    """Proxy: what a caller sends, what a request has, and what the proxy adds make no doubles."""
+    document = deepcopy(PARTS)
+    document["paths"]["/parts"]["get"]["parameters"] = [
+        {"name": name, "in": "cookie", "schema": {"type": "string"}} for name in ("theme", "who")
+    ]
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"
+    forwards = ("user-agent", "traceparent", "cookie")
+    async with api() as parts:
+        app = proxy_app(document, Upstream(parts.url, forward_headers=forwards))
+        sent = {"user-agent": "caller", "traceparent": f"{trace}0", "cookie": "who=me; b=1"}
+        arguments = {"theme": "dark", "who": "you"}
+        meta = {"traceparent": f"{trace}1"}
+        await call(app, "list_parts", arguments, era=era, headers=sent, meta=meta)
+        await call(app, "list_parts", {"theme": "dark"}, era=era, headers={"user-agent": "x"})
+        named = proxy_app(PARTS, Upstream(parts.url, headers={"User-Agent": "proxy"}))
+        await call(named, "list_parts", era=era)
+    both, alone, own = ([*request.splitlines()[2:]] for request in parts.requests)
+    for lines in (both, alone, own):
+        names = [line.partition(":")[0].lower() for line in lines if line]
+        assert len(names) == len({*names})
+    assert {"user-agent: caller", f"traceparent: {trace}1"} <= {*both}
+    # What the caller sends is not a model's to choose.
+    assert "cookie: who=me; b=1; theme=dark" in both
+    assert "cookie: theme=dark" in alone
+    assert "user-agent: proxy" in own
+
+
 async def test_what_the_proxy_or_the_caller_sends_is_no_argument() -> None:
     """Proxy, X6: a model is not asked for a header that is not its to choose."""
     document = deepcopy(PARTS)
@@ -127,6 +156,8 @@ async def test_slashes_are_for_the_operations_that_may_have_them(era: Era) -> No
     [
         ("localhost:9000", "write it like 'http://localhost:9000'"),
         ("ftp://localhost", "write it like 'http://localhost:9000'"),
+        ("http://localhost:0", "write it like 'http://localhost:9000'"),
+        ("http://☃.example", "write it like 'http://localhost:9000'"),
         ("http://user:hunter2@localhost", "Send the 'Authorization' header instead"),
         (Upstream(HERE, forward_headers=("Host",)), "'host' cannot be forwarded"),
         (Upstream(HERE, forward_headers=("mcp-x",)), "'mcp-x' cannot be forwarded"),
@@ -151,6 +182,13 @@ def test_an_upstream_that_cannot_be_is_refused(upstream: Any, said: str) -> None
 def test_numbers_with_which_no_call_could_succeed_are_refused(name: str) -> None:
     options: dict[str, Any] = {name: -1}
     with pytest.raises(ValueError, match=rf"Upstream\.{name} must be"):
+        Upstream(HERE, **options)
+
+
+@pytest.mark.parametrize("name", ["forward_headers", "slashes"])
+def test_one_name_is_not_taken_for_several(name: str) -> None:
+    options: dict[str, Any] = {name: "authorization"}
+    with pytest.raises(TypeError, match=rf"Upstream\.{name} takes several"):
         Upstream(HERE, **options)
 
 

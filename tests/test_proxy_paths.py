@@ -1,0 +1,105 @@
+"""Where a value in a path leads, with operations beside it that could be taken for its own."""
+
+import re
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_mount import Upstream, proxy_app
+from tests.api import PARTS, api, before, ok, sent_to
+from tests.support import call
+
+
+def described(*paths: str) -> dict[str, Any]:
+    """Return a document of these paths, whose operations are called a, b, and so on."""
+    return {
+        **PARTS,
+        "paths": {
+            path: {
+                "get": {
+                    "operationId": name,
+                    "parameters": [
+                        {"name": each, "in": "path", "required": True, "schema": {"type": "string"}}
+                        for each in re.findall(r"\{(.+?)\}", path)
+                    ],
+                    "responses": {},
+                }
+            }
+            for name, path in zip("abcdef", paths, strict=False)
+        },
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("own", "other", "arguments"),
+    [
+        ("/files/{path}", "/files/{x}/meta", {"path": "a/meta"}),
+        ("/files/{path}", "/files/{x}/meta", {"path": "a/META/"}),
+        ("/files/{path}", "/files/{x}/{y}", {"path": "a/b"}),
+        ("/files/{path}", "/{x}/a/b", {"path": "a/b"}),
+        ("/x/{b}", "/{a}/y", {"b": "y"}),
+        ("/{a}/y", "/x/{b}", {"a": "x"}),
+        ("/{a}/{b}", "/{a}/{b}.json", {"a": "1", "b": "c.json"}),
+        ("/{a}/{b}", "/{a}-{b}/c", {"a": "1-2", "b": "c"}),
+        ("/a/{y}/{x}", "/a%2Fb/{x}", {"y": "b", "x": "c"}),
+    ],
+)
+async def test_a_value_leads_to_no_operation_that_a_server_may_prefer(
+    own: str, other: str, arguments: dict[str, str], order: int
+) -> None:
+    """Proxy, C5: whichever of the two the server looks at first."""
+    slashes = (f"GET {own}",) if "path" in own else ()
+    document = described(*(own, other)[::order])
+    async with api() as said:
+        app = proxy_app(document, Upstream(said.url, slashes=slashes))
+        reply = await call(app, "ab"[::order][0], arguments)
+        assert reply.is_error
+        assert "leads to another operation" in reply.text_content
+    assert said.requests == []
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "arguments", "line"),
+    [
+        ("/files/{x}/meta", "/files/{path}", {"x": "a"}, "/files/a/meta"),
+        ("/files/{x}/{y}", "/files/{path}", {"x": "a", "y": "b"}, "/files/a/b"),
+        ("/files/latest", "/files/{path}", {}, "/files/latest"),
+        ("/files/{path}/raw", "/files/{path}", {"path": "a/b"}, "/files/a/b/raw"),
+        ("/x/{b}", "/{a}/{b}", {"b": "y"}, "/x/y"),
+        ("/x/{b}", "/{a}/y", {"b": "z"}, "/x/z"),
+        ("/{a}-{b}.json", "/{x}", {"a": "1-2", "b": "3"}, "/1-2-3.json"),
+    ],
+)
+async def test_what_is_written_more_exactly_is_reached(
+    own: str, other: str, arguments: dict[str, str], line: str
+) -> None:
+    """Proxy, C5: beside an operation that would take its path as well."""
+    slashes = [f"GET {each}" for each in (own, other) if "{path}" in each]
+    async with api() as said:
+        app = proxy_app(described(own, other), Upstream(said.url, slashes=tuple(slashes)))
+        reply = await call(app, "a", arguments)
+        assert reply.text_content == "here"
+    assert said.lines == [f"GET {line}"]
+
+
+async def test_a_long_value_is_compared_as_fast_as_a_short_one() -> None:
+    """Proxy, L1: beside a path that could be read in a billion ways."""
+    document = described("/{x}", "/{a}-{b}-{c}-{d}.json")
+    async with api() as said:
+        app = proxy_app(document, said.url)
+        with anyio.fail_after(5):
+            reply = await call(app, "a", {"x": "-" * 500})
+        assert reply.text_content == "here"
+
+
+@pytest.mark.parametrize(
+    "location", ["/parts/%2e%2e", "/parts/%2E", "/parts/..%2fparts", "/parts/%2e%2e/parts/b"]
+)
+async def test_a_redirect_goes_nowhere_up(location: str) -> None:
+    """Proxy, R3: it is reported, and not followed."""
+    async with api(sent_to(location), ok()) as parts:
+        reply = await call(before(parts.url), "get_part", {"part": "a"})
+        assert reply.text_content == f"302 Found\nLocation: {location}"
+        assert len(parts.requests) == 1
