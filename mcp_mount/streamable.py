@@ -60,7 +60,9 @@ class Streamable:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
                 inner = {**scope, "path": path, APP_KEY: self.service.app}
-                await app(inner, given_on(whole, receive), _told(served, unframed(send)))
+                # The stream that a GET opens has no answer, and begins at once.
+                answer = unframed(send) if scope["method"] == "POST" else send
+                await app(inner, given_on(whole, receive), _told(served, answer))
             finally:
                 incoming.reset(token)
 

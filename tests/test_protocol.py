@@ -131,9 +131,11 @@ async def test_sessions_are_kept_when_asked_for() -> None:
         reply = await rpc(app, "legacy", "tools/call", params, headers=session, path="/mcp/")
         assert reply.result["structuredContent"] == {"result": 7}
         accept = {"accept": "text/event-stream"}
-        async with client.stream("GET", "/mcp", headers=session | accept) as stream:
-            assert stream.status_code == 200
-            assert stream.headers["content-type"].startswith("text/event-stream")
+        # At once, and not with the first ping.
+        with anyio.fail_after(5):
+            async with client.stream("GET", "/mcp", headers=session | accept) as stream:
+                assert stream.status_code == 200
+                assert stream.headers["content-type"].startswith("text/event-stream")
         assert (await client.delete("/mcp", headers=session)).status_code == 200
         gone = await rpc(app, "legacy", "tools/call", params, headers=session)
         assert gone.status == 404
