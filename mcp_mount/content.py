@@ -20,7 +20,7 @@ from mcp_types import (
 )
 
 from mcp_mount.call import Outcome
-from mcp_mount.decoders import is_plain_json, parse_json
+from mcp_mount.decoders import read_json
 from mcp_mount.media import is_json
 from mcp_mount.reading import Reading
 
@@ -141,11 +141,11 @@ def _whole(reading: Reading, shape: Shape) -> Result:
 def _json_result(reading: Reading, shape: Shape) -> Result:
     text = reading.text()
     try:
-        value = parse_json(text)
+        value, is_plain = read_json(text)
     except ValueError:
         return _finished(reading, shape, [text])
     structured = shape.structured(value)
-    if structured is None or not is_plain_json(text):
+    if structured is None or not is_plain:
         return _finished(reading, shape, [text], structured)
     # What was parsed is what was written, so the text says the same in any message.
     written = text if structured is value else f'{{"result":{text}}}'

@@ -145,20 +145,42 @@ def _event_data(text: str) -> object:
 
 
 def parse_json(text: str) -> object:
+    """Return the value that `read_json` does."""
+    return read_json(text)[0]
+
+
+def read_json(text: str) -> tuple[object, bool]:
     """Parse JSON into a value that can be written as JSON again.
 
-    NaN and infinities become null, as in JavaScript; half characters become U+FFFD.
+    NaN and infinities become null, as in JavaScript; half characters become U+FFFD. The second
+    value tells whether nothing had to be mended, so that the text says the same to any reader.
 
     Raises:
         ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
     """
+    is_whole = "\\ud" not in text and "\\uD" not in text
+    is_plain = is_whole and not _has_long_number(text)
     try:
-        value = _DECODER.decode(text)
+        try:
+            value = _EXACT.decode(text)
+        except _NotFiniteError:
+            value, is_plain = _LENIENT.decode(text), False
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         raise ValueError("The JSON is nested too deeply.")
-    return _mended(value) if "\\ud" in text or "\\uD" in text else value
+    return (value if is_whole else _mended(value)), is_plain
+
+
+class _NotFiniteError(Exception):
+    """A number that no JSON can hold."""
+
+
+def _exact(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotFiniteError
+    return value
 
 
 def _finite(text: str) -> float | None:
@@ -166,26 +188,22 @@ def _finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+# `float("NaN")` is none that is finite, so one function does for both.
+_EXACT = json.JSONDecoder(parse_constant=_exact, parse_float=_exact)
+_LENIENT = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+
+_LONGEST_NUMBER: Final = 300
+"""Digits; one with more may be none that a float can hold, which is all that some readers have."""
+
+_LONG_NUMBER = re.compile(rf"[0-9]{{{_LONGEST_NUMBER}}}")
 
 
-def is_plain_json(text: str) -> bool:
-    """Whether `parse_json` takes a JSON text for just what it says: nothing in it is mended.
-
-    A number with an exponent or hundreds of digits may be none that a float can hold.
-    """
-    if len(text) <= _SLICE:
-        return _ODD_JSON.search(text) is None
-    # Slice by slice, so that a thread which reads a large text lets others run in between.
-    return not any(
-        _ODD_JSON.search(text, start, start + _SLICE + _LONGEST_ODD)
-        for start in range(0, len(text), _SLICE)
-    )
-
-
-_SLICE: Final = 64 * 1024
-_LONGEST_ODD: Final = 300
-_ODD_JSON = re.compile(r"NaN|Infinity|\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
+def _has_long_number(text: str) -> bool:
+    """Whether there are so many digits in a row: a sample of the text would have two of them."""
+    if len(text) < _LONGEST_NUMBER:
+        return False
+    sample = text[:: _LONGEST_NUMBER // 2]
+    return re.search("[0-9]{2}", sample) is not None and _LONG_NUMBER.search(text) is not None
 
 
 def _is_deep(value: object) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.decoders import read_json
 from mcp_mount.reading import Reading
 from tests.support import ERAS, Era, call
 
@@ -248,3 +249,13 @@ async def test_events_follow_the_standard(body: str, items: list[dict[str, Any]]
     """S2."""
     reading = await read("text/event-stream", [body.encode()])
     assert reading.items() == [{"data": "a", **item} for item in items]
+
+
+@pytest.mark.in_process
+def test_json_is_plain_where_any_reader_finds_the_same_value_in_it() -> None:
+    """R1: only such a text is put into a message as it is."""
+    plain = ['{"a": [1, -0, 0.10, 1.5e3, 1E-5]}', '{"NaN": "Infinity 1e999"}', "9" * 299]
+    odd = ["NaN", "[1, -Infinity]", "1e999", '"\\ud83d"']
+    odd += [f'["{" " * before}", {"9" * 300}]' for before in range(300)]
+    assert [text for text in plain if not read_json(text)[1]] == []
+    assert [text for text in odd if read_json(text)[1]] == []
