@@ -21,6 +21,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _LONGEST = 64
 # Clients put the server's name before the tool's, and some cut the result at 63 characters.
 _LONGEST_DERIVED = 48
+# What a generated id ends in.
+_METHODS = "get|put|post|delete|patch|query|head|options|trace"
 # The name itself, with path or method, with both, and with a hash of both.
 _LEVELS = 4
 
@@ -126,7 +128,7 @@ def _claim(operation: Operation, wish: str | None) -> _Claim:
         return _Claim(operation, wish, chosen=True)
     # FastAPI's generated id is the function's name, the path and one of the route's methods.
     path = re.escape(re.sub(r"\W", "_", operation.path))
-    if generated := re.fullmatch(rf"(.+){path}_[a-z]+", operation.id):
+    if generated := re.fullmatch(rf"(.+){path}_(?:{_METHODS})", operation.id):
         base, longest = _clean(generated[1]), _LONGEST_DERIVED
     else:
         base, longest = _clean(operation.id), _LONGEST

@@ -55,12 +55,16 @@ async def test_a_tool_has_the_name_of_the_function_or_the_operation_id_of_its_au
     @app.get("/chosen", operation_id="readChosen")
     async def chosen() -> None: ...
 
+    @app.get("/image", operation_id="read_image_content")
+    async def image() -> None: ...
+
     @app.get("/marked", openapi_extra={"x-mcp": {"name": "as-marked"}})
     async def marked() -> None: ...
 
     mount_mcp(app)
     assert await published(app) == {
-        *("get_user", "get_user__post", "private", "readChosen", "as-marked")
+        *("get_user", "get_user__post", "private"),
+        *("readChosen", "read_image_content", "as-marked"),
     }
 
 
