@@ -106,8 +106,12 @@ class DirectCall:
                 await self._finish(error(str(refused)), outcome=journal.refusal(refused))
         finally:
             patience.end(self)
-            if self._watching or self._following or self._leaving:
-                await self._end_tasks()
+            try:
+                if self._watching or self._following or self._leaving:
+                    await self._end_tasks()
+            finally:
+                if self._reading is not None:
+                    self._reading.close()
             if not self._wire.is_over:
                 self._end("cancelled")
             # It leads back here; nothing is left for the garbage collector to find.
@@ -155,6 +159,8 @@ class DirectCall:
         try:
             await self._finish(result, reading)
         finally:
+            # Not only at the end: background tasks may take long.
+            reading.close()
             if call.outcome == "ended":
                 # The route is told, which need not move it.
                 self._leaving = asyncio.create_task(call.leave())
@@ -165,16 +171,20 @@ class DirectCall:
         name, hops = self._params["name"], MOST_REDIRECTS - 1
         async with anyio.create_task_group() as tasks:
             incoming.set(replace(self._served, tasks=tasks))
-            result = await responded(
-                self._plan,
-                name,
-                request,
-                readings,
-                deadline=self._deadline,
-                progress=self._wire.progress,
-                hops=hops,
-            )
-            await self._finish(result, readings[-1])
+            try:
+                result = await responded(
+                    self._plan,
+                    name,
+                    request,
+                    readings,
+                    deadline=self._deadline,
+                    progress=self._wire.progress,
+                    hops=hops,
+                )
+                await self._finish(result, readings[-1])
+            finally:
+                for reading in readings:
+                    reading.close()
 
     async def _watch(self) -> None:
         incoming.set(self._served)
