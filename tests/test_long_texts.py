@@ -112,6 +112,15 @@ async def test_a_long_text_is_the_same_however_it_is_cut(
 
 
 @eras
+async def test_every_character_of_ascii_is_escaped(era: Era) -> None:
+    """S1, S2: in the progress and in the result, where much is written at once."""
+    text = "".join(map(chr, range(128))) * 1_000
+    reply = await call(text_app(text), "get_text", era=era, token="p")
+    assert "".join(reply.progress) == text
+    assert reply.text_content == text
+
+
+@eras
 @with_progress
 async def test_a_long_text_at_its_limit_is_kept_up_to_there(
     token: str | None, era: Era, folder: Path
