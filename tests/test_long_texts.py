@@ -374,7 +374,6 @@ async def test_the_file_is_not_kept_for_background_tasks(
     assert seen == [0]
 
 
-@pytest.mark.in_process
 @with_progress
 async def test_a_streamed_text_of_64_mb_takes_a_few_mb_of_memory(
     token: str | None, folder: Path
