@@ -41,6 +41,7 @@ The modules in the order in which to read them; each imports only from those abo
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
     decoders     the parts of a body, as text and values
+    pieces       a long text, in memory or in a file
     reading      a response while it arrives
     content      a response, as what a model gets
     shape        what results a tool declares

@@ -22,10 +22,11 @@ from mcp_types import (
 from mcp_mount.call import Outcome
 from mcp_mount.decoders import read_json
 from mcp_mount.media import is_json
+from mcp_mount.pieces import Pieces
 from mcp_mount.reading import Reading
 
 Validator = Callable[[object], bool]
-Block = str | list[str] | ContentBlock
+Block = str | Pieces | ContentBlock
 """A part of a result; a text, whole or in pieces, stands for a block of text."""
 
 _NO_CONTENT: Final = 204

@@ -106,8 +106,12 @@ class DirectCall:
                 await self._finish(error(str(refused)), outcome=journal.refusal(refused))
         finally:
             patience.end(self)
-            if self._watching or self._following or self._leaving:
-                await self._end_tasks()
+            try:
+                if self._watching or self._following or self._leaving:
+                    await self._end_tasks()
+            finally:
+                if self._reading is not None and not self._answered:
+                    self._reading.close()
             if not self._wire.is_over:
                 self._end("cancelled")
             # It leads back here; nothing is left for the garbage collector to find.
@@ -143,21 +147,24 @@ class DirectCall:
         if self._answered or self._is_gone or call is None or request is None or reading is None:
             return
         self._answered = True
-        await reading.end()
-        following = following_request(self._plan.caller, request, reading)
-        if following is not None:
-            # This task stays with the route, which may have background tasks.
-            self._following = asyncio.create_task(self._follow(following))
-            return
-        # What is left to do is ours, and comes to its end by itself.
-        self._deadline = math.inf
-        result = await result_of(self._plan, reading, call.outcome)
         try:
-            await self._finish(result, reading)
+            await reading.end()
+            following = following_request(self._plan.caller, request, reading)
+            if following is not None:
+                # This task stays with the route, which may have background tasks.
+                self._following = asyncio.create_task(self._follow(following))
+                return
+            # What is left to do is ours, and comes to its end by itself.
+            self._deadline = math.inf
+            result = await result_of(self._plan, reading, call.outcome)
+            try:
+                await self._finish(result, reading)
+            finally:
+                if call.outcome == "ended":
+                    # The route is told, which need not move it.
+                    self._leaving = asyncio.create_task(call.leave())
         finally:
-            if call.outcome == "ended":
-                # The route is told, which need not move it.
-                self._leaving = asyncio.create_task(call.leave())
+            reading.close()
 
     async def _follow(self, request: Request) -> None:
         """Follow a redirect, and write the answer that it leads to."""
@@ -165,16 +172,20 @@ class DirectCall:
         name, hops = self._params["name"], MOST_REDIRECTS - 1
         async with anyio.create_task_group() as tasks:
             incoming.set(replace(self._served, tasks=tasks))
-            result = await responded(
-                self._plan,
-                name,
-                request,
-                readings,
-                deadline=self._deadline,
-                progress=self._wire.progress,
-                hops=hops,
-            )
-            await self._finish(result, readings[-1])
+            try:
+                result = await responded(
+                    self._plan,
+                    name,
+                    request,
+                    readings,
+                    deadline=self._deadline,
+                    progress=self._wire.progress,
+                    hops=hops,
+                )
+                await self._finish(result, readings[-1])
+            finally:
+                for reading in readings:
+                    reading.close()
 
     async def _watch(self) -> None:
         incoming.set(self._served)

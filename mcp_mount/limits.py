@@ -27,7 +27,8 @@ class Limits:
 
     Attributes:
         timeout: Seconds until the response must be complete.
-        max_bytes: Bytes of the response's body.
+        max_bytes: Bytes of the response's body. A text that is streamed is kept in a temporary file
+            from its first MiB on (``TMPDIR`` says where), so that it takes disk, not memory.
         max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
         max_concurrency: Calls that may run at once in this process (in one event loop, where there
             are several); one more waits for a second, then gets an error that says to try again.

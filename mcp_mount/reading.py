@@ -14,15 +14,13 @@ from typing import Final
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
 from mcp_mount.limits import Limits
 from mcp_mount.media import is_json
+from mcp_mount.pieces import Pieces
 
 Progress = Callable[[str], Awaitable[None]]
 
 _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
-_LARGE: Final = 64 * 1024
-"""Characters of which a piece is kept by itself."""
-
 _EVENTS = "text/event-stream"
 _MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
@@ -34,27 +32,6 @@ _TEXTS = frozenset(
         *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
     }
 )
-
-
-class _Pieces:
-    """A text in pieces. Small ones are put together: each alone takes more than its characters."""
-
-    __slots__ = ("_large", "_length", "_small")
-
-    def __init__(self) -> None:
-        self._large: list[str] = []
-        self._small: list[str] = []
-        self._length = 0
-
-    def append(self, piece: str) -> None:
-        self._small.append(piece)
-        self._length += len(piece)
-        if self._length >= _LARGE:
-            self._large.append("".join(self._small))
-            self._small, self._length = [], 0
-
-    def all(self) -> list[str]:
-        return [*self._large, "".join(self._small)] if self._small else self._large
 
 
 class Reading:
@@ -81,7 +58,7 @@ class Reading:
         self._progress = progress
         self._decoder: Decoder | None = None
         self._items: list[str] = []
-        self._text = _Pieces()
+        self._text = Pieces()
         self._chunks: list[bytes] = []
         self.size = 0
 
@@ -135,6 +112,10 @@ class Reading:
         if self._decoder is not None:
             await self._show(self._decoder.flush())
 
+    def close(self) -> None:
+        """Forget a text that was streamed, once its result is written or nobody waits for it."""
+        self._text.close()
+
     async def _show(self, pieces: Iterator[str]) -> None:
         for piece in pieces:
             if not piece:
@@ -158,9 +139,12 @@ class Reading:
         """Return the events or lines, parsed; a line that is no JSON is itself."""
         return [_parsed_or_text(piece) for piece in self._items]
 
-    def streamed(self) -> list[str]:
-        """Return the text of a stream in pieces: as a whole, it would be there twice."""
-        return ["\n".join(self._items)] if self._items else self._text.all()
+    def streamed(self) -> str | Pieces:
+        """Return the text of a stream; a long one in slices, unless it is a list of items.
+
+        A list stays in memory, because its structured content has to be there as well.
+        """
+        return "\n".join(self._items) if self._items else self._text.text()
 
     def text(self) -> str:
         """Return the body as text, in its own charset."""

@@ -23,6 +23,7 @@ from mcp_mount.confirm import question
 from mcp_mount.content import Block, Result, error
 from mcp_mount.describing import annotations_of, description_of, title_of
 from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.pieces import Pieces
 from mcp_mount.plan import Plan, Terms, plan_of
 from mcp_mount.rates import CallRate
 from mcp_mount.reading import Progress, Reading
@@ -98,11 +99,15 @@ class OperationTool(Tool):
         self, request: Request, progress: Progress | None, readings: list[Reading]
     ) -> ToolResult:
         deadline = anyio.current_time() + self.plan.limits.timeout
-        return _tool_result(
-            await responded(
-                self.plan, self.name, request, readings, deadline=deadline, progress=progress
+        try:
+            return _tool_result(
+                await responded(
+                    self.plan, self.name, request, readings, deadline=deadline, progress=progress
+                )
             )
-        )
+        finally:
+            for reading in readings:
+                reading.close()
 
 
 async def recorded(
@@ -168,7 +173,7 @@ def _tool_result(result: Result) -> ToolResult:
 
 
 def _content_block(block: Block) -> ContentBlock:
-    if isinstance(block, str | list):
+    if isinstance(block, str | Pieces):
         return TextContent(type="text", text="".join(block))
     return block
 

@@ -9,15 +9,16 @@ from itertools import chain, islice
 from typing import Any, Final
 
 import anyio
+import pydantic_core
 from starlette.types import Message, Send
 
 from mcp_mount.apart import Apart
 from mcp_mount.call import Headers
 from mcp_mount.content import Block, Result
+from mcp_mount.pieces import SLICE, Pieces, sliced
 from mcp_mount.reading import Progress
 from mcp_mount.recognize import Recognized
 
-_SLICE: Final = 64 * 1024
 _FEW: Final = 8
 """Parts of a result that are sent as one: all of them, unless it is large."""
 
@@ -28,6 +29,16 @@ _STREAM = [
     (b"x-accel-buffering", b"no"),
 ]
 write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+_LONG: Final = 1_000
+"""Characters from which on a text is worth a look at how it is best written."""
+
+
+def write_text(text: str) -> str:
+    """Write a text as JSON in ASCII, as `write_json` does."""
+    if len(text) < _LONG or not text.isascii():
+        return write_json(text)
+    # Four times as fast where little is to be escaped; it would leave other characters as they are.
+    return pydantic_core.to_json(text).decode("ascii")
 
 
 class Wire:
@@ -87,7 +98,7 @@ class Wire:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
         # FastMCP counts in floating point.
-        text = f'{self._progress}{self._count}.0,"message":{write_json(piece)}}}}}'
+        text = f'{self._progress}{self._count}.0,"message":{write_text(piece)}}}}}'
         await self._put_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
 
     async def ping(self) -> None:
@@ -170,26 +181,19 @@ def written(result: Result, stamp: Stamp) -> Iterator[str]:
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
-        yield from _sliced(write_json(result.structured_content) if text is None else text)
+        yield from sliced(write_json(result.structured_content) if text is None else text)
     yield stamp.ending_with(result.meta) if result.meta else stamp.ending
 
 
 def _written_block(block: Block) -> Iterable[str]:
-    if not isinstance(block, str | list):
-        return _sliced(block.model_dump_json(by_alias=True, exclude_none=True))
-    if isinstance(block, str) and len(block) <= _SLICE:
+    if not isinstance(block, str | Pieces):
+        return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+    if isinstance(block, str) and len(block) <= SLICE:
         return (f'{{"type":"text","text":{write_json(block)}}}',)
-    pieces = [block] if isinstance(block, str) else block
+    pieces = sliced(block) if isinstance(block, str) else block
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    escaped = (write_json(part)[1:-1] for piece in pieces for part in _sliced(piece))
+    escaped = (write_text(part)[1:-1] for part in pieces)
     return chain(('{"type":"text","text":"',), escaped, ('"}',))
-
-
-def _sliced(text: str) -> Iterable[str]:
-    """Cut a text, so that a large one need not be copied as a whole."""
-    if len(text) <= _SLICE:
-        return (text,)
-    return (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
 
 
 def _on_one_line(text: str) -> str:

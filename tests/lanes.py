@@ -150,8 +150,9 @@ def comparable(answer: Answer, *, handshake: bool) -> tuple[int, dict[str, str],
 class Visit:
     """One call of a tool by a client that may go, and then raises in the server's `send`."""
 
-    def __init__(self, era: Era, tool: str) -> None:
-        self._headers, body = request_of(era, "tools/call", {"name": tool, "arguments": {}})
+    def __init__(self, era: Era, tool: str, *, token: str | None = None) -> None:
+        params = {"name": tool, "arguments": {}}
+        self._headers, body = request_of(era, "tools/call", params, token=token)
         self._waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         self.gone = anyio.Event()
         self.begun = anyio.Event()

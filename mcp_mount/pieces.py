@@ -1,0 +1,108 @@
+"""A long text in pieces: in memory, and beyond that in a temporary file."""
+
+import errno
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import FileIO
+from tempfile import TemporaryFile
+from typing import Final
+
+logger = logging.getLogger("mcp_mount")
+
+SLICE: Final = 64 * 1024
+"""Characters of a text that are handled at once."""
+
+_MOST_IN_MEMORY: Final = 1024 * 1024
+"""Characters of a text that stay in memory.
+
+Few texts are longer, and those take milliseconds anyway, beside which a file costs little. A
+thousand calls at once, as many as there may be, then hold a gigabyte where all texts are long.
+"""
+
+
+class Pieces:
+    """A text that grows piece by piece. A class because of its file, which `close` closes.
+
+    The file has no name and no buffer. What cannot be written to it, because there is no place or
+    the disk is full, stays in memory: nothing is lost.
+
+    It is written and read in the event loop: a slice is copied to the system's cache, or from it,
+    in some 20 microseconds, and to hand it to a thread takes longer.
+    """
+
+    __slots__ = ("_file", "_is_closed", "_length", "_parts", "_room", "_small")
+
+    def __init__(self) -> None:
+        """Begin without any text."""
+        # Small pieces are put together: each alone takes more than its characters.
+        self._small: list[str] = []
+        self._length = 0
+        # Of the other parts each is in memory, or in the file, and then it is its length in bytes.
+        self._parts: list[str | int] = []
+        self._room: float = _MOST_IN_MEMORY
+        self._file: FileIO | None = None
+        self._is_closed = False
+
+    def append(self, piece: str) -> None:
+        """Add to the end of the text; once it is closed, nobody reads what is added."""
+        self._small.append(piece)
+        self._length += len(piece)
+        if self._length >= SLICE:
+            text = "".join(self._small)
+            self._small, self._length = [], 0
+            if not self._is_closed:
+                self._parts += map(self._put_away, sliced(text))
+
+    def text(self) -> "str | Pieces":
+        """Return the text as one where it is short, otherwise this, which gives it in slices."""
+        return self if self._parts else "".join(self._small)
+
+    def __iter__(self) -> Iterator[str]:
+        """Read the text from its beginning, in slices."""
+        if self._file is not None:
+            self._file.seek(0)
+        for part in self._parts:
+            if isinstance(part, str):
+                yield part
+            elif self._file is not None:
+                yield self._file.read(part).decode("utf-8", "surrogatepass")
+        if self._small:
+            yield "".join(self._small)
+
+    def close(self) -> None:
+        """Close the file, and forget the text."""
+        self._is_closed = True
+        self._small, self._parts = [], []
+        if self._file is not None:
+            # What may come too late to be written is no longer needed.
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _put_away(self, part: str) -> str | int:
+        """Return a part of the text, or its length in the file once it is there."""
+        if self._room > 0:
+            self._room -= len(part)
+            return part
+        try:
+            if self._file is None:
+                self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - `close` closes it
+            # A text can hold half characters, which are kept as they are.
+            data = part.encode("utf-8", "surrogatepass")
+            if self._file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            logger.warning("A long text stays in memory, for want of a temporary file: %s", error)
+            self._room = math.inf
+            return part
+        return len(data)
+
+
+def sliced(text: str) -> Iterable[str]:
+    """Cut a text, so that a large one need not be copied as a whole."""
+    if len(text) <= SLICE:
+        return (text,)
+    return (text[start : start + SLICE] for start in range(0, len(text), SLICE))
