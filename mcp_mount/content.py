@@ -25,6 +25,11 @@ from mcp_mount.media import is_json
 from mcp_mount.pieces import Pieces
 from mcp_mount.reading import Reading
 
+_SHORTENED: Final = (
+    "[This is only the beginning: all of it came as progress, and the message that ends such a "
+    "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
+)
+
 Validator = Callable[[object], bool]
 Block = str | Pieces | ContentBlock
 """A part of a result; a text, whole or in pieces, stands for a block of text."""
@@ -122,6 +127,8 @@ def error(text: str) -> Result:
 def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> Result:
     structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
     blocks: list[Block] = [reading.streamed() or _status_line(reading.status)]
+    if reading.is_shortened:
+        note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
     if note:
         blocks.append(note)
         structured = structured and {**structured, "ended": note}

@@ -30,6 +30,10 @@ class Limits:
         max_bytes: Bytes of the response's body. A text that is streamed is kept in a temporary file
             from its first MiB on (``TMPDIR`` says where), so that it takes disk, not memory.
         max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
+        max_event_bytes: Bytes of the message that ends a stream of progress. A longer text or list
+            is shortened to fit, and says so: clients have had all of it, and many refuse a larger
+            one, the MCP Python SDK from 1 MiB on. Where nothing came as progress, there is no such
+            limit.
         max_concurrency: Calls that may run at once in this process (in one event loop, where there
             are several); one more waits for a second, then gets an error that says to try again.
             For all tools together, or for one tool alone where its mark sets it.
@@ -39,6 +43,7 @@ class Limits:
     timeout: float = 60.0
     max_bytes: int = 10 * 1024 * 1024
     max_items: int = 1_000
+    max_event_bytes: int = 1024 * 1024
     max_concurrency: int = 1_000
     max_request_bytes: int = _LARGEST_REQUEST
 

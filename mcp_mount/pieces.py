@@ -1,12 +1,15 @@
 """A long text in pieces: in memory, and beyond that in a temporary file."""
 
 import errno
+import json
 import logging
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
+from itertools import islice
 from tempfile import TemporaryFile
 from typing import Final
 
@@ -60,6 +63,18 @@ class Pieces:
         """Return the text as one where it is short, otherwise this, which gives it in slices."""
         return self if self._parts else "".join(self._small)
 
+    def shorten(self, most: int) -> bool:
+        """Keep the beginning that takes no more than `most` bytes as JSON; False where all does."""
+        for number, part in enumerate(self):
+            length = json_length(part)
+            if length > most:
+                kept = [*islice(self, number), _beginning(part, most)]
+                self.close()
+                self._small = kept
+                return True
+            most -= length
+        return False
+
     def __iter__(self) -> Iterator[str]:
         """Read the text from its beginning, in slices."""
         if self._file is not None:
@@ -99,6 +114,16 @@ class Pieces:
             self._room = math.inf
             return part
         return len(data)
+
+
+def json_length(value: object) -> int:
+    """Return the bytes that a value takes as JSON in ASCII, at the most."""
+    return len(json.dumps(value))
+
+
+def _beginning(text: str, most: int) -> str:
+    lengths = range(len(text))
+    return text[: bisect_right(lengths, most, key=lambda end: json_length(text[:end])) - 1]
 
 
 def sliced(text: str) -> Iterable[str]:

@@ -14,7 +14,7 @@ from typing import Final
 from mcp_mount.decoders import Decoder, Events, JsonLines, Text, known_charset, parse_json
 from mcp_mount.limits import Limits
 from mcp_mount.media import is_json
-from mcp_mount.pieces import Pieces
+from mcp_mount.pieces import Pieces, json_length
 
 Progress = Callable[[str], Awaitable[None]]
 
@@ -22,6 +22,10 @@ _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
 _EVENTS = "text/event-stream"
+# What a byte and an item can take in a message at the most: `\\u0000` in a string of JSON, which is
+# in the text and in the structured content; and the names of an event's fields in both.
+_LONGEST_ESCAPE: Final = 16
+_LONGEST_FIELDS: Final = 256
 _MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
@@ -43,6 +47,7 @@ class Reading:
         media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is compressed.
         is_items: Whether the response is a list of events or lines.
         full: The limit that was reached, e.g. ``"1000 items (max_items)"``.
+        is_shortened: Whether a part of the stream is left out, which went as progress before.
     """
 
     def __init__(self, limits: Limits, progress: Progress | None) -> None:
@@ -52,6 +57,8 @@ class Reading:
         self.media_type = _BYTES
         self.is_items = False
         self.full: str | None = None
+        self.is_shortened = False
+        self._is_shown = False
         self._charset = "utf-8"
         self._is_unnamed = False
         self._limits = limits
@@ -111,6 +118,25 @@ class Reading:
         """Take the end of the body, whole or not."""
         if self._decoder is not None:
             await self._show(self._decoder.flush())
+        if self._is_shown:
+            self._shorten()
+
+    def _shorten(self) -> None:
+        """Keep as much of what was shown as fits into the message that ends an event stream."""
+        # The rest is for what stands around it in the message.
+        most = self._limits.max_event_bytes * 7 // 8
+        if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
+            return
+        if not self.is_items:
+            self.is_shortened = self._text.shorten(most)
+            return
+        for number, item in enumerate(self._items):
+            # It is in the text and, parsed, in the structured content.
+            most -= json_length(item + "\n") + json_length(_parsed_or_text(item))
+            if most < 0:
+                self.is_shortened = True
+                del self._items[number:]
+                return
 
     def close(self) -> None:
         """Forget a text that was streamed, once its result is written or nobody waits for it."""
@@ -128,6 +154,7 @@ class Reading:
                 self.full = self.full or f"{self._limits.max_items} items (max_items)"
                 return
             if self._progress is not None:
+                self._is_shown = True
                 await self._progress(piece)
 
     @property

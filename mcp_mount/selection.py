@@ -19,7 +19,10 @@ _KEYS = {
     "limits": Mapping,
     "confirm": bool,
 }
-_LIMITS = {"timeout": float, "max_bytes": int, "max_items": int, "max_concurrency": int}
+_LIMITS = {
+    "timeout": float,
+    **dict.fromkeys(("max_bytes", "max_items", "max_event_bytes", "max_concurrency"), int),
+}
 Selector = str | Callable[[Operation], bool]
 
 _HINTS = {

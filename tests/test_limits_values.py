@@ -16,11 +16,12 @@ pytestmark = pytest.mark.usefixtures("either_caller")
 
 
 def test_the_defaults_let_an_ordinary_call_through_and_end_an_endless_one() -> None:
-    """C6: a minute, ten mebibytes, a thousand items, a thousand calls at once."""
+    """C6: a minute, ten mebibytes, a thousand items, a thousand calls, events of a mebibyte."""
     assert dataclasses.asdict(Limits()) == {
         "timeout": 60.0,
         "max_bytes": 10 * 1024 * 1024,
         "max_items": 1_000,
+        "max_event_bytes": 1024 * 1024,
         "max_concurrency": 1_000,
         "max_request_bytes": 4 * 1024 * 1024,
     }
@@ -34,7 +35,10 @@ def test_a_limit_that_is_no_positive_number_is_refused_by_name(name: str, value:
         Limits(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["max_bytes", "max_items", "max_concurrency", "max_request_bytes"])
+@pytest.mark.parametrize(
+    "name",
+    [*("max_bytes", "max_items", "max_event_bytes"), *("max_concurrency", "max_request_bytes")],
+)
 def test_what_is_counted_is_counted_in_whole_numbers(name: str) -> None:
     """C6: one and a half calls at once would break the first of them."""
     with pytest.raises(ValueError, match=rf"Limits\.{name} must be a positive integer, not 1\.5"):

@@ -75,8 +75,9 @@ async def sent(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
         await anyio.lowlevel.checkpoint()
 
 
-def mounted_on(app: FastAPI, *, lane: bool = True, **options: Any) -> FastAPI:
-    mounted = mount_mcp(app, **options)
+def mounted_on(app: FastAPI, *, lane: bool = True, **limits: Any) -> FastAPI:
+    """Mount with these limits, and none on the message that ends a stream."""
+    mounted = mount_mcp(app, limits=Limits(max_event_bytes=1_000_000_000, **limits))
     if not lane:
         closed(mounted)
     return app
@@ -93,7 +94,7 @@ def text_app(
         chunks = sent(cut(text, size=size, charset=charset))
         return StreamingResponse(chunks, media_type=f"text/plain; charset={charset}")
 
-    return mounted_on(app, lane=lane, limits=Limits(**limits))
+    return mounted_on(app, lane=lane, **limits)
 
 
 @lanes
@@ -256,7 +257,7 @@ def endless_app(*, lane: bool, timeout: float = 60) -> FastAPI:
     async def endless() -> StreamingResponse:
         return StreamingResponse(chunks(), media_type="text/plain")
 
-    return mounted_on(app, lane=lane, limits=Limits(timeout=timeout))
+    return mounted_on(app, lane=lane, timeout=timeout)
 
 
 @lanes
@@ -385,7 +386,7 @@ async def test_a_streamed_text_of_64_mb_takes_a_few_mb_of_memory(
     async def get_text() -> StreamingResponse:
         return StreamingResponse(sent(itertools.repeat(chunk, count)), media_type="text/plain")
 
-    mounted_on(app, limits=Limits(max_bytes=100_000_000))
+    mounted_on(app, max_bytes=100_000_000)
     headers, body = request_of(
         "modern", "tools/call", {"name": "get_text", "arguments": {}}, token=token
     )

@@ -1,0 +1,124 @@
+"""The message that ends a stream of progress is one that clients accept."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from mcp_types import TextContent
+
+from mcp_mount import Limits, mount_mcp
+from tests.lanes import closed
+from tests.support import ERAS, Era, call, connected
+
+MOST = 1024 * 1024
+NOTE = "[This is only the beginning: all of it came as progress"
+
+eras = pytest.mark.parametrize("era", ERAS)
+lanes = pytest.mark.parametrize("lane", [True, False])
+pytestmark = pytest.mark.usefixtures("either_caller")
+
+
+def app_of(piece: str, count: int, *, media: str = "text/plain", lane: bool, **limits: Any) -> Any:
+    """Return an app whose tool `stream` streams a piece that many times."""
+    app = FastAPI()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield piece.encode()
+
+    @app.get("/stream", response_class=StreamingResponse)
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(pieces(), media_type=media)
+
+    mounted = mount_mcp(app, limits=Limits(**limits))
+    if not lane:
+        closed(mounted)
+    return app
+
+
+@eras
+@lanes
+async def test_a_client_reads_the_end_of_a_long_stream(era: Era, *, lane: bool) -> None:
+    """S1, P1: the SDK's client refuses an event of more than 1 MiB; it sees all as progress."""
+    shown: list[str] = []
+
+    async def show(progress: float, total: float | None, message: str | None) -> None:
+        shown.append(message or "")
+
+    async with connected(app_of("x" * 30_000, 50, lane=lane), era) as client:
+        result = await client.call_tool("stream", progress_handler=show)
+    text, note = result.content
+    assert isinstance(text, TextContent)
+    assert isinstance(note, TextContent)
+    assert note.text.startswith(NOTE)
+    assert "".join(shown) == "x" * 1_500_000
+    assert text.text == "x" * len(text.text)
+    assert len(text.text) > MOST * 0.8
+
+
+@eras
+@lanes
+@pytest.mark.parametrize("piece", ["x", "ü", '"\n', "🚀", "\x01"])
+async def test_the_last_message_is_as_long_as_it_may_be(
+    era: Era, piece: str, *, lane: bool
+) -> None:
+    """S2: no more is left out than has to be, whatever the text is written with."""
+    app = app_of(piece * 100, 300, lane=lane, max_event_bytes=20_000)
+    reply = await call(app, "stream", era=era, meta={"progressToken": "t"})
+    text = reply.result["content"][0]["text"]
+    whole = piece * 30_000
+    assert "".join(each["params"]["message"] for each in reply.messages[:-1]) == whole
+    assert whole.startswith(text)
+    assert len(json.dumps(text)) > 16_000
+    assert len(reply.text.rpartition("data: ")[2]) < 20_000
+
+
+@eras
+@lanes
+@pytest.mark.parametrize("media", ["text/event-stream", "application/jsonl"])
+async def test_a_client_reads_the_end_of_a_long_list(era: Era, media: str, *, lane: bool) -> None:
+    """S2, P1: what is left of the list is whole items, and says that there were more."""
+    line = json.dumps({"text": "ü\x01" * 50})
+    piece = f"data: {line}\n\n" if media == "text/event-stream" else f"{line}\n"
+    app = app_of(piece, 90, media=media, lane=lane, max_event_bytes=50_000)
+    async with connected(app, era) as client:
+        result = await client.call_tool("stream")
+    assert result.structured_content is not None
+    items = result.structured_content["result"]
+    assert result.structured_content["ended"].startswith(NOTE)
+    text, _ = result.content
+    assert isinstance(text, TextContent)
+    assert [json.loads(each) for each in text.text.splitlines()] == items
+    assert {json.dumps(each) for each in items} == {json.dumps(items[0])}
+    assert 40_000 < len(json.dumps(text.text)) + len(json.dumps(items)) < 50_000
+
+
+@eras
+@lanes
+async def test_a_stream_of_which_nothing_was_shown_is_whole(era: Era, *, lane: bool) -> None:
+    """S2: without a token the answer is JSON, which has no such limit."""
+    reply = await call(app_of("x" * 30_000, 50, lane=lane), "stream", era=era)
+    assert reply.result["content"] == [{"type": "text", "text": "x" * 1_500_000}]
+
+
+@eras
+@lanes
+async def test_the_size_of_the_last_message_is_the_servers_to_say(era: Era, *, lane: bool) -> None:
+    """S2: clients differ in what they accept."""
+    large = app_of("x" * 30_000, 50, lane=lane, max_event_bytes=2 * MOST)
+    reply = await call(large, "stream", era=era, meta={"progressToken": "t"})
+    assert reply.result["content"] == [{"type": "text", "text": "x" * 1_500_000}]
+
+
+@eras
+@lanes
+async def test_a_stream_that_was_ended_and_shortened_says_both(era: Era, *, lane: bool) -> None:
+    """C6, S4."""
+    app = app_of("x" * 30_000, 50, lane=lane, max_bytes=1_400_000)
+    reply = await call(app, "stream", era=era, meta={"progressToken": "t"})
+    note = reply.result["content"][1]["text"]
+    assert note.startswith(NOTE)
+    assert "1400000 bytes (max_bytes)" in note
