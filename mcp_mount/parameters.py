@@ -76,13 +76,15 @@ def read_parameters(
             continue
         parameter = resolve(document, as_mapping(raw, "a parameter"))
         name, location = text_in(parameter, "name"), text_in(parameter, "in").lower()
-        if location not in LOCATIONS or not name:
+        if location not in LOCATIONS:
             message = (
-                f"the parameter {name!r} is in {location!r}. It needs a 'name', and an 'in' of "
+                f"the parameter {name!r} is in {location!r}. It needs an 'in' of "
                 f"{', '.join(LOCATIONS)}."
             )
             raise InvalidDocument(message)
-        merged[location, name] = parameter
+        # Some tools write an empty row of their form; what has no name cannot be given.
+        if name:
+            merged[location, name] = parameter
     for name in _NAMES_IN_PATH.findall(path):
         # Some forget to declare what a path cannot do without (OpenAPI 3.1 §4.8.8.2).
         merged.setdefault(("path", name), {"schema": {"type": "string"}})
