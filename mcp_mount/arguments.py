@@ -25,7 +25,7 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.nodes import Schema, within
 from mcp_mount.operations import Operation, successes
-from mcp_mount.parameters import Location, Parameter
+from mcp_mount.parameters import Location, Parameter, query_of, route_of
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
 from mcp_mount.styles import Given, write_cookies, write_headers, write_path, write_query
@@ -68,11 +68,14 @@ class _Field:
 class Arguments:
     """How the arguments of one tool become a request.
 
-    `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
+    `route` is the operation's path, and `query` what stands behind it in the document; most often
+    nothing. `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
     parameter it fills, by where that is. `headers` are those of every request.
     """
 
     operation: Operation
+    route: str
+    query: str
     schema: Schema
     headers: tuple[tuple[bytes, bytes], ...]
     known: frozenset[str]
@@ -94,7 +97,10 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        path, path_values = write_path(self.operation.path, self._given("path", arguments))
+        path, path_values = write_path(self.route, self._given("path", arguments))
+        query = write_query(self._given("query", arguments))
+        if self.query:
+            query = f"{self.query}&{query}" if query else self.query
         body, content_type = self._body(arguments)
         headers = [*self.headers]
         if "header" in self.parameters:
@@ -111,7 +117,7 @@ class Arguments:
             path=path,
             template=self.operation.path,
             path_values=path_values,
-            query=write_query(self._given("query", arguments)),
+            query=query,
             headers=tuple(headers),
             body=body,
             query_credentials=self.query_credentials,
@@ -238,6 +244,8 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     root["additionalProperties"] = False
     return Arguments(
         operation=operation,
+        route=route_of(operation.path),
+        query=query_of(operation.path),
         schema=_with_shared_definitions(root),
         headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.nodes import (
@@ -36,6 +37,9 @@ STYLES: Mapping[Location, tuple[str, ...]] = {
     "cookie": ("form", "cookie"),
 }
 _NAMES_IN_PATH = re.compile(r"\{([\w.-]+)\}")
+# Not within a name: `{?page}` is another language's.
+_BEHIND_PATH = re.compile(r"[?#](?![^{}]*\})")
+_VALUE_IN_QUERY = re.compile(r"([^={}]+)=\{([\w.-]+)\}")
 _HEADER_NAME = re.compile(r"[^\x00-\x20:\x7f-\xa0]+")
 _COOKIE_NAME = re.compile(r"[^\x00-\x20=,;\x7f-\xa0]+")
 
@@ -85,17 +89,43 @@ def read_parameters(
         # Some tools write an empty row of their form; what has no name cannot be given.
         if name:
             merged[location, name] = parameter
-    for name in _NAMES_IN_PATH.findall(path):
+    route = route_of(path)
+    for name in _NAMES_IN_PATH.findall(route):
         # Some forget to declare what a path cannot do without (OpenAPI 3.1 §4.8.8.2).
         merged.setdefault(("path", name), {"schema": {"type": "string"}})
+    for pair in _pairs_behind(path):
+        if not (found := _VALUE_IN_QUERY.fullmatch(pair)):
+            continue
+        name, value = found.groups()
+        declared = merged.pop(("path", value), None) or {"schema": {"type": "string"}}
+        merged.setdefault(("query", name), declared)
     for location in LOCATIONS:
         for (where, name), parameter in merged.items():
             ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
             # What is not in the path cannot be given.
-            ignored = ignored or (location == "path" and f"{{{name}}}" not in path)
+            ignored = ignored or (location == "path" and f"{{{name}}}" not in route)
             if where == location and not ignored:
                 with within(f"the parameter {name!r}"):
                     yield _parameter(document, parameter, name, location)
+
+
+def route_of(path: str) -> str:
+    """Return a path without what some write behind it, to tell operations of one path apart.
+
+    E.g. ``"/photos"`` of ``"/photos?method=search&q={q}"``, and ``"/"`` of ``"/#Target=Put"``.
+    """
+    return _BEHIND_PATH.split(path, maxsplit=1)[0]
+
+
+def query_of(path: str) -> str:
+    """Return the query behind a path, e.g. ``"method=search"``, without what parameters fill."""
+    fixed = [pair for pair in _pairs_behind(path) if not _VALUE_IN_QUERY.fullmatch(pair)]
+    return quote("&".join(fixed), safe="/:@!$&'()*+,;=~%?")
+
+
+def _pairs_behind(path: str) -> list[str]:
+    behind = path[len(route_of(path)) :].partition("#")[0]
+    return [pair for pair in behind.removeprefix("?").split("&") if pair]
 
 
 def _parameter(

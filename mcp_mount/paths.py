@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from mcp_mount.operations import Operation
+from mcp_mount.parameters import route_of
 
 _PARAMETER = re.compile(r"\{[^{}]+\}")
 _VALUE = "\0"
@@ -77,7 +78,7 @@ class Paths:
 
     def _candidate(self, operation: Operation) -> _Candidate:
         takes_many = self.may_hold_slashes(operation)
-        literals = [unquote(each) for each in _PARAMETER.split(operation.path)]
+        literals = [unquote(each) for each in _PARAMETER.split(route_of(operation.path))]
         segments = _VALUE.join(literals).split("/")
         ranks = tuple(_rank(segment, takes_many=takes_many) for segment in segments)
         # Whether there is a slash at the end is the server's to say, which redirects.

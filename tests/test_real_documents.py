@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcp_mount import proxy_app
-from tests.api import api
+from tests.api import api, ok
 from tests.profile import check_list
 from tests.support import call, tools
 
@@ -33,3 +33,38 @@ async def test_a_parameter_without_a_name_is_left_out() -> None:
         assert {*(await tools(app))["find"]["inputSchema"]["properties"]} == {"q"}
         assert (await call(app, "find", {"q": "x"})).text_content == "here"
     assert said.lines == ["GET /items?q=x"]
+
+
+async def test_a_query_behind_a_path_is_sent_as_a_query() -> None:
+    """C5, proxy: some tell the operations of one path apart by what stands behind it."""
+    city = {"name": "city", "in": "path", "required": True, "schema": TEXT}
+    page = {"name": "page", "in": "query", "schema": {"type": "integer"}}
+    paths = {
+        "/rest?method=find&city={city}": {"get": {"operationId": "find", "parameters": [city]}},
+        "/rest?method=list&page={page}": {"get": {"operationId": "list", "parameters": [page]}},
+        "/rest?zone={zone}&a b": {"get": {"operationId": "zone"}},
+        "/#Target=Put": {"post": {"operationId": "put"}},
+        "/#Target={other}": {"post": {"operationId": "other"}},
+    }
+    async with api(*[ok()] * 6) as said:
+        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url)
+        schemas = {name: tool["inputSchema"] for name, tool in (await tools(app)).items()}
+        assert schemas["find"]["required"] == ["city"]
+        assert schemas["other"] == {"type": "object", "additionalProperties": False}
+        for name, arguments in (
+            ("find", {"city": "../a/b&method=drop"}),
+            ("list", {}),
+            ("list", {"page": 2}),
+            ("zone", {"zone": ""}),
+            ("put", {}),
+            ("other", {}),
+        ):
+            assert (await call(app, name, arguments)).text_content == "here"
+    assert said.lines == [
+        "GET /rest?method=find&city=..%2Fa%2Fb%26method%3Ddrop",
+        "GET /rest?method=list",
+        "GET /rest?method=list&page=2",
+        "GET /rest?a%20b&zone=",
+        "POST /",
+        "POST /",
+    ]
