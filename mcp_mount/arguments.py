@@ -69,8 +69,8 @@ class Arguments:
     """How the arguments of one tool become a request.
 
     `route` is the operation's path, and `query` what stands behind it in the document; most often
-    nothing. `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
-    parameter it fills, by where that is. `headers` are those of every request.
+    nothing. `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with
+    the parameter it fills, by where that is. `headers` are those of every request.
     """
 
     operation: Operation
@@ -249,7 +249,9 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         schema=_with_shared_definitions(root),
         headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),
-        required=frozenset(required),
+        # Where nothing is said of a body, it is the API's to say whether it can be left out.
+        required=frozenset(required)
+        - (set() if body is None or body.required else {each.argument for each in fields}),
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
@@ -286,7 +288,7 @@ def _fields(
     body: Body, resolved: Schema, schemas: Schemas, add: Callable[..., str], *, patch: bool
 ) -> Iterator[_Field]:
     published = schemas.publish(body.schema, "input")
-    needed = set(resolved.get("required", ())) if body.required else set()
+    needed = set() if body.is_optional else set(resolved.get("required", ()))
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
         encoding = body.encodings.get(name, AS_IS)

@@ -1,7 +1,7 @@
 """The parameters of an operation: what a request holds beside its body. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
@@ -74,8 +74,26 @@ def read_parameters(
     Raises:
         InvalidDocument: one of them is no parameter; the message names it.
     """
+    route = route_of(path)
+    declared = _declared(
+        document, path, (*list_in(item, "parameters"), *list_in(node, "parameters"))
+    )
+    for location in LOCATIONS:
+        for (where, name), parameter in declared.items():
+            ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
+            # What is not in the path cannot be given.
+            ignored = ignored or (location == "path" and f"{{{name}}}" not in route)
+            if where == location and not ignored:
+                with within(f"the parameter {name!r}"):
+                    yield _parameter(document, parameter, name, location)
+
+
+def _declared(
+    document: Mapping[str, Any], path: str, nodes: Iterable[object]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the parameters by place and name; of two the last, and none that is missing."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for raw in (*list_in(item, "parameters"), *list_in(node, "parameters")):
+    for raw in nodes:
         if raw is None:
             continue
         parameter = resolve(document, as_mapping(raw, "a parameter"))
@@ -89,24 +107,16 @@ def read_parameters(
         # Some tools write an empty row of their form; what has no name cannot be given.
         if name:
             merged[location, name] = parameter
-    route = route_of(path)
-    for name in _NAMES_IN_PATH.findall(route):
+    for name in _NAMES_IN_PATH.findall(route_of(path)):
         # Some forget to declare what a path cannot do without (OpenAPI 3.1 §4.8.8.2).
         merged.setdefault(("path", name), {"schema": {"type": "string"}})
     for pair in _pairs_behind(path):
         if not (found := _VALUE_IN_QUERY.fullmatch(pair)):
             continue
         name, value = found.groups()
-        declared = merged.pop(("path", value), None) or {"schema": {"type": "string"}}
-        merged.setdefault(("query", name), declared)
-    for location in LOCATIONS:
-        for (where, name), parameter in merged.items():
-            ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
-            # What is not in the path cannot be given.
-            ignored = ignored or (location == "path" and f"{{{name}}}" not in route)
-            if where == location and not ignored:
-                with within(f"the parameter {name!r}"):
-                    yield _parameter(document, parameter, name, location)
+        undeclared = {"schema": {"type": "string"}}
+        merged.setdefault(("query", name), merged.pop(("path", value), undeclared))
+    return merged
 
 
 def route_of(path: str) -> str:

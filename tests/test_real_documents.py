@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from mcp_mount import proxy_app
 from tests.api import api, ok
 from tests.profile import check_list
@@ -68,3 +70,34 @@ async def test_a_query_behind_a_path_is_sent_as_a_query() -> None:
         "POST /",
         "POST /",
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "required"),
+    [({}, ["name"]), ({"required": True}, ["name"]), ({"required": False}, None)],
+)
+async def test_what_a_body_needs_is_said_where_a_document_forgets_that_it_is_needed(
+    body: dict[str, Any], required: list[str] | None
+) -> None:
+    """P1, C5, proxy: one document in five says nothing of bodies that no call can do without."""
+    model = {"type": "object", "required": ["name"], "properties": {"name": TEXT, "note": TEXT}}
+    content = {"application/json": {"schema": model}}
+    described = document(
+        "/items", "post", operationId="add", requestBody={**body, "content": content}
+    )
+    async with api() as said:
+        app = proxy_app(described, said.url)
+        assert (await tools(app))["add"]["inputSchema"].get("required") == required
+        reply = await call(app, "add")
+        # By the letter nothing is needed, so that the API decides.
+        assert reply.is_error == ("required" in body and body["required"])
+    assert len(said.requests) == 1 - reply.is_error
+
+
+async def test_a_body_that_has_a_default_is_not_asked_for() -> None:
+    """C5: FastAPI writes the default of a route's body into its schema."""
+    model = {"required": ["name"], "properties": {"name": TEXT}, "default": {"name": "x"}}
+    body = {"content": {"application/json": {"schema": model}}}
+    described = document("/items", "post", operationId="add", requestBody=body)
+    listed = await tools(proxy_app(described, "http://localhost:9"))
+    assert "required" not in listed["add"]["inputSchema"]
