@@ -51,7 +51,8 @@ class Parameter:
     `style`, `explode` and `allow_reserved` are OpenAPI's (§4.8.12.2). The style is empty where the
     value stands in no style: a list in FastAPI's headers is one line for each item, and a list in
     a cookie of which the document says nothing cannot be written. `media_type` is set where the
-    value is a serialized document of its own (``content`` instead of ``schema``).
+    value is a serialized document of its own (``content`` instead of ``schema``); `is_whole` tells
+    that such a document is the whole query (OpenAPI 3.2 §4.12.1).
     """
 
     name: str
@@ -64,6 +65,7 @@ class Parameter:
     media_type: str | None = None
     allow_reserved: bool = False
     deprecated: bool = False
+    is_whole: bool = False
 
 
 def read_parameters(
@@ -98,6 +100,9 @@ def _declared(
             continue
         parameter = resolve(document, as_mapping(raw, "a parameter"))
         name, location = text_in(parameter, "name"), text_in(parameter, "in").lower()
+        if location == "querystring":
+            # The whole of it (OpenAPI 3.2 §4.12.1), whatever its name.
+            name, location = name or "query", "query"
         if location not in LOCATIONS:
             message = (
                 f"the parameter {name!r} is in {location!r}. It needs an 'in' of "
@@ -163,6 +168,7 @@ def _parameter(
         media_type=media_type,
         allow_reserved=node.get("allowReserved") is True,
         deprecated=node.get("deprecated") is True,
+        is_whole=media_type is not None and text_in(node, "in").lower() == "querystring",
     )
 
 

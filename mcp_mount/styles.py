@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.media import is_json
+from mcp_mount.media import FORM, is_json
 from mcp_mount.parameters import Parameter
 
 # RFC 3986 §2.3.
@@ -100,11 +100,26 @@ def _quoted(text: str, safe: str = "") -> str:
 
 def write_query(given: Iterable[Given]) -> str:
     """Write ``"q=a%20b&tag=x&tag=y"``, each value in its style (OpenAPI 3.1 §4.8.12.2)."""
-    return "&".join(
-        f"{_quoted(name)}={_quoted(text, _RESERVED if each.parameter.allow_reserved else ',')}"
-        for each in given
-        for name, text in query_pairs(each)
-    )
+    return "&".join(text for each in given for text in _query_texts(each))
+
+
+def _query_texts(each: Given) -> Iterator[str]:
+    parameter, value = each.parameter, each.value
+    if parameter.is_whole and not (parameter.media_type == FORM and isinstance(value, Mapping)):
+        yield _quoted(_document(each))
+        return
+    safe = _RESERVED if parameter.allow_reserved else ","
+    for name, text in _form_pairs(each) if parameter.is_whole else query_pairs(each):
+        yield f"{_quoted(name)}={_quoted(text, safe)}"
+
+
+def _form_pairs(each: Given) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a form; what is neither text nor number is JSON."""
+    for name, value in each.value.items():
+        for item in value if isinstance(value, list) else [value]:
+            is_text = isinstance(item, _SCALAR)
+            if item is not None:
+                yield name, write_text(each.argument, item) if is_text else write_compact(item)
 
 
 def query_pairs(each: Given) -> Iterator[tuple[str, str]]:

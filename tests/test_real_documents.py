@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import proxy_app
+from mcp_mount import MountError, proxy_app
 from tests.api import api, ok
 from tests.profile import check_list
 from tests.support import call, tools
@@ -101,3 +101,51 @@ async def test_a_body_that_has_a_default_is_not_asked_for() -> None:
     described = document("/items", "post", operationId="add", requestBody=body)
     listed = await tools(proxy_app(described, "http://localhost:9"))
     assert "required" not in listed["add"]["inputSchema"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "value", "query"),
+    [
+        (
+            "application/x-www-form-urlencoded",
+            {"q": "a b&c", "tag": ["x", 1], "at": {"x": True}, "no": None},
+            "q=a%20b%26c&tag=x&tag=1&at=%7B%22x%22%3Atrue%7D",
+        ),
+        ("application/x-www-form-urlencoded", {}, ""),
+        ("application/json", {"q": ["a"]}, "%7B%22q%22%3A%5B%22a%22%5D%7D"),
+        ("text/plain", "a=b&c", "a%3Db%26c"),
+    ],
+)
+async def test_the_whole_query_may_be_one_value(media_type: str, value: Any, query: str) -> None:
+    """C5, proxy: OpenAPI 3.2 §4.12.1."""
+    content = {media_type: {"schema": {"description": "What to find."}}}
+    rows = [{"in": "querystring", "name": "filter", "required": True, "content": content}]
+    async with api() as said:
+        app = proxy_app(document("/items", operationId="find", parameters=rows), said.url)
+        schema = (await tools(app))["find"]["inputSchema"]
+        assert schema["properties"] == {"filter": {"description": "What to find."}}
+        assert (await call(app, "find", {"filter": value})).text_content == "here"
+    assert said.lines == [f"GET /items?{query}".rstrip("?")]
+
+
+async def test_a_method_may_be_any() -> None:
+    """P2, P3, proxy: OpenAPI 3.2 has a place for those that it does not know."""
+    others = {
+        "COPY": {"operationId": "copy"},
+        "head": {},
+        "CONNECT": {},
+        "x-more": {},
+        "LOCK": None,
+    }
+    described = document("/items", "additionalOperations", **others)
+    async with api() as said:
+        app = proxy_app(described, said.url)
+        listed = await tools(app)
+        check_list(listed)
+        assert [*listed] == ["copy"]
+        assert listed["copy"]["annotations"]["readOnlyHint"] is False
+        assert (await call(app, "copy")).text_content == "here"
+    assert said.lines == ["COPY /items"]
+    described["paths"]["/items"]["additionalOperations"] = {"A B": {}}
+    with pytest.raises(MountError, match=r"/items: no request can have the method 'A B'"):
+        proxy_app(described, "http://localhost:9")
