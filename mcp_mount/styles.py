@@ -23,6 +23,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 # as a space; a `%` is one that the value holds.
 _RESERVED = ":/?@!$'()*,;="
 _SCALAR = (str, int, float)
+_DEEPEST = 30
 _SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -129,16 +130,42 @@ def query_pairs(each: Given) -> Iterator[tuple[str, str]]:
         yield parameter.name, _document(each)
     elif isinstance(value, _SCALAR):
         yield parameter.name, write_text(each.argument, value)
-    elif isinstance(value, Mapping) and parameter.style == "deepObject":
-        for key, text in _properties(each):
-            yield f"{parameter.name}[{key}]", text
+    elif isinstance(value, Mapping | list) and parameter.style == "deepObject":
+        yield from _deep_pairs(each.argument, parameter.name, value)
     elif isinstance(value, Mapping) and parameter.explode:
-        yield from _properties(each)
+        for key, item in value.items():
+            # A list in it is written like one beside it: Spring's `Pageable` has one of these.
+            items = item if isinstance(item, list) else [] if item is None else [item]
+            for each_item in items:
+                yield write_text(each.argument, key), write_text(each.argument, each_item)
     elif isinstance(value, list) and parameter.explode:
         for item in value:
             yield parameter.name, write_text(each.argument, item)
     elif value not in ([], {}):
         yield parameter.name, _delimited(each, _SEPARATORS.get(parameter.style, ","))
+
+
+def _deep_pairs(
+    argument: str, name: str, value: object, depth: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yield ``("color[R]", "100")``, and what is inside of that as most servers read it.
+
+    What OpenAPI leaves open is written as by PHP, Rails, Express and the API of Stripe:
+    ``a[b][c]=1``, ``a[b][]=1`` for each item, and ``a[b][0][c]=1`` for items that hold others.
+    """
+    if depth > _DEEPEST:
+        raise InvalidArguments(f"{argument!r} is nested too deeply for a query.")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if item is not None:
+                inner = f"{name}[{write_text(argument, key)}]"
+                yield from _deep_pairs(argument, inner, item, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = f"{name}[{index if isinstance(item, Mapping | list) else ''}]"
+            yield from _deep_pairs(argument, inner, item, depth + 1)
+    else:
+        yield name, write_text(argument, value)
 
 
 def write_headers(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
