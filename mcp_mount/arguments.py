@@ -28,7 +28,8 @@ from mcp_mount.operations import Operation, successes
 from mcp_mount.parameters import Location, Parameter, query_of, route_of
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
-from mcp_mount.styles import Given, write_cookies, write_headers, write_path, write_query
+from mcp_mount.styles import write_cookies, write_headers, write_path, write_query
+from mcp_mount.texts import Given
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
