@@ -152,6 +152,8 @@ def _parameter(
     media_type, schema = None, schema_in(node)
     for media_type, media in content_in(document, node).items():  # noqa: B007 - one entry
         schema = schema_in(media)
+    if "example" in node:
+        schema = {"example": node["example"], **schema}
     style = text_in(node, "style")
     if style not in STYLES[location]:
         has_none = location == "cookie" or _is_fastapi_header(schema, location)

@@ -149,3 +149,37 @@ async def test_a_method_may_be_any() -> None:
     described["paths"]["/items"]["additionalOperations"] = {"A B": {}}
     with pytest.raises(MountError, match=r"/items: no request can have the method 'A B'"):
         proxy_app(described, "http://localhost:9")
+
+
+async def test_an_example_stands_where_nothing_else_is_said() -> None:
+    """P4, proxy: of many values it is all that a document tells a model."""
+    code = {**TEXT, "example": "BE-7"}
+    model = {
+        "type": "object",
+        "properties": {
+            "code": code,
+            "codes": {"type": "array", "items": {"type": "integer", "examples": [7, 8]}},
+            "said": {**code, "description": "Its code."},
+            "known": {**code, "enum": ["BE-7", "BE-8"]},
+            "long": {**TEXT, "example": "x" * 100},
+            "whole": {"type": "object", "example": {"a": 1}},
+        },
+    }
+    described = document(
+        "/items",
+        "post",
+        operationId="add",
+        parameters=[{"name": "q", "in": "query", "schema": TEXT, "example": "é"}],
+        requestBody={"content": {"application/json": {"schema": model}}},
+    )
+    listed = await tools(proxy_app(described, "http://localhost:9"))
+    check_list(listed)
+    assert listed["add"]["inputSchema"]["properties"] == {
+        "q": {**TEXT, "description": 'For example "é".'},
+        "code": {**TEXT, "description": 'For example "BE-7".'},
+        "codes": {"type": "array", "items": {"type": "integer", "description": "For example 7."}},
+        "said": {**TEXT, "description": "Its code."},
+        "known": {**TEXT, "enum": ["BE-7", "BE-8"]},
+        "long": TEXT,
+        "whole": {"type": "object"},
+    }
