@@ -37,6 +37,7 @@ The modules in the order in which to read them; each imports only from those abo
     upstream     how to call an API elsewhere
     forwarding   an API elsewhere as an ASGI app
     elsewhere    calls of an API elsewhere
+    texts        one value as text
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request

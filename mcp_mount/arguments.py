@@ -25,10 +25,11 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.nodes import Schema, within
 from mcp_mount.operations import Operation, successes
-from mcp_mount.parameters import Location, Parameter
+from mcp_mount.parameters import Location, Parameter, query_of, route_of
 from mcp_mount.schemas import Schemas, with_definitions
 from mcp_mount.simplify import without_null
-from mcp_mount.styles import Given, write_cookies, write_headers, write_path, write_query
+from mcp_mount.styles import write_cookies, write_headers, write_path, write_query
+from mcp_mount.texts import Given
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -68,11 +69,14 @@ class _Field:
 class Arguments:
     """How the arguments of one tool become a request.
 
-    `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
-    parameter it fills, by where that is. `headers` are those of every request.
+    `route` is the operation's path, and `query` what stands behind it in the document; most often
+    nothing. `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with
+    the parameter it fills, by where that is. `headers` are those of every request.
     """
 
     operation: Operation
+    route: str
+    query: str
     schema: Schema
     headers: tuple[tuple[bytes, bytes], ...]
     known: frozenset[str]
@@ -94,7 +98,10 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        path, path_values = write_path(self.operation.path, self._given("path", arguments))
+        path, path_values = write_path(self.route, self._given("path", arguments))
+        query = write_query(self._given("query", arguments))
+        if self.query:
+            query = f"{self.query}&{query}" if query else self.query
         body, content_type = self._body(arguments)
         headers = [*self.headers]
         if "header" in self.parameters:
@@ -111,7 +118,7 @@ class Arguments:
             path=path,
             template=self.operation.path,
             path_values=path_values,
-            query=write_query(self._given("query", arguments)),
+            query=query,
             headers=tuple(headers),
             body=body,
             query_credentials=self.query_credentials,
@@ -238,10 +245,14 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     root["additionalProperties"] = False
     return Arguments(
         operation=operation,
+        route=route_of(operation.path),
+        query=query_of(operation.path),
         schema=_with_shared_definitions(root),
         headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),
-        required=frozenset(required),
+        # Where nothing is said of a body, it is the API's to say whether it can be left out.
+        required=frozenset(required)
+        - (set() if body is None or body.required else {each.argument for each in fields}),
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
@@ -278,7 +289,7 @@ def _fields(
     body: Body, resolved: Schema, schemas: Schemas, add: Callable[..., str], *, patch: bool
 ) -> Iterator[_Field]:
     published = schemas.publish(body.schema, "input")
-    needed = set(resolved.get("required", ())) if body.required else set()
+    needed = set() if body.is_optional else set(resolved.get("required", ()))
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
         encoding = body.encodings.get(name, AS_IS)

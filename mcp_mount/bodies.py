@@ -32,11 +32,16 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The request body, in the one media type chosen to send it."""
+    """The request body, in the one media type chosen to send it.
+
+    `is_optional` tells that the document says so; most that say nothing of it mean a body that is
+    needed, although OpenAPI does not (3.1 §4.8.13.1).
+    """
 
     media_type: str
     schema: Schema
     required: bool = False
+    is_optional: bool = False
     description: str = ""
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
 
@@ -70,6 +75,8 @@ def read_body(document: Mapping[str, Any], node: Mapping[str, Any]) -> Body | No
             media_type=_sent_as(media_type, schema),
             schema=schema,
             required=body.get("required") is True,
+            # FastAPI leaves it to the default that a route has for its body.
+            is_optional=body.get("required") is False or "default" in schema,
             description=text_in(body, "description"),
             encodings={
                 name: _encoding(raw)

@@ -25,10 +25,12 @@ def description_of(operation: Operation, mark: Mark) -> str:
         if description.lower().startswith(summary.lower()) or _is_generated(operation):
             text = description or summary
         elif not description:
-            text = summary or str(operation)
+            text = summary
         else:
             end = "" if summary.endswith((".", "!", "?")) else "."
             text = f"{summary}{end} {description}"
+    # Clients and models want words; where there are none, at least what is called.
+    text = text if text.strip() else str(operation)
     if operation.deprecated:
         text = f"Deprecated. {text}"
     return _cut(text)

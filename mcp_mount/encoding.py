@@ -1,6 +1,6 @@
 """Writes the values of arguments as a body: JSON, text, forms and files. Pure.
 
-What `styles` says of the values of parameters is true here as well.
+What `texts` says of the values of parameters is true here as well.
 """
 
 import base64
@@ -18,7 +18,8 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.media import FORM, is_json, is_text
 from mcp_mount.nodes import Schema
 from mcp_mount.parameters import Parameter
-from mcp_mount.styles import Given, query_pairs, write_compact, write_text
+from mcp_mount.styles import query_pairs
+from mcp_mount.texts import Given, write_compact, write_text
 
 FILE: Final[Schema] = {
     "type": "object",

@@ -4,6 +4,7 @@ Reads OpenAPI 3.0, 3.1 and 3.2 as FastAPI and others write them: path-level para
 to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 3.2 §4.14.4).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from mcp_mount.parameters import LOCATIONS, Parameter, read_parameters
 
 # HEAD, OPTIONS and TRACE say nothing that a model could use, and QUERY is in OpenAPI since 3.2.
 _METHODS = ("get", "put", "post", "delete", "patch", "query")
+# What has a place of its own, and CONNECT, which asks for no answer (RFC 9110 §9.3.6).
+_FIXED = frozenset({*_METHODS, "head", "options", "trace", "connect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,9 @@ def read_operations(
     """
     credentials = frozenset((*_credentials(document), *credentials))
     return tuple(
-        _operation(document, path, method, item, credentials)
+        _operation(document, path, item, method, node, credentials=credentials)
         for path, item in _path_items(document)
-        for method in _METHODS
-        if item.get(method) is not None
+        for method, node in _methods_of(path, item)
     )
 
 
@@ -89,18 +91,33 @@ def _path_items(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
             yield path, {**resolve(document, item), **beside}
 
 
+def _methods_of(path: str, item: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield the operations of a path by method; since OpenAPI 3.2 it may be any (§4.9)."""
+    known = ((method, item.get(method)) for method in _METHODS)
+    yield from ((method.upper(), node) for method, node in known if node is not None)
+    with within(path):
+        others = mapping_in(item, "additionalOperations")
+        for method, node in others.items():
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(method)):
+                raise InvalidDocument(f"no request can have the method {method!r}.")
+            if node is not None and method.lower() not in _FIXED and method[:2] != "x-":
+                yield method, node
+
+
 def _operation(
     document: Mapping[str, Any],
     path: str,
-    method: str,
     item: Mapping[str, Any],
+    method: str,
+    raw: object,
+    *,
     credentials: frozenset[tuple[str, str]],
 ) -> Operation:
-    with within(f"{method.upper()} {path}"):
-        node = as_mapping(item[method], "the operation")
+    with within(f"{method} {path}"):
+        node = as_mapping(raw, "the operation")
         needed = node if node.get("security") is not None else document
         return Operation(
-            method=method.upper(),
+            method=method,
             path=path,
             id=text_in(node, "operationId"),
             summary=text_in(node, "summary") or text_in(item, "summary"),

@@ -6,24 +6,26 @@ some servers do.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from mcp_mount.operations import Operation
+from mcp_mount.parameters import route_of
 
 _PARAMETER = re.compile(r"\{[^{}]+\}")
+_MIXED = 1
 _VALUE = "\0"
 """Stands for a parameter in a path whose literals are decoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
-    """An operation, the paths it takes, and how literal each of its segments is."""
+    """An operation, the paths it takes, and their segments, each with how literal it is."""
 
     operation: Operation
     pattern: re.Pattern[str]
-    ranks: tuple[int, ...]
+    segments: tuple[tuple[int, str], ...]
 
     def takes(self, path: str) -> bool:
         return self.pattern.fullmatch(path) is not None
@@ -77,19 +79,15 @@ class Paths:
 
     def _candidate(self, operation: Operation) -> _Candidate:
         takes_many = self.may_hold_slashes(operation)
-        literals = [unquote(each) for each in _PARAMETER.split(operation.path)]
-        segments = _VALUE.join(literals).split("/")
-        ranks = tuple(_rank(segment, takes_many=takes_many) for segment in segments)
+        literals = [unquote(each) for each in _PARAMETER.split(route_of(operation.path))]
+        segments = tuple(
+            (_rank(segment, takes_many=takes_many), segment)
+            for segment in _VALUE.join(literals).split("/")
+        )
         # Whether there is a slash at the end is the server's to say, which redirects.
         literals[-1] = literals[-1].removesuffix("/")
-        first, *others = map(re.escape, literals)
-        value = "." if takes_many else "[^/]"
-        # The first place where a literal stands is as good as any later one. Without trying those,
-        # a long value takes no longer than a short one does, for each of its characters.
-        inner = "".join(f"(?>{value}+?{each})" for each in others[:-1])
-        last = "".join(f"{value}+{each}" for each in others[-1:])
-        pattern = re.compile(f"{first}{inner}{last}/?", re.IGNORECASE | re.DOTALL)
-        return _Candidate(operation, pattern, ranks)
+        pattern = _pattern(literals, "." if takes_many else "[^/]", "/?")
+        return _Candidate(operation, pattern, segments)
 
     def _rivals_of(self, own: _Candidate) -> tuple[_Candidate, ...]:
         """Return the operations that could be chosen in its place; mostly there is none."""
@@ -99,25 +97,43 @@ class Paths:
             rivals = self._rivals[own] = tuple(
                 each
                 for each in self._candidates[own.operation.method].values()
-                if each.pattern.pattern != own.pattern.pattern
-                and not _comes_first(own.ranks, each.ranks)
-                and (
-                    takes_many
+                if (
+                    len(each.segments) == len(own.segments)
+                    or takes_many
                     or self.may_hold_slashes(each.operation)
-                    or len(each.ranks) == len(own.ranks)
                 )
+                and each.pattern.pattern != own.pattern.pattern
+                and not _comes_first(own.segments, each.segments)
             )
         return rivals
 
 
-def _comes_first(own: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def _pattern(literals: Sequence[str], value: str, end: str = "") -> re.Pattern[str]:
+    """Return what takes these literals, with a value of such characters between each two."""
+    first, *others = map(re.escape, literals)
+    # The first place where a literal stands is as good as any later one. Without trying those, a
+    # long value takes no longer than a short one does, for each of its characters.
+    inner = "".join(f"(?>{value}+?{each})" for each in others[:-1])
+    last = "".join(f"{value}+{each}" for each in others[-1:])
+    return re.compile(f"{first}{inner}{last}{end}", re.IGNORECASE | re.DOTALL)
+
+
+def _comes_first(own: Sequence[tuple[int, str]], other: Sequence[tuple[int, str]]) -> bool:
     """Whether every server takes this one for a path that both take.
 
     It does where no segment is less literal, and one is more so, or there are more of them.
     """
-    pairs = [*zip(own, other, strict=False)]
-    is_below = any(mine < theirs for mine, theirs in pairs) or len(own) > len(other)
-    return is_below and all(mine <= theirs for mine, theirs in pairs)
+    more = [_is_more_literal(mine, theirs) for mine, theirs in zip(own, other, strict=False)]
+    less = [_is_more_literal(theirs, mine) for mine, theirs in zip(own, other, strict=False)]
+    return (any(more) or len(own) > len(other)) and not any(less)
+
+
+def _is_more_literal(one: tuple[int, str], other: tuple[int, str]) -> bool:
+    """Whether a segment is more literal, e.g. ``{x}.tar.gz`` than ``{x}.gz``, which takes more."""
+    (rank, segment), (other_rank, other_segment) = one, other
+    if rank != other_rank or rank != _MIXED or segment == other_segment:
+        return rank < other_rank
+    return _pattern(other_segment.split(_VALUE), ".").fullmatch(segment) is not None
 
 
 def _rank(segment: str, *, takes_many: bool) -> int:
@@ -129,4 +145,4 @@ def _rank(segment: str, *, takes_many: bool) -> int:
         return 0
     if takes_many:
         return 3
-    return 2 if segment == _VALUE else 1
+    return 2 if segment == _VALUE else _MIXED

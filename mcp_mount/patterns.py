@@ -6,6 +6,7 @@ costs them the whole tool list. Pydantic's patterns are of Rust or Python, which
 """
 
 import re
+from functools import lru_cache
 
 _ESCAPE = r"""
     \\(?: [\^$\\.*+?()\[\]{}|/dDsSwWnrtfv]     # a syntax character, a class, a control character
@@ -29,11 +30,17 @@ _PROPERTY = re.compile(r"\\[pP]\{\w+\}")
 # A look-around that is repeated, and what Python warns of: a later set notation.
 _DOUBTFUL = re.compile(r"\(\?<?[=!].*\)[*+?{]|--|&&|~~|\|\|", re.DOTALL)
 _LONGEST = 1_000
+# Go and RE2 repeat nothing more often than a thousand times, and Rust refuses what becomes large.
+_MOST_TIMES = 1_000
+_COUNT = re.compile(r"[{,]([0-9]+)(?=[,}])")
 
 
+@lru_cache(maxsize=4096)
 def is_ecmascript(pattern: str) -> bool:
     r"""Whether clients can compile the pattern, e.g. ``^\w+$``, but not ``(?i)^\w+\Z``."""
     if len(pattern) > _LONGEST or _DOUBTFUL.search(pattern) or not _PATTERN.fullmatch(pattern):
+        return False
+    if any(int(count) > _MOST_TIMES for count in _COUNT.findall(pattern)):
         return False
     try:
         # What is left is balance and order, in which Python agrees; it knows no `\p`.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mcp_mount.models import DEEPEST, LISTS, MAPS, SINGLES, Models, pointer_of, references
 from mcp_mount.nodes import Schema
 from mcp_mount.patterns import is_ecmascript
-from mcp_mount.simplify import one_kind_of_item, shortened, simplified
+from mcp_mount.simplify import example_of, one_kind_of_item, shortened, simplified
 from mcp_mount.tidy import tidied
 
 Direction = Literal["input", "output"]
@@ -145,8 +145,9 @@ class _Writer:
             for each in [self._value(key, value, levels, depth)]
             if each is not None
         }
-        if self._direction == "input" and "discriminator" in resolved:
+        if self._direction == "input":
             self._tell_apart(resolved, written)
+            written |= example_of(resolved) if self._longest_inside else {}
         return simplified(
             written,
             nullable=resolved.get("nullable") is True,
@@ -155,9 +156,9 @@ class _Writer:
 
     def _tell_apart(self, resolved: Schema, written: Schema) -> None:
         """Say in each alternative of a union how it is named (OpenAPI 3.1 §4.8.25)."""
-        discriminator = resolved["discriminator"]
-        name = discriminator["propertyName"]
-        for key in ("anyOf", "oneOf"):
+        discriminator = resolved.get("discriminator", {})
+        name = discriminator.get("propertyName")
+        for key in ("anyOf", "oneOf") if name else ():
             for option, each in zip(resolved.get(key, ()), written.get(key, ()), strict=True):
                 pointer, own = pointer_of(option), each.get("properties", {}).get(name, {})
                 if pointer is None or "properties" not in each or "const" in own:

@@ -128,15 +128,15 @@ class Bases:
             InvalidDocument: there is one, or its path has a variable without a value.
         """
         known = {self.base.origin, self._origin(self._server)}
-        for each in operations:
-            if not each.server:
-                continue
-            if self._origin(each.server) not in known:
-                message = (
-                    f"{each} is on another host than the upstream: {each.server!r}. Leave it out "
-                    f"with exclude=[{str(each)!r}]."
-                )
-                raise InvalidDocument(message)
+        own = [each for each in operations if each.server]
+        if away := [each for each in own if self._origin(each.server) not in known]:
+            names = ", ".join(repr(str(each)) for each in away)
+            message = (
+                f"{away[0]} is on another host than the upstream: {away[0].server!r}. Leave out "
+                f"what is elsewhere with exclude=[{names}]."
+            )
+            raise InvalidDocument(message)
+        for each in own:
             with within(str(each)):
                 self._path(each.server)
 

@@ -4,6 +4,7 @@ Everything here accepts what was accepted before.
 """
 
 import inspect
+import json
 import re
 from typing import Any
 
@@ -12,6 +13,9 @@ from mcp_mount.nodes import Schema
 # Of more values than this a model is told a few; the API answers a wrong one with the list.
 _LONGEST_ENUM = 50
 _SHOWN_OF_ENUM = 5
+_LONGEST_EXAMPLE = 60
+# What tells a model more than an example does.
+_TELLING = frozenset({"description", "enum", "const", "default", "format", "properties"})
 _NULL: Schema = {"type": "null"}
 
 
@@ -75,6 +79,17 @@ def one_kind_of_item(schema: Schema) -> Schema:
         return schema
     rest = {key: value for key, value in schema.items() if key != "prefixItems"}
     return {**rest, "items": first}
+
+
+def example_of(schema: Schema) -> Schema:
+    """Describe a value of which nothing else is said: ``{"description": 'For example "a".'}``."""
+    examples = schema.get("examples")
+    first = examples[0] if isinstance(examples, list) and examples else None
+    example = schema.get("example", first)
+    if not isinstance(example, str | int | float) or schema.keys() & _TELLING:
+        return {}
+    text = json.dumps(example, ensure_ascii=False)
+    return {"description": f"For example {text}."} if len(text) <= _LONGEST_EXAMPLE else {}
 
 
 def shortened(text: str, longest: int) -> str:

@@ -4,34 +4,28 @@ A value arrives at the route exactly as it was given, or the call is refused: no
 cleaned or replaced. `null`, which only JSON can write, is left out.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.media import is_json
-from mcp_mount.parameters import Parameter
+from mcp_mount.media import FORM
+from mcp_mount.texts import (
+    SCALAR,
+    Given,
+    delimited,
+    document_of,
+    quoted,
+    write_compact,
+    write_text,
+)
 
-# RFC 3986 §2.3.
-_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 # What `allowReserved` leaves as it is. The rest of RFC 3986 §2.2 ends a value, or a query, or reads
 # as a space; a `%` is one that the value holds.
 _RESERVED = ":/?@!$'()*,;="
-_SCALAR = (str, int, float)
+_DEEPEST = 30
 _SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
-
-
-class Given(NamedTuple):
-    """The value of one parameter, and the name of the argument it came from."""
-
-    argument: str
-    parameter: Parameter
-    value: Any
 
 
 def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, str]]:
@@ -43,12 +37,12 @@ def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, st
     written: dict[str, str] = {}
     for each in given:
         parameter = each.parameter
-        if isinstance(each.value, _SCALAR) and parameter.style == "simple":
+        if isinstance(each.value, SCALAR) and parameter.style == "simple":
             text = write_text(each.argument, each.value)
-            written[parameter.name] = _quoted(text)
+            written[parameter.name] = quoted(text)
         else:
             text = _in_path(each, str)
-            written[parameter.name] = _in_path(each, _quoted)
+            written[parameter.name] = _in_path(each, quoted)
         if text in {"", ".", ".."} or "\0" in text:
             message = f"{each.argument!r} is part of a path: it cannot be {text!r}."
             raise InvalidArguments(message)
@@ -57,7 +51,7 @@ def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, st
     for index in range(1, len(filled), 2):
         # A name that has no value is no parameter, and stays as it is.
         name = filled[index]
-        filled[index] = written[name] if name in written else _quoted(f"{{{name}}}")
+        filled[index] = written[name] if name in written else quoted(f"{{{name}}}")
     path = "".join(filled)
     if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
         message = f"The path would be {path!r}, which leads elsewhere."
@@ -72,16 +66,16 @@ def _in_path(each: Given, write: Callable[[str], str]) -> str:
         return ""
     is_exploded = isinstance(value, list | Mapping) and parameter.explode
     if parameter.style == "label":
-        return "." + _delimited(each, "." if is_exploded else ",", write)
+        return "." + delimited(each, "." if is_exploded else ",", write)
     if parameter.style != "matrix":
-        return _delimited(each, ",", write)
+        return delimited(each, ",", write)
     name = write(parameter.name)
     if is_exploded and isinstance(value, list):
-        items = [_delimited(each._replace(value=[item]), ";", write) for item in value]
+        items = [delimited(each._replace(value=[item]), ";", write) for item in value]
         return "".join(f";{name}={item}" for item in items)
     if is_exploded:
-        return ";" + _delimited(each, ";", write)
-    text = _delimited(each, ",", write)
+        return ";" + delimited(each, ";", write)
+    text = delimited(each, ",", write)
     return f";{name}={text}" if text else f";{name}"
 
 
@@ -93,37 +87,73 @@ def _template_parts(template: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _quoted(text: str, safe: str = "") -> str:
-    """Percent-encode a text; most have nothing to encode, which is soon seen."""
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
-
-
 def write_query(given: Iterable[Given]) -> str:
     """Write ``"q=a%20b&tag=x&tag=y"``, each value in its style (OpenAPI 3.1 §4.8.12.2)."""
-    return "&".join(
-        f"{_quoted(name)}={_quoted(text, _RESERVED if each.parameter.allow_reserved else ',')}"
-        for each in given
-        for name, text in query_pairs(each)
-    )
+    return "&".join(text for each in given for text in _query_texts(each))
+
+
+def _query_texts(each: Given) -> Iterator[str]:
+    parameter, value = each.parameter, each.value
+    if parameter.is_whole and not (parameter.media_type == FORM and isinstance(value, Mapping)):
+        yield quoted(document_of(each))
+        return
+    safe = _RESERVED if parameter.allow_reserved else ","
+    for name, text in _form_pairs(each) if parameter.is_whole else query_pairs(each):
+        yield f"{quoted(name)}={quoted(text, safe)}"
+
+
+def _form_pairs(each: Given) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a form; what is neither text nor number is JSON."""
+    for name, value in each.value.items():
+        for item in value if isinstance(value, list) else [value]:
+            is_text = isinstance(item, SCALAR)
+            if item is not None:
+                yield name, write_text(each.argument, item) if is_text else write_compact(item)
 
 
 def query_pairs(each: Given) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of one parameter, as they stand in a query or in a form."""
     parameter, value = each.parameter, each.value
     if parameter.media_type is not None:
-        yield parameter.name, _document(each)
-    elif isinstance(value, _SCALAR):
+        yield parameter.name, document_of(each)
+    elif isinstance(value, SCALAR):
         yield parameter.name, write_text(each.argument, value)
-    elif isinstance(value, Mapping) and parameter.style == "deepObject":
-        for key, text in _properties(each):
-            yield f"{parameter.name}[{key}]", text
+    elif isinstance(value, Mapping | list) and parameter.style == "deepObject":
+        yield from _deep_pairs(each.argument, parameter.name, value)
     elif isinstance(value, Mapping) and parameter.explode:
-        yield from _properties(each)
+        for key, item in value.items():
+            # A list in it is written like one beside it: Spring's `Pageable` has one of these.
+            items = item if isinstance(item, list) else [] if item is None else [item]
+            for each_item in items:
+                yield write_text(each.argument, key), write_text(each.argument, each_item)
     elif isinstance(value, list) and parameter.explode:
         for item in value:
             yield parameter.name, write_text(each.argument, item)
     elif value not in ([], {}):
-        yield parameter.name, _delimited(each, _SEPARATORS.get(parameter.style, ","))
+        yield parameter.name, delimited(each, _SEPARATORS.get(parameter.style, ","))
+
+
+def _deep_pairs(
+    argument: str, name: str, value: object, depth: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yield ``("color[R]", "100")``, and what is inside of that as most servers read it.
+
+    What OpenAPI leaves open is written as by PHP, Rails, Express and the API of Stripe:
+    ``a[b][c]=1``, ``a[b][]=1`` for each item, and ``a[b][0][c]=1`` for items that hold others.
+    """
+    if depth > _DEEPEST:
+        raise InvalidArguments(f"{argument!r} is nested too deeply for a query.")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if item is not None:
+                inner = f"{name}[{write_text(argument, key)}]"
+                yield from _deep_pairs(argument, inner, item, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = f"{name}[{index if isinstance(item, Mapping | list) else ''}]"
+            yield from _deep_pairs(argument, inner, item, depth + 1)
+    else:
+        yield name, write_text(argument, value)
 
 
 def write_headers(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
@@ -133,7 +163,7 @@ def write_headers(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
         if isinstance(value, list) and not parameter.style:
             items = value
         else:
-            items = [] if value in ([], {}) else [_delimited(each, ",")]
+            items = [] if value in ([], {}) else [delimited(each, ",")]
         for item in items:
             text = write_text(each.argument, item)
             yield parameter.name.lower().encode("latin-1"), _field_value(each.argument, text)
@@ -154,7 +184,7 @@ def _cookie_pairs(each: Given) -> Iterator[tuple[str, str]]:
     value, parameter = each.value, each.parameter
     if parameter.media_type is not None:
         # A JSON document has quotation marks, which no cookie can hold.
-        yield parameter.name, _quoted(_document(each))
+        yield parameter.name, quoted(document_of(each))
         return
     is_styled = isinstance(value, list | Mapping) and parameter.style != ""
     if is_styled and parameter.explode:
@@ -166,7 +196,7 @@ def _cookie_pairs(each: Given) -> Iterator[tuple[str, str]]:
             pairs = [(name, "&".join([text, *("=".join(pair) for pair in others)]))]
         yield from pairs
     elif value not in ([], {}):
-        text = _delimited(each, ",")
+        text = delimited(each, ",")
         _check_cookie(each.argument, [text], ";" if is_styled else ";,")
         yield parameter.name, text
 
@@ -176,67 +206,6 @@ def _check_cookie(argument: str, texts: Iterable[str], separators: str) -> None:
         known = " ".join(separators)
         message = f'{argument!r} is a cookie: it cannot hold spaces or any of {known} " \\.'
         raise InvalidArguments(message)
-
-
-def _properties(each: Given) -> Iterator[tuple[str, str]]:
-    for key, item in each.value.items():
-        if item is not None:
-            yield write_text(each.argument, key), write_text(each.argument, item)
-
-
-def _delimited(each: Given, separator: str, write: Callable[[str], str] = str) -> str:
-    """Write a value as one text; what it consists of cannot hold what separates it."""
-    value, parameter = each.value, each.parameter
-    if parameter.media_type is not None:
-        return write(_document(each))
-    items: list[tuple[str, ...]]
-    if isinstance(value, list):
-        items = [(write_text(each.argument, item),) for item in value]
-    elif isinstance(value, Mapping):
-        items = [*_properties(each)]
-    else:
-        return write(write_text(each.argument, value))
-    if any(separator in text for item in items for text in item):
-        message = f"{each.argument!r} separates its items by {separator!r}: none can hold it."
-        raise InvalidArguments(message)
-    within = "=" if parameter.explode else separator
-    return separator.join(within.join(map(write, item)) for item in items)
-
-
-def _document(each: Given) -> str:
-    """Write a value that is a document of its own (`content` instead of `schema`)."""
-    is_text = isinstance(each.value, _SCALAR) and not is_json(each.parameter.media_type or "")
-    return write_text(each.argument, each.value) if is_text else write_compact(each.value)
-
-
-def write_text(argument: str, value: object) -> str:
-    """Write one value as text.
-
-    Raises:
-        InvalidArguments: it is a list, an object or null, or no text that can be sent.
-    """
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            message = f"{argument!r} holds half of a character (a lone surrogate)."
-            raise InvalidArguments(message) from None
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        # Without an exponent, which a path's own pattern for numbers does not take.
-        return format(Decimal(repr(value)), "f")
-    if isinstance(value, float):
-        return write_compact(value)
-    kind = {type(None): "null", dict: "object"}.get(type(value), type(value).__name__)
-    message = f"{argument!r} is written as text: it cannot hold a value of type {kind}."
-    raise InvalidArguments(message)
-
-
-write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _field_value(argument: str, text: str) -> bytes:

@@ -111,8 +111,8 @@ async def test_a_query_parameter_is_written_in_its_style(
         ({"style": "pipeDelimited", "explode": False}, ["a|b"], "'|'"),
         ({}, ["a", None], "null"),
         ({}, [["a"]], "list"),
-        ({"style": "deepObject"}, {"a": {"b": 1}}, "object"),
-        ({"style": "deepObject"}, {"a": [1]}, "list"),
+        ({"style": "deepObject"}, {"a": [None]}, "null"),
+        ({}, {"a": {"b": 1}}, "object"),
         ({"schema": {"type": "array", "items": {}, "default": [1]}}, [], "empty list"),
     ],
 )

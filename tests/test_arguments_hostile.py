@@ -15,7 +15,8 @@ from mcp_types import TextContent
 from mcp_mount import mount_mcp
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.parameters import Parameter
-from mcp_mount.styles import Given, write_path
+from mcp_mount.styles import write_path
+from mcp_mount.texts import Given
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")

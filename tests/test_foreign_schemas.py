@@ -227,7 +227,10 @@ def test_an_answer_may_be_any_child() -> None:
         ({"type": "integer", "maximum": 9, "exclusiveMaximum": False}, {**INTEGER, "maximum": 9}),
         ({"type": "integer", "exclusiveMinimum": True}, INTEGER),
         ({"type": "integer", "exclusiveMinimum": 3}, {**INTEGER, "exclusiveMinimum": 3}),
-        ({"type": "string", "example": "x", "examples": ["y"], "xml": {"name": "z"}}, TEXT),
+        (
+            {"type": "string", "example": "x", "examples": ["y"], "xml": {"name": "z"}},
+            {**TEXT, "description": 'For example "x".'},
+        ),
         ({"type": "string", "externalDocs": {}, "x-go-name": "A", "title": "A"}, TEXT),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
         ({"type": ["string"]}, TEXT),

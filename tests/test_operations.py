@@ -182,7 +182,7 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
     }
     components = {"schemas": {"E": {"type": "integer", "title": "E"}}}
     assert Schemas({"components": components}).publish(schema, "input")["properties"] == {
-        "a": {"type": ["string", "null"]},
+        "a": {"type": ["string", "null"], "description": 'For example "x".'},
         "b": {"type": "number", "exclusiveMinimum": 0},
         "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         "d": {"type": "array", "items": {}},
@@ -211,6 +211,7 @@ def test_patterns_that_javascript_compiles_are_known(pattern: str) -> None:
         *(r"(?i)a", r"\Aa", r"a\z", r"a\Z", r"(?P<a>b)", r"(?#c)a", r"a++", r"(?>a)", r"a{,5}"),
         *(r"{a}", "a}", "]", r"[\w-.]", r"[a-\d]", "[z-a]", r"\-", r"\_", r"\1", "(a", "a)", "*"),
         *(r"(?=a)*", r"[[:alpha:]]", "a{2,1}", r"\p{Greek}x{", "(" * 900, "a" * 100_000, "[a&&b]"),
+        *(r"^.{0,262144}$", r"\S{1001}", r"a{2000,}"),
     ],
 )
 def test_patterns_that_javascript_may_not_compile_are_refused(pattern: str) -> None:

@@ -42,6 +42,9 @@ def described(*paths: str) -> dict[str, Any]:
         ("/x/{b}", "/{a}/y", {"b": "y"}),
         ("/{a}/y", "/x/{b}", {"a": "x"}),
         ("/{a}/{b}", "/{a}/{b}.json", {"a": "1", "b": "c.json"}),
+        ("/tags/{id}.{format}", "/tags/types.{format}", {"id": "types", "format": "json"}),
+        ("/tiles/{y}.{format}", "/tiles/{y}.PBF", {"y": "1", "format": "pbf"}),
+        ("/near-{a}.json", "/{a}-by.{format}", {"a": "b-by"}),
         ("/{a}/{b}", "/{a}-{b}/c", {"a": "1-2", "b": "c"}),
         ("/a/{y}/{x}", "/a%2Fb/{x}", {"y": "b", "x": "c"}),
     ],
@@ -70,6 +73,9 @@ async def test_a_value_leads_to_no_operation_that_a_server_may_prefer(
         ("/x/{b}", "/{a}/{b}", {"b": "y"}, "/x/y"),
         ("/x/{b}", "/{a}/y", {"b": "z"}, "/x/z"),
         ("/{a}-{b}.json", "/{x}", {"a": "1-2", "b": "3"}, "/1-2-3.json"),
+        ("/tags/types.{format}", "/tags/{id}.{format}", {"format": "json"}, "/tags/types.json"),
+        ("/tiles/{y}.pbf", "/tiles/{y}.{format}", {"y": "1"}, "/tiles/1.pbf"),
+        ("/x/{a}.schema.json", "/x/{a}.json", {"a": "b"}, "/x/b.schema.json"),
     ],
 )
 async def test_what_is_written_more_exactly_is_reached(

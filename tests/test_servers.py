@@ -114,6 +114,15 @@ def test_an_operation_on_another_host_is_refused(url: str) -> None:
             prefix(given)
 
 
+def test_all_operations_on_other_hosts_are_named_at_once() -> None:
+    """Proxy: whoever has to leave out a dozen need not start a dozen times."""
+    given = document(path=at("https://other.example.com"))
+    given["paths"]["/pets"]["post"] = {}
+    with pytest.raises(MountError) as error:
+        prefix(given)
+    assert str(error.value).endswith("with exclude=['GET /pets', 'POST /pets'].")
+
+
 @pytest.mark.parametrize("place", ["servers", "operation"])
 def test_a_variable_without_a_value_is_refused(place: str) -> None:
     """Proxy: rather than sent as it stands."""
