@@ -38,8 +38,8 @@ class Catalogue(Protocol):
     """What is offered of an application."""
 
     @property
-    def document(self) -> object:
-        """Its OpenAPI document when tools were last looked for; another object: other routes."""
+    def routes(self) -> object:
+        """What stands for its routes when tools were last looked for; another object: others."""
 
     def offers(self, method: str, template: str) -> bool:
         """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
@@ -77,7 +77,7 @@ class InProcess:
         scope = inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
         if template is not None and not self._routing.is_as_meant(
-            scope, template, values, self._catalogue().document
+            scope, template, values, self._catalogue().routes
         ):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."

@@ -53,7 +53,7 @@ class LifespanMiddleware:
             each.running.use(await each.start(stack))
         if self._service.remotes is not None:
             await stack.enter_async_context(self._service.remotes.kept())
-        warn_of_many_tools(len(self._service.provider.tools()))
+        warn_of_many_tools(len(self._service.provider.listed))
 
     async def _stop(self, stack: AsyncExitStack) -> None:
         for each in self._transports:
