@@ -74,8 +74,10 @@ class Endpoint(BaseRoute):
         if bound is not None:
             if scope["path"] != bound.path:
                 return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
-            # FastAPI's own telemetry asks the route that its router found for its path.
-            if bound.route is not None and "fastapi.telemetry" not in scope:
+            # FastAPI's own telemetry asks the route that its router found for its path; and who asks
+            # before the router does, such as a tracer among the middleware, names a request by it.
+            is_routed = "router" in scope and "fastapi.telemetry" not in scope
+            if bound.route is not None and is_routed:
                 match, child = bound.route.matches(scope)
                 return (match, child) if match is Match.FULL else (Match.NONE, {})
             return Match.NONE, {}
