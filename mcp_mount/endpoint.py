@@ -74,8 +74,8 @@ class Endpoint(BaseRoute):
         if bound is not None:
             if scope["path"] != bound.path:
                 return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
-            # FastAPI's own telemetry asks the route that its router found for its path; and who asks
-            # before the router does, such as a tracer among the middleware, names a request by it.
+            # FastAPI's own telemetry asks the route that its router found for its path. Who asks
+            # before the router, such as a tracer among the middleware, names a request by it too.
             is_routed = "router" in scope and "fastapi.telemetry" not in scope
             if bound.route is not None and is_routed:
                 match, child = bound.route.matches(scope)

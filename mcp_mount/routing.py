@@ -5,7 +5,7 @@ a value is another path, and a route that is hidden from the document may take a
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -78,6 +78,20 @@ class Routing:
                 shown = getattr(route, "include_in_schema", False)
                 return True, route.path_format if shown else None
         return False, None
+
+    def without_route(self, operations: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those operations that are refused with whatever values: they are no route.
+
+        Args:
+            operations: Their methods and paths, e.g. ``("GET", "/users/{id}")``.
+        """
+        lost = dict.fromkeys(each for each in operations if "{" in each[1])
+        templates = {template for _, template in lost}
+        for route in iter_route_contexts(self._app.router.routes):
+            if route.path_format in templates and route.include_in_schema:
+                for method in route.methods or ():
+                    lost.pop((method, route.path_format), None)
+        return list(lost)
 
     def known_route(self, method: str, template: str) -> BaseRoute | None:
         """Return the entry of the app's routes that takes every path of the operation.
