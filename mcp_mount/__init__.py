@@ -27,6 +27,7 @@ The modules in the order in which to read them; each imports only from those abo
     origin       which web pages may call
     auth         who may call what
     sessions     whose session it is
+    changes      whether an app has the routes that it had
     routing      whether a path leads to the operation it is meant for
     call         the words of every call: request, response, caller
     scope        what a call takes over from the request it is made for

@@ -3,20 +3,24 @@
 What becomes of a request that was let in is its transport's to say.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount.door import Door, guard, read_body, stopped, too_large
 from mcp_mount.errors import MountError
 from mcp_mount.inprocess import BOUND_KEY, Bound
 from mcp_mount.scope import route_path
+
+_GONE: Final = 499
+"""What logs say of a request whose client did not wait, as in nginx. Nobody receives it."""
 
 
 class Transport(Protocol):
@@ -70,8 +74,10 @@ class Endpoint(BaseRoute):
         if bound is not None:
             if scope["path"] != bound.path:
                 return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
-            # FastAPI's own telemetry asks the route that its router found for its path.
-            if bound.route is not None and "fastapi.telemetry" not in scope:
+            # FastAPI's own telemetry asks the route that its router found for its path. Who asks
+            # before the router, such as a tracer among the middleware, names a request by it too.
+            is_routed = "router" in scope and "fastapi.telemetry" not in scope
+            if bound.route is not None and is_routed:
                 match, child = bound.route.matches(scope)
                 return (match, child) if match is Match.FULL else (Match.NONE, {})
             return Match.NONE, {}
@@ -101,13 +107,24 @@ class Endpoint(BaseRoute):
                 # Middleware has sent the call to what is no tool.
                 await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
             return
+        is_answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
         refused = stopped(self.door, self.methods, scope)
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:
-            await self.guarded.handle(scope, receive, send)
+            await self.guarded.handle(scope, receive, answer)
         else:
-            await self._admit(scope, receive, send)
+            await self._admit(scope, receive, answer)
+        if not is_answered and refused is None:
+            # The client has gone. Middleware that waits for a response would call it an error.
+            with suppress(OSError):
+                await Response(status_code=_GONE)(scope, receive, send)
 
     async def _admit(
         self, scope: Scope, receive: Receive, send: Send, request: Request | None = None

@@ -82,7 +82,11 @@ class FastLane:
     ) -> bool:
         """Answer a request; False where that is FastMCP's to do."""
         try:
-            tools = self._provider.tools()
+            if recognized.method == "tools/list":
+                self._provider.tools()
+                tool = None
+            else:
+                tool = self._provider.ready(recognized.params["name"])
         except MountError:
             return False
         wire = Wire(recognized, send)
@@ -91,7 +95,6 @@ class FastLane:
             if known is not None:
                 await wire.write((known,))
             return known is not None
-        tool = tools.get(recognized.params["name"])
         if tool is None:
             return False
         plan = tool.plan

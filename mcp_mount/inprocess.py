@@ -1,6 +1,7 @@
 """Calls an app in this process: as the caller, through its middleware, to the route meant."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -15,6 +16,8 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.routing import Routing
 from mcp_mount.running import AppCall, Discreet
 from mcp_mount.scope import NOWHERE, inner_scope, route_path
+
+logger = logging.getLogger("mcp_mount")
 
 BOUND_KEY: Final = "mcp_mount.bound"
 """The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
@@ -38,8 +41,8 @@ class Catalogue(Protocol):
     """What is offered of an application."""
 
     @property
-    def document(self) -> object:
-        """Its OpenAPI document when tools were last looked for; another object: other routes."""
+    def routes(self) -> object:
+        """What stands for its routes when tools were last looked for; another object: others."""
 
     def offers(self, method: str, template: str) -> bool:
         """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
@@ -77,7 +80,7 @@ class InProcess:
         scope = inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
         if template is not None and not self._routing.is_as_meant(
-            scope, template, values, self._catalogue().document
+            scope, template, values, self._catalogue().routes
         ):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
@@ -85,6 +88,18 @@ class InProcess:
         known = self._routing.known_route(request.method, template) if template else None
         scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
         return AppCall(self.app, scope, request.body, sink, on_answer)
+
+    def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:
+        """Tell the log of operations that no call can reach; see `Routing.without_route`."""
+        lost = self._routing.without_route(operations)
+        if lost:
+            logger.warning(
+                "Operations of the OpenAPI document that are no routes of the app: %d, e.g. %s. "
+                "Every call of them is refused. Mount MCP on the app whose routes they are (an app "
+                "mounted in another has its own), or leave them out with exclude=.",
+                len(lost),
+                " ".join(lost[0]),
+            )
 
     def connected(self) -> AbstractAsyncContextManager[None]:
         """Keep nothing: the app is here."""

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.hosting import Hosted, Service
+from mcp_mount.inprocess import InProcess
 from mcp_mount.server import warn_of_many_tools
 
 
@@ -53,7 +54,10 @@ class LifespanMiddleware:
             each.running.use(await each.start(stack))
         if self._service.remotes is not None:
             await stack.enter_async_context(self._service.remotes.kept())
-        warn_of_many_tools(len(self._service.provider.tools()))
+        plans = [tool.plan for tool in self._service.provider.listed.values()]
+        warn_of_many_tools(len(plans))
+        if plans and isinstance(caller := plans[0].caller, InProcess):
+            caller.warn_of_lost((each.operation.method, each.operation.path) for each in plans)
 
     async def _stop(self, stack: AsyncExitStack) -> None:
         for each in self._transports:

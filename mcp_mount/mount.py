@@ -226,6 +226,7 @@ def mount_mcp(
         include=include,
         exclude=exclude,
         credentials=source.credentials,
+        changes=source.changes,
         terms=terms,
     )
     if isinstance(caller, Elsewhere):

@@ -5,7 +5,7 @@ a value is another path, and a route that is hidden from the document may take a
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,14 +25,14 @@ class Routing:
     def __init__(self, app: FastAPI) -> None:
         """Take the application; routes may still be added to it."""
         self._app = app
-        self._document: object = None
+        self._routes: object = None
         self._contenders: dict[tuple[str, str], tuple[RouteContext, ...]] = {}
         # Operations whose paths no other route could take, and whose values may be any segment,
         # with the entry of the app's routes that each is, or is included by.
         self._alone: dict[tuple[str, str], BaseRoute | None] = {}
 
     def is_as_meant(
-        self, scope: Scope, template: str, values: Mapping[str, str], document: object
+        self, scope: Scope, template: str, values: Mapping[str, str], routes: object
     ) -> bool:
         """Whether the scope's path reaches the operation at `template`, with these path values.
 
@@ -40,11 +40,10 @@ class Routing:
             scope: The request that is to be made.
             template: The operation's path, e.g. ``"/users/{id}"``.
             values: What is to be found in the path.
-            document: The app's OpenAPI document as it is now; another one tells of new routes.
+            routes: What stands for the app's routes as they are now; another object: new routes.
         """
-        # An `openapi` of the app's own may go on writing what it wrote before a route was added.
-        if document is not self._document or "openapi" in vars(self._app):
-            self._document = document
+        if routes is not self._routes:
+            self._routes = routes
             self._contenders, self._alone = {}, {}
         method = scope["method"]
         contenders = self._contenders_for(method, template)
@@ -79,6 +78,20 @@ class Routing:
                 shown = getattr(route, "include_in_schema", False)
                 return True, route.path_format if shown else None
         return False, None
+
+    def without_route(self, operations: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those operations that are refused with whatever values: they are no route.
+
+        Args:
+            operations: Their methods and paths, e.g. ``("GET", "/users/{id}")``.
+        """
+        lost = dict.fromkeys(each for each in operations if "{" in each[1])
+        templates = {template for _, template in lost}
+        for route in iter_route_contexts(self._app.router.routes):
+            if route.path_format in templates and route.include_in_schema:
+                for method in route.methods or ():
+                    lost.pop((method, route.path_format), None)
+        return list(lost)
 
     def known_route(self, method: str, template: str) -> BaseRoute | None:
         """Return the entry of the app's routes that takes every path of the operation.

@@ -58,11 +58,13 @@ class OperationProvider(Provider):
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
         credentials: Iterable[tuple[str, str]] = (),
+        changes: Callable[[], object] = lambda: None,
         terms: Terms,
     ) -> None:
         """Take where the document comes from, what to offer of it, and how to call it.
 
-        What `credentials` names is no argument, whether the document says so or not.
+        What `credentials` names is no argument, whether the document says so or not. `changes`
+        returns another object when the routes are others, or None where the document tells it.
         """
         super().__init__()
         self._document = document
@@ -71,7 +73,9 @@ class OperationProvider(Provider):
         self._exclude = exclude
         self._credentials = frozenset(credentials)
         self._terms = terms
+        self._changes = changes
         self._seen: Mapping[str, Any] | None = None
+        self._routes: object = None
         self._tools: dict[str, OperationTool] = {}
         self._offered: dict[tuple[str, str], Plan] = {}
 
@@ -81,6 +85,23 @@ class OperationProvider(Provider):
         Raises:
             MountError: a mark, a selector or two names do not fit.
         """
+        return self._read(self._changes())
+
+    def ready(self, name: str) -> OperationTool | None:
+        """Return the tool of a name for a call, None where there is none.
+
+        A document that the app writes itself is asked for when routes have been added, and for a
+        name that it did not have: it may be written anew each time.
+
+        Raises:
+            MountError: see `tools`.
+        """
+        routes = self._changes()
+        if routes is None or routes is not self._routes or name not in self._tools:
+            self._read(routes)
+        return self._tools.get(name)
+
+    def _read(self, routes: object) -> Mapping[str, OperationTool]:
         try:
             document = self._document()
         except Exception as error:
@@ -99,6 +120,7 @@ class OperationProvider(Provider):
                     (each.operation.method, each.operation.path): each for each in plans
                 }
             self._seen = document
+        self._routes = routes
         return self._tools
 
     @asynccontextmanager
@@ -109,18 +131,21 @@ class OperationProvider(Provider):
 
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
-        tool = self.tools().get(name)
+        tool = self.ready(name)
         return tool.plan.operation.scopes if tool is not None else ()
 
     def credentials(self) -> frozenset[tuple[str, str]]:
         """Return where the document's security schemes look for keys; see `Operation`."""
-        tool = next(iter(self.tools().values()), None)
+        routes = self._changes()
+        is_known = routes is not None and routes is self._routes
+        tools = self._tools if is_known else self._read(routes)
+        tool = next(iter(tools.values()), None)
         return tool.plan.operation.credentials if tool is not None else frozenset()
 
     @property
-    def document(self) -> object:
-        """The document as it was when the tools were last asked for."""
-        return self._seen
+    def routes(self) -> object:
+        """What stands for the routes as they were when the tools were last asked for."""
+        return self._seen if self._routes is None else self._routes
 
     def offers(self, method: str, template: str) -> bool:
         """Whether the caller may be led to an operation that is a tool.
@@ -155,7 +180,7 @@ class OperationProvider(Provider):
         return [*self.tools().values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
-        tool = self.tools().get(name)
+        tool = self.ready(name)
         return tool if version is None or (tool and version.matches(tool.version)) else None
 
 
@@ -264,7 +289,7 @@ def low_level_server(server: FastMCP[Any]) -> Server[Any]:
 def _input_schema(
     provider: OperationProvider, remotes: RemoteProvider | None, name: str
 ) -> Mapping[str, Any] | None:
-    tool: Tool | None = provider.tools().get(name)
+    tool: Tool | None = provider.ready(name)
     if tool is None and remotes is not None:
         tool = remotes.tools().get(name)
     return tool.parameters if tool else None

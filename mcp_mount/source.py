@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from mcp_mount.caller import Caller
+from mcp_mount.changes import Changes
 from mcp_mount.document import is_url, load_document
 from mcp_mount.elsewhere import Elsewhere
 from mcp_mount.errors import MountError
@@ -25,7 +26,8 @@ class Source:
     """Where operations come from, how they are called, and what the API says of itself.
 
     `caller` is given what looks up what is offered, which is there when calls are made.
-    `credentials` are what the model is not asked for; see `Operation`.
+    `changes` returns another object when the routes are others, or None where the document is
+    another one then. `credentials` are what the model is not asked for; see `Operation`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source:
     document: Callable[[], Mapping[str, Any]]
     caller: Callable[[Callable[[], OperationProvider]], Caller]
     credentials: frozenset[tuple[str, str]] = frozenset()
+    changes: Callable[[], object] = lambda: None
 
 
 def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | None) -> Source:
@@ -49,6 +52,7 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
             instructions=app.description or app.summary or None,
             document=lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own later
             caller=lambda provider: InProcess(app, provider),
+            changes=Changes(app),
         )
     if openapi is None:
         raise MountError("upstream= needs openapi=: the document of the API that is there.")

@@ -20,7 +20,7 @@ from tests.lanes import request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
 
-MOST_FUNCTIONS = 92
+MOST_FUNCTIONS = 94
 """Of this package, coroutines not counted, in one call of a tool."""
 
 
@@ -107,7 +107,7 @@ async def test_nothing_is_built_anew_while_nothing_changed(era: Era) -> None:
         with counted() as counts:
             await tools(served, era=era)
             await call(served, "number_3", {"number": 7}, era=era)
-        assert counts["OperationProvider.tools"] > 1
+        assert counts["OperationProvider._read"] > 1
         assert counts["OperationProvider._build"] == 0
         app.add_api_route("/late", lambda: 1)
         with counted() as counts:
@@ -137,6 +137,58 @@ async def test_a_document_written_anew_but_the_same_changes_nothing(era: Era) ->
         after = (await tools(served, era=era))["number_0"]
     assert counts["OperationProvider._build"] == 0
     assert (before["title"], after["title"]) == ("Mine", "Other")
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_does_not_ask_for_a_document_that_the_app_writes_itself(
+    era: Era, *, lane: bool, is_kept: bool
+) -> None:
+    """X5, M4: it costs as much as the app is large, whether the app keeps it or writes it anew."""
+    app = large_app(5) if lane else large_app(5, Middleware())
+    first, asked = app.openapi(), 0
+
+    def openapi() -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return first if is_kept else deepcopy(FastAPI.openapi(app))
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    async with started(app) as served:
+        await tools(served, era=era)
+        await call(served, "number_3", {"number": 7}, era=era)
+        asked = 0
+        with counted() as counts:
+            reply = await call(served, "number_3", {"number": 7}, era=era)
+        assert asked == 0
+        assert counts["Routing._find_contenders"] == 0
+        assert reply.result["structuredContent"] == {"result": 7}
+        app.add_api_route("/late", lambda: "late", operation_id="late")
+        late = await call(served, "late", era=era)
+        assert ("error" in late.answer) == is_kept
+        assert asked > 0
+
+
+class Deriving(FastAPI):
+    """An app that writes its document by a method of its own."""
+
+    asked = 0
+
+    def openapi(self) -> dict[str, Any]:
+        self.asked += 1
+        return deepcopy(super().openapi())
+
+
+async def test_a_method_of_a_derived_app_is_not_asked_for_either() -> None:
+    """X5."""
+    app = Deriving()
+    app.add_api_route("/number", lambda: 7, operation_id="number")
+    mount_mcp(app)
+    await call(app, "number")
+    app.asked = 0
+    assert not (await call(app, "number")).is_error
+    assert app.asked == 0
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -153,3 +153,34 @@ async def test_a_catch_all_route_is_no_reason_to_stop() -> None:
 
     mount_mcp(app)
     assert "pages" in await tools(app)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_middleware_that_looks_for_the_route_finds_the_operations(era: Era) -> None:
+    """C2: tracers and counters name a request by the first of the app's routes that takes it."""
+    names: list[tuple[str, str]] = []
+    app = FastAPI()
+
+    @app.get("/items/{item_id}")
+    async def get_item(item_id: str) -> str:
+        return item_id
+
+    def name_of(scope: Scope) -> str:
+        taking = (route for route in app.routes if route.matches(scope)[0] is Match.FULL)
+        return str(getattr(next(taking), "path", None))
+
+    class Naming:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            before = name_of(scope)
+            await self.app(scope, receive, send)
+            names.append((before, name_of(scope)))
+
+    mount_mcp(app)
+    app.add_middleware(Naming)
+    # The second call knows its route.
+    for _ in range(2):
+        assert not (await call(app, "get_item", {"item_id": "a"}, era=era)).is_error
+    assert names == [("/items/{item_id}",) * 2, ("/mcp",) * 2] * 2

@@ -1,7 +1,9 @@
 """When the caller goes, the route is told first, then cancelled, and what it opened is closed."""
 
 import gc
+import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -11,9 +13,9 @@ from fastmcp.server.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount import mount_mcp
+from mcp_mount import Limits, mount_mcp
 from tests.leaving import build_streams, calling
-from tests.support import call
+from tests.support import ERAS, Era, call, envelope
 
 
 async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -192,3 +194,50 @@ async def test_whoever_cancels_the_request_lets_the_route_be_told() -> None:
             await began.wait()
             tasks.cancel_scope.cancel()
     assert log == ["told", "tidied"]
+
+
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("era", ERAS)
+async def test_middleware_that_waits_for_a_response_gets_one_when_the_client_has_gone(
+    era: Era, *, lane: bool
+) -> None:
+    """C7: otherwise it raises an exception, and the log has a traceback for each such client."""
+    statuses: list[int] = []
+    running = anyio.Event()
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        if request.url.path == "/mcp":
+            statuses.append(response.status_code)
+        return response
+
+    @app.get("/slow")
+    async def slow() -> None:
+        running.set()
+        await anyio.sleep_forever()
+
+    # A client of the handshake versions may go without its call being over, which then runs on.
+    server = mount_mcp(app, limits=Limits(timeout=0.2)).server
+    if not lane:
+        server.add_middleware(Middleware())
+    headers, body = envelope(era, "tools/call", {"name": "slow", "arguments": {}})
+    parts = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        await running.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise OSError("The client is gone.")
+
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": raw, "query_string": b""}
+    with anyio.fail_after(5), suppress(OSError):
+        await app(
+            {**scope, "root_path": "", "scheme": "http", "asgi": {"version": "3.0"}}, receive, send
+        )
+    assert statuses == [499]

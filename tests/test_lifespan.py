@@ -233,3 +233,25 @@ async def test_the_log_tells_at_the_start_when_there_are_too_many_tools(
     records = [record for record in caplog.records if record.name == "mcp_mount"]
     assert [record.levelname for record in records] == (["WARNING"] if warning else [])
     assert (warning or "") in caplog.text
+
+
+async def test_operations_that_are_no_routes_of_the_app_are_told_to_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """M5: each call of what only another app's document describes is refused: the log says why."""
+    inner, app = FastAPI(), FastAPI()
+
+    @inner.get("/items/{item_id}")
+    async def get_item(item_id: str) -> str:
+        return item_id
+
+    app.mount("/api", inner)
+    app.openapi = inner.openapi  # type: ignore[method-assign]
+    mount_mcp(app)
+    mount_mcp(inner)
+    async with started(app), started(inner):
+        pass
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "mcp_mount"]
+    assert "are no routes of the app: 1, e.g. GET /items/{item_id}. Every call" in warning
+    assert (await call(app, "get_item", {"item_id": "a"})).is_error
+    assert not (await call(inner, "get_item", {"item_id": "a"})).is_error

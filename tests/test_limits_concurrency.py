@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import httpx2
@@ -12,6 +13,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp import Client
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import Limits, mount_mcp
 from tests.mock_api.streaming import streamed
@@ -254,3 +256,48 @@ def test_two_servers_in_two_threads_may_share_an_app() -> None:
     with served(app) as one, served(app) as other, ThreadPoolExecutor(4) as pool:
         assert set(pool.map(ask, [one, other, one, other])) == {'"both"'}
     assert headers["mcp-protocol-version"] == MODERN
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("limiter", [anyio.Semaphore, anyio.CapacityLimiter])
+async def test_middleware_that_passes_on_the_endpoint_bounds_calls_as_it_does_requests(
+    era: Era, limiter: Callable[[int], AbstractAsyncContextManager[object]]
+) -> None:
+    """C2: a call is two requests; the one to its route is what takes the place."""
+
+    class OneAtATime:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+            self.place = limiter(1)
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/mcp":
+                await self.app(scope, receive, send)
+                return
+            async with self.place:
+                await self.app(scope, receive, send)
+
+    app = FastAPI()
+    running, most = 0, 0
+
+    @app.get("/one")
+    async def one() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.lowlevel.checkpoint()
+        running -= 1
+
+    mount_mcp(app)
+    app.add_middleware(OneAtATime)
+    replies: list[Reply] = []
+
+    async def make() -> None:
+        replies.append(await call(app, "one", era=era))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(make)
+    assert [reply.is_error for reply in replies] == [False] * 5
+    assert most == 1
