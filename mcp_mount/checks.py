@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
 
-from mcp_mount.endpoint import Endpoint, check_path_is_free
+from mcp_mount.access.rates import RateLimit
+from mcp_mount.endpoints.endpoint import Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.limits import Limits
-from mcp_mount.rates import RateLimit
-from mcp_mount.remote import Remote
+from mcp_mount.remotes.remote import Remote
 
 
 def check_types(

@@ -15,14 +15,14 @@ from cyclopts.validators import Number
 from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
-from mcp_mount.document import is_url
+from mcp_mount.calls.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.flags import read_credentials, read_headers, read_tls
 from mcp_mount.gateway import example_remote, gateway_app, read_servers
 from mcp_mount.limits import Limits
 from mcp_mount.mount import Mounted
+from mcp_mount.openapi.document import is_url
 from mcp_mount.proxy import proxy_app
-from mcp_mount.upstream import Upstream
 
 logger = logging.getLogger("mcp_mount")
 

@@ -4,9 +4,9 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcp_mount.calls.token import ClientCredentials
 from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
-from mcp_mount.token import ClientCredentials
 
 
 def read_headers(lines: Sequence[str]) -> dict[str, str]:

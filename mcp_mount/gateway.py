@@ -10,11 +10,11 @@ from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
-from mcp_mount.connection import OURSELVES
 from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
-from mcp_mount.remote import Remote
+from mcp_mount.remotes.connection import OURSELVES
+from mcp_mount.remotes.remote import Remote
 
 _STDIO: Final = {"command", "args", "env", "cwd"}
 _HTTP: Final = {"url", "headers", "auth"}

@@ -14,34 +14,34 @@ from fastmcp.server.auth import AuthProvider
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
-from mcp_mount.auth import ScopesOf
-from mcp_mount.call import APP_KEY
+from mcp_mount.access.auth import ScopesOf
+from mcp_mount.access.origin import Origins
+from mcp_mount.access.rates import CallRate, RateLimit
+from mcp_mount.calls.call import APP_KEY
+from mcp_mount.calls.elsewhere import Elsewhere
+from mcp_mount.calls.forwarding import Forwarder
+from mcp_mount.calls.upstream import Upstream
 from mcp_mount.checks import check_path, check_public_url, check_scopes, check_sse_path, check_types
-from mcp_mount.client import client_for
-from mcp_mount.door import Door
-from mcp_mount.elsewhere import Elsewhere
-from mcp_mount.endpoint import Endpoint
+from mcp_mount.endpoints.client import client_for
+from mcp_mount.endpoints.door import Door
+from mcp_mount.endpoints.endpoint import Endpoint
+from mcp_mount.endpoints.hosting import Hosted, Service
+from mcp_mount.endpoints.lifespan import LifespanMiddleware
+from mcp_mount.endpoints.sse import Sse, SsePart
+from mcp_mount.endpoints.streamable import Streamable
 from mcp_mount.errors import MountError
-from mcp_mount.fastlane import FastLane
-from mcp_mount.forwarding import Forwarder
-from mcp_mount.hosting import Hosted, Service
-from mcp_mount.lifespan import LifespanMiddleware
+from mcp_mount.fastlane.lane import FastLane
 from mcp_mount.limits import Limits, Slots
-from mcp_mount.origin import Origins
-from mcp_mount.plan import Terms
-from mcp_mount.rates import CallRate, RateLimit
-from mcp_mount.remote import Remote, RemoteState
-from mcp_mount.remotes import RemoteProvider
-from mcp_mount.selection import Selector
+from mcp_mount.remotes.provider import RemoteProvider
+from mcp_mount.remotes.remote import Remote, RemoteState
 from mcp_mount.server import (
     OperationProvider,
     build_server,
     low_level_server,
 )
 from mcp_mount.source import OpenAPI, source_of
-from mcp_mount.sse import Sse, SsePart
-from mcp_mount.streamable import Streamable
-from mcp_mount.upstream import Upstream
+from mcp_mount.tools.plan import Terms
+from mcp_mount.tools.selection import Selector
 
 if TYPE_CHECKING:
     from fastmcp import Client

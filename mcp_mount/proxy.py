@@ -6,10 +6,10 @@ from typing import Unpack
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from mcp_mount.calls.upstream import Upstream
 from mcp_mount.mount import MountOptions, mount_mcp
-from mcp_mount.remote import Remote
+from mcp_mount.remotes.remote import Remote
 from mcp_mount.source import OpenAPI
-from mcp_mount.upstream import Upstream
 
 
 def proxy_app(

@@ -23,18 +23,18 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from mcp_mount.auth import granted_scopes, to_ask_for
-from mcp_mount.call import incoming
-from mcp_mount.caller import Caller
-from mcp_mount.confirm import seal
+from mcp_mount.access.auth import granted_scopes, to_ask_for
+from mcp_mount.calls.call import incoming
+from mcp_mount.calls.caller import Caller
 from mcp_mount.errors import MountError
-from mcp_mount.operations import read_operations
-from mcp_mount.plan import Plan, Terms
-from mcp_mount.remote_tools import RemoteTool
-from mcp_mount.remotes import RemoteProvider
-from mcp_mount.schemas import Schemas
-from mcp_mount.selection import Selector, select
-from mcp_mount.tools import OperationTool
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.remotes.provider import RemoteProvider
+from mcp_mount.remotes.tool import RemoteTool
+from mcp_mount.tools.confirm import seal
+from mcp_mount.tools.plan import Plan, Terms
+from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.tool import OperationTool
 
 logger = logging.getLogger("mcp_mount")
 

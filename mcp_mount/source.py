@@ -7,15 +7,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from mcp_mount.caller import Caller
-from mcp_mount.changes import Changes
-from mcp_mount.document import is_url, load_document
-from mcp_mount.elsewhere import Elsewhere
+from mcp_mount.calls.caller import Caller
+from mcp_mount.calls.changes import Changes
+from mcp_mount.calls.elsewhere import Elsewhere
+from mcp_mount.calls.inprocess import InProcess
+from mcp_mount.calls.upstream import Upstream
 from mcp_mount.errors import MountError
-from mcp_mount.inprocess import InProcess
+from mcp_mount.openapi.document import is_url, load_document
+from mcp_mount.openapi.servers import upstream_of
 from mcp_mount.server import OperationProvider
-from mcp_mount.servers import upstream_of
-from mcp_mount.upstream import Upstream
 
 OpenAPI = Mapping[str, Any] | str | Path
 """An OpenAPI document: itself, a path, or a URL."""

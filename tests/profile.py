@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from mcp_mount.patterns import is_ecmascript
+from mcp_mount.openapi.patterns import is_ecmascript
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import mount_mcp
-from mcp_mount.auth import called_tool, to_ask_for
+from mcp_mount.access.auth import called_tool, to_ask_for
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
 from tests.support import ERAS, Era, envelope

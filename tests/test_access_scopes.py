@@ -13,7 +13,7 @@ from fastmcp.server.context import Context
 from pydantic import AnyHttpUrl
 
 from mcp_mount import Mounted, mount_mcp
-from mcp_mount.auth import ScopesOf
+from mcp_mount.access.auth import ScopesOf
 from tests.access import BASE, METADATA, bearer, static
 from tests.mock_api.issuer import ISSUER
 from tests.starting import started

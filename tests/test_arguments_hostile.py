@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
+from mcp_mount.conversion.styles import write_path
+from mcp_mount.conversion.texts import Given
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.parameters import Parameter
-from mcp_mount.styles import write_path
-from mcp_mount.texts import Given
+from mcp_mount.openapi.parameters import Parameter
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")

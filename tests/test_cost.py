@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastmcp.server.middleware import Middleware
 
 from mcp_mount import mount_mcp
-from mcp_mount.recognize import Recognizer
+from mcp_mount.fastlane.recognize import Recognizer
 from tests.lanes import request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
@@ -210,7 +210,7 @@ async def test_a_short_call_makes_no_task_and_no_timer_of_its_own(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X2, cheaply: one timer watches over all calls, and what has ended leaves nothing behind."""
-    monkeypatch.setattr("mcp_mount.patience.SECONDS", 60)
+    monkeypatch.setattr("mcp_mount.fastlane.patience.SECONDS", 60)
     app = large_app(5)
     async with started(app) as served:
         await call(served, "number_3", {"number": 1}, era=era)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.decoders import read_json
-from mcp_mount.reading import Reading
+from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.reading import Reading
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")

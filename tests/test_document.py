@@ -12,9 +12,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mcp_mount import MountError
-from mcp_mount.document import load_document, without_secrets
-from mcp_mount.operations import read_operations
-from mcp_mount.schemas import Schemas
+from mcp_mount.openapi.document import load_document, without_secrets
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.schemas import Schemas
 from tests.support import served
 
 MINIMAL = {"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {}}

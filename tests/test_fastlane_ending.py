@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("era", ERAS)
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The routes here do not listen."""
-    monkeypatch.setattr("mcp_mount.running.GRACE", 0.01)
+    monkeypatch.setattr("mcp_mount.calls.running.GRACE", 0.01)
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -69,7 +69,7 @@ async def test_pings_to_nobody_do_not_keep_a_call_from_its_deadline(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C6: a server may raise when something is sent to a client that is gone."""
-    monkeypatch.setattr("mcp_mount.direct._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.fastlane.direct._PING", 0.01)
     log: list[str] = []
     app, began = waiting_app(log, timeout=0.2)
     visit = Visit(era, "wait")
@@ -226,7 +226,7 @@ async def test_silence_begins_a_stream_with_pings(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X2: as the SDK's does, and the result is one event of it, whatever its line breaks."""
-    monkeypatch.setattr("mcp_mount.direct._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.fastlane.direct._PING", 0.01)
     app = FastAPI()
     release = anyio.Event()
 

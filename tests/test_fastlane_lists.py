@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from fastmcp import Client
 
 from mcp_mount import mount_mcp
-from mcp_mount.call import incoming
+from mcp_mount.calls.call import incoming
 from tests.kinds import every_kind
 from tests.lanes import called, closed, exchange, handled_by_fastmcp, listed, request_of
 from tests.support import ERAS, Era, envelope

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.arguments import Arguments, read_arguments
-from mcp_mount.call import Request
-from mcp_mount.operations import read_operations
-from mcp_mount.schemas import Schemas
+from mcp_mount.calls.call import Request
+from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.schemas import Schemas
 from tests.profile import check_schema
 
 Content = dict[str, Any]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.arguments import Arguments, read_arguments
-from mcp_mount.operations import read_operations
-from mcp_mount.schemas import Schemas
-from mcp_mount.selection import select
-from mcp_mount.shape import read_shape
+from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.shape import read_shape
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.tools.selection import select
 from tests.profile import check_schema
 
 Schema = dict[str, Any]

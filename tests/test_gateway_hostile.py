@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message
 
 from mcp_mount import Limits, Remote, gateway_app
-from mcp_mount.foreign import read_tools
+from mcp_mount.remotes.foreign import read_tools
 from tests.lanes import scope_of
 from tests.others import Raw, gateway, heard, program, raw, text, tool
 from tests.starting import started

@@ -9,31 +9,59 @@ from pathlib import Path
 import mcp_mount
 
 FOLDER = Path(mcp_mount.__file__).parent
-SOURCES = {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.py"))}
-ORDER = re.findall(r"^ {4}(\w+) {2,}\S", mcp_mount.__doc__ or "", re.MULTILINE)
+SOURCES = {
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts): path.read_text("utf-8")
+    for path in sorted(FOLDER.rglob("*.py"))
+}
+
+
+def listed(package: str) -> Iterator[str]:
+    """Yield the modules that a package's docstring lists; for a folder, those that it lists."""
+    text = ast.get_docstring(ast.parse(SOURCES[f"{package}.__init__"]), clean=False) or ""
+    for name in re.findall(r"^ {4}(\w+/?) {2,}\S", text, re.MULTILINE):
+        if name.endswith("/"):
+            yield from listed(f"{package}.{name[:-1]}")
+        else:
+            yield f"{package}.{name}"
+
+
+ORDER = list(listed("mcp_mount"))
 
 
 def imports(source: str) -> Iterator[str]:
-    """Yield the full names of what a module imports, ``mcp_mount.call.Request``."""
+    """Yield the full names of what a module imports, ``mcp_mount.calls.call.Request``.
+
+    A relative import keeps its dots, ``.call.Request``.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            base = "." * node.level + (f"{node.module}." if node.module else "")
+            yield from (f"{base}{alias.name}" for alias in node.names)
 
 
 def test_the_order_of_the_package_names_every_module() -> None:
-    assert sorted(ORDER) == sorted(SOURCES.keys() - {"__init__"})
+    assert sorted(ORDER) == sorted(name for name in SOURCES if not name.endswith(".__init__"))
 
 
 def test_each_module_imports_only_from_those_above_it() -> None:
+    """Each folder imports only from those above it too: its modules stand together in the order."""
     upward = [
         f"{module} imports {name}"
         for position, module in enumerate(ORDER)
         for name in imports(SOURCES[module])
-        if name.partition(".")[0] == "mcp_mount" and name.split(".")[1] not in ORDER[:position]
+        if name.partition(".")[0] in {"mcp_mount", ""}
+        and not any(f"{name}.".startswith(f"{above}.") for above in ORDER[:position])
     ]
     assert upward == []
+
+
+def test_a_folder_hands_nothing_on() -> None:
+    """Whoever imports one of its modules gets no other with it."""
+    folders = [name for name in SOURCES if name.count(".") > 1 and name.endswith(".__init__")]
+    assert folders
+    assert [name for name in folders if len(ast.parse(SOURCES[name]).body) != 1] == []
 
 
 def test_no_module_imports_what_another_package_keeps_private() -> None:

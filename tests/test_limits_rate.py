@@ -20,8 +20,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import MountError, RateLimit, mount_mcp
+from mcp_mount.access.rates import CallRate
 from mcp_mount.errors import Busy
-from mcp_mount.rates import CallRate
 from tests.support import ERAS, Era, Reply, call, envelope, rpc
 
 UNCHECKED = "The rate limit cannot be checked now. Try again in a minute."
@@ -76,7 +76,7 @@ async def test_the_hint_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """C6: whoever waits as long as was said is let in, and the window slides."""
     clock = SimpleNamespace(now=1_000_000_000.0 + 25)
     watch = SimpleNamespace(time=lambda: clock.now)
-    for module in ("limits.storage.memory", "limits.strategies", "mcp_mount.rates"):
+    for module in ("limits.storage.memory", "limits.strategies", "mcp_mount.access.rates"):
         monkeypatch.setattr(f"{module}.time", watch)
     app = limited("3/minute")
     waits = []

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import NameClash, mount_mcp
-from mcp_mount.naming import give_names
-from mcp_mount.operations import Operation, read_operations
-from mcp_mount.selection import select
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.tools.naming import give_names
+from mcp_mount.tools.selection import select
 from tests.support import tools
 
 

@@ -10,7 +10,7 @@ from fastmcp import Context
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
-from mcp_mount.unframed import unframed
+from mcp_mount.endpoints.unframed import unframed
 from tests.lanes import closed
 from tests.support import ERAS, Era, call, connected, rpc
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
-from mcp_mount.bodies import Body, Media
-from mcp_mount.operations import Operation, read_operations
-from mcp_mount.parameters import Parameter
-from mcp_mount.patterns import is_ecmascript
-from mcp_mount.schemas import Schemas
+from mcp_mount.openapi.bodies import Body, Media
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.parameters import Parameter
+from mcp_mount.openapi.patterns import is_ecmascript
+from mcp_mount.openapi.schemas import Schemas
 
 
 def document(operation: dict[str, Any], **others: Any) -> dict[str, Any]:

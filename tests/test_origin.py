@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.origin import Origins
+from mcp_mount.access.origin import Origins
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_mount.schemas import Direction, Schemas
+from mcp_mount.openapi.schemas import Direction, Schemas
 from tests.profile import check_schema
 
 Schema = dict[str, Any]

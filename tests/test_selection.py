@@ -7,8 +7,8 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from mcp_mount import InvalidMark, InvalidSelector, NameClash, Operation, mount_mcp
-from mcp_mount.operations import read_operations
-from mcp_mount.selection import Selector, select
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.tools.selection import Selector, select
 from tests.support import call, tools
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.operations import Operation, read_operations
-from mcp_mount.servers import Bases, origin_of, read_base, upstream_of
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
 
 Servers = list[Any] | None
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
-from mcp_mount.arguments import Arguments, read_arguments
-from mcp_mount.call import Request
+from mcp_mount.calls.call import Request
+from mcp_mount.conversion.arguments import Arguments, read_arguments
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.operations import Operation, read_operations
-from mcp_mount.schemas import Schemas
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.schemas import Schemas
 
 ARRAY = ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}

@@ -1,0 +1,10 @@
+"""Who calls, who may, and how often.
+
+In the order in which to read them:
+
+    callers     who makes a request
+    rates       how often a caller may call
+    origin      which web pages may call
+    auth        who may call what
+    sessions    whose session it is
+"""

@@ -1,0 +1,200 @@
+"""How often a caller may call."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from starlette.requests import Request
+
+from mcp_mount.access.callers import callers_of
+from mcp_mount.errors import Busy, MountError
+from mcp_mount.limits import Slots
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.storage import Storage
+    from limits.strategies import RateLimiter
+
+
+logger = logging.getLogger("mcp_mount")
+
+_MOST_CONNECTIONS: Final = 32
+"""To the store of a rate limit, from one process; calls wait for one, as for a place."""
+
+_MOST_CALLERS: Final = 16
+"""Each is a question to the store, and whoever calls chooses how many headers there are."""
+
+_SECONDS: Final = 1.0
+"""How long the store may take to answer."""
+
+_NAMESPACE: Final = "mcp_mount"
+"""What the keys in the store begin with, which other applications may use too."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often one caller may call tools, e.g. ``RateLimit("60/minute")``.
+
+    Needs the extra ``mcp-mount[rate-limit]``. Calls that are refused before they run, for their
+    arguments or their scopes, do not count.
+
+    Attributes:
+        rate: In the notation of the library ``limits``: ``"10/second"``, ``"1000/day"``.
+        storage: Where calls are counted: ``"memory://"`` in this process, or
+            ``"redis://host:6379"`` for several.
+        caller_of: Returns who calls, from the MCP request; by default the authenticated subject,
+            else each credential that is shown, else the client's address. None of the credentials
+            may be over the limit, for only the app knows which one it looks at. They count as they
+            are given: where nothing checks them, every made-up key would be a new caller.
+    """
+
+    rate: str
+    # A URL may hold a password, which no log and no error has to show.
+    storage: str = field(default="memory://", repr=False)
+    caller_of: Callable[[Request], str] | None = None
+
+
+class CallRate:
+    """Counts the calls of each caller. A class because it keeps the store."""
+
+    def __init__(
+        self, limit: RateLimit, credentials: Callable[[], Iterable[tuple[str, str]]] = tuple
+    ) -> None:
+        """Open the store; one over the network is not connected to yet.
+
+        Args:
+            limit: How often, and where that is counted.
+            credentials: Returns where the app looks for keys (see `Operation`).
+
+        Raises:
+            MountError: the extra is not installed, or rate, storage or caller cannot be read.
+        """
+        if iscoroutinefunction(limit.caller_of):
+            raise MountError(f"{limit.caller_of!r} is asynchronous. Make it a plain function.")
+        self._caller_of = limit.caller_of
+        self._credentials = credentials
+        self._rate, self._window, self._is_remote = _opened(limit)
+        self._connections = Slots(_MOST_CONNECTIONS, patience=5 * _SECONDS)
+
+    async def count(self, request: Request) -> None:
+        """Count one call.
+
+        Raises:
+            Busy: the caller has called too often, or the store does not answer.
+        """
+        try:
+            callers = self._callers(request)
+            seconds = await self._asked(callers) if self._is_remote else self._hit(callers)
+        except Busy:
+            raise
+        except Exception:
+            # Whatever the store raises: a limit that cannot be checked is not passed.
+            logger.exception("The rate limit cannot be checked")
+            raise Busy("The rate limit cannot be checked now. Try again in a minute.") from None
+        if seconds:
+            plural = "s" * (seconds > 1)
+            message = f"Too many calls: {self._rate} are allowed. "
+            raise Busy(f"{message}Try again in {seconds} second{plural}.")
+
+    def _callers(self, request: Request) -> list[str]:
+        if self._caller_of is not None:
+            return [_checked(self._caller_of(request))]
+        callers = callers_of(request, self._credentials())
+        if len(callers) > _MOST_CALLERS:
+            raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
+        return callers
+
+    async def _asked(self, callers: list[str]) -> int:
+        """Ask a store over the network, in a thread: its connections then belong to no loop."""
+        async with self._connections.taken():
+            # Threads of our own: those of the app's routes are not to wait for the store.
+            limiter = anyio.CapacityLimiter(1)
+            return await anyio.to_thread.run_sync(self._hit, callers, limiter=limiter)
+
+    def _hit(self, callers: list[str]) -> int:
+        """Count a call; return 0, or after how many seconds the next one will be let in."""
+        window, rate = self._window, self._rate
+        full: list[str] = []
+        if len(callers) > 1:
+            # What is refused for one credential does not use up another, which others may share.
+            full = [each for each in callers if not window.test(rate, _NAMESPACE, each)]
+        if not full:
+            full = [each for each in callers if not window.hit(rate, _NAMESPACE, each)]
+        return max(map(self._wait, full), default=0)
+
+    def _wait(self, caller: str) -> int:
+        stats = self._window.get_window_stats(self._rate, _NAMESPACE, caller)
+        # At the very second, it would still be over.
+        return 1 + max(0, math.floor(stats.reset_time - time.time()))
+
+
+def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
+    """Return the rate, what counts, and whether that is asked over the network."""
+    try:
+        from limits import parse_many  # noqa: PLC0415 - an extra
+        from limits.storage import MemoryStorage  # noqa: PLC0415
+        from limits.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
+    except ImportError:
+        message = "rate_limit= needs the library `limits`: pip install 'mcp-mount[rate-limit]'."
+        raise MountError(message) from None
+    try:
+        (rate,) = parse_many(limit.rate)
+    except ValueError:
+        message = f"The rate {limit.rate!r} cannot be read: write one like '60/minute'."
+        raise MountError(message) from None
+    if rate.amount < 1:
+        raise MountError(f"The rate {limit.rate!r} lets nobody in: write one like '60/minute'.")
+    storage = _storage(limit.storage)
+    window = SlidingWindowCounterRateLimiter(storage)
+    return rate, window, not isinstance(storage, MemoryStorage)
+
+
+def _storage(url: str) -> "Storage":
+    from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
+
+    scheme = str(url).partition(":")[0]
+    options = _patience(scheme)
+    try:
+        storage = storage_from_string(url, **options)
+        if not isinstance(storage, Storage):
+            raise TypeError("The library's asynchronous stores belong to one event loop.")
+    except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
+        # Only the kind of error: its text, and the URL, may hold the store's password.
+        message = (
+            f"The storage of the rate limit, {scheme!r}, cannot be used "
+            f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
+        )
+        raise MountError(message) from None
+    return storage
+
+
+def _patience(scheme: str) -> dict[str, Any]:
+    """Return the options with which Redis' client gives up soon: ten times in ten seconds is late.
+
+    What the URL itself says goes first, e.g. ``redis://host?socket_timeout=3``.
+    """
+    if "redis" not in scheme:
+        return {}
+    try:
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        from redis.retry import Retry  # noqa: PLC0415
+    except ImportError:
+        message = "A storage in Redis needs its client: pip install 'mcp-mount[rate-limit]'."
+        raise MountError(message) from None
+    return {
+        "socket_timeout": _SECONDS,
+        "socket_connect_timeout": _SECONDS,
+        # Once more, for a connection that was closed while it was idle.
+        "retry": Retry(NoBackoff(), 1),
+    }
+
+
+def _checked(caller: object) -> str:
+    if not isinstance(caller, str):
+        raise TypeError(f"caller_of= must return a string, not {caller!r}.")
+    return caller

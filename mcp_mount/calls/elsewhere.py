@@ -1,0 +1,156 @@
+"""Calls an API elsewhere: what of a caller's goes along, and where a redirect may lead."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any, Final, Protocol
+from urllib.parse import unquote, urljoin, urlsplit
+
+from starlette.types import Scope
+
+from mcp_mount.calls.call import TOOL_KEY, Request, Sink, incoming, redirected
+from mcp_mount.calls.forwarding import Forwarder
+from mcp_mount.calls.running import AppCall
+from mcp_mount.calls.upstream import Upstream, forwarded, joined
+from mcp_mount.errors import InvalidArguments, MountError
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.paths import Paths
+from mcp_mount.openapi.servers import Bases, origin_of, read_base
+
+_LONGEST: Final = 65_000
+"""Characters of a URL; the HTTP library sends no more, and few servers take as many."""
+
+
+class Offering(Protocol):
+    """What is offered of an API."""
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+
+
+class Elsewhere:
+    """Calls the operations of one document over HTTP. A class because of its connections."""
+
+    def __init__(
+        self, document: Mapping[str, Any], upstream: Upstream, offering: Callable[[], Offering]
+    ) -> None:
+        """Take the document, where its API is, and what is offered of it.
+
+        Raises:
+            MountError: the upstream cannot be used as it is described.
+        """
+        base = read_base(upstream.url)
+        operations = read_operations(document)
+        self.forwarder = Forwarder(upstream, base)
+        self._bases = Bases(document, base)
+        self._paths = Paths(operations, upstream.slashes)
+        self._offering = offering
+        self._forwarded = forwarded(upstream)
+        unknown = set(upstream.slashes) - {str(each) for each in operations}
+        if unknown:
+            message = (
+                f"slashes= names {min(unknown)!r}, which is no operation of the document: write "
+                "method and path, such as 'GET /files/{path}'."
+            )
+            raise MountError(message)
+
+    def check(self, operations: Iterable[Operation]) -> None:
+        """Refuse operations that are on another host than the upstream.
+
+        Raises:
+            InvalidDocument: there is one.
+        """
+        self._bases.check([*operations])
+
+    def prepare(
+        self,
+        request: Request,
+        sink: Sink,
+        *,
+        tool: str,
+        on_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> AppCall:
+        """Return the call that sends `request` to the API.
+
+        See `mcp_mount.calls.caller.Caller`.
+        """
+        operation = self._paths.operation(request.method, request.template or "")
+        path = self._path(operation, request) if operation is not None else request.path
+        served = incoming.get()
+        outer = served.scope["headers"] if served is not None else ()
+        sent = [pair for pair in outer if pair[0] in self._forwarded]
+        raw_path = f"{self._bases.prefix(operation)}{path}"
+        if not _is_short(raw_path, self._bases.base.query, request.query):
+            message = f"The call makes a URL of more than {_LONGEST} characters: send less."
+            raise InvalidArguments(message)
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self._bases.base.origin[0],
+            "method": request.method,
+            "path": unquote(path),
+            "raw_path": raw_path.encode("ascii"),
+            "query_string": request.query.encode("ascii"),
+            "headers": joined(sent, request.headers),
+            TOOL_KEY: tool,
+        }
+        return AppCall(self.forwarder, scope, request.body, sink, on_answer)
+
+    def connected(self) -> AbstractAsyncContextManager[object]:
+        """Keep connections to the API."""
+        return self.forwarder.connected()
+
+    def _path(self, operation: Operation, request: Request) -> str:
+        """Return the path, when it leads nowhere else.
+
+        Raises:
+            InvalidArguments: it may.
+        """
+        path, values = request.path, request.path_values
+        given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        if self._paths.may_hold_slashes(operation):
+            path = path.replace("%2F", "/")
+        elif any(set(value) & {"/", "\\"} for value in values.values()):
+            # Encoded or not, a server may take it for the end of a segment.
+            message = f"No such path: {given} holds a slash, which no path of this API can."
+            raise InvalidArguments(message)
+        if not (_is_inside(path) and self._paths.leads_to(operation, path)):
+            message = f"No such path: {given or path} leads to another operation, or to none."
+            raise InvalidArguments(message)
+        return path
+
+    def follow(self, request: Request, status: int, location: str) -> Request | None:
+        """Return the request that a redirect on the API's own host asks for (RFC 9110 §15.4).
+
+        It may lead to the same path, with or without a slash behind it, or to an operation that is
+        a tool.
+        """
+        own = self._paths.operation(request.method, request.template or "")
+        prefix, base = self._bases.prefix(own), self._bases.base
+        try:
+            target = urlsplit(urljoin(f"{replace(base, prefix=prefix)}{request.path}", location))
+        except ValueError:
+            return None
+        path = target.path.removeprefix(prefix)
+        is_here = origin_of(target.geturl()) == base.origin and target.path.startswith(prefix)
+        if not (is_here and path.startswith("/") and path.isascii()) or "\\" in location:
+            return None
+        if not (_is_inside(path) and _is_short(path, prefix, base.query, target.query)):
+            return None
+        following = redirected(request, status, path, target.query)
+        if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
+            return replace(following, template=request.template)
+        found = self._paths.found(following.method, path)
+        if found is None or not self._offering().offers(found.method, found.path):
+            return None
+        return replace(following, template=found.path)
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a percent-encoded path goes down only, however its server reads it."""
+    return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
+
+
+def _is_short(*parts: str) -> bool:
+    return sum(map(len, parts)) <= _LONGEST

@@ -1,0 +1,157 @@
+"""Calls an app in this process: as the caller, through its middleware, to the route meant."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+from starlette.types import Scope
+
+from mcp_mount.calls.call import Request, Sink, incoming, redirected
+from mcp_mount.calls.routing import Routing
+from mcp_mount.calls.running import AppCall, Discreet
+from mcp_mount.calls.scope import NOWHERE, inner_scope, route_path
+from mcp_mount.errors import InvalidArguments
+
+logger = logging.getLogger("mcp_mount")
+
+BOUND_KEY: Final = "mcp_mount.bound"
+"""The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a call was bound when it left for the app's middleware.
+
+    `route` is the one entry of the app's routes that takes its path, where that is certain.
+    `may_reach` tells whether a request that middleware has sent elsewhere may go there.
+    """
+
+    app: object
+    path: str
+    route: BaseRoute | None
+    may_reach: Callable[[Scope], bool]
+
+
+class Catalogue(Protocol):
+    """What is offered of an application."""
+
+    @property
+    def routes(self) -> object:
+        """What stands for its routes when tools were last looked for; another object: others."""
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+
+
+class InProcess:
+    """Calls an application in this process, on behalf of the current MCP request.
+
+    A class because it remembers what it learned of the application's routing.
+    """
+
+    def __init__(self, app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
+        """Take the application, to which routes may still be added, and what is offered of it."""
+        self.app = app
+        self._catalogue = catalogue
+        self._routing = Routing(app)
+
+    def prepare(
+        self,
+        request: Request,
+        sink: Sink,
+        *,
+        tool: str,
+        on_answer: Callable[[], Awaitable[None]] | None = None,
+    ) -> AppCall:
+        """Return the call that sends `request` through the app's whole middleware stack.
+
+        See `mcp_mount.calls.caller.Caller`.
+        """
+        if self.app.debug:
+            sink = Discreet(sink)
+        served = incoming.get()
+        outer = served.scope if served is not None else NOWHERE
+        cookies = served is not None and served.forward_cookies
+        scope = inner_scope(outer, request, tool, cookies=cookies)
+        template, values = request.template, request.path_values
+        if template is not None and not self._routing.is_as_meant(
+            scope, template, values, self._catalogue().routes
+        ):
+            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            message = f"No such path: {given or template} leads to another operation, or to none."
+            raise InvalidArguments(message)
+        known = self._routing.known_route(request.method, template) if template else None
+        scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
+        return AppCall(self.app, scope, request.body, sink, on_answer)
+
+    def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:
+        """Tell the log of operations that no call can reach; see `Routing.without_route`."""
+        lost = self._routing.without_route(operations)
+        if lost:
+            logger.warning(
+                "Operations of the OpenAPI document that are no routes of the app: %d, e.g. %s. "
+                "Every call of them is refused. Mount MCP on the app whose routes they are (an app "
+                "mounted in another has its own), or leave them out with exclude=.",
+                len(lost),
+                " ".join(lost[0]),
+            )
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """Keep nothing: the app is here."""
+        return nullcontext()
+
+    def _may_reach(self, scope: Scope) -> bool:
+        """Whether a request, as middleware left it, reaches a tool's operation, or nothing."""
+        found, template = self._routing.destination({**scope, BOUND_KEY: None})
+        if template is None:
+            return not found
+        return self._catalogue().offers(scope["method"], template)
+
+    def follow(self, request: Request, status: int, location: str) -> Request | None:
+        """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
+
+        It may lead to the same path, with or without a slash behind it, or to an operation that is
+        a tool: what is left out of the tools is not reached by a detour either.
+        """
+        served = incoming.get()
+        outer = served.scope if served is not None else NOWHERE
+        host = next((value for name, value in outer["headers"] if name == b"host"), b"")
+        try:
+            target = urlsplit(urljoin(request.path, location))
+        except ValueError:
+            # For example an address whose bracket never closes.
+            return None
+        if target.netloc:
+            is_elsewhere = target.netloc.encode("latin-1", "replace") != host
+        else:
+            # Browsers take "///host", "http:/host" and "/\\host" for the name of a host.
+            is_elsewhere = bool(target.scheme) or location.startswith("//") or "\\" in location
+        if is_elsewhere or target.scheme not in {"", "http", "https"}:
+            return None
+        path = target.path or "/"
+        if not (path.startswith("/") and path.isascii()):
+            return None
+        inside = route_path({**outer, "path": path})
+        following = redirected(request, status, inside, target.query)
+        template = request.template if following.method == request.method else None
+        return following if self._is_offered(outer, following, template) else None
+
+    def _is_offered(self, outer: Scope, request: Request, own: str | None) -> bool:
+        """Whether a request leads to a tool's operation, or to the operation `own` once more.
+
+        Where no route has the path, it is the app's to add or take a slash.
+        """
+        path = request.path
+        other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        for each in (path, other or "/"):
+            scope = inner_scope(outer, replace(request, path=each), "")
+            found, template = self._routing.destination(scope)
+            if found:
+                offered = template and self._catalogue().offers(request.method, template)
+                return template is not None and (template == own or bool(offered))
+        return False

@@ -1,0 +1,106 @@
+"""What a call takes over from the MCP request for which it is made, as an ASGI scope. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from starlette.types import Scope
+
+from mcp_mount.calls.call import TOOL_KEY, Request
+
+# What the app's routing and middleware add to a scope is theirs to add again. These stay.
+_CARRIED = ("http_version", "scheme", "root_path", "client", "server")
+
+# A header of the MCP request reaches the route unless it speaks of that request's own message
+# (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
+# browser's page. The last four would let a request be routed to another operation.
+_OWN_HEADERS = frozenset(
+    b"accept accept-charset accept-encoding expect date digest repr-digest origin referer "
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings "
+    b"proxy-authenticate proxy-authorization range cookie cookie2 last-event-id "
+    b"signature signature-input x-http-method-override x-http-method x-method-override "
+    b"x-original-url x-rewrite-url".split()
+)
+_OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
+
+_ASGI: Final = {"version": "3.0"}
+
+# A request that came over no transport: FastMCP's in-memory client, or a call of `Tool.run`.
+NOWHERE: Final[Scope] = {
+    "type": "http",
+    "asgi": {"version": "3.0", "spec_version": "2.4"},
+    "http_version": "1.1",
+    "scheme": "http",
+    "root_path": "",
+    "path": "/",
+    "client": None,
+    "server": None,
+    "headers": [(b"host", b"localhost")],
+}
+
+
+def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = False) -> Scope:
+    """Return the scope of a call.
+
+    Args:
+        outer: That of the MCP request, or `NOWHERE`.
+        request: What to call.
+        tool: The tool's name, for middleware.
+        cookies: Whether the caller's cookies go along.
+    """
+    prefix = _mount_prefix(outer)
+    scope: Scope = {key: outer[key] for key in _CARRIED if key in outer}
+    scope["type"] = "http"
+    # Whatever the server is: here `send` raises `OSError` when the client is gone.
+    scope["asgi"] = {**outer.get("asgi", _ASGI), "spec_version": "2.4"}
+    scope["method"] = request.method
+    scope["path"] = prefix + unquote(request.path)
+    scope["raw_path"] = prefix.encode() + request.path.encode("ascii")
+    scope["query_string"] = _with_credentials(outer, request).encode("ascii")
+    scope["headers"] = _forwarded(outer["headers"], request.headers, cookies=cookies)
+    scope[TOOL_KEY] = tool
+    if "state" in outer:
+        scope["state"] = dict(outer["state"])
+    return scope
+
+
+def _with_credentials(outer: Scope, request: Request) -> str:
+    """Return the query, with the keys that the caller sent in the MCP request's own."""
+    if not request.query_credentials:
+        return request.query
+    sent = parse_qsl(outer.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    keys = urlencode([pair for pair in sent if pair[0].lower() in request.query_credentials])
+    return "&".join(part for part in (request.query, keys) if part)
+
+
+def _mount_prefix(outer: Scope) -> str:
+    """Return what stands before the application's own paths, as the server writes them."""
+    path: str = outer["path"]
+    return path[: len(path) - len(route_path(outer))]
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path that the application's routes are matched with, as Starlette does.
+
+    Some servers write ``root_path`` before ``path``, some leave it out, and both are right.
+    """
+    path: str = scope["path"]
+    inside = path.removeprefix(scope.get("root_path", ""))
+    return inside if not inside or inside.startswith("/") else path
+
+
+def _forwarded(
+    outer: Iterable[tuple[bytes, bytes]], own: Iterable[tuple[bytes, bytes]], *, cookies: bool
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers that the caller could have sent to the route itself, then `own`."""
+    # What `Connection` names stays, unlike in a proxy: the connection ends here, at the app, and a
+    # caller could take away what a proxy has added, such as its address, by naming it.
+    replaced = {name for name, _ in own}
+    kept = [
+        (name, value)
+        for name, value in outer
+        if name not in replaced
+        and not name.startswith(_OWN_PREFIXES)
+        and (name not in _OWN_HEADERS or (cookies and name == b"cookie"))
+    ]
+    return [*kept, *own]

@@ -1,0 +1,14 @@
+"""What a model gives as a request, and a response as what it gets.
+
+In the order in which to read them:
+
+    texts        one value as text
+    styles       the values of parameters, as they stand in a request
+    encoding     the values of a body, as they stand in a request
+    arguments    what a model gives, as a request
+    decoders     the parts of a body, as text and values
+    pieces       a long text, in memory or in a file
+    reading      a response while it arrives
+    content      a response, as what a model gets
+    shape        what results a tool declares
+"""

@@ -1,0 +1,153 @@
+"""A route that serves MCP: it lets in, bounds and hands on one request at a time.
+
+What becomes of a request that was let in is its transport's to say.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.types import Message, Receive, Scope, Send
+
+from mcp_mount.calls.inprocess import BOUND_KEY, Bound
+from mcp_mount.calls.scope import route_path
+from mcp_mount.endpoints.door import Door, guard, read_body, stopped, too_large
+from mcp_mount.errors import MountError
+
+_GONE: Final = 499
+"""What logs say of a request whose client did not wait, as in nginx. Nobody receives it."""
+
+
+class Transport(Protocol):
+    """Serves the requests that were let in, in one of the ways in which MCP is spoken."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it serves, e.g. ``("POST",)``."""
+
+    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Serve one request, whose body has been received."""
+
+
+@dataclass(slots=True)
+class Endpoint(BaseRoute):
+    """The route of an endpoint, for exactly its path with or without a slash behind it.
+
+    A class because Starlette's routes are.
+    """
+
+    app: FastAPI
+    path: str
+    door: Door
+    transport: Transport
+    methods: tuple[str, ...] = field(init=False)
+    guarded: APIRoute | None = field(init=False)
+    paths: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what each request is compared with."""
+
+        async def admit(request: Request, send: Send) -> None:
+            await self._admit(request.scope, request.receive, send, request)
+
+        self.paths = frozenset({self.path, f"{self.path}/"})
+        self.methods = self.transport.methods
+        self.guarded = guard(self.door, self.path, self.methods, self.app, admit)
+
+    @property
+    def path_format(self) -> str:
+        """The path, under the name that telemetry and `Routing` look for."""
+        return self.path
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match every method, so that what is not served is refused here and not elsewhere.
+
+        A call of an operation whose route is known is matched with that route alone, as it would be
+        in the end: an app with a thousand routes is not searched for it.
+        """
+        bound = self._bound(scope)
+        if bound is not None:
+            if scope["path"] != bound.path:
+                return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
+            # FastAPI's own telemetry asks the route that its router found for its path. Who asks
+            # before the router, such as a tracer among the middleware, names a request by it too.
+            is_routed = "router" in scope and "fastapi.telemetry" not in scope
+            if bound.route is not None and is_routed:
+                match, child = bound.route.matches(scope)
+                return (match, child) if match is Match.FULL else (Match.NONE, {})
+            return Match.NONE, {}
+        if scope["type"] == "http" and route_path(scope) in self.paths:
+            return Match.FULL, {"endpoint": self, "path_params": {}}
+        return Match.NONE, {}
+
+    def _bound(self, scope: Scope) -> Bound | None:
+        """Return where a call of this app is bound; None for every other request."""
+        bound: Bound | None = scope.get(BOUND_KEY)
+        if bound is None or bound.app is not self.app or scope["type"] != "http":
+            return None
+        return bound if route_path(scope) not in self.paths else None
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> Any:
+        """Answer no name: the app's own names stay the app's own."""
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and stay until what its call began has ended."""
+        bound = self._bound(scope) if BOUND_KEY in scope else None
+        if bound is not None:
+            del scope[BOUND_KEY]
+            if bound.route is not None and scope["path"] == bound.path:
+                await bound.route.handle(scope, receive, send)
+            else:
+                # Middleware has sent the call to what is no tool.
+                await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+            return
+        is_answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        refused = stopped(self.door, self.methods, scope)
+        if refused is not None:
+            await refused(scope, receive, send)
+        elif self.guarded is not None:
+            await self.guarded.handle(scope, receive, answer)
+        else:
+            await self._admit(scope, receive, answer)
+        if not is_answered and refused is None:
+            # The client has gone. Middleware that waits for a response would call it an error.
+            with suppress(OSError):
+                await Response(status_code=_GONE)(scope, receive, send)
+
+    async def _admit(
+        self, scope: Scope, receive: Receive, send: Send, request: Request | None = None
+    ) -> None:
+        """Read the request and serve it; `request` is where dependencies may have read it."""
+        try:
+            body = await read_body(self.door, scope, receive, request)
+        except ClientDisconnect:
+            return
+        if body is None:
+            await too_large(self.door)(scope, receive, send)
+            return
+        await self.transport.serve(scope, body, receive, send)
+
+
+def check_path_is_free(app: FastAPI, path: str, option: str = "path") -> None:
+    """Refuse a path at which the app has a route of its own; one for every path is none.
+
+    Raises:
+        MountError: there is such a route; another value of `option` is needed.
+    """
+    for route in iter_route_contexts(app.router.routes):
+        is_ours = isinstance(route.original_route, Endpoint)
+        if not is_ours and route.path_format in {path, f"{path}/"}:
+            message = f"The app has a route of its own at {route.path!r}: choose another {option}=."
+            raise MountError(message)

@@ -1,0 +1,65 @@
+"""Starts the MCP server after the app's own start-up, and stops it before its own shutdown."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_mount.calls.inprocess import InProcess
+from mcp_mount.endpoints.hosting import Hosted, Service
+from mcp_mount.server import warn_of_many_tools
+
+
+class LifespanMiddleware:
+    """Runs the MCP server inside the app's lifespan, whichever way that is declared.
+
+    It listens to the messages of the lifespan protocol: the app has started when it says so, and is
+    about to stop when it is told to.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, transports: Sequence[Hosted]) -> None:
+        """Wrap `app`, and start and stop with it what serves it over each of the transports."""
+        self._app = app
+        self._service = service
+        self._transports = transports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; in a lifespan, start and stop between the app's own doing."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        stack = AsyncExitStack()
+
+        async def send_started(message: Message) -> None:
+            try:
+                if message["type"] == "lifespan.startup.complete":
+                    await self._start(stack)
+                await send(message)
+            except BaseException:
+                await self._stop(stack)
+                raise
+
+        async def receive_stopping() -> Message:
+            if not any(each.running.is_set for each in self._transports):
+                return await receive()
+            try:
+                return await receive()
+            finally:
+                await self._stop(stack)
+
+        await self._app(scope, receive_stopping, send_started)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        for each in self._transports:
+            each.running.use(await each.start(stack))
+        if self._service.remotes is not None:
+            await stack.enter_async_context(self._service.remotes.kept())
+        plans = [tool.plan for tool in self._service.provider.listed.values()]
+        warn_of_many_tools(len(plans))
+        if plans and isinstance(caller := plans[0].caller, InProcess):
+            caller.warn_of_lost((each.operation.method, each.operation.path) for each in plans)
+
+    async def _stop(self, stack: AsyncExitStack) -> None:
+        for each in self._transports:
+            each.running.use(None)
+        await stack.aclose()

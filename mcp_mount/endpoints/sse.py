@@ -1,0 +1,103 @@
+"""HTTP with SSE, the transport of protocol 2024-11-05: answers come in a stream of their own.
+
+A GET opens the stream, whose first event says where to POST messages; each POST is answered with
+202. A message is handled in the context of its POST, and so as the caller of that (the SDK's
+context streams).
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fastmcp.server.http import create_sse_app
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_mount.access.auth import given_on
+from mcp_mount.calls.call import APP_KEY, Incoming, incoming
+from mcp_mount.endpoints.door import refusal
+from mcp_mount.endpoints.hosting import Running, Service, check, scope_gate
+from mcp_mount.endpoints.streams import StreamGate, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Sse:
+    """What both paths of the transport have in common; `elsewhere` is that of Streamable HTTP."""
+
+    service: Service
+    path: str
+    elsewhere: str
+    running: Running = field(default_factory=Running)
+
+    @property
+    def messages(self) -> str:
+        """The path that messages are POSTed to, e.g. ``"/sse/messages"``."""
+        return f"{self.path}/messages"
+
+    async def start(self, stack: AsyncExitStack) -> ASGIApp:
+        """Start an MCP app: see `Hosted`."""
+        service = self.service
+        for path in (self.path, self.messages):
+            check(service, path, "sse_path")
+        streams = Streams()
+        gate = Middleware(StreamGate, streams=streams, credentials=service.provider.credentials)
+        app = create_sse_app(
+            service.server,
+            message_path=f"{self.messages}/",
+            sse_path=self.path,
+            auth=service.server.auth,
+            middleware=[gate, *scope_gate(service, self.path)],
+        )
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        stack.push_async_callback(streams.stop)
+        return app
+
+
+@dataclass(frozen=True, slots=True)
+class SsePart:
+    """One path of the transport: that of the streams, or that of the messages."""
+
+    sse: Sse
+    method: Literal["GET", "POST"]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it serves: see `Transport`."""
+        return (self.method,)
+
+    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Serve one request: see `Transport`."""
+        app = self.sse.running.here()
+        if app is None:
+            message = (
+                "SSE needs the app's lifespan, which has not been run in this event loop: run it "
+                "(servers do; a TestClient does in a with block), or use Streamable HTTP at "
+                f"{self.sse.elsewhere!r}."
+            )
+            await refusal(503, message)(scope, receive, send)
+            return
+        whole = {"type": "http.request", "body": body, "more_body": False}
+        token = incoming.set(self._incoming(scope))
+        try:
+            await app(self._inner(scope), given_on(whole, receive), send)
+        finally:
+            incoming.reset(token)
+
+    def _incoming(self, scope: Scope) -> Incoming | None:
+        if self.method == "GET":
+            # Nothing is called on behalf of who opened the stream.
+            return None
+        return Incoming(
+            scope=scope,
+            tasks=None,
+            disconnect_ends_call=True,
+            forward_cookies=self.sse.service.door.forward_cookies,
+        )
+
+    def _inner(self, scope: Scope) -> Scope:
+        """Return the scope with the path as the MCP app knows it, and no session but the stream."""
+        slash = "/" if self.method == "POST" else ""
+        # FastMCP would keep a tool's state under the name that this header gives it.
+        headers = [(name, value) for name, value in scope["headers"] if name != b"mcp-session-id"]
+        path = scope["path"].removesuffix("/") + slash
+        return {**scope, "path": path, "headers": headers, APP_KEY: self.sse.service.app}

@@ -1,0 +1,211 @@
+"""The event streams of the HTTP+SSE transport, each of which is its caller's alone.
+
+* A message to somebody else's stream is answered as if there were no such stream.
+* What a call began lives among the tasks of the stream: the POST that asked for it ends before it.
+* A stream ends with its client, and with the server.
+"""
+
+import hmac
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import urlencode
+
+import anyio
+from anyio.abc import TaskGroup
+from mcp_types import jsonrpc_message_adapter
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_mount.access.auth import given_on
+from mcp_mount.access.sessions import caller_of
+from mcp_mount.calls.call import incoming
+
+# As the SDK writes it in the first event, which tells the client where to POST (MCP 2024-11-05
+# "Transports", "HTTP with SSE").
+_ENDPOINT = re.compile(rb"\?session_id=([0-9a-f]{32})(?=\r\n)")
+# The SDK gives out no such id, so it answers as it does for a stream that is not there.
+_NOBODYS = b"session_id=" + b"0" * 32
+_PARSE_ERROR = -32700
+
+
+@dataclass(slots=True)
+class Stream:
+    """One that is open: whose it is, what its calls live in, and its id once that is known."""
+
+    caller: bytes
+    tasks: TaskGroup
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Streams:
+    """The streams that are open in one event loop. A class because they come and go."""
+
+    _by_id: dict[str, Stream] = field(default_factory=dict)
+    _ends: set[anyio.Event] = field(default_factory=set)
+    _stopping: anyio.Event = field(default_factory=anyio.Event)
+
+    async def stop(self) -> None:
+        """End all streams."""
+        self._stopping.set()
+        for each in [*self._ends]:
+            await each.wait()
+
+    @asynccontextmanager
+    async def opened(self, caller: bytes) -> AsyncIterator[Stream]:
+        """Keep a stream of a caller, and stay until what its calls began has ended."""
+        end = anyio.Event()
+        self._ends.add(end)
+        async with anyio.create_task_group() as tasks:
+            stream = Stream(caller, tasks)
+            try:
+                yield stream
+            finally:
+                self._by_id.pop(stream.id, None)
+                # What runs on are background tasks, for which no server's end waits over REST.
+                self._ends.discard(end)
+                end.set()
+
+    def name(self, stream: Stream, id_: str) -> None:
+        """Let a stream be found by its id."""
+        stream.id = id_
+        self._by_id[id_] = stream
+
+    def of(self, id_: str, caller: bytes) -> TaskGroup | None:
+        """Return the tasks of a stream; None where the caller has no such stream."""
+        stream = self._by_id.get(id_)
+        is_own = stream is not None and hmac.compare_digest(stream.caller, caller)
+        return stream.tasks if stream is not None and is_own else None
+
+    def until_stopped(self, receive: Receive) -> Receive:
+        """Return a `receive` to which the server's end is the client's."""
+
+        async def receive_or_stop() -> Message:
+            message: Message = {"type": "http.disconnect"}
+
+            async def stop() -> None:
+                await self._stopping.wait()
+                either.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as either:
+                either.start_soon(stop)
+                message = await receive()
+                either.cancel_scope.cancel()
+            return message
+
+        return receive_or_stop
+
+
+class _Opening:
+    """The answer to a GET while it is sent. A class because it learns the stream's id from it."""
+
+    def __init__(self, send: Send, on_id: Callable[[str], None], keys: str) -> None:
+        """Take the server's `send`, and keys of the query that the client is to send again."""
+        self._send = send
+        self._on_id = on_id
+        self._keys = keys.encode()
+        self._is_named = False
+        self._is_started = False
+        self._is_over = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the stream, and nothing of the empty response that comes after it."""
+        is_start = message["type"] == "http.response.start"
+        if self._is_over or (is_start and self._is_started):
+            return
+        self._is_started = True
+        if not (is_start or self._is_named):
+            message = {**message, "body": self._read(message.get("body", b""))}
+        self._is_over = not (is_start or message.get("more_body", False))
+        try:
+            await self._send(message)
+        except OSError:
+            # The client is gone, which `receive` tells as well (ASGI, "Disconnected Client").
+            self._is_over = True
+
+    async def close(self) -> None:
+        """End the answer, which the SDK leaves open when it is not the client that ends it."""
+        if self._is_started:
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _read(self, body: bytes) -> bytes:
+        found = _ENDPOINT.search(body)
+        if found is None:
+            return body
+        self._is_named = True
+        self._on_id(found[1].decode())
+        return body[: found.end()] + self._keys + body[found.end() :]
+
+
+class StreamGate:
+    """Lets each caller have its own streams. Pure ASGI middleware around the MCP app."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        streams: Streams,
+        credentials: Callable[[], Iterable[tuple[str, str]]],
+    ) -> None:
+        """Wrap `app`; `credentials` returns where the app looks for keys (see `Operation`)."""
+        self._app = app
+        self._streams = streams
+        self._credentials = credentials
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a GET, which opens a stream, or a POST, which is a message to one."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        places = [*self._credentials()]
+        caller = caller_of(scope, places)
+        if scope["method"] == "GET":
+            async with self._streams.opened(caller) as stream:
+                on_id = partial(self._streams.name, stream)
+                opening = _Opening(send, on_id, _keys(scope, places))
+                await self._app(scope, self._streams.until_stopped(receive), opening.send)
+                await opening.close()
+        else:
+            await self._pass_on(scope, receive, send, caller)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, caller: bytes) -> None:
+        id_ = Request(scope).query_params.get("session_id")
+        tasks = self._streams.of(id_, caller) if id_ is not None else None
+        if id_ is not None and tasks is None:
+            scope = {**scope, "query_string": _NOBODYS}
+        message = await receive()
+        if tasks is not None and not _is_message(message.get("body", b"")):
+            # The SDK would write it to the log, with a traceback.
+            error = {"code": _PARSE_ERROR, "message": "The body is no message of JSON-RPC 2.0."}
+            refusal = {"jsonrpc": "2.0", "id": None, "error": error}
+            await JSONResponse(refusal, 400)(scope, receive, send)
+            return
+        if (served := incoming.get()) is not None:
+            served.tasks = tasks
+        try:
+            await self._app(scope, given_on(message, receive), send)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            # The stream has ended between the answer to this, 202, and its being handed on. Nobody
+            # is left to be told.
+            return
+
+
+def _is_message(body: bytes) -> bool:
+    try:
+        jsonrpc_message_adapter.validate_json(body, by_name=False)
+    except ValidationError:
+        return False
+    return True
+
+
+def _keys(scope: Scope, places: Iterable[tuple[str, str]]) -> str:
+    """Return the keys in the query of a GET, which a client does not send again by itself."""
+    names = {name for where, name in places if where == "query"}
+    sent = Request(scope).query_params.multi_items()
+    keys = urlencode([(name, value) for name, value in sent if name.lower() in names])
+    return f"&{keys}" if keys else ""

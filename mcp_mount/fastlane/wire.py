@@ -1,0 +1,209 @@
+"""Writes the answer to one MCP request: JSON or an event stream, in both eras."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, Final
+
+import anyio
+import pydantic_core
+from starlette.types import Message, Send
+
+from mcp_mount.calls.call import Headers
+from mcp_mount.conversion.content import Block, Result
+from mcp_mount.conversion.pieces import SLICE, Pieces, sliced
+from mcp_mount.conversion.reading import Progress
+from mcp_mount.fastlane.apart import Apart
+from mcp_mount.fastlane.recognize import Recognized
+
+_FEW: Final = 8
+"""Parts of a result that are sent as one: all of them, unless it is large."""
+
+_STREAM = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+]
+write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+_LONG: Final = 1_000
+"""Characters from which on a text is worth a look at how it is best written."""
+
+
+def write_text(text: str) -> str:
+    """Write a text as JSON in ASCII, as `write_json` does."""
+    if len(text) < _LONG or not text.isascii():
+        return write_json(text)
+    # Four times as fast where little is to be escaped; it would leave other characters as they are.
+    return pydantic_core.to_json(text).decode("ascii")
+
+
+class Wire:
+    """Writes the answer to one request: JSON, in both eras.
+
+    A class because an answer becomes an event stream as soon as there is progress to show, or when
+    it is long in coming, to keep proxies waiting. `context` is that of the request's middleware.
+    """
+
+    def __init__(self, recognized: Recognized, send: Send) -> None:
+        self._id = write_json(recognized.id) if isinstance(recognized.id, str) else recognized.id
+        token = recognized.params.get("_meta", {}).get("progressToken")
+        self._progress = _progress_of(token) if token is not None else None
+        self._send = send
+        # What the app sets in its context variables is not for the request's own middleware.
+        self.context = copy_context()
+        self._count = 0
+        self._is_stream = False
+        self.is_over = False
+        self.is_deaf = False
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where the pieces of a stream go; None where the client did not ask for them."""
+        return self._show if self._progress is not None else None
+
+    async def write(self, result: Iterable[str]) -> None:
+        """Send the result, of which the parts follow each other; that ends the response."""
+        self.is_over = True
+        parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
+        if self._is_stream:
+            # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
+            await self._put(b"event: message\r\ndata: ", more=True)
+            await self._put_parts(map(_on_one_line, parts))
+            await self._put(b"\r\n\r\n", more=False)
+            return
+        first = "".join(islice(parts, _FEW))
+        rest = next(parts, None)
+        if rest is None:
+            body = first.encode()
+            length = (b"content-length", b"%d" % len(body))
+            headers = [length, (b"content-type", b"application/json")]
+            await self._emit(
+                {"type": "http.response.start", "status": 200, "headers": headers},
+                {"type": "http.response.body", "body": body},
+            )
+        else:
+            await self._start([(b"content-type", b"application/json")])
+            await self._put_parts(chain((first, rest), parts))
+            await self._put(b"", more=False)
+
+    async def _put_parts(self, parts: Iterable[str]) -> None:
+        for part in parts:
+            await self._put(part.encode(), more=True)
+
+    async def _show(self, piece: str) -> None:
+        """Send a piece of the response as progress (MCP "Progress")."""
+        self._count += 1
+        # FastMCP counts in floating point.
+        text = f'{self._progress}{self._count}.0,"message":{write_text(piece)}}}}}'
+        await self._put_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
+
+    async def ping(self) -> None:
+        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
+        await self._put_early(b": ping\r\n\r\n")
+
+    async def _put_early(self, frame: bytes) -> None:
+        """Send a part of the event stream, beginning it first."""
+        if self.is_over:
+            return
+        # Whoever waits no longer is no reason to stop: the call still has its end to come to.
+        with suppress(OSError, anyio.BrokenResourceError):
+            if not self._is_stream:
+                self._is_stream = True
+                await self._start(_STREAM)
+            await self._put(frame, more=True)
+
+    async def _start(self, headers: Headers) -> None:
+        await self._emit({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _put(self, body: bytes, *, more: bool) -> None:
+        await self._emit({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _emit(self, *messages: Message) -> None:
+        if self.is_deaf:
+            return
+
+        async def send() -> None:
+            for message in messages:
+                await self._send(message)
+
+        await Apart(send(), self.context)
+
+
+def _progress_of(token: str | int) -> str:
+    """Write what all notifications about one request begin with."""
+    method = '"jsonrpc":"2.0","method":"notifications/progress"'
+    return f'{{{method},"params":{{"progressToken":{write_json(token)},"progress":'
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every answer of an era says of the server, in ``_meta``; and how its result ends."""
+
+    meta: Mapping[str, Any]
+    ending: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the end of a result that has nothing more to say."""
+        object.__setattr__(self, "ending", self.ending_with({}))
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether answers are stamped, and typed, at all."""
+        return bool(self.meta)
+
+    def ending_with(self, meta: Mapping[str, Any]) -> str:
+        """Write the end of a result that has a ``_meta`` of its own."""
+        kind = ',"resultType":"complete"' if self.is_modern else ""
+        whole = {**meta, **self.meta}
+        return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
+
+
+UNSTAMPED: Final = Stamp({})
+"""Of the handshake versions."""
+
+
+def written(result: Result, stamp: Stamp) -> Iterator[str]:
+    """Write a result as JSON, a large one in many parts.
+
+    What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
+    without a change, so that any reader finds the same value in it.
+    """
+    yield '{"content":['
+    for number, block in enumerate(result.content):
+        if number:
+            yield ","
+        yield from _written_block(block)
+    yield '],"isError":true' if result.is_error else '],"isError":false'
+    if result.structured_content is not None:
+        yield ',"structuredContent":'
+        text = result.json
+        yield from sliced(write_json(result.structured_content) if text is None else text)
+    yield stamp.ending_with(result.meta) if result.meta else stamp.ending
+
+
+def _written_block(block: Block) -> Iterable[str]:
+    if not isinstance(block, str | Pieces):
+        return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
+    if isinstance(block, str) and len(block) <= SLICE:
+        return (f'{{"type":"text","text":{write_json(block)}}}',)
+    pieces = sliced(block) if isinstance(block, str) else block
+    # Each character is escaped by itself, so the slices are escaped as the whole would be.
+    escaped = (write_text(part)[1:-1] for part in pieces)
+    return chain(('{"type":"text","text":"',), escaped, ('"}',))
+
+
+def _on_one_line(text: str) -> str:
+    """Write JSON in ASCII on one line: outside strings, only white space can break it."""
+    if text.isascii() and "\n" not in text and "\r" not in text:
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in "\r\n":
+        return " "
+    return character if character.isascii() else write_json(character)[1:-1]

@@ -1,0 +1,165 @@
+"""Where an API is, by its URL and by what its document says (``servers``, OpenAPI §4.8.5). Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx2
+
+from mcp_mount.errors import InvalidDocument, MountError
+from mcp_mount.openapi.document import without_secrets
+from mcp_mount.openapi.nodes import within
+from mcp_mount.openapi.operations import Operation, server_urls
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[^\s{}<>\\^`|%\"]+")
+# RFC 3986 §3.3 and §3.4; what is encoded already stays as it is.
+_IN_PATH = "/:@!$&'()*+,;=~%"
+_IN_QUERY = f"{_IN_PATH}?"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where an API is: its origin, and what stands before the paths of its document.
+
+    E.g. ``Base(("http", "localhost", 9000), prefix="/api/v3")``. `query` goes with every request.
+    """
+
+    origin: tuple[str, str, int]
+    prefix: str = ""
+    query: str = ""
+
+    def __str__(self) -> str:
+        """Show where it is, as a URL; the query, which may hold a key, stays out."""
+        scheme, host, port = self.origin
+        host = f"[{host}]" if ":" in host else host
+        return f"{scheme}://{host}:{port}{self.prefix}"
+
+
+def read_base(url: str) -> Base:
+    """Read the URL of an API, e.g. ``"http://localhost:9000"``.
+
+    Raises:
+        MountError: it is no absolute HTTP URL, or holds a password.
+    """
+    origin = origin_of(url)
+    if origin is None or not _can_be_called(origin):
+        shown = without_secrets(url) if "@" in url else url
+        message = f"The upstream cannot be {shown!r}: write it like 'http://localhost:9000'."
+        raise MountError(message)
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        message = "The upstream's URL holds a user name. Send the 'Authorization' header instead."
+        raise MountError(message)
+    return Base(origin, _prefix_of(url), quote(parts.query, safe=_IN_QUERY))
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4); None for any other."""
+    try:
+        parts = urlsplit(url)
+        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    is_known = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
+    return (parts.scheme, host, port) if is_known and port else None
+
+
+def _can_be_called(origin: tuple[str, str, int]) -> bool:
+    """Whether the name of the host can be looked up (RFC 5891)."""
+    scheme, host, port = origin
+    try:
+        httpx2.URL(scheme=scheme, host=host, port=port)
+    except httpx2.InvalidURL:
+        return False
+    return True
+
+
+def _prefix_of(url: str) -> str:
+    """Return what stands before the paths of an API at a URL, percent-encoded: ``"/api/v3"``."""
+    return quote(urlsplit(urljoin("http://localhost/", url)).path, safe=_IN_PATH).rstrip("/")
+
+
+def upstream_of(document: Mapping[str, Any], source: str) -> str:
+    """Return where the API is of a document that was fetched from `source`, on the same host.
+
+    Raises:
+        InvalidDocument: the document points to another host.
+    """
+    named = server_urls(document) or ["/"]
+    for url in named:
+        with suppress(ValueError):
+            upstream = urljoin(source, url or "/")
+            if origin_of(upstream) == origin_of(source):
+                return upstream
+    message = (
+        f"The document says that the API is at {', '.join(map(repr, named))}, and was fetched from "
+        "another host. Name the upstream yourself if that is meant."
+    )
+    raise InvalidDocument(message)
+
+
+class Bases:
+    """Where the operations of one document are. A class because it keeps what they share."""
+
+    def __init__(self, document: Mapping[str, Any], base: Base) -> None:
+        """Take the document and the upstream; a path of the upstream's own replaces ``servers``.
+
+        Raises:
+            InvalidDocument: the path of a server has a variable without a value.
+        """
+        self.base = base
+        servers = server_urls(document)
+        here = [url for url in servers if self._origin(url) == base.origin]
+        self._server = next(iter([*here, *servers]), "")
+        # A path of the upstream's own does without that of the document.
+        self._common = "" if base.prefix and "{" in self._server else self._path(self._server)
+
+    def check(self, operations: Sequence[Operation]) -> None:
+        """Refuse operations that are on another host.
+
+        One that is where the document says that the API is goes to the upstream with all others.
+
+        Raises:
+            InvalidDocument: there is one, or its path has a variable without a value.
+        """
+        known = {self.base.origin, self._origin(self._server)}
+        own = [each for each in operations if each.server]
+        if away := [each for each in own if self._origin(each.server) not in known]:
+            names = ", ".join(repr(str(each)) for each in away)
+            message = (
+                f"{away[0]} is on another host than the upstream: {away[0].server!r}. Leave out "
+                f"what is elsewhere with exclude=[{names}]."
+            )
+            raise InvalidDocument(message)
+        for each in own:
+            with within(str(each)):
+                self._path(each.server)
+
+    def prefix(self, operation: Operation | None) -> str:
+        """Return what stands before the path of an operation, e.g. ``"/api/v3"``."""
+        own = operation.server if operation is not None else ""
+        if own and self.base.prefix in {"", self._common}:
+            return self._path(own)
+        return self.base.prefix or self._common
+
+    def _origin(self, url: str) -> tuple[str, str, int] | None:
+        """Return the origin of a server, which may be relative to the upstream."""
+        try:
+            return origin_of(urljoin(str(self.base), url))
+        except ValueError:
+            return None
+
+    def _path(self, url: str) -> str:
+        try:
+            prefix = _prefix_of(url)
+        except ValueError:
+            prefix = "{"
+        if "%7B" in prefix or "{" in prefix:
+            message = f"The server {url!r} is no URL, or has a variable without a default."
+            raise InvalidDocument(message)
+        return prefix

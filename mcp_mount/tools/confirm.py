@@ -1,0 +1,138 @@
+"""Asks the caller's user before a destructive call runs.
+
+A modern client that supports elicitation gets ``input_required`` with the question instead of a
+result, and calls again with the answer (MCP 2026-07-28 "Elicitation"). What goes back and forth is
+sealed by the SDK: bound to caller, tool and arguments, and it expires. Other clients have the
+``destructiveHint`` to ask by themselves.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from fastmcp.server.context import Context
+from fastmcp.tools import ToolResult
+from fastmcp.tools.base import InputRequiredToolResult
+from mcp.server.context import ServerRequestContext
+from mcp.server.request_state import RequestStateSecurity
+from mcp_types import (
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.requests import Request
+
+from mcp_mount.access.callers import callers_of
+from mcp_mount.errors import MountError
+
+_ASKED: Final = "mcp_mount:asked"
+_QUESTION: Final = "confirm"
+_SECONDS: Final = 300.0
+"""How long an answer is accepted."""
+_SHORTEST_KEY: Final = 32
+_LONGEST_VALUE: Final = 200
+
+
+def seal(
+    key: str | None, credentials: Callable[[], Iterable[tuple[str, str]]]
+) -> RequestStateSecurity:
+    """Return how the state of a question is sealed.
+
+    Args:
+        key: A secret of 32 characters or more, the same in all processes that serve the endpoint;
+            None where one process does.
+        credentials: Returns where the app looks for keys (see `Operation`).
+
+    Raises:
+        MountError: the key is too short.
+    """
+    if key is not None and len(key) < _SHORTEST_KEY:
+        raise MountError(
+            f"state_key= has {len(key)} characters and needs {_SHORTEST_KEY}. Make one with: "
+            'python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+
+    def principal(context: ServerRequestContext[object, object]) -> str | None:
+        """Name who asks, whether a FastMCP provider or the app itself told who that is."""
+        request = context.request
+        return (
+            "\n".join(callers_of(request, credentials())) if isinstance(request, Request) else None
+        )
+
+    return RequestStateSecurity(
+        keys=[key if key is not None else secrets.token_hex(32)],
+        ttl=_SECONDS,
+        bind_principal=principal,
+    )
+
+
+def question(
+    context: Context, what: str, arguments: Mapping[str, Any], *, first: Iterable[str] = ()
+) -> ToolResult | None:
+    """Return what to answer instead of running the call; None when it may run.
+
+    Args:
+        context: The call's FastMCP context.
+        what: What would run, e.g. ``"DELETE /articles/{slug}"``.
+        arguments: With which arguments.
+        first: Those of them that the question names first.
+    """
+    if not can_ask(context):
+        return None
+    answer = (context.input_responses or {}).get(_QUESTION)
+    # Without the state the answer is to a question that nobody asked about this call.
+    if answer is None or context.request_state != _ASKED:
+        return _asked(_text(what, arguments, first))
+    if isinstance(answer, ElicitResult) and answer.action == "accept":
+        return None
+    return ToolResult(content="The user did not confirm the call. Nothing was done.", is_error=True)
+
+
+def can_ask(context: Context) -> bool:
+    """Whether the client can put a question to its user; neither mode named means forms."""
+    request = context.request_context
+    if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return False
+    capabilities = request.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+def _text(what: str, arguments: Mapping[str, Any], first: Iterable[str]) -> str:
+    """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line.
+
+    Every argument is there, whatever order and length the model gave them.
+    """
+    names = dict.fromkeys([*(name for name in first if name in arguments), *arguments])
+    pairs = (f"{_json(name)}: {_short(arguments[name])}" for name in names)
+    given = f"{{{', '.join(pairs)}}}" if arguments else "no arguments"
+    # What cannot be seen, or turns the direction of the text, could hide what is asked.
+    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
+    return f"Run {what} with {plain}?"
+
+
+def _short(value: object) -> str:
+    """Write a value as JSON; a long one as a string of its two ends, which closes its quotes."""
+    text = value if isinstance(value, str) else _json(value)
+    if len(text) <= _LONGEST_VALUE:
+        return _json(value)
+    end = _LONGEST_VALUE // 2
+    return f"{_json(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _asked(text: str) -> InputRequiredToolResult:
+    params = ElicitRequestFormParams(
+        message=text, requested_schema={"type": "object", "properties": {}}
+    )
+    return InputRequiredToolResult(
+        InputRequiredResult(
+            input_requests={_QUESTION: ElicitRequest(params=params)}, request_state=_ASKED
+        )
+    )

@@ -1,0 +1,199 @@
+"""Gives every operation its tool name. Pure.
+
+* It is the name that an author chose, otherwise the function's; FastAPI's generated operation id is
+  that with the path and the method behind it.
+* Every client accepts it: ``[A-Za-z][A-Za-z0-9_-]*``, at most 64 characters, and different from
+  all others also after lower-casing and turning ``-`` into ``_``.
+* Where names clash, every side is told apart by its path or method, whatever the order of the
+  operations. A name that an author chose is never changed; two of them cannot both be offered.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+
+from mcp_mount.errors import NameClash
+from mcp_mount.openapi.operations import Operation
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_LONGEST = 64
+# Clients put the server's name before the tool's, and some cut the result at 63 characters.
+_LONGEST_DERIVED = 48
+# What a generated id ends in.
+_METHODS = "get|put|post|delete|patch|query|head|options|trace"
+# The name itself, with path or method, with both, and with a hash of both.
+_LEVELS = 4
+
+
+def is_name(text: str) -> bool:
+    """Whether every client accepts the text as a tool's name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
+    """Name operations, each given with the name its mark asks for (None: no wish).
+
+    Two names are the same only where authors chose them; see `check_names`.
+    """
+    claims = [_claim(operation, wish) for operation, wish in wishes]
+    siblings: dict[str, list[Operation]] = {}
+    for claim in claims:
+        siblings.setdefault(folded(claim.base), []).append(claim.operation)
+
+    levels = [0] * len(claims)
+    names = [claim.base for claim in claims]
+    holders: dict[str, set[int]] = {}
+
+    def hold(index: int) -> str:
+        claim, level = claims[index], levels[index]
+        names[index] = _qualified(claim, level, siblings[folded(claim.base)])
+        holders.setdefault(folded(names[index]), set()).add(index)
+        return folded(names[index])
+
+    # In rounds, so that the outcome does not depend on who came first.
+    changed = {hold(index) for index in range(len(claims))}
+    while clashes := [holders[name] for name in changed if len(holders[name]) > 1]:
+        moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
+        changed = {folded(names[index]) for index in moving}
+        for index in moving:
+            holders[folded(names[index])].discard(index)
+            levels[index] += 1
+        changed |= {hold(index) for index in moving}
+    return names
+
+
+def names_within(namespace: str, names: Iterable[str], taken: Container[str]) -> dict[str, str]:
+    """Name what another server offers, e.g. ``{"search": "wiki_search"}``.
+
+    Args:
+        namespace: What stands before each name. It is a name, of 32 characters at the most.
+        names: What the other server calls them: any text, each once.
+        taken: Names that are not to be given, as `folded` writes them.
+    """
+    wishes = {name: _within(namespace, name) for name in names}
+    claims = Counter(folded(wish) for wish in wishes.values())
+    given: dict[str, str] = {}
+    used: set[str] = set()
+    for name, wish in wishes.items():
+        named = wish
+        if claims[folded(wish)] > 1 or folded(wish) in taken:
+            named = f"{wish[: _LONGEST - 9]}_{_digest_of(name)}"
+        if folded(named) not in taken and folded(named) not in used:
+            given[name] = named
+            used.add(folded(named))
+    return given
+
+
+def _within(namespace: str, name: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", name[: 2 * _LONGEST]).strip("_-")
+    wish = f"{namespace}_{cleaned}" if cleaned else namespace
+    if len(wish) <= _LONGEST and len(name) <= 2 * _LONGEST:
+        return wish
+    return f"{wish[: _LONGEST - 9].rstrip('_-')}_{_digest_of(name)}"
+
+
+def check_names(named: Iterable[tuple[str, Operation]]) -> None:
+    """Check that the operations that are offered together have different names.
+
+    Raises:
+        NameClash: the authors of two operations chose the same name.
+    """
+    holders: dict[str, tuple[str, Operation]] = {}
+    for name, operation in named:
+        other_name, other = holders.setdefault(folded(name), (name, operation))
+        if other is not operation:
+            also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
+            message = (
+                f"Two operations would both be the tool {other_name!r}{also}: {other} and "
+                f"{operation}. Give one an operation_id of its own, or a name with "
+                'openapi_extra={"x-mcp": {"name": …}}; or leave one out with exclude=.'
+            )
+            raise NameClash(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The name an operation starts from; `chosen` when its author wrote just that."""
+
+    operation: Operation
+    base: str
+    chosen: bool = False
+    longest: int = _LONGEST
+
+
+def _claim(operation: Operation, wish: str | None) -> _Claim:
+    if wish is not None:
+        return _Claim(operation, wish, chosen=True)
+    # FastAPI's generated id is the function's name, the path and one of the route's methods.
+    path = re.escape(re.sub(r"\W", "_", operation.path))
+    if generated := re.fullmatch(rf"(.+){path}_(?:{_METHODS})", operation.id):
+        base, longest = _clean(generated[1]), _LONGEST_DERIVED
+    else:
+        base, longest = _clean(operation.id), _LONGEST
+    if not base:
+        base, longest = f"{operation.method.lower()}_{_slug(operation.path)}", _LONGEST_DERIVED
+    chosen = base == operation.id and len(base) <= _LONGEST
+    return _Claim(operation, base, chosen=chosen, longest=longest)
+
+
+def _moving(clash: Iterable[int], claims: Sequence[_Claim], levels: Sequence[int]) -> list[int]:
+    """Return those sides of a clash that take a longer name.
+
+    Whoever has a name as its author chose it keeps it. One route with several methods has been
+    given its name once, so that none of them has more right to it than the others.
+    """
+    keeping = {index for index in clash if claims[index].chosen and levels[index] == 0}
+    if len(keeping) > 1 and len({claims[index].operation.path for index in keeping}) == 1:
+        keeping = set()
+    return [index for index in clash if index not in keeping and levels[index] < _LEVELS - 1]
+
+
+def _qualified(claim: _Claim, level: int, siblings: Sequence[Operation]) -> str:
+    """Return the claim's name at a level; `siblings` started from the same name."""
+    base, operation = claim.base, claim.operation
+    method, slug = operation.method.lower(), _slug(operation.path)
+    if level == 0:
+        name = base
+    elif level == 1:
+        # On one path, only the methods differ.
+        same_path = len(siblings) > 1 and len({other.path for other in siblings}) == 1
+        name = f"{base}_{method if same_path else slug}"
+    elif level == 2:
+        name = f"{base}_{slug}_{method}"
+    else:
+        name = f"{base}_{_digest(operation)}"
+    return _shortened(name, operation, claim.longest)
+
+
+def _shortened(name: str, operation: Operation, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    digest = _digest(operation)
+    return f"{name[: longest - len(digest) - 1].rstrip('_-')}_{digest}"
+
+
+def _digest(operation: Operation) -> str:
+    return _digest_of(str(operation))
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _slug(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", path).strip("_") or "root"
+
+
+def _clean(name: str) -> str:
+    """Turn text into a tool name: ``__private`` is ``private``, ``2fa.list`` ``t_2fa_list``."""
+    if is_name(name):
+        return name
+    cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", name).strip("_-")
+    return f"t_{cleaned}" if cleaned[:1].isdigit() else cleaned
+
+
+def folded(name: str) -> str:
+    """Write a name as the clients do that tell the fewest names apart."""
+    return name.lower().replace("-", "_")

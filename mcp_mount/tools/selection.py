@@ -1,0 +1,195 @@
+"""Decides which operations are offered: by marks on the routes, `include`, then `exclude`. Pure."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mcp_mount.errors import InvalidMark, InvalidSelector
+from mcp_mount.openapi.operations import Operation
+from mcp_mount.tools.naming import check_names, give_names, is_name
+
+_KEYS = {
+    "name": str,
+    "title": str,
+    "description": str,
+    "annotations": Mapping,
+    "limits": Mapping,
+    "confirm": bool,
+}
+_LIMITS = {
+    "timeout": float,
+    **dict.fromkeys(("max_bytes", "max_items", "max_event_bytes", "max_concurrency"), int),
+}
+Selector = str | Callable[[Operation], bool]
+
+_HINTS = {
+    "readOnlyHint": bool,
+    "destructiveHint": bool,
+    "idempotentHint": bool,
+    "openWorldHint": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
+
+    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
+    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
+    caller's user is asked first.
+    """
+
+    hidden: bool = False
+    name: str | None = None
+    title: str | None = None
+    description: str | None = None
+    annotations: Mapping[str, bool] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    confirm: bool | None = None
+
+
+def read_mark(operation: Operation) -> Mark:
+    """Read an operation's ``x-mcp`` value: ``False`` hides it, a mapping describes the tool.
+
+    Raises:
+        InvalidMark: the value has another form, or a key that is not known.
+    """
+    value = operation.mark
+    if value is None or isinstance(value, bool):
+        return Mark(hidden=value is False)
+    if not isinstance(value, Mapping):
+        raise InvalidMark(_mark_message(operation, f"is {value!r}", "Use False or a mapping."))
+    _check_keys(operation, value, _KEYS)
+    _check_keys(operation, value.get("annotations", {}), _HINTS)
+    _check_keys(operation, value.get("limits", {}), _LIMITS)
+    name = value.get("name")
+    if name is not None and not is_name(name):
+        advice = "Use letters, digits, '_' and '-', a letter first, at most 64."
+        raise InvalidMark(_mark_message(operation, f"names the tool {name!r}", advice))
+    return Mark(**value)
+
+
+def _check_keys(
+    operation: Operation, value: Mapping[str, Any], expected: Mapping[str, type]
+) -> None:
+    known = ", ".join(repr(key) for key in expected)
+    for key, item in value.items():
+        if key not in expected:
+            advice = f"Known are {known}."
+            raise InvalidMark(_mark_message(operation, f"has the unknown key {key!r}", advice))
+        # As in JSON and in Python's type hints, an integer will do where a number is expected.
+        accepted = int | float if expected[key] is float else expected[key]
+        if not isinstance(item, accepted) or (isinstance(item, bool) and expected[key] is not bool):
+            advice = f"It takes a value of type {expected[key].__name__!r}."
+            raise InvalidMark(_mark_message(operation, f"has {key!r}: {item!r}", advice))
+
+
+def _mark_message(operation: Operation, found: str, advice: str) -> str:
+    return f"The 'x-mcp' mark of {operation} {found}. {advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An operation that is offered as the tool `name`."""
+
+    name: str
+    operation: Operation
+    mark: Mark
+
+
+def select(
+    operations: Iterable[Operation],
+    *,
+    include: Sequence[Selector] = (),
+    exclude: Sequence[Selector] = (),
+) -> tuple[Offer, ...]:
+    """Name the operations that are included, not excluded and not hidden, in their order.
+
+    A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
+    (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
+    takes the `Operation`. Names are given before anything is left out, so that leaving one
+    operation out renames no other.
+
+    Raises:
+        InvalidMark: an ``x-mcp`` mark cannot be read.
+        InvalidSelector: a selector matches no operation, is of no known form, or raised.
+        NameClash: the authors of two operations to be offered chose the same name.
+    """
+    marked = [(operation, read_mark(operation)) for operation in operations]
+    names = give_names([(operation, mark.name) for operation, mark in marked])
+    offers = [
+        Offer(name, operation, mark)
+        for name, (operation, mark) in zip(names, marked, strict=True)
+        if not mark.hidden
+    ]
+    selected = _matching(offers, include, "include") if include else set(range(len(offers)))
+    selected -= _matching(offers, exclude, "exclude")
+    chosen = [offers[index] for index in sorted(selected)]
+    check_names((offer.name, offer.operation) for offer in chosen)
+    return tuple(chosen)
+
+
+def _matching(offers: Sequence[Offer], selectors: Sequence[Selector], option: str) -> set[int]:
+    """Return the indices of all offers that any of the selectors matches."""
+    if isinstance(selectors, str):
+        message = f"{option}={selectors!r} is one text: write {option}=[{selectors!r}]."
+        raise InvalidSelector(message)
+    found: set[int] = set()
+    for selector in selectors:
+        if not isinstance(selector, str | Callable):
+            message = f"The selector {selector!r} is neither a text nor a callable."
+            raise InvalidSelector(message)
+        indices = {index for index, offer in enumerate(offers) if _matches(offer, selector)}
+        if not indices:
+            raise InvalidSelector(_no_match_message(offers, selector))
+        found |= indices
+    return found
+
+
+def _matches(offer: Offer, selector: Selector) -> bool:
+    if callable(selector):
+        return _answer(selector, offer.operation)
+    operation = offer.operation
+    if selector.startswith("tag:"):
+        return any(_is_like(tag, selector[4:]) for tag in operation.tags)
+    method, space, path = selector.partition(" ")
+    if space:
+        return _is_like(operation.method, method.upper()) and _is_like(operation.path, path)
+    if selector.startswith("/"):
+        return _is_like(operation.path, selector)
+    return _is_like(offer.name, selector) or _is_like(operation.id, selector)
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """Whether a glob matches; a text that itself holds ``[`` or ``*`` matches as it is, too."""
+    return text == pattern or fnmatchcase(text, pattern)
+
+
+def _answer(selector: Callable[[Operation], bool], operation: Operation) -> bool:
+    """Ask a callable; one that fails must not decide, least of all that a route is offered."""
+    try:
+        answer: object = selector(operation)
+    except Exception as error:
+        message = (
+            f"The selector {selector!r} raised {error!r} for {operation}. "
+            "A selector must answer True or False for every operation."
+        )
+        raise InvalidSelector(message) from error
+    if inspect.iscoroutine(answer):
+        answer.close()
+        message = f"The selector {selector!r} is asynchronous. Make it a plain function."
+        raise InvalidSelector(message)
+    return bool(answer)
+
+
+def _no_match_message(offers: Sequence[Offer], selector: Selector) -> str:
+    known = {offer.name for offer in offers}
+    known |= {str(offer.operation) for offer in offers}
+    known |= {offer.operation.path for offer in offers}
+    known |= {f"tag:{tag}" for offer in offers for tag in offer.operation.tags}
+    near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
+    hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
+    return f"The selector {selector!r} matches no operation. {hint}"
