@@ -1,5 +1,6 @@
 """What every test has: the asyncio backend, and no clock in property tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,11 @@ from tests.elsewhere import Place, a_place, elsewhere
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("no_clock", deadline=None)
 settings.load_profile("no_clock")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Let two more workers run than there are processors: many tests wait for other programs."""
+    return (os.cpu_count() or 1) + 2 if config.option.numprocesses == "auto" else None
 
 
 @pytest.fixture(scope="session")

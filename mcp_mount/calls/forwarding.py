@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.calls.token import NoToken
-from mcp_mount.calls.upstream import Upstream, encoded
+from mcp_mount.calls.upstream import Upstream, encoded, usual_tls
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 
@@ -58,9 +58,7 @@ class Forwarder:
         self._upstream = upstream
         self.base = base
         self._own = encoded(upstream.headers)
-        self._tls = upstream.tls or (
-            ssl.create_default_context() if base.origin[0] == "https" else True
-        )
+        self._tls = upstream.tls or usual_tls()
         self._shared = PerLoop(_Shared)
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, Implementation
 
+from mcp_mount.calls.upstream import usual_tls
 from mcp_mount.remotes.program import running
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.sieve import Sieve
@@ -98,7 +99,9 @@ class HttpTransport(ClientTransport):
     async def kept(self) -> AsyncIterator[anyio.Event]:
         """Keep connections while this lasts; yield an event that is set when they are lost."""
         token = current_token()
-        async with httpx2.AsyncHTTPTransport(retries=1, limits=_CONNECTIONS) as pool:
+        async with httpx2.AsyncHTTPTransport(
+            verify=usual_tls(), retries=1, limits=_CONNECTIONS
+        ) as pool:
             self._pools[token] = pool
             try:
                 yield anyio.Event()
@@ -120,7 +123,9 @@ class HttpTransport(ClientTransport):
         async with AsyncExitStack() as stack:
             pool = self._pools.get(current_token())
             if pool is None:
-                pool = await stack.enter_async_context(httpx2.AsyncHTTPTransport())
+                pool = await stack.enter_async_context(
+                    httpx2.AsyncHTTPTransport(verify=usual_tls())
+                )
             bounded = _Bounded(pool, self)
             http = await stack.enter_async_context(
                 httpx2.AsyncClient(
