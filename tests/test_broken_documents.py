@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import MountError
+from mcp_mount import MountError, proxy_app
 from mcp_mount.conversion.arguments import Arguments, read_arguments
 from mcp_mount.conversion.shape import read_shape
-from mcp_mount.errors import InvalidArguments
+from mcp_mount.errors import InvalidArguments, InvalidDocument
 from mcp_mount.openapi.document import load_document
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.servers import Bases, read_base
 from mcp_mount.tools.selection import select
 from tests.profile import check_schema
+from tests.support import tools
 
 Path = tuple[str | int, ...]
 
@@ -325,3 +326,29 @@ def test_what_cannot_be_read_is_named(path: Path, value: Any, message: str | Non
     with pytest.raises(MountError) as error:
         read(changed(RICH, path, [value]))
     assert str(error.value).startswith(message)
+
+
+BROKEN = {
+    "openapi": "3.1.0",
+    "info": {"title": "API", "version": "1"},
+    "paths": {
+        "/whole": {"get": {"operationId": "whole"}},
+        "/broken": {"get": {"operationId": "broken", "tags": ["new"], "parameters": "none"}},
+        "/worse": {"get": {"operationId": "worse", "x-mcp": False, "requestBody": []}},
+    },
+}
+
+
+@pytest.mark.parametrize("selector", ["broken", "tag:new", "GET /broken"])
+async def test_a_broken_operation_can_be_left_out(selector: str) -> None:
+    """Proxy: the rest of somebody else's document is of use all the same."""
+    app = proxy_app(BROKEN, "http://localhost:9000", exclude=[selector])
+    assert {*await tools(app)} == {"whole"}
+
+
+def test_a_broken_operation_that_is_not_left_out_stops_the_start_and_says_how() -> None:
+    """Proxy: start-up fails loudly."""
+    with pytest.raises(InvalidDocument) as stopped:
+        proxy_app(BROKEN, "http://localhost:9000")
+    assert str(stopped.value).startswith("GET /broken: 'parameters' is a text")
+    assert str(stopped.value).endswith("or leave it out with exclude=['GET /broken'].")

@@ -13,6 +13,7 @@ from mcp_mount.calls.call import Request
 from mcp_mount.conversion.arguments import Arguments, read_arguments
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.tools.selection import select
 from tests.profile import check_schema
 
 Content = dict[str, Any]
@@ -26,8 +27,8 @@ def arguments(content: Content, *, required: bool = True, **components: Any) -> 
         "paths": {"/pets": {"post": {"operationId": "add", "requestBody": request}}},
         "components": components,
     }
-    (operation,) = read_operations(document)
-    read = read_arguments(operation, Schemas(document))
+    (offer,) = select(read_operations(document))
+    read = read_arguments(offer.operation, Schemas(document))
     check_schema(read.schema, shares=True)
     return read
 

@@ -13,6 +13,7 @@ from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.parameters import Parameter
 from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.tools.selection import select
 
 
 def document(operation: dict[str, Any], **others: Any) -> dict[str, Any]:
@@ -21,8 +22,8 @@ def document(operation: dict[str, Any], **others: Any) -> dict[str, Any]:
 
 
 def read(operation: dict[str, Any], **others: Any) -> Operation:
-    (found,) = read_operations(document(operation, **others))
-    return found
+    (found,) = select(read_operations(document(operation, **others)))
+    return found.operation
 
 
 def test_an_operation_is_read_with_all_that_a_call_needs() -> None:

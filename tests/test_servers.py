@@ -7,6 +7,7 @@ import pytest
 from mcp_mount import MountError
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
+from mcp_mount.tools.selection import select
 
 Servers = list[Any] | None
 
@@ -210,7 +211,7 @@ def test_servers_of_another_form_are_refused(servers: Any, message: str) -> None
     with pytest.raises(MountError, match=message):
         Bases(document(servers), read_base("http://localhost:9000"))
     with pytest.raises(MountError, match=f"GET /pets: {message}"):
-        read_operations(document(operation=servers))
+        select(read_operations(document(operation=servers)))
 
 
 def test_what_is_no_operation_has_the_common_prefix() -> None:

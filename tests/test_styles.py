@@ -14,6 +14,7 @@ from mcp_mount.conversion.arguments import Arguments, read_arguments
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.tools.selection import select
 
 ARRAY = ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}
@@ -24,8 +25,8 @@ def operation(
 ) -> tuple[Operation, Schemas]:
     item = {"get": {"operationId": "get", "parameters": [*parameters]}, "parameters": shared}
     document = {"openapi": "3.1.0", "paths": {path: item}, **others}
-    (found,) = read_operations(document)
-    return found, Schemas(document)
+    (found,) = select(read_operations(document))
+    return found.operation, Schemas(document)
 
 
 def arguments(*parameters: Any, **options: Any) -> Arguments:

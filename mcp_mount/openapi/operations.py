@@ -6,7 +6,7 @@ to parameters, bodies and responses, and the ``itemSchema`` of streams (OpenAPI 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp_mount.errors import InvalidDocument
@@ -29,6 +29,7 @@ class Operation:
     `credentials` are where security schemes look for keys, names in lower case, e.g.
     ``("header", "x-key")``. `server` is the URL of the operation's own server, where the document
     has one for it, e.g. ``"/v2"``. `mark` is the operation's ``x-mcp`` value, unread.
+    `fault` is what is wrong with it, so that it can be left out but not offered.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Operation:
     scopes: tuple[frozenset[str], ...] = ()
     server: str = ""
     mark: object = None
+    fault: str = ""
 
     def __str__(self) -> str:
         """Show the operation as people write it: ``GET /items/{item_id}``."""
@@ -61,8 +63,8 @@ def read_operations(
         credentials: What is a credential whether the document says so or not; see `Operation`.
 
     Raises:
-        InvalidDocument: a part of the document that is needed is not what OpenAPI says it is; the
-            message names the place.
+        InvalidDocument: a part of the document that all need is not what OpenAPI says it is; the
+            message names the place. What is wrong with one operation is its `Operation.fault`.
     """
     credentials = frozenset((*_credentials(document), *credentials))
     return tuple(
@@ -113,29 +115,33 @@ def _operation(
     *,
     credentials: frozenset[tuple[str, str]],
 ) -> Operation:
-    with within(f"{method} {path}"):
-        node = as_mapping(raw, "the operation")
-        needed = node if node.get("security") is not None else document
-        return Operation(
-            method=method,
-            path=path,
-            id=text_in(node, "operationId"),
-            summary=text_in(node, "summary") or text_in(item, "summary"),
-            description=text_in(node, "description") or text_in(item, "description"),
-            tags=_tags(node),
-            deprecated=node.get("deprecated") is True,
-            parameters=tuple(read_parameters(document, path, item, node)),
-            body=read_body(document, node),
-            responses={
-                str(status): tuple(read_media(document, raw, f"the response {status!r}"))
-                for status, raw in mapping_in(node, "responses").items()
-                if raw is not None and not str(status).startswith("x-")
-            },
-            credentials=credentials,
-            scopes=tuple(_scopes(list_in(needed, "security"))),
-            server=first_server(node) or first_server(item),
-            mark=node.get("x-mcp"),
-        )
+    known = Operation(method=method, path=path)
+    try:
+        with within(str(known)):
+            node = as_mapping(raw, "the operation")
+            # What it can be left out by comes first.
+            known = replace(
+                known, mark=node.get("x-mcp"), id=text_in(node, "operationId"), tags=_tags(node)
+            )
+            needed = node if node.get("security") is not None else document
+            return replace(
+                known,
+                summary=text_in(node, "summary") or text_in(item, "summary"),
+                description=text_in(node, "description") or text_in(item, "description"),
+                deprecated=node.get("deprecated") is True,
+                parameters=tuple(read_parameters(document, path, item, node)),
+                body=read_body(document, node),
+                responses={
+                    str(status): tuple(read_media(document, raw, f"the response {status!r}"))
+                    for status, raw in mapping_in(node, "responses").items()
+                    if raw is not None and not str(status).startswith("x-")
+                },
+                credentials=credentials,
+                scopes=tuple(_scopes(list_in(needed, "security"))),
+                server=first_server(node) or first_server(item),
+            )
+    except InvalidDocument as error:
+        return replace(known, fault=str(error))
 
 
 def _tags(node: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mcp_mount.errors import InvalidMark, InvalidSelector
+from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.tools.naming import check_names, give_names, is_name
 
@@ -114,6 +114,7 @@ def select(
     operation out renames no other.
 
     Raises:
+        InvalidDocument: there is something wrong with an operation that is left.
         InvalidMark: an ``x-mcp`` mark cannot be read.
         InvalidSelector: a selector matches no operation, is of no known form, or raised.
         NameClash: the authors of two operations to be offered chose the same name.
@@ -128,6 +129,10 @@ def select(
     selected = _matching(offers, include, "include") if include else set(range(len(offers)))
     selected -= _matching(offers, exclude, "exclude")
     chosen = [offers[index] for index in sorted(selected)]
+    for offer in chosen:
+        if offer.operation.fault:
+            advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
+            raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
     return tuple(chosen)
 
