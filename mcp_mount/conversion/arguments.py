@@ -76,10 +76,10 @@ class Arguments:
     """How the arguments of one tool become a request.
 
     `route` is the operation's path, and `query` what stands behind it in the document; most often
-    nothing; where there is something, `choices` are the values that an argument is one of, because others may lead to
-    another operation of that path. `schema` is the tool's ``inputSchema``. `parameters` pairs each
-    argument's name with the parameter it fills, by where that is. `headers` are those of every
-    request.
+    nothing. Where there is something, `choices` are the values that an argument is one of, because
+    others may lead to another operation of that path. `schema` is the tool's ``inputSchema``.
+    `parameters` pairs each argument's name with the parameter it fills, by where that is. `headers`
+    are those of every request.
     """
 
     operation: Operation
