@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError, proxy_app
-from tests.api import api, ok
+from tests.api import api, ok, sent_to
 from tests.profile import check_list
 from tests.support import call, tools
 
@@ -111,6 +111,33 @@ async def test_no_argument_takes_the_place_of_what_stands_behind_a_path() -> Non
         "GET /?Action=List",
         "GET /",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "location", "is_followed"),
+    [
+        ("find", "/rest/?method=find&page=2", True),
+        ("find", "/rest?method=drop", False),
+        ("find", "/rest?method=find&METHOD[]=drop", False),
+        ("find", "/rest", False),
+        ("put", "/?Target=Drop", False),
+        ("start", "/rest?method=find", True),
+        ("start", "/rest?method=drop", False),
+    ],
+)
+async def test_a_redirect_leads_to_no_other_operation_of_a_path(
+    tool: str, location: str, *, is_followed: bool
+) -> None:
+    """Proxy: a redirect is followed to a tool, and others may be told apart by the query."""
+    paths = {
+        "/rest?method=find": {"get": {"operationId": "find"}},
+        "/#Target=Put": {"get": {"operationId": "put"}},
+        "/start": {"get": {"operationId": "start"}},
+    }
+    async with api(sent_to(location), ok()) as said:
+        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url)
+        assert ((await call(app, tool)).text_content == "here") == is_followed
+    assert len(said.lines) == 1 + is_followed
 
 
 @pytest.mark.parametrize(
