@@ -20,6 +20,9 @@ _WAIT: Final = 1.0
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """Bytes; the MCP SDK refuses more than this, and FastMCP has no option to say otherwise."""
 
+_SMALLEST_EVENT: Final = 8 * 1024
+"""Bytes; in fewer there is little place beside what every message says of itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -30,10 +33,11 @@ class Limits:
         max_bytes: Bytes of the response's body. A text that is streamed is kept in a temporary file
             from its first MiB on (``TMPDIR`` says where), so that it takes disk, not memory.
         max_items: Events of a Server-Sent Events stream, or lines of JSON Lines.
-        max_event_bytes: Bytes of the message that ends a stream of progress. A longer text or list
-            is shortened to fit, and says so: clients have had all of it, and many refuse a larger
-            one, the MCP Python SDK from 1 MiB on. Where nothing came as progress, there is no such
-            limit.
+        max_event_bytes: Bytes of each message in a stream of progress; 8 KiB at the least. A piece
+            that is longer comes in several. In the message that ends the stream, a longer text or
+            list is shortened to fit, and says so: clients have had all of it, and many refuse a
+            larger one, the MCP Python SDK from 1 MiB on. Where nothing came as progress, there is
+            no such limit.
         max_concurrency: Calls that may run at once in this process (in one event loop, where there
             are several); one more waits for a second, then gets an error that says to try again.
             For all tools together, or for one tool alone where its mark sets it.
@@ -52,7 +56,7 @@ class Limits:
 
         Raises:
             ValueError: a limit is not a positive, finite number (whole, but for `timeout`), or
-                `max_request_bytes` is more than 4 MiB.
+                `max_request_bytes` is more than 4 MiB, or `max_event_bytes` less than 8 KiB.
         """
         for each in fields(self):
             value = getattr(self, each.name)
@@ -63,6 +67,9 @@ class Limits:
                 raise ValueError(message)
         if self.max_request_bytes > _LARGEST_REQUEST:
             message = f"Limits.max_request_bytes can be {_LARGEST_REQUEST} at the most."
+            raise ValueError(message)
+        if self.max_event_bytes < _SMALLEST_EVENT:
+            message = f"Limits.max_event_bytes must be {_SMALLEST_EVENT} at the least."
             raise ValueError(message)
 
     def overridden(self, marked: Mapping[str, Any]) -> "Limits":

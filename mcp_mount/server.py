@@ -120,7 +120,8 @@ class OperationProvider(Provider):
                     (each.operation.method, each.operation.path): each for each in plans
                 }
             self._seen = document
-        self._routes = routes
+        # Once more, because an app may keep its document from when it was asked for it.
+        self._routes = routes and self._changes()
         return self._tools
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastmcp.server.middleware import Middleware
 
 from mcp_mount import mount_mcp
@@ -168,6 +169,37 @@ async def test_a_call_does_not_ask_for_a_document_that_the_app_writes_itself(
         late = await call(served, "late", era=era)
         assert ("error" in late.answer) == is_kept
         assert asked > 0
+
+
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_call_asks_for_the_document_when_the_app_writes_another(
+    *, is_kept: bool, lane: bool
+) -> None:
+    """M4: by another function, or by forgetting the one it keeps, as FastAPI's manual shows."""
+    app = large_app(5) if lane else large_app(5, Middleware())
+    hidden: list[str] = []
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = deepcopy(get_openapi(title="Mine", version="1", routes=app.routes))
+            document["paths"] = {
+                path: item for path, item in document["paths"].items() if path not in hidden
+            }
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    async with started(app) as served:
+        for _ in range(2):
+            assert not (await call(served, "number_3", {"number": 7})).is_error
+        hidden.append("/3/{number}")
+        if is_kept:
+            app.openapi_schema = None
+        else:
+            document = {**openapi(), "paths": {}}
+            app.openapi = lambda: document  # type: ignore[method-assign]
+        assert (await call(served, "number_3", {"number": 7})).answer["error"]["code"] == -32602
 
 
 class Deriving(FastAPI):

@@ -98,6 +98,64 @@ async def test_a_client_reads_the_end_of_a_long_list(era: Era, media: str, *, la
 
 @eras
 @lanes
+@pytest.mark.parametrize("media", ["text/plain", "application/jsonl"])
+async def test_a_client_reads_a_piece_that_is_longer_than_an_event(
+    era: Era, media: str, *, lane: bool
+) -> None:
+    """S1, P1: it comes as several pieces, because the SDK's client gives up at a longer event."""
+    shown: list[str] = []
+
+    async def show(progress: float, total: float | None, message: str | None) -> None:
+        shown.append(message or "")
+
+    text = "x" * 1_500_000 + "🚀" * 200_000
+    app = app_of(text if media == "text/plain" else f'"{text}"\n', 2, media=media, lane=lane)
+    async with connected(app, era) as client:
+        result = await client.call_tool("stream", progress_handler=show)
+    _, note = result.content
+    assert isinstance(note, TextContent)
+    assert note.text.startswith(NOTE)
+    assert "".join(shown).replace('"', "") == text * 2
+
+
+@eras
+@lanes
+async def test_nothing_more_is_kept_where_a_part_of_the_text_fills_the_message(
+    era: Era, *, lane: bool
+) -> None:
+    """S2: not even the quotation marks of another part fit behind it."""
+    part = "x" * 64 * 1024
+    headers = json.dumps({"content-type": "text/plain; charset=utf-8"})
+    # The first has its quotation marks, and nothing is left for those of the second.
+    most = (len(part) + 2 + len(headers)) * 8 // 7 + 1
+    app = app_of(part, 2, lane=lane, max_event_bytes=most)
+    reply = await call(app, "stream", era=era, meta={"progressToken": "t"})
+    assert len(part) < len(reply.text.rpartition("data: ")[2]) < most
+
+
+@eras
+@lanes
+async def test_reported_headers_take_their_place_in_the_last_message(
+    era: Era, *, lane: bool
+) -> None:
+    """S2, R4: a route may say much in them."""
+    app = FastAPI()
+
+    @app.get("/stream", response_class=StreamingResponse)
+    async def stream() -> StreamingResponse:
+        link = {"link": ", ".join(["<https://example.org/>; rel=next"] * 200)}
+        return StreamingResponse(iter(["x" * 20_000]), media_type="text/plain", headers=link)
+
+    mounted = mount_mcp(app, limits=Limits(max_event_bytes=20_000))
+    if not lane:
+        closed(mounted)
+    reply = await call(app, "stream", era=era, meta={"progressToken": "t"})
+    assert reply.result["_meta"]["http"]["headers"]["link"]
+    assert 15_000 < len(reply.text.rpartition("data: ")[2]) < 20_000
+
+
+@eras
+@lanes
 async def test_a_stream_of_which_nothing_was_shown_is_whole(era: Era, *, lane: bool) -> None:
     """S2: without a token the answer is JSON, which has no such limit."""
     reply = await call(app_of("x" * 30_000, 50, lane=lane), "stream", era=era)

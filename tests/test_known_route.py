@@ -69,6 +69,34 @@ async def test_a_route_of_an_included_router_is_reached_with_its_dependencies(er
     assert watcher.asked == 0
 
 
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_a_route_that_was_taken_out_is_not_called(era: Era, *, is_replaced: bool) -> None:
+    """M4, C2: over REST it is not found either, whatever the app's document says of it."""
+    app = FastAPI()
+    called: list[str] = []
+
+    @app.get("/items/{item_id}")
+    async def get_item(item_id: str) -> None:
+        called.append(item_id)
+
+    @app.get("/items")
+    async def get_items() -> None:
+        called.append("all")
+
+    mount_mcp(app)
+    for name, arguments in (("get_item", {"item_id": "1"}), ("get_items", {})):
+        assert not (await call(app, name, arguments, era=era)).is_error
+    left = [each for each in app.router.routes if not getattr(each, "path", "").startswith("/i")]
+    if is_replaced:
+        app.router.routes = left
+    else:
+        app.router.routes[:] = left
+    for name, arguments in (("get_item", {"item_id": "2"}), ("get_items", {})):
+        assert (await call(app, name, arguments, era=era)).is_error
+    assert called == ["1", "all"]
+
+
 async def test_middleware_that_rewrites_the_path_still_decides_where_a_request_goes() -> None:
     """C2: what routing sees is what middleware left there."""
     app = FastAPI()

@@ -51,6 +51,13 @@ def test_requests_cannot_be_larger_than_the_sdk_takes() -> None:
         Limits(max_request_bytes=4 * 1024 * 1024 + 1)
 
 
+def test_events_cannot_be_smaller_than_what_stands_around_a_text() -> None:
+    """C6, S2: a promise that the message itself would break."""
+    with pytest.raises(ValueError, match="max_event_bytes must be 8192 at the least"):
+        Limits(max_event_bytes=8191)
+    assert Limits(max_event_bytes=8192).max_event_bytes == 8192
+
+
 def test_limits_cannot_be_changed_after_they_were_checked() -> None:
     """C6."""
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError, proxy_app
-from tests.api import api, ok
+from tests.api import api, ok, sent_to
 from tests.profile import check_list
 from tests.support import call, tools
 
@@ -70,6 +70,74 @@ async def test_a_query_behind_a_path_is_sent_as_a_query() -> None:
         "POST /",
         "POST /",
     ]
+
+
+async def test_no_argument_takes_the_place_of_what_stands_behind_a_path() -> None:
+    """C5, proxy: it would lead to another operation, which may be no tool."""
+    method = {"name": "method", "in": "query", "schema": TEXT}
+    free = {"name": "more", "in": "query", "schema": {"type": "object"}}
+    deep = {"name": "Method", "in": "query", "style": "deepObject", "schema": {"type": "object"}}
+    form = {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
+    whole = {"name": "all", "in": "querystring", "content": form}
+    action = {"name": "Action", "in": "query", "schema": {"enum": ["List"]}}
+    target = {"name": "X-Target", "in": "header", "schema": {"enum": ["List"]}}
+    paths = {
+        "/rest?method=find": {"get": {"operationId": "find", "parameters": [method, free, deep]}},
+        "/rest?method=all": {"get": {"operationId": "all", "parameters": [whole]}},
+        "/#Action=List": {"get": {"operationId": "list", "parameters": [action, target]}},
+    }
+    async with api(*[ok()] * 4) as said:
+        app = proxy_app({"openapi": "3.2.0", "paths": paths}, said.url)
+        assert {*(await tools(app))["find"]["inputSchema"]["properties"]} == {"more"}
+        for name, arguments in (
+            ("find", {"more": {"method": "drop"}}),
+            ("find", {"more": {"METHOD[]": "drop"}}),
+            ("all", {"all": {"a": "b", "method": ["drop"]}}),
+            ("list", {"Action": "Drop"}),
+            ("list", {"Action": "List", "X-Target": "Drop"}),
+        ):
+            assert (await call(app, name, arguments)).is_error, arguments
+        assert said.lines == []
+        for name, arguments in (
+            ("find", {"more": {"methods": "x"}}),
+            ("all", {"all": {"a": "method=drop&b"}}),
+            ("list", {"Action": "List", "X-Target": "List"}),
+            ("list", {}),
+        ):
+            assert (await call(app, name, arguments)).text_content == "here"
+    assert said.lines == [
+        "GET /rest?method=find&methods=x",
+        "GET /rest?method=all&a=method%3Ddrop%26b",
+        "GET /?Action=List",
+        "GET /",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "location", "is_followed"),
+    [
+        ("find", "/rest/?method=find&page=2", True),
+        ("find", "/rest?method=drop", False),
+        ("find", "/rest?method=find&METHOD[]=drop", False),
+        ("find", "/rest", False),
+        ("put", "/?Target=Drop", False),
+        ("start", "/rest?method=find", True),
+        ("start", "/rest?method=drop", False),
+    ],
+)
+async def test_a_redirect_leads_to_no_other_operation_of_a_path(
+    tool: str, location: str, *, is_followed: bool
+) -> None:
+    """Proxy: a redirect is followed to a tool, and others may be told apart by the query."""
+    paths = {
+        "/rest?method=find": {"get": {"operationId": "find"}},
+        "/#Target=Put": {"get": {"operationId": "put"}},
+        "/start": {"get": {"operationId": "start"}},
+    }
+    async with api(sent_to(location), ok()) as said:
+        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url)
+        assert ((await call(app, tool)).text_content == "here") == is_followed
+    assert len(said.lines) == 1 + is_followed
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 In the order in which to read them:
 
     call          the words of every call: request, response, caller
-    changes       whether an app has the routes that it had
+    changes       whether an app has the routes, and the document, that it had
     routing       whether a path leads to the operation it is meant for
     scope         what a call takes over from the request it is made for
     running       one request on its way through an app

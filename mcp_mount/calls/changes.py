@@ -1,4 +1,4 @@
-"""Whether an app has the routes that it had."""
+"""Whether an app has the routes, and the document, that it had."""
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
@@ -17,14 +17,21 @@ class Changes:
         """Take the app; routes, and an `openapi` of its own, may still be added to it."""
         self._app = app
         self._watch = _Watch(openapi_url=None)
+        self._written: object = None
 
     def __call__(self) -> object:
         """Return an object that is another one when routes have been added.
 
-        None where the document is FastAPI's, which tells it by itself.
+        It is so as well when another function writes the document, or the app forgets the one that
+        it keeps as FastAPI's manual shows. None where the document is FastAPI's, which tells it by
+        itself.
         """
-        if getattr(self._app.openapi, "__func__", None) is FastAPI.openapi:
+        openapi = self._app.openapi
+        if getattr(openapi, "__func__", None) is FastAPI.openapi:
             return None
+        written = (openapi, self._app.openapi_schema is None)
+        if written != self._written:
+            self._written, self._watch.openapi_schema = written, None
         self._watch.router = self._app.router
         return self._watch.openapi()
 

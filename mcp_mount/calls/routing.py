@@ -26,6 +26,8 @@ class Routing:
         """Take the application; routes may still be added to it."""
         self._app = app
         self._routes: object = None
+        self._entries: list[BaseRoute] = []
+        self._count = 0
         self._contenders: dict[tuple[str, str], tuple[RouteContext, ...]] = {}
         # Operations whose paths no other route could take, and whose values may be any segment,
         # with the entry of the app's routes that each is, or is included by.
@@ -42,8 +44,11 @@ class Routing:
             values: What is to be found in the path.
             routes: What stands for the app's routes as they are now; another object: new routes.
         """
-        if routes is not self._routes:
-            self._routes = routes
+        entries = self._app.router.routes
+        # FastAPI's document does not tell of routes that were taken out of the list.
+        is_known = routes is self._routes and entries is self._entries
+        if not is_known or len(entries) != self._count:
+            self._routes, self._entries, self._count = routes, entries, len(entries)
             self._contenders, self._alone = {}, {}
         method = scope["method"]
         contenders = self._contenders_for(method, template)

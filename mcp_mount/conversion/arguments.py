@@ -6,8 +6,8 @@ Every parameter and every property of an object body is one argument. A body tha
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_mount.calls.call import Request
@@ -27,7 +27,13 @@ from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.openapi.parameters import Location, Parameter, query_of, route_of
+from mcp_mount.openapi.parameters import (
+    Location,
+    Parameter,
+    names_in_query,
+    query_of,
+    route_of,
+)
 from mcp_mount.openapi.schemas import Schemas, with_definitions
 from mcp_mount.openapi.simplify import without_null
 
@@ -70,8 +76,10 @@ class Arguments:
     """How the arguments of one tool become a request.
 
     `route` is the operation's path, and `query` what stands behind it in the document; most often
-    nothing. `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with
-    the parameter it fills, by where that is. `headers` are those of every request.
+    nothing. Where there is something, `choices` are the values that an argument is one of, because
+    others may lead to another operation of that path. `schema` is the tool's ``inputSchema``.
+    `parameters` pairs each argument's name with the parameter it fills, by where that is. `headers`
+    are those of every request.
     """
 
     operation: Operation
@@ -83,6 +91,7 @@ class Arguments:
     required: frozenset[str]
     query_credentials: frozenset[str]
     parameters: Mapping[Location, tuple[tuple[str, Parameter], ...]]
+    choices: Mapping[str, Sequence[object]] = field(default_factory=dict)
     body: Body | None = None
     fields: tuple[_Field, ...] = ()
     whole_body: str | None = None
@@ -101,6 +110,7 @@ class Arguments:
         path, path_values = write_path(self.route, self._given("path", arguments))
         query = write_query(self._given("query", arguments))
         if self.query:
+            self._check_query(query)
             query = f"{self.query}&{query}" if query else self.query
         body, content_type = self._body(arguments)
         headers = [*self.headers]
@@ -133,12 +143,23 @@ class Arguments:
                     f"{argument!r} cannot be an empty list, which is written like its default."
                 )
                 raise InvalidArguments(message)
+            if argument in self.choices and value not in (None, *self.choices[argument]):
+                known = ", ".join(map(repr, self.choices[argument]))
+                message = f"{argument!r} tells operations of one path apart: it can be {known}."
+                raise InvalidArguments(message)
             if value is not None:
                 given.append(Given(argument, parameter, value))
             elif location == "path":
                 message = f"Missing argument {argument!r}."
                 raise InvalidArguments(message)
         return given
+
+    def _check_query(self, query: str) -> None:
+        """Refuse names that the document writes behind the path: they lead to other operations."""
+        if taken := names_in_query(query) & names_in_query(self.query):
+            name = min(taken)
+            message = f"The query of this operation has its own {name!r}: no argument can hold it."
+            raise InvalidArguments(message)
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})
@@ -257,10 +278,21 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
             name for location, name in operation.credentials if location == "query"
         ),
         parameters=_by_location(parameters),
+        choices=_choices(operation, parameters, schemas),
         body=body,
         fields=tuple(fields),
         whole_body=whole,
     )
+
+
+def _choices(
+    operation: Operation, parameters: Iterable[tuple[str, Parameter]], schemas: Schemas
+) -> Mapping[str, Sequence[object]]:
+    """Return what enumerated arguments can be, where operations of one path are told apart."""
+    if operation.path == route_of(operation.path):
+        return {}
+    found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
+    return {name: enum for name, enum in found if isinstance(enum, list)}
 
 
 def _by_location(

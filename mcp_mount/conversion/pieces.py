@@ -25,6 +25,9 @@ Few texts are longer, and those take milliseconds anyway, beside which a file co
 thousand calls at once, as many as there may be, then hold a gigabyte where all texts are long.
 """
 
+_LONGEST_CHARACTER: Final = 12
+"""Bytes that a character takes as JSON in ASCII at the most, e.g. ``\\ud83d\\ude80``."""
+
 
 class Pieces:
     """A text that grows piece by piece. A class because of its file, which `close` closes.
@@ -123,11 +126,20 @@ def json_length(value: object) -> int:
 
 def _beginning(text: str, most: int) -> str:
     lengths = range(len(text))
-    return text[: bisect_right(lengths, most, key=lambda end: json_length(text[:end])) - 1]
+    fitting = bisect_right(lengths, most, key=lambda end: json_length(text[:end]))
+    # Where not even the quotation marks fit, nothing does.
+    return text[: max(0, fitting - 1)]
 
 
-def sliced(text: str) -> Iterable[str]:
+def sliced(text: str, size: int = SLICE) -> Iterable[str]:
     """Cut a text, so that a large one need not be copied as a whole."""
-    if len(text) <= SLICE:
+    if len(text) <= size:
         return (text,)
-    return (text[start : start + SLICE] for start in range(0, len(text), SLICE))
+    return (text[start : start + size] for start in range(0, len(text), size))
+
+
+def fitted(text: str, most: int) -> Iterable[str]:
+    """Cut a text where it takes more than `most` bytes as JSON."""
+    if len(text) * _LONGEST_CHARACTER <= most or (len(text) <= most and json_length(text) <= most):
+        return (text,)
+    return sliced(text, most // _LONGEST_CHARACTER)

@@ -19,7 +19,7 @@ from mcp_mount.conversion.decoders import (
     known_charset,
     parse_json,
 )
-from mcp_mount.conversion.pieces import Pieces, json_length
+from mcp_mount.conversion.pieces import Pieces, fitted, json_length
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import is_json
 
@@ -69,6 +69,7 @@ class Reading:
         self._charset = "utf-8"
         self._is_unnamed = False
         self._limits = limits
+        self._most_shown = limits.max_event_bytes * 7 // 8
         self._progress = progress
         self._decoder: Decoder | None = None
         self._items: list[str] = []
@@ -130,8 +131,8 @@ class Reading:
 
     def _shorten(self) -> None:
         """Keep as much of what was shown as fits into the message that ends an event stream."""
-        # The rest is for what stands around it in the message.
-        most = self._limits.max_event_bytes * 7 // 8
+        # The rest is for what stands around it in the message, beside headers that are reported.
+        most = self._most_shown - json_length(self.headers)
         if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
             return
         if not self.is_items:
@@ -162,7 +163,8 @@ class Reading:
                 return
             if self._progress is not None:
                 self._is_shown = True
-                await self._progress(piece)
+                for part in fitted(piece, self._most_shown):
+                    await self._progress(part)
 
     @property
     def is_stream(self) -> bool:

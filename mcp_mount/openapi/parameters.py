@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.nodes import (
@@ -76,7 +76,7 @@ def read_parameters(
     Raises:
         InvalidDocument: one of them is no parameter; the message names it.
     """
-    route = route_of(path)
+    route, fixed = route_of(path), names_in_query(query_of(path))
     declared = _declared(
         document, path, (*list_in(item, "parameters"), *list_in(node, "parameters"))
     )
@@ -85,6 +85,8 @@ def read_parameters(
             ignored = location == "header" and name.lower() in _NEVER_PARAMETERS
             # What is not in the path cannot be given.
             ignored = ignored or (location == "path" and f"{{{name}}}" not in route)
+            # What the document itself writes there is what tells the operation from others.
+            ignored = ignored or (location == "query" and name_in_query(name) in fixed)
             if where == location and not ignored:
                 with within(f"the parameter {name!r}"):
                     yield _parameter(document, parameter, name, location)
@@ -136,6 +138,18 @@ def query_of(path: str) -> str:
     """Return the query behind a path, e.g. ``"method=search"``, without what parameters fill."""
     fixed = [pair for pair in _pairs_behind(path) if not _VALUE_IN_QUERY.fullmatch(pair)]
     return quote("&".join(fixed), safe="/:@!$&'()*+,;=~%?")
+
+
+def names_in_query(query: str) -> frozenset[str]:
+    """Return the names in a query, as `name_in_query` writes them."""
+    # Some servers still take a semicolon for an ampersand.
+    pairs = (pair for pair in re.split("[&;]", query) if pair)
+    return frozenset(name_in_query(unquote_plus(pair.partition("=")[0])) for pair in pairs)
+
+
+def name_in_query(name: str) -> str:
+    """Write a name as servers do that tell the fewest apart: ``Page.No[]`` is ``page_no``."""
+    return re.sub("[ .]", "_", name.partition("[")[0].strip().lower())
 
 
 def _pairs_behind(path: str) -> list[str]:
