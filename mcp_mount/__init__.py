@@ -12,7 +12,7 @@ A folder's ``__init__.py`` lists what is in it:
     conversion/    what a model gives as a request, and a response as what it gets
     tools/         which operations are offered, and each of them as a tool
     remotes/       other MCP servers as a source of tools
-    server         the tools of a document as an MCP server
+    server         the tools of a document, and of remotes, as an MCP server
     fastlane/      the same answers, sooner
     endpoints/     where MCP is served: the door, the transports, the start and the stop
     source         the app or an API elsewhere, as what is offered

@@ -34,13 +34,10 @@ from mcp_mount.fastlane.lane import FastLane
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.remote import Remote, RemoteState
-from mcp_mount.server import (
-    OperationProvider,
-    build_server,
-    low_level_server,
-)
+from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, source_of
 from mcp_mount.tools.plan import Terms
+from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.selection import Selector
 
 if TYPE_CHECKING:

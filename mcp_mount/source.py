@@ -15,7 +15,7 @@ from mcp_mount.calls.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.servers import upstream_of
-from mcp_mount.server import OperationProvider
+from mcp_mount.tools.provider import OperationProvider
 
 OpenAPI = Mapping[str, Any] | str | Path
 """An OpenAPI document: itself, a path, or a URL."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError, proxy_app
-from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.shape import read_shape
 from mcp_mount.errors import InvalidArguments, InvalidDocument
 from mcp_mount.openapi.document import load_document

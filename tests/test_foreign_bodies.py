@@ -10,7 +10,8 @@ import pytest
 
 from mcp_mount import MountError
 from mcp_mount.calls.call import Request
-from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.selection import select

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.shape import read_shape
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas

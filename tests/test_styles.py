@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mcp_mount import MountError
 from mcp_mount.calls.call import Request
-from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.schemas import Schemas

@@ -6,6 +6,7 @@ In the order in which to read them:
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
+    inputs       the arguments of an operation, and their schema
     decoders     the parts of a body, as text and values
     pieces       a long text, in memory or in a file
     reading      a response while it arrives

@@ -16,7 +16,7 @@ from mcp_mount.endpoints.door import Door
 from mcp_mount.endpoints.endpoint import check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.remotes.provider import RemoteProvider
-from mcp_mount.server import OperationProvider
+from mcp_mount.tools.provider import OperationProvider
 
 
 @dataclass(frozen=True, slots=True)

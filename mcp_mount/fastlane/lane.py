@@ -27,7 +27,7 @@ from mcp_mount.fastlane.direct import DirectCall
 from mcp_mount.fastlane.recognize import Recognized, Recognizer
 from mcp_mount.fastlane.wire import UNSTAMPED, Stamp, Wire, write_json
 from mcp_mount.remotes.provider import RemoteProvider
-from mcp_mount.server import OperationProvider
+from mcp_mount.tools.provider import OperationProvider
 
 
 class FastLane:

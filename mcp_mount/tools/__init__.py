@@ -10,4 +10,5 @@ In the order in which to read them:
     describing    what a model reads of a tool
     responding    from a request to its result
     tool          an operation as a tool
+    provider      the tools of a document
 """

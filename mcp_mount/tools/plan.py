@@ -5,8 +5,9 @@ from typing import Literal
 
 from mcp_mount.access.rates import CallRate
 from mcp_mount.calls.caller import Caller
-from mcp_mount.conversion.arguments import Arguments, read_arguments
+from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.content import Shape
+from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.shape import read_shape
 from mcp_mount.errors import InvalidMark, MountError
 from mcp_mount.limits import Limits, Slots

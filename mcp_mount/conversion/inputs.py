@@ -1,0 +1,254 @@
+"""The arguments of an operation: their names, their JSON Schema, and what each of them fills. Pure.
+
+Every parameter and every property of an object body is one argument. A body that is no object
+(a list, a union, a mapping) is the one argument ``body``.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from mcp_mount.conversion.arguments import Arguments, Field
+from mcp_mount.conversion.encoding import AS_IS, FILE
+from mcp_mount.openapi.bodies import Body, Encoding
+from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
+from mcp_mount.openapi.nodes import Schema, within
+from mcp_mount.openapi.operations import Operation, successes
+from mcp_mount.openapi.parameters import Location, Parameter, query_of, route_of
+from mcp_mount.openapi.schemas import Schemas, with_definitions
+from mcp_mount.openapi.simplify import without_null
+
+# Headers that carry who the caller is. They come from the caller's request, never from a model.
+_CREDENTIAL_HEADERS = frozenset(
+    {
+        *("authorization", "proxy-authorization", "cookie", "api-key", "apikey", "x-api-key"),
+        *("x-apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-csrf-token"),
+        *("x-xsrf-token", "x-session-id", "x-session-token", "x-goog-api-key", "x-token"),
+        # What a proxy in front of the app says of the caller, which the caller cannot say itself.
+        *("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-remote-user"),
+        *("remote-user", "remote-groups", "remote-email", "remote-name", "x-user", "x-user-id"),
+        *("x-authenticated-user", "x-webauth-user", "x-original-forwarded-for"),
+    }
+)
+_CREDENTIAL_PREFIXES = (
+    *("x-forwarded-", "x-auth-request-", "x-remote-", "cf-", "x-ms-client-principal"),
+    *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
+)
+_SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
+_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
+
+def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
+    """Work out an operation's arguments and how they become a request.
+
+    Header, cookie and query parameters that carry credentials are left out.
+
+    Raises:
+        InvalidDocument: a schema refers to what is not there.
+    """
+    with within(str(operation)):
+        return _arguments(operation, schemas)
+
+
+def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
+    body, fields, whole = operation.body, [], None
+    resolved = schemas.resolve(body.schema) if body else {}
+    # A name that is some argument's own is not given to another.
+    own = {parameter.name for parameter in operation.parameters} | {*resolved.get("properties", {})}
+    properties: dict[str, Schema] = {}
+    required: list[str] = []
+
+    def add(name: str, schema: Schema, *, needed: bool, prefix: str) -> str:
+        argument = _argument_name(name, prefix, properties.keys(), own - {name})
+        properties[argument] = schema
+        if needed:
+            required.append(argument)
+        return argument
+
+    parameters = tuple(
+        (
+            add(
+                parameter.name,
+                _parameter_schema(parameter, schemas),
+                needed=parameter.required,
+                prefix=parameter.location,
+            ),
+            parameter,
+        )
+        for parameter in operation.parameters
+        if not _is_credential(parameter, operation)
+    )
+    if body is not None:
+        if _is_open_object(resolved, body.media_type):
+            fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
+        else:
+            schema = _whole_schema(body, schemas)
+            whole = add("body", schema, needed=body.required, prefix="request")
+    root: Schema = {"type": "object"}
+    if properties:
+        root["properties"] = properties
+    if required:
+        root["required"] = required
+    root["additionalProperties"] = False
+    return Arguments(
+        operation=operation,
+        route=route_of(operation.path),
+        query=query_of(operation.path),
+        schema=_with_shared_definitions(root),
+        headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
+        known=frozenset(properties),
+        # Where nothing is said of a body, it is the API's to say whether it can be left out.
+        required=frozenset(required)
+        - (set() if body is None or body.required else {each.argument for each in fields}),
+        query_credentials=frozenset(
+            name for location, name in operation.credentials if location == "query"
+        ),
+        parameters=_by_location(parameters),
+        choices=_choices(operation, parameters, schemas),
+        body=body,
+        fields=tuple(fields),
+        whole_body=whole,
+    )
+
+
+def _choices(
+    operation: Operation, parameters: Iterable[tuple[str, Parameter]], schemas: Schemas
+) -> Mapping[str, Sequence[object]]:
+    """Return what enumerated arguments can be, where operations of one path are told apart."""
+    if operation.path == route_of(operation.path):
+        return {}
+    found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
+    return {name: enum for name, enum in found if isinstance(enum, list)}
+
+
+def _by_location(
+    parameters: Iterable[tuple[str, Parameter]],
+) -> Mapping[Location, tuple[tuple[str, Parameter], ...]]:
+    found: dict[Location, tuple[tuple[str, Parameter], ...]] = {}
+    for each in parameters:
+        location = each[1].location
+        found[location] = (*found.get(location, ()), each)
+    return found
+
+
+def _is_open_object(schema: Schema, media_type: str) -> bool:
+    """Whether a body's properties can be arguments of their own, with nothing beside them."""
+    sends_properties = is_json(media_type) or media_type in {FORM, MULTIPART}
+    return (
+        sends_properties
+        and isinstance(schema.get("properties"), dict)
+        and schema.get("type", "object") == "object"
+        and not schema.get("additionalProperties")
+        and not {"anyOf", "oneOf", "allOf", "patternProperties"} & schema.keys()
+    )
+
+
+def _fields(
+    body: Body, resolved: Schema, schemas: Schemas, add: Callable[..., str], *, patch: bool
+) -> Iterator[Field]:
+    published = schemas.publish(body.schema, "input")
+    needed = set() if body.is_optional else set(resolved.get("required", ()))
+    definitions = published.get("$defs", {})
+    for name, schema in published.get("properties", {}).items():
+        encoding = body.encodings.get(name, AS_IS)
+        property_ = schemas.resolve(resolved["properties"][name])
+        is_file = body.media_type == MULTIPART and _is_file(property_, encoding, schemas)
+        if is_file:
+            shown = _file_schema(property_)
+        else:
+            # In a PATCH, null clears a value; elsewhere it says no more than leaving it out.
+            shown = schema if patch or name in needed else without_null(schema)
+        shown = with_definitions(shown, definitions)
+        argument = add(name, shown, needed=name in needed, prefix="body")
+        yield Field(argument, name, is_file=is_file, encoding=encoding)
+
+
+def _is_file(resolved: Schema, encoding: Encoding, schemas: Schemas) -> bool:
+    """Whether a part of a form is a file, or a list of files, or may be left out."""
+    for option in map(schemas.resolve, resolved.get("anyOf") or [resolved]):
+        is_list = option.get("type") == "array"
+        each = schemas.resolve(option.get("items", {})) if is_list else option
+        if each.get("format") == "binary":
+            return True
+        # Without an encoding the content is as it is (OpenAPI 3.1 §4.8.14.3).
+        media_type = "" if "contentEncoding" in each else each.get("contentMediaType", "")
+        for kind in (media_type, encoding.media_type if "type" not in each else ""):
+            if kind and not is_json(kind) and not is_text(kind):
+                return True
+    return False
+
+
+def _file_schema(resolved: Schema) -> Schema:
+    options = [option for option in resolved.get("anyOf", ()) if option.get("type") != "null"]
+    kind = (options[0] if options else resolved).get("type")
+    schema: Schema = {"type": "array", "items": FILE} if kind == "array" else FILE
+    return _described(schema, resolved.get("description", ""))
+
+
+def _whole_schema(body: Body, schemas: Schemas) -> Schema:
+    if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
+        return schemas.publish(_described(schemas.resolve(body.schema), body.description), "input")
+    if is_text(body.media_type):
+        return _described({"type": "string"}, body.description)
+    return _described(FILE, body.description)
+
+
+def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
+    described = _described(schemas.resolve(parameter.schema), parameter.description)
+    if parameter.deprecated:
+        described = {**described, "deprecated": True}
+    return without_null(schemas.publish(described, "input"))
+
+
+def _described(schema: Schema, description: str) -> Schema:
+    return {**schema, "description": description} if description else schema
+
+
+def _argument_name(
+    name: str, prefix: str, taken: Collection[str], reserved: Collection[str]
+) -> str:
+    """Give an argument its own name, or one that clients accept and that is still free."""
+    alias = name
+    if not _PROPERTY_KEY.fullmatch(alias):
+        alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
+    if alias in taken or alias in reserved:
+        alias = f"{prefix}_{alias}"[:60]
+    candidate, count = alias, 1
+    while candidate in taken or candidate in reserved:
+        count += 1
+        candidate = f"{alias}_{count}"
+    return candidate
+
+
+def _is_credential(parameter: Parameter, operation: Operation) -> bool:
+    name = parameter.name.lower()
+    if parameter.location == "header":
+        if name in _CREDENTIAL_HEADERS or name.startswith(_CREDENTIAL_PREFIXES):
+            return True
+    elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
+        return True
+    return (parameter.location, name) in operation.credentials
+
+
+def _accept(operation: Operation) -> str:
+    """Prefer the documented representations of success in their order, and take any other."""
+    documented = dict.fromkeys(
+        media.media_type for medias in successes(operation) for media in medias
+    )
+    ranked = [
+        media_type if rank == 0 else f"{media_type};q={max(0.2, 1 - rank / 10):.1f}"
+        for rank, media_type in enumerate(documented)
+        if media_type != "*/*"
+    ]
+    return ", ".join([*ranked, "*/*;q=0.1"])
+
+
+def _with_shared_definitions(schema: Schema) -> Schema:
+    """Move the definitions of single arguments to the root, where their references point."""
+    definitions: Schema = {}
+    properties = {}
+    for name, argument in schema.get("properties", {}).items():
+        definitions |= argument.get("$defs", {})
+        properties[name] = {key: value for key, value in argument.items() if key != "$defs"}
+    if properties:
+        schema = {**schema, "properties": properties}
+    return {**schema, "$defs": definitions} if definitions else schema

@@ -1,0 +1,163 @@
+"""The operations of an OpenAPI document, as a provider of FastMCP tools.
+
+* The tools follow the document, and are built anew only when it changes.
+* One mapping is both what is listed and what can be called.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastmcp.server.providers import Provider
+from fastmcp.tools import Tool
+from fastmcp.utilities.versions import VersionSpec
+
+from mcp_mount.access.auth import granted_scopes, to_ask_for
+from mcp_mount.calls.caller import Caller
+from mcp_mount.errors import MountError
+from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.tools.plan import Plan, Terms
+from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.tool import OperationTool
+
+
+class OperationProvider(Provider):
+    """The operations of an OpenAPI document as tools.
+
+    A class because it remembers the tools of the document it last saw.
+    """
+
+    def __init__(
+        self,
+        document: Callable[[], Mapping[str, Any]],
+        caller: Caller,
+        *,
+        include: Sequence[Selector] = (),
+        exclude: Sequence[Selector] = (),
+        credentials: Iterable[tuple[str, str]] = (),
+        changes: Callable[[], object] = lambda: None,
+        terms: Terms,
+    ) -> None:
+        """Take where the document comes from, what to offer of it, and how to call it.
+
+        What `credentials` names is no argument, whether the document says so or not. `changes`
+        returns another object when the routes are others, or None where the document tells it.
+        """
+        super().__init__()
+        self._document = document
+        self._caller = caller
+        self._include = include
+        self._exclude = exclude
+        self._credentials = frozenset(credentials)
+        self._terms = terms
+        self._changes = changes
+        self._seen: Mapping[str, Any] | None = None
+        self._routes: object = None
+        self._tools: dict[str, OperationTool] = {}
+        self._offered: dict[tuple[str, str], Plan] = {}
+
+    def tools(self) -> Mapping[str, OperationTool]:
+        """Return the tools by name, as the document says now.
+
+        Raises:
+            MountError: a mark, a selector or two names do not fit.
+        """
+        return self._read(self._changes())
+
+    def ready(self, name: str) -> OperationTool | None:
+        """Return the tool of a name for a call, None where there is none.
+
+        A document that the app writes itself is asked for when routes have been added, and for a
+        name that it did not have: it may be written anew each time.
+
+        Raises:
+            MountError: see `tools`.
+        """
+        routes = self._changes()
+        if routes is None or routes is not self._routes or name not in self._tools:
+            self._read(routes)
+        return self._tools.get(name)
+
+    def _read(self, routes: object) -> Mapping[str, OperationTool]:
+        try:
+            document = self._document()
+        except Exception as error:
+            message = (
+                f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
+                "mend the route, or leave it out with include_in_schema=False."
+            )
+            raise MountError(message) from error
+        # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
+        # write the same document anew each time.
+        if document is not self._seen:
+            if document != self._seen:
+                self._tools = self._build(document)
+                plans = (tool.plan for tool in self._tools.values())
+                self._offered = {
+                    (each.operation.method, each.operation.path): each for each in plans
+                }
+            self._seen = document
+        # Once more, because an app may keep its document from when it was asked for it.
+        self._routes = routes and self._changes()
+        return self._tools
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Keep what calls need while the server runs."""
+        async with self._caller.connected():
+            yield
+
+    def scopes(self, name: str) -> Sequence[frozenset[str]]:
+        """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
+        tool = self.ready(name)
+        return tool.plan.operation.scopes if tool is not None else ()
+
+    def credentials(self) -> frozenset[tuple[str, str]]:
+        """Return where the document's security schemes look for keys; see `Operation`."""
+        routes = self._changes()
+        is_known = routes is not None and routes is self._routes
+        tools = self._tools if is_known else self._read(routes)
+        tool = next(iter(tools.values()), None)
+        return tool.plan.operation.credentials if tool is not None else frozenset()
+
+    @property
+    def routes(self) -> object:
+        """What stands for the routes as they were when the tools were last asked for."""
+        return self._seen if self._routes is None else self._routes
+
+    def offers(self, method: str, template: str) -> bool:
+        """Whether the caller may be led to an operation that is a tool.
+
+        It needs no scope that the caller lacks, and no question to be asked first.
+
+        Args:
+            method: E.g. ``"GET"``.
+            template: E.g. ``"/items/{item_id}"``.
+        """
+        plan = self._offered.get((method, template))
+        if plan is None or plan.asks:
+            # Who is to be asked first is not led there by a redirect.
+            return False
+        return not to_ask_for(plan.operation.scopes, granted_scopes.get())
+
+    @property
+    def listed(self) -> Mapping[str, OperationTool]:
+        """The tools as they were when last asked for."""
+        return self._tools
+
+    def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
+        schemas = Schemas(document)
+        operations = read_operations(document, self._credentials)
+        offers = select(operations, include=self._include, exclude=self._exclude)
+        return {
+            offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._terms)
+            for offer in offers
+        }
+
+    async def _list_tools(self) -> Sequence[Tool]:
+        return [*self.tools().values()]
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
+        tool = self.ready(name)
+        return tool if version is None or (tool and version.matches(tool.version)) else None
