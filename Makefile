@@ -30,7 +30,7 @@ run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/m
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -rs -n auto $(ARGS)
 
-faults: $(STAMP) ## Run the tests of processes that die and servers that misbehave
+faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)

@@ -60,6 +60,7 @@ async def test_the_servers_own_errors_are_passed_on(era: Era) -> None:
             assert unknown.answer["error"]["code"] == -32602
 
 
+@pytest.mark.faults
 @eras
 @pytest.mark.parametrize("way", ["http", "program"])
 async def test_progress_reaches_the_caller_who_wants_it_and_no_other(era: Era, way: str) -> None:
@@ -79,6 +80,7 @@ async def test_progress_reaches_the_caller_who_wants_it_and_no_other(era: Era, w
             assert len(quiet.messages) == 1
 
 
+@pytest.mark.faults
 async def test_callers_at_the_same_time_get_their_own_progress_and_results() -> None:
     """Gateway: one program serves all callers, and nothing of one reaches another."""
     seen: dict[int, list[str]] = {}
@@ -121,6 +123,7 @@ async def test_resources_and_prompts_stand_behind_the_servers_name(era: Era) -> 
             assert getattr(rendered.messages[0].content, "text", None) == "Order bolt."
 
 
+@pytest.mark.faults
 @eras
 async def test_an_app_whose_lifespan_is_never_run_answers_too(era: Era) -> None:
     """Gateway, M3: each request then asks the servers by itself; a program runs for one call."""
@@ -190,6 +193,7 @@ async def test_a_gateway_behind_a_gateway_works() -> None:
             assert reply.text_content == "counted to 2"
 
 
+@pytest.mark.faults
 async def test_clients_over_a_socket_see_the_same() -> None:
     """Gateway: FastMCP's own client, over loopback."""
     with served(gateway_app([program("example")])) as url:

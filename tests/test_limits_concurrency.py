@@ -205,6 +205,7 @@ async def test_calls_within_calls_end_where_they_would_wait_for_each_other(era: 
         assert "inner" in (await call(app, "outer", era=era)).text_content
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_thousand_calls_at_once_are_fine_by_default(era: Era) -> None:
     """C6: all of them run, and all are answered."""

@@ -136,6 +136,7 @@ async def test_a_long_text_at_its_limit_is_kept_up_to_there(
     assert open_in(folder) == 0
 
 
+@pytest.mark.faults
 @lanes
 @eras
 async def test_a_long_text_that_breaks_off_or_is_late_is_kept(
@@ -173,6 +174,7 @@ async def test_a_long_text_that_breaks_off_or_is_late_is_kept(
         assert open_in(folder) == 0
 
 
+@pytest.mark.faults
 @lanes
 @eras
 @pytest.mark.usefixtures("no_folder")
@@ -200,6 +202,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("size", [0, 100_001])
 @eras
 async def test_nothing_is_lost_where_the_disk_is_full(era: Era, size: int, folder: Path) -> None:
@@ -260,6 +263,7 @@ def endless_app(*, lane: bool, timeout: float = 60) -> FastAPI:
     return mounted_on(app, lane=lane, timeout=timeout)
 
 
+@pytest.mark.faults
 @lanes
 @eras
 async def test_the_file_is_closed_when_the_client_goes(
@@ -277,6 +281,7 @@ async def test_the_file_is_closed_when_the_client_goes(
     assert open_in(folder) == 0
 
 
+@pytest.mark.faults
 @lanes
 @eras
 async def test_the_file_is_closed_when_the_request_is_cancelled(
@@ -293,6 +298,7 @@ async def test_the_file_is_closed_when_the_request_is_cancelled(
     assert open_in(folder) == 0
 
 
+@pytest.mark.faults
 @lanes
 @eras
 async def test_the_file_is_closed_when_the_answer_cannot_be_sent(

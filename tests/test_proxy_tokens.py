@@ -144,6 +144,7 @@ async def test_an_issuer_that_is_down_is_told_as_well() -> None:
     assert "the proxy was given no access token" in reply.text_content
 
 
+@pytest.mark.faults
 async def test_an_issuer_that_is_slow_keeps_nobody_waiting_twice() -> None:
     """Proxy: those who wait for the same token share what comes of it."""
     issuer = Issuer()

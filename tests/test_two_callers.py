@@ -169,6 +169,7 @@ async def all_at_once(
     return replies
 
 
+@pytest.mark.faults
 @eras
 @pytest.mark.parametrize("form", ["started", "sessions"])
 @ways
