@@ -94,11 +94,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # LiteLLM 1.106 accepts our FastAPI, Starlette, MCP SDK and FastMCP, but asks for older releases of
-# three packages that FastMCP takes in either.
+# three packages that FastMCP takes in either, and of the client that only the demo needs.
 .venv-scale-litellm/.installed-$(VERSION): $(STAMP)
 	@$(PYTHON) -m venv --clear $(@D)
-	@grep -vE '^(rich|websockets|importlib_metadata)==' constraints.txt >$(@D)/constraints.txt
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[demo,dev]' 'litellm[proxy]==1.106.2'
+	@grep -vE '^(rich|websockets|importlib_metadata|openai)==' constraints.txt >$(@D)/constraints.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[dev]' 'litellm[proxy]==1.106.2'
 	@touch $@
 
 # The server of the benchmarks brings uvloop, which the tests do without.
