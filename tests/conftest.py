@@ -1,7 +1,6 @@
 """What every test has: the asyncio backend, and no clock in property tests."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -13,9 +12,10 @@ settings.register_profile("no_clock", deadline=None)
 settings.load_profile("no_clock")
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Let two more workers run than there are processors: many tests wait for other programs."""
-    return (os.cpu_count() or 1) + 2 if config.option.numprocesses == "auto" else None
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Let two more workers run than xdist would: many tests wait for other programs."""
+    return (yield) + 2
 
 
 @pytest.fixture(scope="session")
