@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI, Request
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport
 from starlette.types import ASGIApp
 
+from mcp_mount import mount_mcp
 from tests.mock_api.streaming import Response, streamed
 from tests.support import http
 
@@ -19,6 +21,18 @@ VERSION = "2024-11-05"
 CLIENT = {"name": "client", "version": "1"}
 HANDSHAKE = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": CLIENT}
 JSON = {"content-type": "application/json"}
+
+
+def telling_app(header: str, **options: Any) -> FastAPI:
+    """Return an app whose one tool, ``name``, tells who calls, as a header has it."""
+    app = FastAPI()
+
+    @app.get("/name")
+    async def name(request: Request) -> str:
+        return request.headers.get(header, "nobody")
+
+    mount_mcp(app, sse_path="/sse", **options)
+    return app
 
 
 def client_at(url: str, path: str = "/sse", **headers: str) -> Client[SSETransport]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,23 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import MountError, mount_mcp
 from tests.mock_api.streaming import streamed
-from tests.sse import HANDSHAKE, Stream, client_at, initialized, opened
+from tests.sse import HANDSHAKE, Stream, client_at, initialized, opened, telling_app
 from tests.starting import started
 from tests.support import call, http, rpc, served, tools
 
 POSTED = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-
-
-def named_app(**options: Any) -> FastAPI:
-    """Return an app whose one tool, ``name``, tells who calls."""
-    app = FastAPI()
-
-    @app.get("/name")
-    async def name(request: Request) -> str:
-        return request.headers.get("x-name", "nobody")
-
-    mount_mcp(app, sse_path="/sse", **options)
-    return app
+named_app = partial(telling_app, "x-name")
 
 
 def test_a_client_of_the_older_transport_lists_and_calls() -> None:

@@ -1,6 +1,7 @@
 """The older HTTP+SSE transport stands behind the same door as Streamable HTTP."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -15,7 +16,7 @@ from mcp_mount import Limits, RateLimit, mount_mcp
 from tests.access import BASE, PROVIDERS, bearer, static
 from tests.mock_api.issuer import ISSUER, NOBODY, Issuer
 from tests.mock_api.streaming import streamed
-from tests.sse import client_at, initialized, opened
+from tests.sse import client_at, initialized, opened, telling_app
 from tests.starting import started
 from tests.support import MODERN, http, rpc, served
 
@@ -24,18 +25,7 @@ METADATA = "/.well-known/oauth-protected-resource"
 NOBODYS = "/sse/messages/?session_id=" + "1" * 32
 ALICE, BOB = bearer("alice"), bearer("bob")
 LISTING = {"jsonrpc": "2.0", "id": 99, "method": "tools/list", "params": {}}
-
-
-def named_app(**options: Any) -> FastAPI:
-    """Return an app whose one tool, ``name``, tells who calls."""
-    app = FastAPI()
-
-    @app.get("/name")
-    async def name(request: Request) -> str:
-        return request.headers.get("authorization", "nobody")
-
-    mount_mcp(app, sse_path="/sse", **options)
-    return app
+named_app = partial(telling_app, "authorization")
 
 
 async def refusals(app: ASGIApp, headers: Mapping[str, str]) -> list[Any]:
