@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 from starlette.types import ASGIApp
 from uvicorn.config import LOGGING_CONFIG
 
-from mcp_mount.calls.upstream import Upstream
+from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.flags import read_credentials, read_headers, read_tls
 from mcp_mount.gateway import example_remote, gateway_app, read_servers

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_mount.calls.token import ClientCredentials
+from mcp_mount.backends.token import ClientCredentials
 from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 

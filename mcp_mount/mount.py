@@ -17,15 +17,15 @@ from starlette.routing import BaseRoute
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
-from mcp_mount.calls.call import APP_KEY
-from mcp_mount.calls.elsewhere import Elsewhere
-from mcp_mount.calls.forwarding import Forwarder
-from mcp_mount.calls.upstream import Upstream
+from mcp_mount.backends.forwarding import Forwarder
+from mcp_mount.backends.http import HTTPBackend
+from mcp_mount.backends.request import APP_KEY
+from mcp_mount.backends.upstream import Upstream
 from mcp_mount.checks import check_path, check_public_url, check_scopes, check_sse_path, check_types
 from mcp_mount.endpoints.client import client_for
-from mcp_mount.endpoints.door import Door
 from mcp_mount.endpoints.endpoint import Endpoint
-from mcp_mount.endpoints.hosting import Hosted, Service
+from mcp_mount.endpoints.guard import RequestGuard
+from mcp_mount.endpoints.hosting import MountContext, StartableTransport
 from mcp_mount.endpoints.lifespan import LifespanMiddleware
 from mcp_mount.endpoints.sse import Sse, SsePart
 from mcp_mount.endpoints.streamable import Streamable
@@ -36,7 +36,7 @@ from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.remote import Remote, RemoteState
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, source_of
-from mcp_mount.tools.plan import Terms
+from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.selection import Selector
 
@@ -210,7 +210,7 @@ def mount_mcp(
     if rate_limit is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    terms = Terms(
+    terms = CallPolicy(
         limits=limits,
         slots=Slots(limits.max_concurrency),
         rate=rate,
@@ -226,9 +226,9 @@ def mount_mcp(
         changes=source.changes,
         terms=terms,
     )
-    if isinstance(caller, Elsewhere):
+    if isinstance(caller, HTTPBackend):
         # Now, because nothing about it changes later.
-        caller.check(tool.plan.operation for tool in provider.tools().values())
+        caller.check(tool.binding.operation for tool in provider.tools().values())
     others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
     check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
@@ -240,7 +240,7 @@ def mount_mcp(
         auth=auth,
         state_key=state_key,
     )
-    door = Door(
+    door = RequestGuard(
         origins=Origins(allowed_origins, public_url=public_url),
         max_request_bytes=limits.max_request_bytes,
         dependencies=dependencies,
@@ -251,10 +251,10 @@ def mount_mcp(
     # What these two check, FastMCP must see.
     is_plain = scopes_of is None and not sessions
     lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
-    service = Service(app, server, provider, door, others)
+    service = MountContext(app, server, provider, door, others)
     streamable = Streamable(service, path, lane)
     endpoints = [Endpoint(app, path, door, streamable)]
-    transports: list[Hosted] = [streamable]
+    transports: list[StartableTransport] = [streamable]
     if sse_path is not None:
         sse = Sse(service, sse_path, path)
         endpoints += [
@@ -272,7 +272,7 @@ def mount_mcp(
         _app=app,
         _forwards_cookies=forward_cookies,
         _others=others,
-        _upstream=caller.forwarder if isinstance(caller, Elsewhere) else None,
+        _upstream=caller.forwarder if isinstance(caller, HTTPBackend) else None,
     )
 
 

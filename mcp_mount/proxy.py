@@ -6,7 +6,7 @@ from typing import Unpack
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from mcp_mount.calls.upstream import Upstream
+from mcp_mount.backends.upstream import Upstream
 from mcp_mount.mount import MountOptions, mount_mcp
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.source import OpenAPI

@@ -16,7 +16,7 @@ from fastmcp.tools import Tool, ToolResult
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from mcp_mount.calls.call import incoming
+from mcp_mount.backends.request import request_context
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.confirm import seal
@@ -47,7 +47,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         try:
             return await call_next(context)
         except NotFoundError:
-            if (served := incoming.get()) is not None:
+            if (served := request_context.get()) is not None:
                 served.named_no_tool = True
             message = f"Unknown tool: {context.message.name!r}"
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from mcp_mount.calls.caller import Caller
-from mcp_mount.calls.changes import Changes
-from mcp_mount.calls.elsewhere import Elsewhere
-from mcp_mount.calls.inprocess import InProcess
-from mcp_mount.calls.upstream import Upstream
+from mcp_mount.backends.asgi import ASGIBackend
+from mcp_mount.backends.backend import Backend
+from mcp_mount.backends.changes import Changes
+from mcp_mount.backends.http import HTTPBackend
+from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.servers import upstream_of
@@ -34,7 +34,7 @@ class Source:
     version: str
     instructions: str | None
     document: Callable[[], Mapping[str, Any]]
-    caller: Callable[[Callable[[], OperationProvider]], Caller]
+    caller: Callable[[Callable[[], OperationProvider]], Backend]
     credentials: frozenset[tuple[str, str]] = frozenset()
     changes: Callable[[], object] = lambda: None
 
@@ -51,7 +51,7 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
             version=app.version,
             instructions=app.description or app.summary or None,
             document=lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own later
-            caller=lambda provider: InProcess(app, provider),
+            caller=lambda provider: ASGIBackend(app, provider),
             changes=Changes(app),
         )
     if openapi is None:
@@ -69,7 +69,7 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
         version=str(info.get("version") or ""),
         instructions=str(info.get("description") or info.get("summary") or "") or None,
         document=lambda: document,
-        caller=lambda provider: Elsewhere(document, api, provider),
+        caller=lambda provider: HTTPBackend(document, api, provider),
         credentials=frozenset(("header", name.lower()) for name in _own_names(api)),
     )
 

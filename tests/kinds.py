@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel
 
 from mcp_mount import Mounted, mount_mcp
-from mcp_mount.calls.call import TOOL_KEY
+from mcp_mount.backends.request import TOOL_KEY
 
 
 class Item(BaseModel):

@@ -149,7 +149,7 @@ async def test_the_result_arrives_before_the_background_task_ends(
         background.add_task(after)
         return Response("answer" * 10, media_type="text/plain", background=background)
 
-    monkeypatch.setattr("mcp_mount.calls.running.GRACE", 0.01)
+    monkeypatch.setattr("mcp_mount.backends.app_call.GRACE", 0.01)
     mount_mcp(app, limits=Limits(max_bytes=20))
     with anyio.fail_after(10):
         async with http(app) as client:

@@ -10,7 +10,7 @@ import pytest
 from mcp_mount import MountError, proxy_app
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
-from mcp_mount.conversion.shape import read_shape
+from mcp_mount.conversion.output import read_output_schema
 from mcp_mount.errors import InvalidArguments, InvalidDocument
 from mcp_mount.openapi.document import load_document
 from mcp_mount.openapi.operations import read_operations
@@ -192,7 +192,7 @@ def read(document: Any) -> list[Arguments]:
     for offer in select(operations):
         bases.prefix(offer.operation)
         arguments = read_arguments(offer.operation, schemas)
-        output, _ = read_shape(offer.operation, schemas)
+        output, _ = read_output_schema(offer.operation, schemas)
         for schema in (arguments.schema, *([output] if output is not None else [])):
             check_schema(schema, shares=True)
             json.dumps(schema, allow_nan=False)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
 from mcp_mount.conversion.decoders import read_json
-from mcp_mount.conversion.reading import Reading
+from mcp_mount.conversion.reader import ResponseReader
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")
@@ -169,9 +169,9 @@ async def test_a_compressed_error_shows_its_status_only() -> None:
     assert result["content"] == [{"type": "text", "text": "400 Bad Request"}]
 
 
-async def read(content_type: str, chunks: list[bytes]) -> Reading:
+async def read(content_type: str, chunks: list[bytes]) -> ResponseReader:
     """Read a body that arrives in these parts."""
-    reading = Reading(Limits(), None)
+    reading = ResponseReader(Limits(), None)
     await reading.start(200, [(b"content-type", content_type.encode())])
     for chunk in chunks:
         assert await reading.write(chunk)

@@ -25,7 +25,7 @@ class Item(BaseModel):
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The routes here do not listen; half a second for each would add up."""
-    monkeypatch.setattr("mcp_mount.calls.running.GRACE", 0.01)
+    monkeypatch.setattr("mcp_mount.backends.app_call.GRACE", 0.01)
 
 
 def build_endless() -> FastAPI:

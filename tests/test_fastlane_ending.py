@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("era", ERAS)
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The routes here do not listen."""
-    monkeypatch.setattr("mcp_mount.calls.running.GRACE", 0.01)
+    monkeypatch.setattr("mcp_mount.backends.app_call.GRACE", 0.01)
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from fastmcp import Client
 
 from mcp_mount import mount_mcp
-from mcp_mount.calls.call import incoming
+from mcp_mount.backends.request import request_context
 from tests.kinds import every_kind
 from tests.lanes import called, closed, exchange, handled_by_fastmcp, listed, request_of
 from tests.support import ERAS, Era, envelope
@@ -127,7 +127,7 @@ async def test_many_calls_at_once_are_kept_apart(era: Era) -> None:
         )
         answer = await exchange(app, [*headers, (b"x-caller", b"%d" % number)], body)
         answers[number] = answer.result["structuredContent"]["result"]
-        assert incoming.get() is None
+        assert request_context.get() is None
 
     with anyio.fail_after(10), handled_by_fastmcp() as handled:
         async with anyio.create_task_group() as tasks:

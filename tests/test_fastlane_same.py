@@ -49,7 +49,7 @@ async def pair(anyio_backend: str) -> AsyncIterator[Pair]:
     closed(mounted)
     with pytest.MonkeyPatch.context() as patch:
         # Routes that do not listen are waited for, at the end of each request.
-        patch.setattr("mcp_mount.calls.running.GRACE", 0.001)
+        patch.setattr("mcp_mount.backends.app_call.GRACE", 0.001)
         async with started(one) as lane, started(other) as no_lane:
             both = Pair(lane, no_lane, Counter())
             yield both

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.calls.call import Request
+from mcp_mount.backends.request import Request
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.openapi.operations import read_operations

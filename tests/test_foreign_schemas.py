@@ -8,7 +8,7 @@ import pytest
 from mcp_mount import MountError
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
-from mcp_mount.conversion.shape import read_shape
+from mcp_mount.conversion.output import read_output_schema
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.selection import select
@@ -203,7 +203,7 @@ def test_an_answer_may_be_any_child() -> None:
     whole = document("3.0.3", **pets())
     whole["paths"] = {"/pet": {"get": {"responses": {"200": {"content": content}}}}}
     (operation,) = read_operations(whole)
-    schema, shape = read_shape(operation, Schemas(whole))
+    schema, shape = read_output_schema(operation, Schemas(whole))
     assert schema is not None
     check_schema(schema, shares=True)
     for pet in ({"petType": "Cat", "lives": 9}, {"petType": "Pet"}, {"petType": "Bird", "x": []}):
@@ -438,7 +438,7 @@ def test_the_result_of_a_success_is_known_by_its_status(responses: Any, kind: st
         }
     whole = {"paths": {"/a": {"get": {"responses": responses}}}}
     (operation,) = read_operations(whole)
-    schema, _ = read_shape(operation, Schemas(whole))
+    schema, _ = read_output_schema(operation, Schemas(whole))
     found = schema["properties"]["result"]["type"] if schema is not None else None
     assert found == kind
 
@@ -485,6 +485,6 @@ def test_references_may_stand_wherever_openapi_has_objects() -> None:
     read = read_arguments(operation, schemas)
     assert read.schema["properties"] == {"id": TEXT, "c": INTEGER, "body": INTEGER}
     assert operation.summary == "Beside."
-    schema, _ = read_shape(operation, schemas)
+    schema, _ = read_output_schema(operation, schemas)
     assert schema is not None
     assert schema["properties"]["result"] == INTEGER

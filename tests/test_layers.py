@@ -16,8 +16,11 @@ SOURCES = {
 
 
 def listed(package: str) -> Iterator[str]:
-    """Yield the modules that a package's docstring lists; for a folder, those that it lists."""
-    text = ast.get_docstring(ast.parse(SOURCES[f"{package}.__init__"]), clean=False) or ""
+    """Yield the modules in reading order; for a folder, those that its docstring lists."""
+    if package == "mcp_mount":
+        text = (FOLDER.parent / "CONTRIBUTING.md").read_text("utf-8")
+    else:
+        text = ast.get_docstring(ast.parse(SOURCES[f"{package}.__init__"]), clean=False) or ""
     for name in re.findall(r"^ {4}(\w+/?) {2,}\S", text, re.MULTILINE):
         if name.endswith("/"):
             yield from listed(f"{package}.{name[:-1]}")
@@ -29,7 +32,7 @@ ORDER = list(listed("mcp_mount"))
 
 
 def imports(source: str) -> Iterator[str]:
-    """Yield the full names of what a module imports, ``mcp_mount.calls.call.Request``.
+    """Yield the full names of what a module imports, ``mcp_mount.backends.request.Request``.
 
     A relative import keeps its dots, ``.call.Request``.
     """

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.conversion.pieces import Pieces
+from mcp_mount.conversion.spooled import SpooledText
 from tests.lanes import Visit, called, closed, request_of, scope_of
 from tests.support import ERAS, Era, call, read_messages
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("either_caller", "short_grace")
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The routes here do not listen."""
-    monkeypatch.setattr("mcp_mount.calls.running.GRACE", 0.01)
+    monkeypatch.setattr("mcp_mount.backends.app_call.GRACE", 0.01)
 
 
 @pytest.fixture
@@ -429,9 +429,9 @@ def test_any_pieces_are_the_text_that_was_put_together(
 ) -> None:
     """S2: half characters too, wherever they are kept."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mcp_mount.conversion.pieces.SLICE", 7)
-        patch.setattr("mcp_mount.conversion.pieces._MOST_IN_MEMORY", room)
-        pieces = Pieces()
+        patch.setattr("mcp_mount.conversion.spooled.SLICE", 7)
+        patch.setattr("mcp_mount.conversion.spooled._MOST_IN_MEMORY", room)
+        pieces = SpooledText()
         with files_of_at_most(40 if full else 1_000_000):
             for text in texts:
                 pieces.append(text)

@@ -10,7 +10,7 @@ from fastmcp import Context
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
-from mcp_mount.endpoints.unframed import unframed
+from mcp_mount.endpoints.collapse import collapse_single_event
 from tests.lanes import closed
 from tests.support import ERAS, Era, call, connected, rpc
 
@@ -92,7 +92,7 @@ async def test_every_other_stream_stays_one(parts: list[bytes]) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    pass_on = unframed(send)
+    pass_on = collapse_single_event(send)
     start = {"type": "http.response.start", "status": 200}
     await pass_on({**start, "headers": [(b"content-type", b"text/event-stream")]})
     for part in parts:

@@ -9,7 +9,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import Scope
 
 from mcp_mount import mount_mcp
-from mcp_mount.calls.routing import Routing
+from mcp_mount.backends.routing import Routing
 from tests.support import call
 
 

@@ -2,7 +2,7 @@
 
 In the order in which to read them:
 
-    callers     who makes a request
+    principals    who makes a request
     rates       how often a caller may call
     origin      which web pages may call
     auth        who may call what

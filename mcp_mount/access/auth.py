@@ -107,7 +107,7 @@ class ScopeGate:
             return
         token = granted_scopes.set(granted)
         try:
-            await self._app(scope, given_on(message, receive), send)
+            await self._app(scope, replay_message(message, receive), send)
         finally:
             granted_scopes.reset(token)
 
@@ -175,7 +175,7 @@ def called_tool(body: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def given_on(message: Message, receive: Receive) -> Receive:
+def replay_message(message: Message, receive: Receive) -> Receive:
     """Return a `receive` that gives `message` once more, and then what there is."""
     waiting = [message]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from starlette.requests import Request
 
-from mcp_mount.access.callers import callers_of
+from mcp_mount.access.principals import principals_of
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.limits import Slots
 
@@ -104,7 +104,7 @@ class CallRate:
     def _callers(self, request: Request) -> list[str]:
         if self._caller_of is not None:
             return [_checked(self._caller_of(request))]
-        callers = callers_of(request, self._credentials())
+        callers = principals_of(request, self._credentials())
         if len(callers) > _MOST_CALLERS:
             raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
         return callers

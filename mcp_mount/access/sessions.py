@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.callers import credentials_of
+from mcp_mount.access.principals import credentials_of
 
 _SESSION_ID = b"mcp-session-id"
 

@@ -8,8 +8,8 @@ In the order in which to read them:
     arguments    what a model gives, as a request
     inputs       the arguments of an operation, and their schema
     decoders     the parts of a body, as text and values
-    pieces       a long text, in memory or in a file
-    reading      a response while it arrives
+    spooled      a long text, in memory or in a file
+    reader       a response while it arrives
     content      a response, as what a model gets
-    shape        what results a tool declares
+    output       what results a tool declares
 """

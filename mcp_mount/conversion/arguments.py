@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_mount.calls.call import Request
+from mcp_mount.backends.request import Request
 from mcp_mount.conversion.encoding import (
     AS_IS,
     Part,

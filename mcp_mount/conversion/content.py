@@ -19,10 +19,10 @@ from mcp_types import (
     ImageContent,
 )
 
-from mcp_mount.calls.call import Outcome
+from mcp_mount.backends.request import Outcome
 from mcp_mount.conversion.decoders import read_json
-from mcp_mount.conversion.pieces import Pieces
-from mcp_mount.conversion.reading import Reading
+from mcp_mount.conversion.reader import ResponseReader
+from mcp_mount.conversion.spooled import SpooledText
 from mcp_mount.openapi.media import is_json
 
 _SHORTENED: Final = (
@@ -31,7 +31,7 @@ _SHORTENED: Final = (
 )
 
 Validator = Callable[[object], bool]
-Block = str | Pieces | ContentBlock
+Block = str | SpooledText | ContentBlock
 """A part of a result; a text, whole or in pieces, stands for a block of text."""
 
 _NO_CONTENT: Final = 204
@@ -45,7 +45,7 @@ _HELPFUL_HEADERS = ("Location", "Retry-After", "WWW-Authenticate")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
@@ -89,33 +89,35 @@ class Result:
     json: str | None = None
 
 
-def to_result(reading: Reading, shape: Shape, *, outcome: Outcome, timeout: float) -> Result:
+def to_result(
+    reader: ResponseReader, shape: OutputSchema, *, outcome: Outcome, timeout: float
+) -> Result:
     """Write what was read as the result of the tool.
 
     Args:
-        reading: The response, whole or as far as it came.
+        reader: The response, whole or as far as it came.
         shape: What the tool declared.
         outcome: How the response came to its end.
         timeout: The seconds after which an incomplete response was ended.
     """
-    if not reading.status:
+    if not reader.status:
         what = f"within {timeout:g} seconds" if outcome == "timeout" else "before it failed"
         return error(f"The API gave no answer {what}. The call was ended.")
-    note = _note(reading, outcome, timeout)
-    if reading.status >= _BAD_REQUEST:
-        return _failed(reading, note)
-    if reading.is_stream:
-        return _stream(reading, shape, note, failed=outcome == "broken")
+    note = _note(reader, outcome, timeout)
+    if reader.status >= _BAD_REQUEST:
+        return _failed(reader, note)
+    if reader.is_stream:
+        return _stream(reader, shape, note, failed=outcome == "broken")
     if note:
-        return _part(reading, note)
-    return _whole(reading, shape)
+        return _part(reader, note)
+    return _whole(reader, shape)
 
 
-def _note(reading: Reading, outcome: Outcome, timeout: float) -> str | None:
+def _note(reader: ResponseReader, outcome: Outcome, timeout: float) -> str | None:
     """Tell the reader why a response is not whole; None where it is."""
     if outcome == "broken":
         return "[The response broke off here: the API failed while it was answering.]"
-    limit = reading.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)
+    limit = reader.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)
     return limit and f"[Ended at the limit of {limit}. There may be more.]"
 
 
@@ -124,78 +126,80 @@ def error(text: str) -> Result:
     return Result(content=(text,), is_error=True)
 
 
-def _stream(reading: Reading, shape: Shape, note: str | None, *, failed: bool) -> Result:
-    structured: dict[str, Any] | None = {"result": reading.items()} if reading.is_items else None
-    blocks: list[Block] = [reading.streamed() or _status_line(reading.status)]
-    if reading.is_shortened:
+def _stream(
+    reader: ResponseReader, shape: OutputSchema, note: str | None, *, failed: bool
+) -> Result:
+    structured: dict[str, Any] | None = {"result": reader.items()} if reader.is_items else None
+    blocks: list[Block] = [reader.streamed() or _status_line(reader.status)]
+    if reader.is_shortened:
         note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
     if note:
         blocks.append(note)
         structured = structured and {**structured, "ended": note}
-    result = _finished(reading, shape, blocks, structured=structured)
+    result = _finished(reader, shape, blocks, structured=structured)
     return replace(result, is_error=True) if failed else result
 
 
-def _whole(reading: Reading, shape: Shape) -> Result:
-    if reading.status >= _MULTIPLE_CHOICES:
-        return _finished(reading, shape, [_status_lines(reading)])
-    if reading.status == _NO_CONTENT or not reading.body():
-        return _finished(reading, shape, [_status_line(reading.status)])
-    if is_json(reading.media_type):
-        return _json_result(reading, shape)
-    return _finished(reading, shape, [_binary(reading)])
+def _whole(reader: ResponseReader, shape: OutputSchema) -> Result:
+    if reader.status >= _MULTIPLE_CHOICES:
+        return _finished(reader, shape, [_status_lines(reader)])
+    if reader.status == _NO_CONTENT or not reader.body():
+        return _finished(reader, shape, [_status_line(reader.status)])
+    if is_json(reader.media_type):
+        return _json_result(reader, shape)
+    return _finished(reader, shape, [_binary(reader)])
 
 
-def _json_result(reading: Reading, shape: Shape) -> Result:
-    text = reading.text()
+def _json_result(reader: ResponseReader, shape: OutputSchema) -> Result:
+    text = reader.text()
     try:
         value, is_plain = read_json(text)
     except ValueError:
-        return _finished(reading, shape, [text])
+        return _finished(reader, shape, [text])
     structured = shape.structured(value)
     if structured is None or not is_plain:
-        return _finished(reading, shape, [text], structured)
+        return _finished(reader, shape, [text], structured)
     # What was parsed is what was written, so the text says the same in any message.
     written = text if structured is value else f'{{"result":{text}}}'
-    return _finished(reading, shape, [text], structured, written)
+    return _finished(reader, shape, [text], structured, written)
 
 
 def _finished(
-    reading: Reading,
-    shape: Shape,
+    reader: ResponseReader,
+    shape: OutputSchema,
     blocks: Sequence[Block],
     structured: dict[str, Any] | None = None,
     written: str | None = None,
 ) -> Result:
     """Finish a result, and keep the promise of the output schema: to conform, or be an error."""
-    meta = _meta(reading)
+    meta = _meta(reader)
     if shape.is_declared and (structured is None or not shape.conforms(structured)):
-        note = f"The API answered {_status_line(reading.status)}, but not with what it documents:"
+        note = f"The API answered {_status_line(reader.status)}, but not with what it documents:"
         return Result(content=(note, *blocks), meta=meta, is_error=True)
     return Result(tuple(blocks), structured, meta, json=written)
 
 
-def _failed(reading: Reading, note: str | None) -> Result:
-    lines = [_status_lines(reading)]
-    if body := reading.text() if reading.is_readable else "":
+def _failed(reader: ResponseReader, note: str | None) -> Result:
+    lines = [_status_lines(reader)]
+    if body := reader.text() if reader.is_readable else "":
         lines.append(body)
     if note:
         lines.append(note)
-    return Result(content=("\n".join(lines),), meta=_meta(reading), is_error=True)
+    return Result(content=("\n".join(lines),), meta=_meta(reader), is_error=True)
 
 
-def _part(reading: Reading, note: str) -> Result:
+def _part(reader: ResponseReader, note: str) -> Result:
     """Report a whole (JSON, an image) of which only a part arrived; the part is kept if text."""
     blocks = [note]
-    if reading.is_readable:
-        blocks.insert(0, reading.text())
-    return Result(content=tuple(blocks), meta=_meta(reading), is_error=True)
+    if reader.is_readable:
+        blocks.insert(0, reader.text())
+    return Result(content=tuple(blocks), meta=_meta(reader), is_error=True)
 
 
-def _status_lines(reading: Reading) -> str:
-    found = ((name, reading.headers.get(name.lower())) for name in _HELPFUL_HEADERS)
+def _status_lines(reader: ResponseReader) -> str:
+    found = ((name, reader.headers.get(name.lower())) for name in _HELPFUL_HEADERS)
     lines = (f"{name}: {value}" for name, value in found if value is not None)
-    return "\n".join([_status_line(reading.status), *lines])
+    return "\n".join([_status_line(reader.status), *lines])
 
 
 def _status_line(status: int) -> str:
@@ -205,22 +209,22 @@ def _status_line(status: int) -> str:
         return str(status)
 
 
-def _meta(reading: Reading) -> dict[str, Any] | None:
-    if _REPORTED_HEADERS.isdisjoint(reading.headers):
+def _meta(reader: ResponseReader) -> dict[str, Any] | None:
+    if _REPORTED_HEADERS.isdisjoint(reader.headers):
         return None
-    headers = {name: value for name, value in reading.headers.items() if name in _REPORTED_HEADERS}
-    return {"http": {"status": reading.status, "headers": headers}}
+    headers = {name: value for name, value in reader.headers.items() if name in _REPORTED_HEADERS}
+    return {"http": {"status": reader.status, "headers": headers}}
 
 
-def _binary(reading: Reading) -> ContentBlock:
-    media_type = reading.media_type
-    data = b64encode(reading.body()).decode("ascii")
+def _binary(reader: ResponseReader) -> ContentBlock:
+    media_type = reader.media_type
+    data = b64encode(reader.body()).decode("ascii")
     kind = media_type.partition("/")[0]
     if kind == "image":
         return ImageContent(type="image", data=data, mime_type=media_type)
     if kind == "audio":
         return AudioContent(type="audio", data=data, mime_type=media_type)
-    filename = reading.filename or f"content{guess_extension(media_type) or '.bin'}"
+    filename = reader.filename or f"content{guess_extension(media_type) or '.bin'}"
     contents = BlobResourceContents(
         uri=f"attachment:///{quote(filename)}", mime_type=media_type, blob=data
     )

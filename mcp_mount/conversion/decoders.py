@@ -28,7 +28,7 @@ class Decoder(Protocol):
         """Take the end of the body."""
 
 
-class Text:
+class TextDecoder:
     """Text in its charset; a character cut across two parts is put together."""
 
     def __init__(self, charset: str) -> None:
@@ -78,7 +78,7 @@ class _Lines:
             yield line
 
 
-class JsonLines:
+class JSONLinesDecoder:
     """JSON Lines: each line that is not blank, as it stands."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class JsonLines:
         yield from (line for line in self._lines.flush() if line.strip())
 
 
-class Events:
+class EventDecoder:
     """Server-Sent Events (WHATWG HTML §9.2.6), each as one line of JSON with ``data`` and so on."""
 
     def __init__(self) -> None:

@@ -1,12 +1,12 @@
-"""Where MCP is served: the door, the transports, the start and the stop.
+"""Where MCP is served: the transports, the start and the stop.
 
 In the order in which to read them:
 
-    door          what a request passes before MCP sees it
+    guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
     lifespan      its start and its stop
-    unframed      one answer in an event stream, as JSON
+    collapse      one answer in an event stream, as JSON
     streamable    Streamable HTTP
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE

@@ -17,9 +17,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.types import ASGIApp, Scope
 
-from mcp_mount.calls.call import TOOL_KEY, Headers, Request
-from mcp_mount.calls.running import AppCall
-from mcp_mount.calls.scope import inner_scope
+from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.request import TOOL_KEY, Headers, Request
+from mcp_mount.backends.scope import inner_scope
 from mcp_mount.errors import MountError
 
 if TYPE_CHECKING:
@@ -216,4 +216,4 @@ class _Body(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         self._chunks.close()
         if not self._call.done.is_set:
-            self._tasks.start_soon(self._call.leave)
+            self._tasks.start_soon(self._call.cancel)

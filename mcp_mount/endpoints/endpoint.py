@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Message, Receive, Scope, Send
 
-from mcp_mount.calls.inprocess import BOUND_KEY, Bound
-from mcp_mount.calls.scope import route_path
-from mcp_mount.endpoints.door import Door, guard, read_body, stopped, too_large
+from mcp_mount.backends.asgi import BOUND_KEY, ResolvedRoute
+from mcp_mount.backends.scope import route_path
+from mcp_mount.endpoints.guard import RequestGuard, guard, read_body, reject_head, too_large
 from mcp_mount.errors import MountError
 
 _GONE: Final = 499
@@ -43,7 +43,7 @@ class Endpoint(BaseRoute):
 
     app: FastAPI
     path: str
-    door: Door
+    door: RequestGuard
     transport: Transport
     methods: tuple[str, ...] = field(init=False)
     guarded: APIRoute | None = field(init=False)
@@ -85,9 +85,9 @@ class Endpoint(BaseRoute):
             return Match.FULL, {"endpoint": self, "path_params": {}}
         return Match.NONE, {}
 
-    def _bound(self, scope: Scope) -> Bound | None:
+    def _bound(self, scope: Scope) -> ResolvedRoute | None:
         """Return where a call of this app is bound; None for every other request."""
-        bound: Bound | None = scope.get(BOUND_KEY)
+        bound: ResolvedRoute | None = scope.get(BOUND_KEY)
         if bound is None or bound.app is not self.app or scope["type"] != "http":
             return None
         return bound if route_path(scope) not in self.paths else None
@@ -114,7 +114,7 @@ class Endpoint(BaseRoute):
             is_answered = True
             await send(message)
 
-        refused = stopped(self.door, self.methods, scope)
+        refused = reject_head(self.door, self.methods, scope)
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:

@@ -12,21 +12,21 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from mcp_mount.access.auth import ScopeGate, metadata_url
-from mcp_mount.endpoints.door import Door
 from mcp_mount.endpoints.endpoint import check_path_is_free
+from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.tools.provider import OperationProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class MountContext:
     """What the endpoints of an app serve, whichever transport they speak."""
 
     app: FastAPI
     server: FastMCP[Any]
     provider: OperationProvider
-    door: Door
+    door: RequestGuard
     remotes: RemoteProvider | None = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
@@ -36,7 +36,7 @@ class Service:
 
 
 @dataclass(slots=True)
-class Running:
+class RunningApp:
     """The MCP app that runs in one event loop. A class because it comes and goes."""
 
     _app: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
@@ -57,11 +57,11 @@ class Running:
         return self._app[0]
 
 
-class Hosted(Protocol):
+class StartableTransport(Protocol):
     """A transport whose MCP app is started and stopped with the app."""
 
     @property
-    def running(self) -> Running:
+    def running(self) -> RunningApp:
         """What requests are served with."""
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
@@ -72,7 +72,7 @@ class Hosted(Protocol):
         """
 
 
-def check(service: Service, path: str, option: str = "path") -> None:
+def check(service: MountContext, path: str, option: str = "path") -> None:
     """Refuse to start what would fail later, or fail its callers.
 
     Args:
@@ -96,7 +96,7 @@ def check(service: Service, path: str, option: str = "path") -> None:
         raise MountError(message)
 
 
-def scope_gate(service: Service, path: str) -> list[Middleware]:
+def scope_gate(service: MountContext, path: str) -> list[Middleware]:
     """Return what checks scopes in an MCP app at `path`; nothing where nobody tells them."""
     auth, scopes_of = service.server.auth, service.door.scopes_of
     if auth is None and scopes_of is None:

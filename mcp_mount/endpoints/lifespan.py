@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.calls.inprocess import InProcess
-from mcp_mount.endpoints.hosting import Hosted, Service
+from mcp_mount.backends.asgi import ASGIBackend
+from mcp_mount.endpoints.hosting import MountContext, StartableTransport
 from mcp_mount.server import warn_of_many_tools
 
 
@@ -17,7 +17,9 @@ class LifespanMiddleware:
     about to stop when it is told to.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, transports: Sequence[Hosted]) -> None:
+    def __init__(
+        self, app: ASGIApp, service: MountContext, transports: Sequence[StartableTransport]
+    ) -> None:
         """Wrap `app`, and start and stop with it what serves it over each of the transports."""
         self._app = app
         self._service = service
@@ -54,9 +56,9 @@ class LifespanMiddleware:
             each.running.use(await each.start(stack))
         if self._service.remotes is not None:
             await stack.enter_async_context(self._service.remotes.kept())
-        plans = [tool.plan for tool in self._service.provider.listed.values()]
+        plans = [tool.binding for tool in self._service.provider.listed.values()]
         warn_of_many_tools(len(plans))
-        if plans and isinstance(caller := plans[0].caller, InProcess):
+        if plans and isinstance(caller := plans[0].caller, ASGIBackend):
             caller.warn_of_lost((each.operation.method, each.operation.path) for each in plans)
 
     async def _stop(self, stack: AsyncExitStack) -> None:

@@ -13,10 +13,10 @@ from fastmcp.server.http import create_sse_app
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount.access.auth import given_on
-from mcp_mount.calls.call import APP_KEY, Incoming, incoming
-from mcp_mount.endpoints.door import refusal
-from mcp_mount.endpoints.hosting import Running, Service, check, scope_gate
+from mcp_mount.access.auth import replay_message
+from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.endpoints.guard import refusal
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check, scope_gate
 from mcp_mount.endpoints.streams import StreamGate, Streams
 
 
@@ -24,10 +24,10 @@ from mcp_mount.endpoints.streams import StreamGate, Streams
 class Sse:
     """What both paths of the transport have in common; `elsewhere` is that of Streamable HTTP."""
 
-    service: Service
+    service: MountContext
     path: str
     elsewhere: str
-    running: Running = field(default_factory=Running)
+    running: RunningApp = field(default_factory=RunningApp)
 
     @property
     def messages(self) -> str:
@@ -35,7 +35,7 @@ class Sse:
         return f"{self.path}/messages"
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
-        """Start an MCP app: see `Hosted`."""
+        """Start an MCP app: see `StartableTransport`."""
         service = self.service
         for path in (self.path, self.messages):
             check(service, path, "sse_path")
@@ -77,17 +77,17 @@ class SsePart:
             await refusal(503, message)(scope, receive, send)
             return
         whole = {"type": "http.request", "body": body, "more_body": False}
-        token = incoming.set(self._incoming(scope))
+        token = request_context.set(self._incoming(scope))
         try:
-            await app(self._inner(scope), given_on(whole, receive), send)
+            await app(self._inner(scope), replay_message(whole, receive), send)
         finally:
-            incoming.reset(token)
+            request_context.reset(token)
 
-    def _incoming(self, scope: Scope) -> Incoming | None:
+    def _incoming(self, scope: Scope) -> RequestContext | None:
         if self.method == "GET":
             # Nothing is called on behalf of who opened the stream.
             return None
-        return Incoming(
+        return RequestContext(
             scope=scope,
             tasks=None,
             disconnect_ends_call=True,

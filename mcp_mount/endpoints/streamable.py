@@ -13,11 +13,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.auth import given_on
+from mcp_mount.access.auth import replay_message
 from mcp_mount.access.sessions import SessionSeal
-from mcp_mount.calls.call import APP_KEY, Incoming, incoming
-from mcp_mount.endpoints.hosting import Running, Service, check, scope_gate
-from mcp_mount.endpoints.unframed import unframed
+from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.endpoints.collapse import collapse_single_event
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check, scope_gate
 from mcp_mount.fastlane.lane import FastLane
 
 
@@ -25,10 +25,10 @@ from mcp_mount.fastlane.lane import FastLane
 class Streamable:
     """The transport of every version since 2025-03-26, which older ones may use too."""
 
-    service: Service
+    service: MountContext
     path: str
     lane: FastLane | None = None
-    running: Running = field(default_factory=Running)
+    running: RunningApp = field(default_factory=RunningApp)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class Streamable:
         """Serve one request: see `Transport`."""
         recognized = self.lane.recognize(scope, body) if self.lane is not None else None
         if self.lane is not None and recognized is not None and await self.lane.is_open():
-            served = Incoming(
+            served = RequestContext(
                 scope=scope,
                 tasks=None,
                 disconnect_ends_call=recognized.is_modern,
@@ -55,21 +55,25 @@ class Streamable:
             app = self.running.here() or await self.start(stack)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             served = self._incoming(scope, tasks)
-            token = incoming.set(served)
+            token = request_context.set(served)
             try:
                 # The MCP app knows its path without a slash behind it.
                 path = scope["path"].removesuffix("/")
                 inner = {**scope, "path": path, APP_KEY: self.service.app}
                 # The stream that a GET opens has no answer, and begins at once.
-                answer = unframed(send) if scope["method"] == "POST" else send
-                await app(inner, given_on(whole, receive), _told(served, answer))
+                answer = collapse_single_event(send) if scope["method"] == "POST" else send
+                await app(
+                    inner,
+                    replay_message(whole, receive),
+                    force_200_for_unknown_tool(served, answer),
+                )
             finally:
-                incoming.reset(token)
+                request_context.reset(token)
 
-    def _incoming(self, scope: Scope, tasks: TaskGroup) -> Incoming:
+    def _incoming(self, scope: Scope, tasks: TaskGroup) -> RequestContext:
         version = Request(scope).headers.get("mcp-protocol-version")
         handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
-        return Incoming(
+        return RequestContext(
             scope=scope,
             tasks=tasks,
             disconnect_ends_call=self.service.door.sessions or not handshake,
@@ -77,7 +81,7 @@ class Streamable:
         )
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
-        """Start an MCP app: see `Hosted`."""
+        """Start an MCP app: see `StartableTransport`."""
         service, sessions = self.service, self.service.door.sessions
         check(service, self.path)
         inner: list[Middleware] = []
@@ -89,7 +93,7 @@ class Streamable:
         return app
 
 
-def _told(served: Incoming, send: Send) -> Send:
+def force_200_for_unknown_tool(served: RequestContext, send: Send) -> Send:
     """Answer a call of an unknown tool with 200: the request was in order, its tool was not.
 
     The SDK derives the status from the code of the error, which an envelope that lacks a field has

@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.auth import given_on
+from mcp_mount.access.auth import replay_message
 from mcp_mount.access.sessions import caller_of
-from mcp_mount.calls.call import incoming
+from mcp_mount.backends.request import request_context
 
 # As the SDK writes it in the first event, which tells the client where to POST (MCP 2024-11-05
 # "Transports", "HTTP with SSE").
@@ -185,10 +185,10 @@ class StreamGate:
             refusal = {"jsonrpc": "2.0", "id": None, "error": error}
             await JSONResponse(refusal, 400)(scope, receive, send)
             return
-        if (served := incoming.get()) is not None:
+        if (served := request_context.get()) is not None:
             served.tasks = tasks
         try:
-            await self._app(scope, given_on(message, receive), send)
+            await self._app(scope, replay_message(message, receive), send)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # The stream has ended between the answer to this, 202, and its being handed on. Nobody
             # is left to be told.

@@ -2,9 +2,9 @@
 
 In the order in which to read them:
 
-    apart        a coroutine in a context of its own
+    context      a coroutine in a context of its own
     recognize    the hot requests, read as the SDK does
-    wire         the answer to a request, written
+    writer       the answer to a request, written
     patience     one timer for all calls that still run
     direct       a call in the request's own task
     lane         which requests go that way, and which to FastMCP

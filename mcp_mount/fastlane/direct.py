@@ -13,22 +13,22 @@ import anyio
 from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive
 
-from mcp_mount.calls.call import Incoming, Request, incoming
-from mcp_mount.calls.running import AppCall
+from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.request import Request, RequestContext, request_context
 from mcp_mount.conversion.content import Result, error
-from mcp_mount.conversion.reading import Reading
+from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.fastlane.apart import Apart
+from mcp_mount.fastlane.context import run_in_context
 from mcp_mount.fastlane.patience import patience_of
-from mcp_mount.fastlane.wire import Stamp, Wire, written
+from mcp_mount.fastlane.writer import ResponseWriter, ServerMeta, serialize
 from mcp_mount.limits import Place
-from mcp_mount.tools import journal
-from mcp_mount.tools.plan import Plan
+from mcp_mount.tools import access_log
+from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.responding import (
     MOST_REDIRECTS,
     following_request,
-    responded,
     result_of,
+    send_and_follow,
     trace_of,
     traced,
 )
@@ -45,32 +45,41 @@ class DirectCall:
 
     __slots__ = (
         *("_answered", "_call", "_deadline", "_following", "_is_gone", "_is_late"),
-        *("_leaving", "_params", "_place", "_plan", "_reading", "_receive", "_request", "_served"),
+        *(
+            "_leaving",
+            "_params",
+            "_place",
+            "_binding",
+            "_reading",
+            "_receive",
+            "_request",
+            "_served",
+        ),
         *("_stamp", "_started", "_watching", "_wire"),
     )
 
     def __init__(
         self,
         params: Mapping[str, Any],
-        plan: Plan,
-        wire: Wire,
-        stamp: Stamp,
+        binding: ToolBinding,
+        wire: ResponseWriter,
+        stamp: ServerMeta,
         *,
-        served: Incoming,
+        served: RequestContext,
         receive: Receive,
     ) -> None:
         """Prepare the call.
 
         Args:
             params: Of the request ``tools/call``.
-            plan: How the tool is called.
+            binding: How the tool is called.
             wire: Where the answer is written.
             stamp: What every answer says of the server.
             served: The request, for which the call is made.
             receive: Tells when its client goes.
         """
         self._params = params
-        self._plan = plan
+        self._binding = binding
         self._served = served
         self._receive = receive
         self._wire = wire
@@ -82,7 +91,7 @@ class DirectCall:
         self._answered = False
         self._place: Place | None = None
         self._request: Request | None = None
-        self._reading: Reading | None = None
+        self._reading: ResponseReader | None = None
         self._call: AppCall | None = None
         self._watching: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
@@ -92,7 +101,7 @@ class DirectCall:
         """Make the call; its answer is written as soon as it is there."""
         loop = asyncio.get_running_loop()
         patience = patience_of(loop)
-        self._deadline = loop.time() + self._plan.limits.timeout
+        self._deadline = loop.time() + self._binding.limits.timeout
         # Most calls end before anybody has to watch them, and a task costs as much as they do.
         patience.begin(self, loop)
         try:
@@ -103,7 +112,7 @@ class DirectCall:
                     self._following.result()
         except (InvalidArguments, Busy) as refused:
             if not self._is_gone:
-                await self._finish(error(str(refused)), outcome=journal.refusal(refused))
+                await self._finish(error(str(refused)), outcome=access_log.refusal(refused))
         finally:
             patience.end(self)
             try:
@@ -123,72 +132,72 @@ class DirectCall:
         self._watching = asyncio.get_running_loop().create_task(self._watch(), context=context)
 
     async def _make(self, loop: asyncio.AbstractEventLoop) -> None:
-        plan, params = self._plan, self._params
-        request = plan.arguments.request(params.get("arguments", {}))
+        binding, params = self._binding, self._params
+        request = binding.arguments.request(params.get("arguments", {}))
         if trace := trace_of(params.get("_meta", {})):
             request = traced(request, trace)
-        if plan.rate is not None:
-            await plan.rate.count(HTTPRequest(self._served.scope))
-        self._place = await plan.slots.take()
-        self._deadline = loop.time() + plan.limits.timeout
+        if binding.rate is not None:
+            await binding.rate.count(HTTPRequest(self._served.scope))
+        self._place = await binding.slots.take()
+        self._deadline = loop.time() + binding.limits.timeout
         if self._is_gone:
             return
-        reading = Reading(plan.limits, self._wire.progress)
+        reader = ResponseReader(binding.limits, self._wire.progress)
         name = params["name"]
-        call = plan.caller.prepare(request, reading, tool=name, on_answer=self._answer)
-        self._request, self._reading, self._call = request, reading, call
+        call = binding.caller.prepare(request, reader, tool=name, on_answer=self._answer)
+        self._request, self._reading, self._call = request, reader, call
         # As in a task of its own: what the app sets in its context stays with it.
-        await Apart(call.run(), copy_context())
+        await run_in_context(call.run(), copy_context())
         await self._answer()
 
     async def _answer(self) -> None:
         """Write the answer of the route, or follow where it leads to; once only."""
-        call, request, reading = self._call, self._request, self._reading
-        if self._answered or self._is_gone or call is None or request is None or reading is None:
+        call, request, reader = self._call, self._request, self._reading
+        if self._answered or self._is_gone or call is None or request is None or reader is None:
             return
         self._answered = True
         try:
-            await reading.end()
-            following = following_request(self._plan.caller, request, reading)
+            await reader.end()
+            following = following_request(self._binding.caller, request, reader)
             if following is not None:
                 # This task stays with the route, which may have background tasks.
                 self._following = asyncio.create_task(self._follow(following))
                 return
             # What is left to do is ours, and comes to its end by itself.
             self._deadline = math.inf
-            result = await result_of(self._plan, reading, call.outcome)
+            result = await result_of(self._binding, reader, call.outcome)
             try:
-                await self._finish(result, reading)
+                await self._finish(result, reader)
             finally:
                 if call.outcome == "ended":
                     # The route is told, which need not move it.
-                    self._leaving = asyncio.create_task(call.leave())
+                    self._leaving = asyncio.create_task(call.cancel())
         finally:
-            reading.close()
+            reader.close()
 
     async def _follow(self, request: Request) -> None:
         """Follow a redirect, and write the answer that it leads to."""
-        readings: list[Reading] = []
+        readers: list[ResponseReader] = []
         name, hops = self._params["name"], MOST_REDIRECTS - 1
         async with anyio.create_task_group() as tasks:
-            incoming.set(replace(self._served, tasks=tasks))
+            request_context.set(replace(self._served, tasks=tasks))
             try:
-                result = await responded(
-                    self._plan,
+                result = await send_and_follow(
+                    self._binding,
                     name,
                     request,
-                    readings,
+                    readers,
                     deadline=self._deadline,
                     progress=self._wire.progress,
                     hops=hops,
                 )
-                await self._finish(result, readings[-1])
+                await self._finish(result, readers[-1])
             finally:
-                for reading in readings:
-                    reading.close()
+                for reader in readers:
+                    reader.close()
 
     async def _watch(self) -> None:
-        incoming.set(self._served)
+        request_context.set(self._served)
         ping = anyio.current_time() + _PING
         while not self._wire.is_over:
             with anyio.CancelScope(deadline=min(self._deadline, ping)):
@@ -212,47 +221,47 @@ class DirectCall:
         if not self._is_gone and not self._wire.is_over:
             # Without waiting: a route that does not listen must not hold the result back.
             self._is_late = True
-            call.hang_up()
+            call.send_disconnect()
             try:
                 await self._answer()
             finally:
-                await call.leave()
+                await call.cancel()
         elif self._is_gone:
-            await call.leave()
+            await call.cancel()
 
     async def _wait_until_gone(self) -> None:
-        while not self._wire.is_deaf and (await self._receive())["type"] != "http.disconnect":
+        while not self._wire.client_gone and (await self._receive())["type"] != "http.disconnect":
             pass
         if not self._served.disconnect_ends_call:
             # The call goes on without a reader, at the most until its deadline.
-            self._wire.is_deaf = True
+            self._wire.client_gone = True
             await anyio.sleep_forever()
         self._is_gone = not self._wire.is_over
 
     async def _finish(
         self,
         result: Result,
-        reading: Reading | None = None,
-        outcome: journal.Outcome | None = None,
+        reader: ResponseReader | None = None,
+        outcome: access_log.Outcome | None = None,
     ) -> None:
-        self._end(outcome or ("error" if result.is_error else "ok"), reading)
-        await self._wire.write(written(result, self._stamp))
+        self._end(outcome or ("error" if result.is_error else "ok"), reader)
+        await self._wire.write(serialize(result, self._stamp))
 
-    def _end(self, outcome: journal.Outcome, reading: Reading | None = None) -> None:
+    def _end(self, outcome: access_log.Outcome, reader: ResponseReader | None = None) -> None:
         """Give back what the call held, and write its line in the log."""
         if self._place is not None:
             self._place.release()
             self._place = None
-        if not journal.calls.isEnabledFor(logging.INFO):
+        if not access_log.calls.isEnabledFor(logging.INFO):
             return
         # In the handshake versions a client names itself elsewhere, and nobody has checked this.
         meta = self._params.get("_meta", {}) if self._stamp.is_modern else {}
         client = meta.get("io.modelcontextprotocol/clientInfo")
-        journal.record(
+        access_log.record(
             tool=self._params["name"],
-            operation=str(self._plan.operation),
+            operation=str(self._binding.operation),
             seconds=time.perf_counter() - self._started,
-            reading=reading,
+            reader=reader,
             outcome=outcome,
             request=HTTPRequest(self._served.scope),
             client=client["name"] if client else None,

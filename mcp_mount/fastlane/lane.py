@@ -21,11 +21,11 @@ from mcp_types import SERVER_INFO_META_KEY
 from opentelemetry import trace
 from starlette.types import Message, Receive, Send
 
-from mcp_mount.calls.call import Incoming, incoming
+from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.errors import MountError
 from mcp_mount.fastlane.direct import DirectCall
 from mcp_mount.fastlane.recognize import Recognized, Recognizer
-from mcp_mount.fastlane.wire import UNSTAMPED, Stamp, Wire, write_json
+from mcp_mount.fastlane.writer import UNSTAMPED, ResponseWriter, ServerMeta, write_json
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.tools.provider import OperationProvider
 
@@ -73,12 +73,12 @@ class FastLane:
         return len(self._low_level.get_capabilities().extensions or {}) > 1
 
     @cached_property
-    def _stamp(self) -> Stamp:
+    def _stamp(self) -> ServerMeta:
         """What every result of the modern era says of the server."""
-        return Stamp({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
+        return ServerMeta({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
 
     async def answer(
-        self, recognized: Recognized, served: Incoming, receive: Receive, send: Send
+        self, recognized: Recognized, served: RequestContext, receive: Receive, send: Send
     ) -> bool:
         """Answer a request; False where that is FastMCP's to do."""
         try:
@@ -89,7 +89,7 @@ class FastLane:
                 tool = self._provider.ready(recognized.params["name"])
         except MountError:
             return False
-        wire = Wire(recognized, send)
+        wire = ResponseWriter(recognized, send)
         if recognized.method == "tools/list":
             known = self._known_lists(self._listing()).get(recognized.version)
             if known is not None:
@@ -97,16 +97,18 @@ class FastLane:
             return known is not None
         if tool is None:
             return False
-        plan = tool.plan
-        if plan.asks:
+        binding = tool.binding
+        if binding.asks:
             return False
-        token = incoming.set(served)
+        token = request_context.set(served)
         try:
             stamp = self._stamp if recognized.is_modern else UNSTAMPED
-            call = DirectCall(recognized.params, plan, wire, stamp, served=served, receive=receive)
+            call = DirectCall(
+                recognized.params, binding, wire, stamp, served=served, receive=receive
+            )
             await call.run()
         finally:
-            incoming.reset(token)
+            request_context.reset(token)
         return True
 
     def _listing(self) -> Mapping[str, Tool]:
@@ -133,7 +135,7 @@ class FastLane:
                 text = b"".join(each.get("body", b"") for each in held).decode()
                 known = self._learn(recognized, text, tools)
             if known is not None:
-                await Wire(recognized, send).write((known,))
+                await ResponseWriter(recognized, send).write((known,))
             else:
                 for each in held:
                     await send(each)

@@ -22,7 +22,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, Implementation
 
-from mcp_mount.calls.upstream import usual_tls
+from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.remotes.program import running
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.sieve import Sieve

@@ -61,7 +61,7 @@ _GONE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningApp:
     """A running program: its messages in both directions, and the event of its end."""
 
     read: MemoryObjectReceiveStream[SessionMessage | Exception]
@@ -70,7 +70,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(remote: Remote, most_bytes: int) -> AsyncIterator[Running]:
+async def running(remote: Remote, most_bytes: int) -> AsyncIterator[RunningApp]:
     """Run a remote's program while this lasts.
 
     Args:
@@ -102,7 +102,7 @@ async def running(remote: Remote, most_bytes: int) -> AsyncIterator[Running]:
             tasks.start_soon(_log, remote.name, process.stderr)
             tasks.start_soon(_watch, process, to_session, ended)
             try:
-                yield Running(read, write, ended)
+                yield RunningApp(read, write, ended)
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)

@@ -26,8 +26,8 @@ from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
 from mcp_mount.remotes.resources import prompts_of, resources_of, templates_of
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.remotes.watch import Watch
+from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import folded, names_within
-from mcp_mount.tools.plan import Terms
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
@@ -36,7 +36,7 @@ class RemoteProvider(Provider):
     """What other servers offer. A class because it remembers what they last offered."""
 
     def __init__(
-        self, remotes: Sequence[Remote], terms: Terms, ours: Callable[[], Mapping[str, object]]
+        self, remotes: Sequence[Remote], terms: CallPolicy, ours: Callable[[], Mapping[str, object]]
     ) -> None:
         """Take the servers, what their calls are subject to, and what returns our own tools.
 

@@ -25,8 +25,8 @@ from mcp_mount.remotes.plain import plain
 from mcp_mount.remotes.reasons import alone
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.watch import Watch
-from mcp_mount.tools.plan import Terms
-from mcp_mount.tools.tool import counted, current_context
+from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.tool import check_rate, current_context
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -54,7 +54,7 @@ class Relay:
     """
 
     watch: Watch
-    terms: Terms
+    terms: CallPolicy
     gateway: str
 
     @property
@@ -91,14 +91,14 @@ class Relay:
         return f"The server {name!r} cannot be reached now. Try again in a few seconds."
 
     async def guarded(
-        self, reading: Callable[[], Awaitable[Answer]], failure: type[FastMCPError]
+        self, reader: Callable[[], Awaitable[Answer]], failure: type[FastMCPError]
     ) -> Answer:
         """Return what is read, or raise `failure` with what a client may know."""
         try:
-            await counted(self.terms.rate, current_context())
+            await check_rate(self.terms.rate, current_context())
             async with self.terms.slots.taken():
                 with anyio.fail_after(self.terms.limits.timeout):
-                    return await reading()
+                    return await reader()
         except (failure, NotFoundError):
             raise
         except Busy as refused:

@@ -52,8 +52,8 @@ class RemoteTemplate(ProxyTemplate):
         self, uri: str, params: dict[str, Any], context: Context | None = None
     ) -> ProxyResource:
         """Read the resource at an address."""
-        reading = partial(super().create_resource, uri, params, context)
-        resource: ProxyResource = await self.relay.guarded(reading, ResourceError)
+        reader = partial(super().create_resource, uri, params, context)
+        resource: ProxyResource = await self.relay.guarded(reader, ResourceError)
         return resource
 
 

@@ -19,7 +19,7 @@ from mcp_types.methods import parse_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-Incoming = SessionMessage | Exception
+RequestContext = SessionMessage | Exception
 
 _MOST_WAITING: Final = 100
 """Requests of the other server that wait for their answers."""
@@ -100,14 +100,14 @@ class _Waiting:
     count = 0
 
 
-class _Reading(ObjectReceiveStream[Incoming]):
+class _Reading(ObjectReceiveStream[RequestContext]):
     def __init__(self, stream: Any, waiting: _Waiting) -> None:
         self._stream = stream
         self._waiting = waiting
 
-    async def receive(self) -> Incoming:
+    async def receive(self) -> RequestContext:
         while True:
-            item: Incoming = await self._stream.receive()
+            item: RequestContext = await self._stream.receive()
             if not (isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCRequest)):
                 return item
             if self._waiting.count < _MOST_WAITING:

@@ -27,7 +27,7 @@ from mcp_mount.remotes.reasons import alone, causes
 from mcp_mount.remotes.relay import Relay, own_meta, progress_to
 from mcp_mount.tools.confirm import can_ask, question
 from mcp_mount.tools.responding import trace_of
-from mcp_mount.tools.tool import counted, current_context, recorded
+from mcp_mount.tools.tool import check_rate, current_context, recorded
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""
@@ -87,7 +87,7 @@ class RemoteTool(Tool):
         if hops >= MOST_HOPS:
             message = f"The call has passed {hops} gateways: one of them leads back to itself."
             raise InvalidArguments(message)
-        await counted(terms.rate, context)
+        await check_rate(terms.rate, context)
         named = {self._foreign.aliases.get(key, key): value for key, value in arguments.items()}
         async with terms.slots.taken():
             async with progress_to(

@@ -5,8 +5,8 @@ In the order in which to read them:
     naming        what each tool is called
     selection     which operations are offered
     confirm       the question before a destructive call
-    journal       a line in the log for each call
-    plan          how one operation is called
+    access_log    a line in the log for each call
+    binding       how one operation is called
     describing    what a model reads of a tool
     responding    from a request to its result
     tool          an operation as a tool

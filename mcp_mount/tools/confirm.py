@@ -20,7 +20,7 @@ from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
-from mcp_mount.access.callers import callers_of
+from mcp_mount.access.principals import principals_of
 from mcp_mount.errors import MountError
 
 _ASKED: Final = "mcp_mount:asked"
@@ -54,7 +54,9 @@ def seal(
         """Name who asks, whether a FastMCP provider or the app itself told who that is."""
         request = context.request
         return (
-            "\n".join(callers_of(request, credentials())) if isinstance(request, Request) else None
+            "\n".join(principals_of(request, credentials()))
+            if isinstance(request, Request)
+            else None
         )
 
     return RequestStateSecurity(

@@ -6,17 +6,17 @@ from typing import Final
 from mcp_types import ToolAnnotations
 
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.tools.selection import Mark
+from mcp_mount.tools.selection import ToolOverrides
 
 _LONGEST_DESCRIPTION: Final = 2_000
 
 
-def title_of(operation: Operation, mark: Mark) -> str | None:
+def title_of(operation: Operation, mark: ToolOverrides) -> str | None:
     """Return the title: what the mark says, else the operation's summary."""
     return mark.title or " ".join(operation.summary.split()) or None
 
 
-def description_of(operation: Operation, mark: Mark) -> str:
+def description_of(operation: Operation, mark: ToolOverrides) -> str:
     """Say what the tool does, its first sentence first."""
     if mark.description is not None:
         text = mark.description
@@ -52,7 +52,7 @@ def _cut(text: str) -> str:
     return f"{whole_words} …"
 
 
-def annotations_of(operation: Operation, mark: Mark) -> ToolAnnotations:
+def annotations_of(operation: Operation, mark: ToolOverrides) -> ToolAnnotations:
     """Say what the method promises (RFC 9110 §9.2); POST and PATCH promise nothing."""
     method = operation.method
     safe = method in {"GET", "QUERY"}

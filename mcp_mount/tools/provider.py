@@ -13,11 +13,11 @@ from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 
 from mcp_mount.access.auth import granted_scopes, to_ask_for
-from mcp_mount.calls.caller import Caller
+from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
-from mcp_mount.tools.plan import Plan, Terms
+from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.selection import Selector, select
 from mcp_mount.tools.tool import OperationTool
 
@@ -31,13 +31,13 @@ class OperationProvider(Provider):
     def __init__(
         self,
         document: Callable[[], Mapping[str, Any]],
-        caller: Caller,
+        caller: Backend,
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
-        terms: Terms,
+        terms: CallPolicy,
     ) -> None:
         """Take where the document comes from, what to offer of it, and how to call it.
 
@@ -55,7 +55,7 @@ class OperationProvider(Provider):
         self._seen: Mapping[str, Any] | None = None
         self._routes: object = None
         self._tools: dict[str, OperationTool] = {}
-        self._offered: dict[tuple[str, str], Plan] = {}
+        self._offered: dict[tuple[str, str], ToolBinding] = {}
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -93,7 +93,7 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
-                plans = (tool.plan for tool in self._tools.values())
+                plans = (tool.binding for tool in self._tools.values())
                 self._offered = {
                     (each.operation.method, each.operation.path): each for each in plans
                 }
@@ -111,7 +111,7 @@ class OperationProvider(Provider):
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
         tool = self.ready(name)
-        return tool.plan.operation.scopes if tool is not None else ()
+        return tool.binding.operation.scopes if tool is not None else ()
 
     def credentials(self) -> frozenset[tuple[str, str]]:
         """Return where the document's security schemes look for keys; see `Operation`."""
@@ -119,7 +119,7 @@ class OperationProvider(Provider):
         is_known = routes is not None and routes is self._routes
         tools = self._tools if is_known else self._read(routes)
         tool = next(iter(tools.values()), None)
-        return tool.plan.operation.credentials if tool is not None else frozenset()
+        return tool.binding.operation.credentials if tool is not None else frozenset()
 
     @property
     def routes(self) -> object:
@@ -135,11 +135,11 @@ class OperationProvider(Provider):
             method: E.g. ``"GET"``.
             template: E.g. ``"/items/{item_id}"``.
         """
-        plan = self._offered.get((method, template))
-        if plan is None or plan.asks:
+        binding = self._offered.get((method, template))
+        if binding is None or binding.asks:
             # Who is to be asked first is not led there by a redirect.
             return False
-        return not to_ask_for(plan.operation.scopes, granted_scopes.get())
+        return not to_ask_for(binding.operation.scopes, granted_scopes.get())
 
     @property
     def listed(self) -> Mapping[str, OperationTool]:
@@ -151,7 +151,7 @@ class OperationProvider(Provider):
         operations = read_operations(document, self._credentials)
         offers = select(operations, include=self._include, exclude=self._exclude)
         return {
-            offer.name: OperationTool.from_offer(offer, schemas, self._caller, self._terms)
+            offer.name: OperationTool.from_operation(offer, schemas, self._caller, self._terms)
             for offer in offers
         }
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import anyio
 
-from mcp_mount.calls.call import Outcome, Request
-from mcp_mount.calls.caller import Caller, completed
+from mcp_mount.backends.backend import Backend, completed
+from mcp_mount.backends.request import Outcome, Request
 from mcp_mount.conversion.content import Result, to_result
-from mcp_mount.conversion.reading import Progress, Reading
-from mcp_mount.tools.plan import Plan
+from mcp_mount.conversion.reader import Progress, ResponseReader
+from mcp_mount.tools.binding import ToolBinding
 
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -21,11 +21,11 @@ _LARGE: Final = 128 * 1024
 _TRACE = ("traceparent", "tracestate", "baggage")
 
 
-async def responded(
-    plan: Plan,
+async def send_and_follow(
+    binding: ToolBinding,
     tool: str,
     request: Request,
-    readings: list[Reading],
+    readers: list[ResponseReader],
     *,
     deadline: float,
     progress: Progress | None = None,
@@ -34,42 +34,44 @@ async def responded(
     """Send a request and follow its redirects; return what they lead to.
 
     Args:
-        plan: How the tool is called.
+        binding: How the tool is called.
         tool: Its name.
         request: What to send first.
-        readings: Where each response is added, the last one last.
+        readers: Where each response is added, the last one last.
         deadline: When the last response must be complete, on the event loop's clock.
         progress: Where the pieces of streams go.
         hops: How many redirects to follow at the most.
     """
     for _ in range(1 + hops):
-        reading = Reading(plan.limits, progress)
-        readings.append(reading)
+        reader = ResponseReader(binding.limits, progress)
+        readers.append(reader)
         left = deadline - anyio.current_time()
-        outcome = await completed(plan.caller.prepare(request, reading, tool=tool), timeout=left)
-        await reading.end()
-        following = following_request(plan.caller, request, reading)
+        outcome = await completed(binding.caller.prepare(request, reader, tool=tool), timeout=left)
+        await reader.end()
+        following = following_request(binding.caller, request, reader)
         if following is None:
             break
         request = following
-    return await result_of(plan, reading, outcome)
+    return await result_of(binding, reader, outcome)
 
 
-async def result_of(plan: Plan, reading: Reading, outcome: Outcome) -> Result:
+async def result_of(binding: ToolBinding, reader: ResponseReader, outcome: Outcome) -> Result:
     """Write what was read as the result; in a thread, where that takes others' time."""
-    write = partial(to_result, reading, plan.shape, outcome=outcome, timeout=plan.limits.timeout)
-    if reading.size <= _LARGE:
+    write = partial(
+        to_result, reader, binding.shape, outcome=outcome, timeout=binding.limits.timeout
+    )
+    if reader.size <= _LARGE:
         return write()
     # Threads of our own: those of the app's routes are for them.
     return await anyio.to_thread.run_sync(write, limiter=anyio.CapacityLimiter(1))
 
 
-def following_request(caller: Caller, request: Request, reading: Reading) -> Request | None:
+def following_request(caller: Backend, request: Request, reader: ResponseReader) -> Request | None:
     """Return the request that the response redirects to, if it leads back into the app."""
-    location = reading.headers.get("location")
-    if location is None or reading.status not in _REDIRECTS:
+    location = reader.headers.get("location")
+    if location is None or reader.status not in _REDIRECTS:
         return None
-    return caller.follow(request, reading.status, location)
+    return caller.follow(request, reader.status, location)
 
 
 def trace_of(meta: Mapping[str, Any]) -> Mapping[str, str]:

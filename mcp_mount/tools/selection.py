@@ -34,7 +34,7 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ToolOverrides:
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
 
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
@@ -51,7 +51,7 @@ class Mark:
     confirm: bool | None = None
 
 
-def read_mark(operation: Operation) -> Mark:
+def read_overrides(operation: Operation) -> ToolOverrides:
     """Read an operation's ``x-mcp`` value: ``False`` hides it, a mapping describes the tool.
 
     Raises:
@@ -59,7 +59,7 @@ def read_mark(operation: Operation) -> Mark:
     """
     value = operation.mark
     if value is None or isinstance(value, bool):
-        return Mark(hidden=value is False)
+        return ToolOverrides(hidden=value is False)
     if not isinstance(value, Mapping):
         raise InvalidMark(_mark_message(operation, f"is {value!r}", "Use False or a mapping."))
     _check_keys(operation, value, _KEYS)
@@ -69,7 +69,7 @@ def read_mark(operation: Operation) -> Mark:
     if name is not None and not is_name(name):
         advice = "Use letters, digits, '_' and '-', a letter first, at most 64."
         raise InvalidMark(_mark_message(operation, f"names the tool {name!r}", advice))
-    return Mark(**value)
+    return ToolOverrides(**value)
 
 
 def _check_keys(
@@ -92,12 +92,12 @@ def _mark_message(operation: Operation, found: str, advice: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class SelectedOperation:
     """An operation that is offered as the tool `name`."""
 
     name: str
     operation: Operation
-    mark: Mark
+    mark: ToolOverrides
 
 
 def select(
@@ -105,7 +105,7 @@ def select(
     *,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
-) -> tuple[Offer, ...]:
+) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
@@ -119,10 +119,10 @@ def select(
         InvalidSelector: a selector matches no operation, is of no known form, or raised.
         NameClash: the authors of two operations to be offered chose the same name.
     """
-    marked = [(operation, read_mark(operation)) for operation in operations]
+    marked = [(operation, read_overrides(operation)) for operation in operations]
     names = give_names([(operation, mark.name) for operation, mark in marked])
     offers = [
-        Offer(name, operation, mark)
+        SelectedOperation(name, operation, mark)
         for name, (operation, mark) in zip(names, marked, strict=True)
         if not mark.hidden
     ]
@@ -137,7 +137,9 @@ def select(
     return tuple(chosen)
 
 
-def _matching(offers: Sequence[Offer], selectors: Sequence[Selector], option: str) -> set[int]:
+def _matching(
+    offers: Sequence[SelectedOperation], selectors: Sequence[Selector], option: str
+) -> set[int]:
     """Return the indices of all offers that any of the selectors matches."""
     if isinstance(selectors, str):
         message = f"{option}={selectors!r} is one text: write {option}=[{selectors!r}]."
@@ -154,7 +156,7 @@ def _matching(offers: Sequence[Offer], selectors: Sequence[Selector], option: st
     return found
 
 
-def _matches(offer: Offer, selector: Selector) -> bool:
+def _matches(offer: SelectedOperation, selector: Selector) -> bool:
     if callable(selector):
         return _answer(selector, offer.operation)
     operation = offer.operation
@@ -190,7 +192,7 @@ def _answer(selector: Callable[[Operation], bool], operation: Operation) -> bool
     return bool(answer)
 
 
-def _no_match_message(offers: Sequence[Offer], selector: Selector) -> str:
+def _no_match_message(offers: Sequence[SelectedOperation], selector: Selector) -> str:
     known = {offer.name for offer in offers}
     known |= {str(offer.operation) for offer in offers}
     known |= {offer.operation.path for offer in offers}

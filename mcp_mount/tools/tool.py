@@ -17,19 +17,19 @@ from starlette.requests import Request as HTTPRequest
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.access.rates import CallRate
-from mcp_mount.calls.call import Request
-from mcp_mount.calls.caller import Caller
+from mcp_mount.backends.backend import Backend
+from mcp_mount.backends.request import Request
 from mcp_mount.conversion.content import Block, Result, error
-from mcp_mount.conversion.pieces import Pieces
-from mcp_mount.conversion.reading import Progress, Reading
+from mcp_mount.conversion.reader import Progress, ResponseReader
+from mcp_mount.conversion.spooled import SpooledText
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.openapi.schemas import Schemas
-from mcp_mount.tools import journal
+from mcp_mount.tools import access_log
+from mcp_mount.tools.binding import CallPolicy, ToolBinding, bind_operation
 from mcp_mount.tools.confirm import question
 from mcp_mount.tools.describing import annotations_of, description_of, title_of
-from mcp_mount.tools.plan import Plan, Terms, plan_of
-from mcp_mount.tools.responding import responded, trace_of, traced
-from mcp_mount.tools.selection import Offer
+from mcp_mount.tools.responding import send_and_follow, trace_of, traced
+from mcp_mount.tools.selection import SelectedOperation
 
 
 class OperationTool(Tool):
@@ -37,31 +37,31 @@ class OperationTool(Tool):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    _plan: Plan = PrivateAttr()
+    _binding: ToolBinding = PrivateAttr()
 
     @classmethod
-    def from_offer(
-        cls, offer: Offer, schemas: Schemas, caller: Caller, terms: Terms
+    def from_operation(
+        cls, offer: SelectedOperation, schemas: Schemas, caller: Backend, terms: CallPolicy
     ) -> "OperationTool":
         """Publish an operation under the name it was given."""
-        plan = plan_of(offer, schemas, caller, terms)
+        binding = bind_operation(offer, schemas, caller, terms)
         tool = cls(
             name=offer.name,
             title=title_of(offer.operation, offer.mark),
             description=description_of(offer.operation, offer.mark),
-            parameters=plan.arguments.schema,
-            output_schema=plan.output_schema,
+            parameters=binding.arguments.schema,
+            output_schema=binding.output_schema,
             annotations=annotations_of(offer.operation, offer.mark),
             tags=set(offer.operation.tags),
             auth=tool_check(offer.operation.scopes) if offer.operation.scopes else None,
         )
-        tool._plan = plan
+        tool._binding = binding
         return tool
 
     @cached_property
-    def plan(self) -> Plan:
+    def binding(self) -> ToolBinding:
         """How the tool is called. Cached, because Pydantic is slow to find private attributes."""
-        return self._plan
+        return self._binding
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
@@ -70,44 +70,44 @@ class OperationTool(Tool):
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
         context = current_context()
-        readings: list[Reading] = []
+        readers: list[ResponseReader] = []
         return await recorded(
-            self._admitted(arguments, context, readings),
+            self._admitted(arguments, context, readers),
             context,
             tool=self.name,
-            operation=str(self.plan.operation),
-            readings=readings,
+            operation=str(self.binding.operation),
+            readers=readers,
         )
 
     async def _admitted(
-        self, arguments: dict[str, Any], context: Context | None, readings: list[Reading]
+        self, arguments: dict[str, Any], context: Context | None, readers: list[ResponseReader]
     ) -> ToolResult:
         """Make the call, once everything that can refuse or delay it has let it through."""
-        request = self.plan.arguments.request(arguments)
-        if self.plan.asks and context is not None:
-            operation = self.plan.operation
+        request = self.binding.arguments.request(arguments)
+        if self.binding.asks and context is not None:
+            operation = self.binding.operation
             path = (each.name for each in operation.parameters if each.location == "path")
             asked = question(context, str(operation), arguments, first=path)
             if asked is not None:
                 return asked
-        await counted(self.plan.rate, context)
+        await check_rate(self.binding.rate, context)
         progress, trace = _from_context(context)
-        async with self.plan.slots.taken():
-            return await self._call(traced(request, trace), progress, readings)
+        async with self.binding.slots.taken():
+            return await self._call(traced(request, trace), progress, readers)
 
     async def _call(
-        self, request: Request, progress: Progress | None, readings: list[Reading]
+        self, request: Request, progress: Progress | None, readers: list[ResponseReader]
     ) -> ToolResult:
-        deadline = anyio.current_time() + self.plan.limits.timeout
+        deadline = anyio.current_time() + self.binding.limits.timeout
         try:
             return _tool_result(
-                await responded(
-                    self.plan, self.name, request, readings, deadline=deadline, progress=progress
+                await send_and_follow(
+                    self.binding, self.name, request, readers, deadline=deadline, progress=progress
                 )
             )
         finally:
-            for reading in readings:
-                reading.close()
+            for reader in readers:
+                reader.close()
 
 
 async def recorded(
@@ -116,7 +116,7 @@ async def recorded(
     *,
     tool: str,
     operation: str,
-    readings: Sequence[Reading] = (),
+    readers: Sequence[ResponseReader] = (),
 ) -> ToolResult:
     """Make a call, and write its line in the log; one that is refused is an error result.
 
@@ -125,26 +125,26 @@ async def recorded(
         context: The call's FastMCP context, if it came by MCP.
         tool: The tool's name.
         operation: What it calls, e.g. ``"GET /articles/{slug}"``.
-        readings: Where the call puts its responses, the last one last.
+        readers: Where the call puts its responses, the last one last.
     """
     started = time.perf_counter()
-    outcome: journal.Outcome = "cancelled"
+    outcome: access_log.Outcome = "cancelled"
     try:
         result = await call
         is_question = isinstance(result, InputRequiredToolResult)
         outcome = "asked" if is_question else "error" if result.is_error else "ok"
     except (InvalidArguments, Busy) as refused:
         result = _tool_result(error(str(refused)))
-        outcome = journal.refusal(refused)
+        outcome = access_log.refusal(refused)
     except Exception:
         outcome = "failed"
         raise
     finally:
-        journal.record(
+        access_log.record(
             tool=tool,
             operation=operation,
             seconds=time.perf_counter() - started,
-            reading=readings[-1] if readings else None,
+            reader=readers[-1] if readers else None,
             outcome=outcome,
             request=_http_request(context),
             client=_client_name(context),
@@ -152,7 +152,7 @@ async def recorded(
     return result
 
 
-async def counted(rate: CallRate | None, context: Context | None) -> None:
+async def check_rate(rate: CallRate | None, context: Context | None) -> None:
     """Count a call that came over HTTP.
 
     Raises:
@@ -173,7 +173,7 @@ def _tool_result(result: Result) -> ToolResult:
 
 
 def _content_block(block: Block) -> ContentBlock:
-    if isinstance(block, str | Pieces):
+    if isinstance(block, str | SpooledText):
         return TextContent(type="text", text="".join(block))
     return block
 

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcp_mount.access.rates import CallRate
-from mcp_mount.calls.caller import Caller
+from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
-from mcp_mount.conversion.content import Shape
+from mcp_mount.conversion.content import OutputSchema
 from mcp_mount.conversion.inputs import read_arguments
-from mcp_mount.conversion.shape import read_shape
+from mcp_mount.conversion.output import read_output_schema
 from mcp_mount.errors import InvalidMark, MountError
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.schemas import Schemas
-from mcp_mount.tools.selection import Offer
+from mcp_mount.tools.selection import SelectedOperation
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CallPolicy:
     """What the calls of a mount are subject to; a mark on an operation can say otherwise."""
 
     limits: Limits
@@ -37,26 +37,28 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ToolBinding:
     """How one tool is called: from arguments to a request, and from its response to a result."""
 
     operation: Operation
     arguments: Arguments
     output_schema: Schema | None
-    shape: Shape
-    caller: Caller
+    shape: OutputSchema
+    caller: Backend
     limits: Limits
     slots: Slots
     rate: CallRate | None
     asks: bool
 
 
-def plan_of(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Plan:
+def bind_operation(
+    offer: SelectedOperation, schemas: Schemas, caller: Backend, terms: CallPolicy
+) -> ToolBinding:
     """Return how an operation is called that is offered on these terms."""
-    output_schema, shape = read_shape(offer.operation, schemas)
+    output_schema, shape = read_output_schema(offer.operation, schemas)
     limits = _limits(offer, terms)
     has_own_slots = "max_concurrency" in offer.mark.limits
-    return Plan(
+    return ToolBinding(
         operation=offer.operation,
         arguments=read_arguments(offer.operation, schemas),
         output_schema=output_schema,
@@ -69,7 +71,7 @@ def plan_of(offer: Offer, schemas: Schemas, caller: Caller, terms: Terms) -> Pla
     )
 
 
-def _limits(offer: Offer, terms: Terms) -> Limits:
+def _limits(offer: SelectedOperation, terms: CallPolicy) -> Limits:
     try:
         return terms.limits.overridden(offer.mark.limits)
     except ValueError as wrong:
@@ -77,7 +79,7 @@ def _limits(offer: Offer, terms: Terms) -> Limits:
         raise InvalidMark(message) from None
 
 
-def _asks(offer: Offer, terms: Terms) -> bool:
+def _asks(offer: SelectedOperation, terms: CallPolicy) -> bool:
     """Whether the caller's user is to be asked: a DELETE, or what a mark names."""
     if offer.mark.confirm is not None:
         return offer.mark.confirm

@@ -63,7 +63,7 @@ class Sink(Protocol):
 
 
 @dataclass(slots=True)
-class Incoming:
+class RequestContext:
     """The MCP request being served: what a call inherits, and what its tasks live in.
 
     `disconnect_ends_call` is false where the protocol says that a lost connection is no
@@ -78,7 +78,7 @@ class Incoming:
     named_no_tool: bool = False
 
 
-incoming: ContextVar[Incoming | None] = ContextVar("mcp_mount_incoming", default=None)
+request_context: ContextVar[RequestContext | None] = ContextVar("mcp_mount_incoming", default=None)
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
 
 

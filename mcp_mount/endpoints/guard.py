@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
-from mcp_mount.calls.call import Headers
+from mcp_mount.backends.request import Headers
 
 _INVALID_REQUEST = -32600
 
@@ -25,7 +25,7 @@ Admit = Callable[[Request, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class RequestGuard:
     """Who is let in, and with how much. See `mount_mcp`."""
 
     origins: Origins
@@ -36,7 +36,7 @@ class Door:
     forward_cookies: bool = False
 
 
-def stopped(door: Door, methods: Sequence[str], scope: Scope) -> Response | None:
+def reject_head(door: RequestGuard, methods: Sequence[str], scope: Scope) -> Response | None:
     """Return the answer to a request that goes no further; None where its head is in order."""
     origin = host = None
     for name, value in scope["headers"]:
@@ -59,7 +59,7 @@ def stopped(door: Door, methods: Sequence[str], scope: Scope) -> Response | None
 
 
 def guard(
-    door: Door, path: str, methods: Sequence[str], app: FastAPI, admit: Admit
+    door: RequestGuard, path: str, methods: Sequence[str], app: FastAPI, admit: Admit
 ) -> APIRoute | None:
     """Return a route that has FastAPI solve the door's dependencies, with the overrides of `app`.
 
@@ -107,13 +107,13 @@ def refusal(status: int, message: str) -> JSONResponse:
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
 
 
-def too_large(door: Door) -> JSONResponse:
+def too_large(door: RequestGuard) -> JSONResponse:
     """Return the answer to a request whose body `read_body` has not read."""
     return refusal(413, f"The request is larger than {door.max_request_bytes} bytes.")
 
 
 async def read_body(
-    door: Door, scope: Scope, receive: Receive, request: Request | None
+    door: RequestGuard, scope: Scope, receive: Receive, request: Request | None
 ) -> bytes | None:
     """Return the whole body; None where it is larger than the door lets in.
 

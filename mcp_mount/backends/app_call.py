@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from mcp_mount.calls.call import Headers, Outcome, Sink, incoming
+from mcp_mount.backends.request import Headers, Outcome, Sink, request_context
 
 logger = logging.getLogger("mcp_mount")
 
@@ -52,7 +52,7 @@ class _Flag:
         await self._event.wait()
 
 
-class Discreet:
+class TracebackFilter:
     """Keeps from a sink what an app in debug mode answers to an exception: the traceback.
 
     It looks like any other answer with status 500, so those of the app's own are kept back too.
@@ -118,16 +118,16 @@ class AppCall:
         self._turn = -math.inf
         self._gone = _Flag()
         self._delivery: anyio.CancelScope | None = None
-        # Whoever ends the whole request ends the route by `leave`, so that it is told first.
+        # Whoever ends the whole request ends the route by `cancel`, so that it is told first.
         self._cancellation = anyio.CancelScope(shield=on_answer is None)
         self._on_answer = on_answer
 
     async def run(self) -> None:
         """Run the app. What it raises is logged here and reaches no client."""
-        served = incoming.get()
+        served = request_context.get()
         if served is not None and not served.disconnect_ends_call:
             # Whoever cancels a call that the route makes in its turn means it.
-            incoming.set(replace(served, disconnect_ends_call=True))
+            request_context.set(replace(served, disconnect_ends_call=True))
         try:
             with self._cancellation:
                 await self._app(self._scope, self._receive, self._send)
@@ -149,18 +149,18 @@ class AppCall:
             # It may lead back here; nothing is left for the garbage collector to find.
             self._on_answer = None
 
-    def hang_up(self) -> None:
+    def send_disconnect(self) -> None:
         """Tell the route that its client is gone; nothing more reaches the sink."""
         self._gone.set()
         if self._delivery is not None:
             self._delivery.cancel()
 
-    async def leave(self) -> None:
+    async def cancel(self) -> None:
         """Hang up, wait briefly, then cancel the route.
 
         A route that has sent its whole response is left to its background tasks.
         """
-        self.hang_up()
+        self.send_disconnect()
         with anyio.move_on_after(GRACE, shield=True):
             await self.done.wait()
             return
@@ -169,13 +169,13 @@ class AppCall:
             # A route in a worker thread cannot be interrupted; its task ends with the thread.
             await self.done.wait()
 
-    async def leave_at(self, deadline: float) -> None:
+    async def cancel_at(self, deadline: float) -> None:
         """Leave the route when `deadline` (of the event loop's clock) comes before its response."""
         try:
             with anyio.CancelScope(deadline=deadline):
                 await self.answered.wait()
         finally:
-            await self.leave()
+            await self.cancel()
 
     async def _receive(self) -> Message:
         if self._body is not None:

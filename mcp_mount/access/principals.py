@@ -46,7 +46,7 @@ def credentials_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> 
     ]
 
 
-def callers_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> list[str]:
+def principals_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Return what `credentials_of` does; the client's address where that is nothing."""
     if found := credentials_of(request, places):
         return found

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from starlette.requests import Request
 
-from mcp_mount.access.callers import subject_of
-from mcp_mount.conversion.reading import Reading
+from mcp_mount.access.principals import subject_of
+from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 
 calls = logging.getLogger("mcp_mount.calls")
@@ -27,7 +27,7 @@ def record(
     tool: str,
     operation: str,
     seconds: float,
-    reading: Reading | None,
+    reader: ResponseReader | None,
     outcome: Outcome,
     request: Request | None,
     client: str | None,
@@ -38,7 +38,7 @@ def record(
         tool: The tool's name.
         operation: E.g. ``"GET /articles/{slug}"``.
         seconds: How long the call took.
-        reading: The response, as far as it came; None where none was to come.
+        reader: The response, as far as it came; None where none was to come.
         outcome: What came of it.
         request: The MCP request; None where the call came over no transport.
         client: The name that the client gives itself.
@@ -49,12 +49,12 @@ def record(
         "tool": tool,
         "operation": operation,
         "outcome": outcome,
-        "status": reading.status if reading is not None else 0,
+        "status": reader.status if reader is not None else 0,
         "ms": round(seconds * 1000, 1),
-        "bytes": reading.size if reading is not None else 0,
+        "bytes": reader.size if reader is not None else 0,
         "client": _cut(client),
         "subject": _cut(subject_of(request) if request is not None else None),
-        "request_id": _cut(_request_id(reading, request)),
+        "request_id": _cut(_request_id(reader, request)),
     }
     line = " ".join(f"{key}={_shown(value)}" for key, value in call.items())
     calls.info(line, extra={"call": call})
@@ -65,9 +65,9 @@ def refusal(refused: InvalidArguments | Busy) -> Outcome:
     return "busy" if isinstance(refused, Busy) else "refused"
 
 
-def _request_id(reading: Reading | None, request: Request | None) -> str | None:
+def _request_id(reader: ResponseReader | None, request: Request | None) -> str | None:
     """Return the ``X-Request-ID`` of the response, or that of the MCP request."""
-    if reading is not None and (given := reading.headers.get("x-request-id")):
+    if reader is not None and (given := reader.headers.get("x-request-id")):
         return given
     return request.headers.get("x-request-id") if request is not None else None
 

@@ -12,11 +12,11 @@ import anyio
 import pydantic_core
 from starlette.types import Message, Send
 
-from mcp_mount.calls.call import Headers
+from mcp_mount.backends.request import Headers
 from mcp_mount.conversion.content import Block, Result
-from mcp_mount.conversion.pieces import SLICE, Pieces, sliced
-from mcp_mount.conversion.reading import Progress
-from mcp_mount.fastlane.apart import Apart
+from mcp_mount.conversion.reader import Progress
+from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
+from mcp_mount.fastlane.context import run_in_context
 from mcp_mount.fastlane.recognize import Recognized
 
 _FEW: Final = 8
@@ -41,7 +41,7 @@ def write_text(text: str) -> str:
     return pydantic_core.to_json(text).decode("ascii")
 
 
-class Wire:
+class ResponseWriter:
     """Writes the answer to one request: JSON, in both eras.
 
     A class because an answer becomes an event stream as soon as there is progress to show, or when
@@ -58,7 +58,7 @@ class Wire:
         self._count = 0
         self._is_stream = False
         self.is_over = False
-        self.is_deaf = False
+        self.client_gone = False
 
     @property
     def progress(self) -> Progress | None:
@@ -123,14 +123,14 @@ class Wire:
         await self._emit({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _emit(self, *messages: Message) -> None:
-        if self.is_deaf:
+        if self.client_gone:
             return
 
         async def send() -> None:
             for message in messages:
                 await self._send(message)
 
-        await Apart(send(), self.context)
+        await run_in_context(send(), self.context)
 
 
 def _progress_of(token: str | int) -> str:
@@ -140,7 +140,7 @@ def _progress_of(token: str | int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class ServerMeta:
     """What every answer of an era says of the server, in ``_meta``; and how its result ends."""
 
     meta: Mapping[str, Any]
@@ -162,11 +162,11 @@ class Stamp:
         return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
 
 
-UNSTAMPED: Final = Stamp({})
+UNSTAMPED: Final = ServerMeta({})
 """Of the handshake versions."""
 
 
-def written(result: Result, stamp: Stamp) -> Iterator[str]:
+def serialize(result: Result, stamp: ServerMeta) -> Iterator[str]:
     """Write a result as JSON, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
@@ -186,7 +186,7 @@ def written(result: Result, stamp: Stamp) -> Iterator[str]:
 
 
 def _written_block(block: Block) -> Iterable[str]:
-    if not isinstance(block, str | Pieces):
+    if not isinstance(block, str | SpooledText):
         return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
     if isinstance(block, str) and len(block) <= SLICE:
         return (f'{{"type":"text","text":{write_json(block)}}}',)

@@ -20,8 +20,8 @@ import httpx2
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_mount.calls.token import NoToken
-from mcp_mount.calls.upstream import Upstream, encoded, usual_tls
+from mcp_mount.backends.token import NoToken
+from mcp_mount.backends.upstream import Upstream, encoded, usual_tls
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 
@@ -85,11 +85,11 @@ class Forwarder:
         request = self._request(scope, message.get("body", b""))
         async with anyio.create_task_group() as tasks:
 
-            async def leave() -> None:
+            async def cancel() -> None:
                 await receive()
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(leave)
+            tasks.start_soon(cancel)
             async with self.connected() as client:
                 await self._forward(client, request, scope, receive, send)
             tasks.cancel_scope.cancel()

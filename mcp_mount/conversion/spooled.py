@@ -29,7 +29,7 @@ _LONGEST_CHARACTER: Final = 12
 """Bytes that a character takes as JSON in ASCII at the most, e.g. ``\\ud83d\\ude80``."""
 
 
-class Pieces:
+class SpooledText:
     """A text that grows piece by piece. A class because of its file, which `close` closes.
 
     The file has no name and no buffer. What cannot be written to it, because there is no place or
@@ -62,7 +62,7 @@ class Pieces:
             if not self._is_closed:
                 self._parts += map(self._put_away, sliced(text))
 
-    def text(self) -> "str | Pieces":
+    def text(self) -> "str | SpooledText":
         """Return the text as one where it is short, otherwise this, which gives it in slices."""
         return self if self._parts else "".join(self._small)
 

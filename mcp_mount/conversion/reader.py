@@ -13,13 +13,13 @@ from typing import Final
 
 from mcp_mount.conversion.decoders import (
     Decoder,
-    Events,
-    JsonLines,
-    Text,
+    EventDecoder,
+    JSONLinesDecoder,
+    TextDecoder,
     known_charset,
     parse_json,
 )
-from mcp_mount.conversion.pieces import Pieces, fitted, json_length
+from mcp_mount.conversion.spooled import SpooledText, fitted, json_length
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import is_json
 
@@ -45,8 +45,8 @@ _TEXTS = frozenset(
 )
 
 
-class Reading:
-    """Reads one response while it arrives. A `mcp_mount.calls.call.Sink`.
+class ResponseReader:
+    """Reads one response while it arrives. A `mcp_mount.backends.request.Sink`.
 
     Attributes:
         status: The HTTP status; 0 until the response starts.
@@ -73,7 +73,7 @@ class Reading:
         self._progress = progress
         self._decoder: Decoder | None = None
         self._items: list[str] = []
-        self._text = Pieces()
+        self._text = SpooledText()
         self._chunks: list[bytes] = []
         self.size = 0
 
@@ -93,11 +93,11 @@ class Reading:
         if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
-            self._decoder, self.is_items = Events(), True
+            self._decoder, self.is_items = EventDecoder(), True
         elif self.media_type in _JSON_LINES:
-            self._decoder, self.is_items = JsonLines(), True
+            self._decoder, self.is_items = JSONLinesDecoder(), True
         elif _is_text(self.media_type):
-            self._decoder = Text(self._charset)
+            self._decoder = TextDecoder(self._charset)
 
     @property
     def may_wait(self) -> bool:
@@ -115,7 +115,7 @@ class Reading:
             self._is_unnamed = False
             if self.status < _MULTIPLE_CHOICES and _looks_like_text(chunk):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
-                self.media_type, self._decoder = "text/plain", Text("utf-8")
+                self.media_type, self._decoder = "text/plain", TextDecoder("utf-8")
         if self._decoder is None:
             self._chunks.append(chunk)
         else:
@@ -175,7 +175,7 @@ class Reading:
         """Return the events or lines, parsed; a line that is no JSON is itself."""
         return [_parsed_or_text(piece) for piece in self._items]
 
-    def streamed(self) -> str | Pieces:
+    def streamed(self) -> str | SpooledText:
         """Return the text of a stream; a long one in slices, unless it is a list of items.
 
         A list stays in memory, because its structured content has to be there as well.

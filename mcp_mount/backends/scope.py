@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.types import Scope
 
-from mcp_mount.calls.call import TOOL_KEY, Request
+from mcp_mount.backends.request import TOOL_KEY, Request
 
 # What the app's routing and middleware add to a scope is theirs to add again. These stay.
 _CARRIED = ("http_version", "scheme", "root_path", "client", "server")

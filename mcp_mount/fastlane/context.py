@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Apart(Generic[Value]):
+class run_in_context(Generic[Value]):  # noqa: N801 - awaited like a function
     """An awaitable that runs a coroutine in `context`: what it sets there is not seen outside.
 
     `asyncio.create_task(…, context=…)` does the same with a task, which costs as much as a whole

@@ -18,7 +18,7 @@ _OF_A_STREAM: Final = frozenset(
 )
 
 
-def unframed(send: Send) -> Send:
+def collapse_single_event(send: Send) -> Send:
     """Return a `send` that passes on such a stream as JSON, and every other response as it is.
 
     Nothing is held back for longer than until the first part of the body: an answer is the last

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from mcp_mount.calls.call import Request, Sink, incoming, redirected
-from mcp_mount.calls.routing import Routing
-from mcp_mount.calls.running import AppCall, Discreet
-from mcp_mount.calls.scope import NOWHERE, inner_scope, route_path
+from mcp_mount.backends.app_call import AppCall, TracebackFilter
+from mcp_mount.backends.request import Request, Sink, redirected, request_context
+from mcp_mount.backends.routing import Routing
+from mcp_mount.backends.scope import NOWHERE, inner_scope, route_path
 from mcp_mount.errors import InvalidArguments
 
 logger = logging.getLogger("mcp_mount")
@@ -24,7 +24,7 @@ BOUND_KEY: Final = "mcp_mount.bound"
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class ResolvedRoute:
     """Where a call was bound when it left for the app's middleware.
 
     `route` is the one entry of the app's routes that takes its path, where that is certain.
@@ -37,7 +37,7 @@ class Bound:
     may_reach: Callable[[Scope], bool]
 
 
-class Catalogue(Protocol):
+class ToolIndex(Protocol):
     """What is offered of an application."""
 
     @property
@@ -48,13 +48,13 @@ class Catalogue(Protocol):
         """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
 
 
-class InProcess:
+class ASGIBackend:
     """Calls an application in this process, on behalf of the current MCP request.
 
     A class because it remembers what it learned of the application's routing.
     """
 
-    def __init__(self, app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
+    def __init__(self, app: FastAPI, catalogue: Callable[[], ToolIndex]) -> None:
         """Take the application, to which routes may still be added, and what is offered of it."""
         self.app = app
         self._catalogue = catalogue
@@ -70,11 +70,11 @@ class InProcess:
     ) -> AppCall:
         """Return the call that sends `request` through the app's whole middleware stack.
 
-        See `mcp_mount.calls.caller.Caller`.
+        See `mcp_mount.backends.backend.Caller`.
         """
         if self.app.debug:
-            sink = Discreet(sink)
-        served = incoming.get()
+            sink = TracebackFilter(sink)
+        served = request_context.get()
         outer = served.scope if served is not None else NOWHERE
         cookies = served is not None and served.forward_cookies
         scope = inner_scope(outer, request, tool, cookies=cookies)
@@ -86,7 +86,7 @@ class InProcess:
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
         known = self._routing.known_route(request.method, template) if template else None
-        scope[BOUND_KEY] = Bound(self.app, scope["path"], known, self._may_reach)
+        scope[BOUND_KEY] = ResolvedRoute(self.app, scope["path"], known, self._may_reach)
         return AppCall(self.app, scope, request.body, sink, on_answer)
 
     def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:
@@ -118,7 +118,7 @@ class InProcess:
         It may lead to the same path, with or without a slash behind it, or to an operation that is
         a tool: what is left out of the tools is not reached by a detour either.
         """
-        served = incoming.get()
+        served = request_context.get()
         outer = served.scope if served is not None else NOWHERE
         host = next((value for name, value in outer["headers"] if name == b"host"), b"")
         try:

@@ -8,11 +8,11 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from mcp_mount.calls.call import Outcome, Request, Sink, incoming
-from mcp_mount.calls.running import AppCall
+from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.request import Outcome, Request, Sink, request_context
 
 
-class Caller(Protocol):
+class Backend(Protocol):
     """Knows where the operations are, and how to get there."""
 
     def prepare(
@@ -50,7 +50,7 @@ async def completed(call: AppCall, timeout: float) -> Outcome:
         timeout: Seconds until the response must be complete.
     """
     deadline = anyio.current_time() + timeout
-    served = incoming.get()
+    served = request_context.get()
     if served is not None and served.tasks is not None and _is_begun(call, served.tasks):
         is_cancellable = served.disconnect_ends_call
         return await _answer(call, served.tasks, deadline, is_cancellable=is_cancellable)
@@ -85,10 +85,10 @@ async def _answer(
             await call.answered.wait()
     except anyio.get_cancelled_exc_class():
         if not call.done.is_set:
-            tasks.start_soon(call.leave_at, -math.inf if is_cancellable else deadline)
+            tasks.start_soon(call.cancel_at, -math.inf if is_cancellable else deadline)
         raise
     if not call.done.is_set:
         # Without waiting: a route that does not listen must not hold the result back.
-        call.hang_up()
-        tasks.start_soon(call.leave)
+        call.send_disconnect()
+        tasks.start_soon(call.cancel)
     return call.outcome

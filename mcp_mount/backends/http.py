@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
-from mcp_mount.calls.call import TOOL_KEY, Request, Sink, incoming, redirected
-from mcp_mount.calls.forwarding import Forwarder
-from mcp_mount.calls.running import AppCall
-from mcp_mount.calls.upstream import Upstream, forwarded, joined
+from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.forwarding import Forwarder
+from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirected, request_context
+from mcp_mount.backends.upstream import Upstream, forwarded, joined
 from mcp_mount.errors import InvalidArguments, MountError
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.parameters import name_in_query, names_in_query, query_of, route_of
@@ -22,18 +22,18 @@ _LONGEST: Final = 65_000
 """Characters of a URL; the HTTP library sends no more, and few servers take as many."""
 
 
-class Offering(Protocol):
+class ToolIndex(Protocol):
     """What is offered of an API."""
 
     def offers(self, method: str, template: str) -> bool:
         """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
 
 
-class Elsewhere:
+class HTTPBackend:
     """Calls the operations of one document over HTTP. A class because of its connections."""
 
     def __init__(
-        self, document: Mapping[str, Any], upstream: Upstream, offering: Callable[[], Offering]
+        self, document: Mapping[str, Any], upstream: Upstream, offering: Callable[[], ToolIndex]
     ) -> None:
         """Take the document, where its API is, and what is offered of it.
 
@@ -73,11 +73,11 @@ class Elsewhere:
     ) -> AppCall:
         """Return the call that sends `request` to the API.
 
-        See `mcp_mount.calls.caller.Caller`.
+        See `mcp_mount.backends.backend.Caller`.
         """
         operation = self._paths.operation(request.method, request.template or "")
         path = self._path(operation, request) if operation is not None else request.path
-        served = incoming.get()
+        served = request_context.get()
         outer = served.scope["headers"] if served is not None else ()
         sent = [pair for pair in outer if pair[0] in self._forwarded]
         raw_path = f"{self._bases.prefix(operation)}{path}"

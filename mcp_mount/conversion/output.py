@@ -5,7 +5,7 @@ from functools import cache
 
 import jsonschema_rs
 
-from mcp_mount.conversion.content import Shape
+from mcp_mount.conversion.content import OutputSchema
 from mcp_mount.openapi.bodies import Media
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.nodes import Schema, within
@@ -13,7 +13,9 @@ from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.openapi.schemas import Schemas
 
 
-def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
+def read_output_schema(
+    operation: Operation, schemas: Schemas
+) -> tuple[Schema | None, OutputSchema]:
     """Return the tool's ``outputSchema`` and how its results are written.
 
     There is one only where the operation documents a single success in a single JSON form: a
@@ -26,24 +28,24 @@ def read_shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, S
         return _shape(operation, schemas)
 
 
-def _shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, Shape]:
+def _shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, OutputSchema]:
     documented = successes(operation)
     if len(documented) != 1 or len(documented[0]) != 1:
-        return None, Shape()
+        return None, OutputSchema()
     media = documented[0][0]
     if media.item_schema is not None:
         item = _item_schema(media, schemas)
         schema = _wrapped({"type": "array", "items": item})
         schema["properties"]["ended"] = {"type": "string"}
-        return schema, Shape(wrapped=True, conforms=_validator(schema), is_items=True)
+        return schema, OutputSchema(wrapped=True, conforms=_validator(schema), is_items=True)
     if media.schema is None or not is_json(media.media_type):
-        return None, Shape()
+        return None, OutputSchema()
     published = schemas.publish(media.schema, "output")
     if not published:
-        return None, Shape()
+        return None, OutputSchema()
     is_object = published.get("type") == "object" and "anyOf" not in published
     schema = published if is_object else _wrapped(published)
-    return schema, Shape(wrapped=not is_object, conforms=_validator(schema))
+    return schema, OutputSchema(wrapped=not is_object, conforms=_validator(schema))
 
 
 def _item_schema(media: Media, schemas: Schemas) -> Schema:
