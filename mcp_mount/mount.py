@@ -30,11 +30,12 @@ from mcp_mount.endpoints.lifespan import LifespanMiddleware
 from mcp_mount.endpoints.sse import Sse, SsePart
 from mcp_mount.endpoints.streamable import Streamable
 from mcp_mount.errors import MountError
-from mcp_mount.fastlane.lane import FastLane
+from mcp_mount.fastpath.listing import ToolList
+from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.remote import Remote, RemoteState
-from mcp_mount.server import build_server, low_level_server
+from mcp_mount.server import build_server, inline_references, low_level_server
 from mcp_mount.source import OpenAPI, source_of
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.provider import OperationProvider
@@ -210,26 +211,26 @@ def mount_mcp(
     if rate_limit is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    terms = CallPolicy(
+    policy = CallPolicy(
         limits=limits,
         slots=Slots(limits.max_concurrency),
         rate=rate,
         confirm=confirm,
     )
-    caller = source.caller(lambda: provider)
+    backend = source.backend(lambda: provider)
     provider = OperationProvider(
         source.document,
-        caller,
+        backend,
         include=include,
         exclude=exclude,
         credentials=source.credentials,
         changes=source.changes,
-        terms=terms,
+        policy=policy,
     )
-    if isinstance(caller, HTTPBackend):
+    if isinstance(backend, HTTPBackend):
         # Now, because nothing about it changes later.
-        caller.check(tool.binding.operation for tool in provider.tools().values())
-    others = RemoteProvider(remotes, terms, provider.tools) if remotes else None
+        backend.check(tool.binding.operation for tool in provider.tools().values())
+    others = RemoteProvider(remotes, policy, provider.tools) if remotes else None
     check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
@@ -239,8 +240,9 @@ def mount_mcp(
         instructions=source.instructions,
         auth=auth,
         state_key=state_key,
+        sessions=sessions,
     )
-    door = RequestGuard(
+    guard = RequestGuard(
         origins=Origins(allowed_origins, public_url=public_url),
         max_request_bytes=limits.max_request_bytes,
         dependencies=dependencies,
@@ -248,31 +250,30 @@ def mount_mcp(
         sessions=sessions,
         forward_cookies=forward_cookies,
     )
-    # What these two check, FastMCP must see.
-    is_plain = scopes_of is None and not sessions
-    lane = FastLane(server, low_level_server(server), provider, others) if is_plain else None
-    service = MountContext(app, server, provider, door, others)
-    streamable = Streamable(service, path, lane)
-    endpoints = [Endpoint(app, path, door, streamable)]
+    context = MountContext(app, server, provider, guard, others)
+    tool_list = ToolList(server, context.offered, context.scopes, inline_references)
+    fast_path = FastPath(server, low_level_server(server), provider, tool_list)
+    streamable = Streamable(context, path, fast_path)
+    endpoints = [Endpoint(app, path, guard, streamable)]
     transports: list[StartableTransport] = [streamable]
     if sse_path is not None:
-        sse = Sse(service, sse_path, path)
+        sse = Sse(context, sse_path, path)
         endpoints += [
-            Endpoint(app, sse.path, door, SsePart(sse, "GET")),
-            Endpoint(app, sse.messages, door, SsePart(sse, "POST")),
+            Endpoint(app, sse.path, guard, SsePart(sse, "GET")),
+            Endpoint(app, sse.messages, guard, SsePart(sse, "POST")),
         ]
         # Before the other, because a provider issues tokens for the path that it hears of last.
         transports.insert(0, sse)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [*endpoints, *_auth_routes(auth, path, sse_path)]
-    app.add_middleware(LifespanMiddleware, service=service, transports=transports)
+    app.add_middleware(LifespanMiddleware, mount=context, transports=transports)
     return Mounted(
         server=server,
         path=path,
         _app=app,
         _forwards_cookies=forward_cookies,
         _others=others,
-        _upstream=caller.forwarder if isinstance(caller, HTTPBackend) else None,
+        _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
     )
 
 

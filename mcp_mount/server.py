@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import mcp_types
@@ -13,7 +13,8 @@ from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
 from fastmcp.tools import Tool, ToolResult
-from mcp.server.lowlevel import Server
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
@@ -32,7 +33,7 @@ _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
 
 class ProtocolMiddleware(DereferenceRefsMiddleware):
-    """Answers as the specification says where FastMCP does not, and spares finished schemas."""
+    """Answers as the specification says where FastMCP does not."""
 
     async def on_call_tool(
         self,
@@ -47,8 +48,8 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         try:
             return await call_next(context)
         except NotFoundError:
-            if (served := request_context.get()) is not None:
-                served.named_no_tool = True
+            if (ctx := request_context.get()) is not None:
+                ctx.unknown_tool = True
             message = f"Unknown tool: {context.message.name!r}"
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
@@ -83,15 +84,28 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         call_next: CallNext[mcp_types.ListToolsRequest, Sequence[Tool]],
     ) -> Sequence[Tool]:
         """Inline the references in the tools that users added; ours have none to inline."""
-        tools = await call_next(context)
-        finished = (OperationTool, RemoteTool)
-        others = [tool for tool in tools if not isinstance(tool, finished)]
+        return await inline_references(await call_next(context))
 
-        async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
-            return others
 
-        inlined = iter(await super().on_list_tools(context, listed))
-        return [tool if isinstance(tool, finished) else next(inlined) for tool in tools]
+async def inline_references(tools: Sequence[Tool]) -> Sequence[Tool]:
+    """Inline the references in the schemas of tools that users added, as FastMCP does for all."""
+    finished = (OperationTool, RemoteTool)
+    others = [tool for tool in tools if not isinstance(tool, finished)]
+    context = MiddlewareContext(message=mcp_types.ListToolsRequest(method="tools/list"))
+
+    async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
+        return others
+
+    inlined = iter(await DereferenceRefsMiddleware().on_list_tools(context, listed))
+    return [tool if isinstance(tool, finished) else next(inlined) for tool in tools]
+
+
+def strip_fastmcp_meta(components: Iterable[Any]) -> None:
+    """Remove FastMCP's own ``_meta`` from listed components, unless it tells their versions."""
+    for component in components:
+        own = (component.meta or {}).get("fastmcp")
+        if own is not None and "versions" not in own:
+            component.meta = {k: v for k, v in component.meta.items() if k != "fastmcp"} or None
 
 
 def build_server(
@@ -103,6 +117,7 @@ def build_server(
     instructions: str | None,
     auth: AuthProvider | None = None,
     state_key: str | None = None,
+    sessions: bool = False,
 ) -> FastMCP[Any]:
     """Return the server that offers the providers' tools, and whatever its user adds."""
     server: FastMCP[Any] = FastMCP(
@@ -120,9 +135,17 @@ def build_server(
     )
     # The SDK reads the schema of the called tool for its `x-mcp-header` parameters, and renders the
     # whole list to find it, unless it is told.
-    low_level_server(server).get_tool_input_schema = lambda name: _input_schema(
-        provider, remotes, name
-    )
+    low_level = low_level_server(server)
+    low_level.get_tool_input_schema = lambda name: _input_schema(provider, remotes, name)
+    for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
+        _strip_meta_of(low_level, method)
+    if not sessions:
+        # There is no stream on which a change could be told, and nobody for whom a level of the log
+        # could be kept: it would be every caller's.
+        low_level.notification_options = NotificationOptions()  # type: ignore[attr-defined]
+        low_level.add_request_handler(
+            "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
+        )
     if remotes is not None:
         remotes.respect(server, but=provider)
     return server
@@ -136,10 +159,35 @@ def low_level_server(server: FastMCP[Any]) -> Server[Any]:
 def _input_schema(
     provider: OperationProvider, remotes: RemoteProvider | None, name: str
 ) -> Mapping[str, Any] | None:
-    tool: Tool | None = provider.ready(name)
+    if (ctx := request_context.get()) is not None and ctx.input_schema is not None:
+        return ctx.input_schema
+    tool: Tool | None = provider.find(name)
     if tool is None and remotes is not None:
         tool = remotes.tools().get(name)
     return tool.parameters if tool else None
+
+
+async def _ignore_level(
+    context: ServerRequestContext[Any, Any],  # noqa: ARG001 - the SDK's signature
+    params: mcp_types.SetLevelRequestParams,  # noqa: ARG001
+) -> mcp_types.EmptyResult:
+    return mcp_types.EmptyResult()
+
+
+def _strip_meta_of(low_level: Server[Any], method: str) -> None:
+    """Have a list answered without what FastMCP says of itself."""
+    entry = low_level.get_request_handler(method)
+    if entry is None:
+        return
+    inner: Callable[..., Awaitable[Any]] = entry.handler
+
+    async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
+        result = await inner(context, params)
+        for components in ("tools", "resources", "resource_templates", "prompts"):
+            strip_fastmcp_meta(getattr(result, components, ()))
+        return result
+
+    low_level.add_request_handler(method, entry.params_type, listed)
 
 
 def warn_of_many_tools(count: int) -> None:

@@ -25,7 +25,7 @@ OpenAPI = Mapping[str, Any] | str | Path
 class Source:
     """Where operations come from, how they are called, and what the API says of itself.
 
-    `caller` is given what looks up what is offered, which is there when calls are made.
+    `backend` is given what looks up what is offered, which is there when calls are made.
     `changes` returns another object when the routes are others, or None where the document is
     another one then. `credentials` are what the model is not asked for; see `Operation`.
     """
@@ -34,7 +34,7 @@ class Source:
     version: str
     instructions: str | None
     document: Callable[[], Mapping[str, Any]]
-    caller: Callable[[Callable[[], OperationProvider]], Backend]
+    backend: Callable[[Callable[[], OperationProvider]], Backend]
     credentials: frozenset[tuple[str, str]] = frozenset()
     changes: Callable[[], object] = lambda: None
 
@@ -51,7 +51,7 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
             version=app.version,
             instructions=app.description or app.summary or None,
             document=lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own later
-            caller=lambda provider: ASGIBackend(app, provider),
+            backend=lambda provider: ASGIBackend(app, provider),
             changes=Changes(app),
         )
     if openapi is None:
@@ -69,7 +69,7 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
         version=str(info.get("version") or ""),
         instructions=str(info.get("description") or info.get("summary") or "") or None,
         document=lambda: document,
-        caller=lambda provider: HTTPBackend(document, api, provider),
+        backend=lambda provider: HTTPBackend(document, api, provider),
         credentials=frozenset(("header", name.lower()) for name in _own_names(api)),
     )
 

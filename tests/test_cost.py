@@ -16,7 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from fastmcp.server.middleware import Middleware
 
 from mcp_mount import mount_mcp
-from mcp_mount.fastlane.recognize import Recognizer
+from mcp_mount.fastpath.messages import MessageReader
 from tests.lanes import request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
@@ -233,25 +233,24 @@ async def test_a_call_runs_few_functions_of_ours(era: Era) -> None:
 async def test_the_words_that_all_calls_share_are_checked_once(era: Era) -> None:
     """X2, cheaply: other arguments and another id are no reason to check them again."""
     counts = await counted_call(5, era)
-    assert counts["Recognizer.recognize"] == 1
-    assert counts["_is_in_order"] == 0
+    assert counts["MessageReader.read"] == 1
+    assert counts["_is_valid_client"] == 0
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_short_call_makes_no_task_and_no_timer_of_its_own(
+async def test_a_short_call_is_not_watched_for_its_client(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """X2, cheaply: one timer watches over all calls, and what has ended leaves nothing behind."""
-    monkeypatch.setattr("mcp_mount.fastlane.patience.SECONDS", 60)
+    """X2, cheaply: a task for it would cost as much as the call does."""
+    monkeypatch.setattr("mcp_mount.fastpath.responder._WATCH_AFTER", 60)
     app = large_app(5)
     async with started(app) as served:
         await call(served, "number_3", {"number": 1}, era=era)
         with counted() as counts:
             for number in range(10):
                 await call(served, "number_3", {"number": number}, era=era)
-    assert counts["Patience.begin"] == counts["Patience.end"] == 10
-    assert counts["Patience._tick_at"] == 0
-    assert counts["DirectCall.watch"] == 0
+    assert counts["_ClientWatch.stop"] == 10
+    assert counts["_ClientWatch._start"] == 0
 
 
 @pytest.mark.parametrize("lane", [True, False])
@@ -275,7 +274,7 @@ async def test_a_large_body_is_not_read_in_the_event_loop(era: Era, *, lane: boo
 @pytest.mark.parametrize("odd", ["header", "client"])
 def test_what_is_remembered_of_requests_is_little(odd: str) -> None:
     """S3: whoever calls chooses the words, and could fill the memory with them."""
-    recognizer, filler = Recognizer(), "x" * 20_000
+    reader, filler = MessageReader(), "x" * 20_000
     tracemalloc.start()
     try:
         for number in range(100):
@@ -284,7 +283,7 @@ def test_what_is_remembered_of_requests_is_little(odd: str) -> None:
             headers, body = request_of("modern", "tools/call", {"name": "x", "_meta": meta})
             if odd == "header":
                 headers = [*headers, (f"mcp-{number}{filler}".encode(), b"")]
-            assert recognizer.recognize(scope_of(headers), body) is not None
+            assert reader.read(scope_of(headers), body) is not None
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

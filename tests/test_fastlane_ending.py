@@ -69,7 +69,7 @@ async def test_pings_to_nobody_do_not_keep_a_call_from_its_deadline(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C6: a server may raise when something is sent to a client that is gone."""
-    monkeypatch.setattr("mcp_mount.fastlane.direct._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.fastpath.responder._PING", 0.01)
     log: list[str] = []
     app, began = waiting_app(log, timeout=0.2)
     visit = Visit(era, "wait")
@@ -197,7 +197,7 @@ async def test_a_route_that_goes_on_after_its_limit_is_stopped(era: Era) -> None
 
 
 async def test_a_route_in_a_thread_does_not_hold_the_answer_back(era: Era) -> None:
-    """C6: its place is free again, and its line is written, when the answer is."""
+    """C6, F2: the line is written with the answer; the thread keeps its place until it ends."""
     app = FastAPI()
     release = threading.Event()
 
@@ -215,18 +215,20 @@ async def test_a_route_in_a_thread_does_not_hold_the_answer_back(era: Era) -> No
                 tasks.start_soon(visit.run, app)
                 await visit.complete.wait()
                 assert not release.is_set()
-                assert (await called(app, era, "deaf", {"wait": False})).text == '"late"'
+                busy = await called(app, era, "deaf", {"wait": False})
                 release.set()
     finally:
         release.set()
     assert b"0.1 seconds" in visit.body
+    assert "Too many calls" in busy.text
+    assert (await called(app, era, "deaf", {"wait": False})).text == '"late"'
 
 
 async def test_silence_begins_a_stream_with_pings(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X2: as the SDK's does, and the result is one event of it, whatever its line breaks."""
-    monkeypatch.setattr("mcp_mount.fastlane.direct._PING", 0.01)
+    monkeypatch.setattr("mcp_mount.fastpath.responder._PING", 0.01)
     app = FastAPI()
     release = anyio.Event()
 

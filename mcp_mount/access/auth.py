@@ -16,16 +16,12 @@ from inspect import isawaitable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastapi.exception_handlers import http_exception_handler
 from fastmcp.server.auth import AuthContext, AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.routes import build_resource_metadata_url
 from pydantic import AnyHttpUrl
-from starlette.authentication import UnauthenticatedUser
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _CLOCK_SKEW: Final = 60
 """Seconds that the issuer's clock may be ahead of ours."""
@@ -58,64 +54,23 @@ def tool_check(alternatives: Sequence[Scopes]) -> Callable[[AuthContext], bool]:
     return allows
 
 
-class ScopeGate:
-    """Tells the rest who may do what, and refuses calls that lack a scope with HTTP 403.
-
-    Pure ASGI middleware around the MCP app. The body that it gets is one message (see `endpoint`),
-    which it gives on.
-    """
+class ScopeCheck:
+    """Finds out what the caller of a request may do, and refuses what it may not."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        needs: Callable[[str], Sequence[Scopes]],
-        scopes_of: ScopesOf | None,
-        auth: AuthProvider | None,
-        metadata_url: str | None,
+        self, *, scopes_of: ScopesOf | None, auth: AuthProvider | None, metadata_url: str | None
     ) -> None:
-        """Wrap `app`; `needs` returns the alternatives of the tool so named."""
-        self._app = app
-        self._needs = needs
+        """Take who tells the scopes: the user's function, or else the provider's tokens."""
         self._scopes_of = scopes_of
         self._auth = auth
         self._metadata_url = metadata_url
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if _is_early(scope.get("user")):
-            # FastMCP's verifiers see to the end of a token, and leave out its beginning.
-            scope = {**scope, "user": UnauthenticatedUser()}
-        request = Request(scope)
-        try:
-            granted = await self._granted(request)
-        except HTTPException as refused:
-            response = await http_exception_handler(request, refused)
-            await response(scope, receive, send)
-            return
-        if granted is None:
-            await self._app(scope, receive, send)
-            return
-        message = await receive()
-        name = called_tool(message.get("body", b""))
-        asked = to_ask_for(self._needs(name), granted) if name is not None else frozenset()
-        if asked:
-            await self._refusal(asked)(scope, receive, send)
-            return
-        token = granted_scopes.set(granted)
-        try:
-            await self._app(scope, replay_message(message, receive), send)
-        finally:
-            granted_scopes.reset(token)
+    async def granted(self, request: Request) -> Scopes | None:
+        """Return the scopes of the caller; None where nothing tells them.
 
-    async def _granted(self, request: Request) -> Scopes | None:
-        user = request.scope.get("user")
-        if self._auth is not None and not isinstance(user, AuthenticatedUser):
-            # The provider answers it with 401; which scopes there are is not a stranger's business.
-            return None
+        Raises:
+            HTTPException: what `scopes_of` raises of it.
+        """
         if self._scopes_of is not None:
             scopes = self._scopes_of(request)
             scopes = await scopes if isawaitable(scopes) else scopes
@@ -123,10 +78,11 @@ class ScopeGate:
                 # As a token's claim has them (RFC 8693 §4.2).
                 scopes = scopes.split()
             return None if scopes is None else frozenset(scopes)
+        user = request.scope.get("user")
         return frozenset(user.scopes) if isinstance(user, AuthenticatedUser) else None
 
-    def _refusal(self, scopes: Scopes) -> JSONResponse:
-        """Ask for the scopes that the call needs (RFC 6750 §3.1, RFC 9728 §5.1)."""
+    def refuse(self, scopes: Scopes) -> JSONResponse:
+        """Return a 403 that asks for the scopes a call needs (RFC 6750 §3.1, RFC 9728 §5.1)."""
         needed = sorted(scopes)
         asked = self._auth.get_challenge_scopes(needed) if self._auth is not None else needed
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(asked)}"'
@@ -140,8 +96,11 @@ class ScopeGate:
         )
 
 
-def _is_early(user: object) -> bool:
-    """Whether a token's time has not come yet (RFC 7519 §4.1.5)."""
+def is_early(user: object) -> bool:
+    """Whether the time of a caller's token has not come yet (RFC 7519 §4.1.5).
+
+    FastMCP's verifiers check when a token ends, and not when it begins.
+    """
     if not isinstance(user, AuthenticatedUser):
         return False
     begins = (user.access_token.claims or {}).get("nbf")
@@ -173,13 +132,3 @@ def called_tool(body: bytes) -> str | None:
         # Whatever this is, it calls nothing; the SDK answers it as the specification says.
         return None
     return name if isinstance(name, str) else None
-
-
-def replay_message(message: Message, receive: Receive) -> Receive:
-    """Return a `receive` that gives `message` once more, and then what there is."""
-    waiting = [message]
-
-    async def receive_again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return receive_again

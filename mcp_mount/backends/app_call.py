@@ -1,16 +1,18 @@
-"""One request on its way through an application.
+"""One request on its way through an ASGI application, in a task of its own.
 
-* The app runs in the caller's context: what middleware put into context variables is visible to
-  the route. There is no socket, no HTTP client and no cookie jar.
+* The task has a copy of the caller's context: what middleware put into context variables is visible
+  to the route. There is no socket, no HTTP client and no cookie jar.
+* A call is answered when the last message of its response comes; background tasks go on after that,
+  as over REST.
 * A route that is to stop is told first (``http.disconnect``, and `OSError` from its ``send``, ASGI
-  §"Disconnected Client"), and cancelled when it goes on for longer than `GRACE` seconds.
-* As over REST, a response is complete before the route's background tasks are.
+  "Disconnected Client"), and cancelled if it goes on for longer than `GRACE` seconds.
 """
 
+import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -21,23 +23,26 @@ from mcp_mount.backends.request import Headers, Outcome, Sink, request_context
 
 logger = logging.getLogger("mcp_mount")
 
-
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
 
-
 TURN: Final = 0.002
-"""Seconds that a route which never waits may send for before others run."""
+"""Seconds for which a route that never waits may send before others run."""
+
+_HIDDEN = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
+
+_running: set[asyncio.Task[None]] = set()
+"""Tasks that may outlive whoever began them; the event loop alone would forget them."""
 
 
 class _Flag:
-    """An event that most of the time nobody waits for: it costs next to nothing until then."""
+    """An event that costs next to nothing until somebody waits for it."""
 
     __slots__ = ("_event", "is_set")
 
     def __init__(self) -> None:
         self.is_set = False
-        self._event: anyio.Event | None = None
+        self._event: asyncio.Event | None = None
 
     def set(self) -> None:
         self.is_set = True
@@ -45,22 +50,22 @@ class _Flag:
             self._event.set()
 
     async def wait(self) -> None:
+        if self.is_set:
+            return
         if self._event is None:
-            self._event = anyio.Event()
-            if self.is_set:
-                self._event.set()
+            self._event = asyncio.Event()
         await self._event.wait()
 
 
 class TracebackFilter:
-    """Keeps from a sink what an app in debug mode answers to an exception: the traceback.
+    """A sink that hides the traceback with which an app in debug mode answers an exception.
 
-    It looks like any other answer with status 500, so those of the app's own are kept back too.
+    Such an answer looks like any other with status 500, so those of the app's own are hidden too.
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._keeps = False
+        self._hides = False
 
     @property
     def may_wait(self) -> bool:
@@ -68,48 +73,41 @@ class TracebackFilter:
         return self._sink.may_wait
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Keep an answer with status 500; pass on every other."""
-        self._keeps = status == 500
-        if not self._keeps:
+        """Replace an answer with status 500; pass on every other."""
+        self._hides = status == 500
+        if not self._hides:
             await self._sink.start(status, headers)
             return
         await self._sink.start(status, [(b"content-type", b"text/plain; charset=utf-8")])
-        await self._sink.write(_KEPT)
+        await self._sink.write(_HIDDEN)
 
     async def write(self, chunk: bytes) -> bool:
         """Pass a part on, or write it to the log."""
-        if not self._keeps:
+        if not self._hides:
             return await self._sink.write(chunk)
         logger.warning("Not shown to the client: %s", chunk.decode("utf-8", "replace"))
         return True
 
 
-_KEPT = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
-
-
 class AppCall:
-    """One request on its way through the app. `run` is the task that the app runs in.
+    """One request on its way through an app.
 
-    It is `answered` when nothing more will reach the sink, and `done` when the route has sent its
-    last message or ended. What runs after that are background tasks.
+    Attributes:
+        answered: Set when nothing more will reach the sink.
+        done: Set when the route has sent its last message or ended; the rest is background tasks.
+        outcome: How the response ended, once it is answered.
+        failure: What the sink raised, which is not the route's to handle.
+        task: Runs the app, from `start` until its background tasks have ended.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        scope: Scope,
-        body: bytes | None,
-        sink: Sink,
-        on_answer: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        """Prepare the call; nothing happens before `run`.
+    task: asyncio.Task[None]
 
-        With `on_answer`, the call runs in its caller's own task: that is awaited as soon as nothing
-        more will reach the sink, and what cancels the task reaches the route at once.
-        """
+    def __init__(self, app: ASGIApp, scope: Scope, body: bytes | None, sink: Sink) -> None:
+        """Prepare the call; nothing happens before `start`."""
         self.answered = _Flag()
         self.done = _Flag()
         self.outcome: Outcome = "timeout"
+        self.failure: Exception | None = None
         self._app = app
         self._scope = scope
         self._body: bytes | None = body or b""
@@ -117,37 +115,16 @@ class AppCall:
         self._is_started = False
         self._turn = -math.inf
         self._gone = _Flag()
+        self._timer: asyncio.TimerHandle | None = None
         self._delivery: anyio.CancelScope | None = None
-        # Whoever ends the whole request ends the route by `cancel`, so that it is told first.
-        self._cancellation = anyio.CancelScope(shield=on_answer is None)
-        self._on_answer = on_answer
+        self._cancellation = anyio.CancelScope()
 
-    async def run(self) -> None:
-        """Run the app. What it raises is logged here and reaches no client."""
-        served = request_context.get()
-        if served is not None and not served.disconnect_ends_call:
-            # Whoever cancels a call that the route makes in its turn means it.
-            request_context.set(replace(served, disconnect_ends_call=True))
-        try:
-            with self._cancellation:
-                await self._app(self._scope, self._receive, self._send)
-        except Exception:  # noqa: BLE001 - logged
-            # What is raised after we left follows from that, as after a client's disconnect. By now
-            # the app may have answered with an error, to nobody.
-            left = self._gone.is_set and not (self.answered.is_set and self.done.is_set)
-            self._log(logging.DEBUG if left else logging.ERROR)
-        except anyio.get_cancelled_exc_class():
-            # Either the request is over, or the app let out the end of a task it had waited for.
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            self._log(logging.ERROR)
-        finally:
-            if not (self._gone.is_set or self.answered.is_set):
-                # Only the last message of the body tells that a response is whole.
-                self.outcome = "broken"
-            self.answered.set()
-            self.done.set()
-            # It may lead back here; nothing is left for the garbage collector to find.
-            self._on_answer = None
+    def start(self, deadline: float = math.inf) -> None:
+        """Run the app; at `deadline` (of the event loop's clock) the response is given up."""
+        loop = asyncio.get_running_loop()
+        if deadline < math.inf:
+            self._timer = loop.call_at(deadline, self._expire)
+        self.task = loop.create_task(self._run())
 
     def send_disconnect(self) -> None:
         """Tell the route that its client is gone; nothing more reaches the sink."""
@@ -155,8 +132,15 @@ class AppCall:
         if self._delivery is not None:
             self._delivery.cancel()
 
+    def cancel_soon(self, *, at: float = -math.inf) -> asyncio.Task[None]:
+        """Begin to `cancel` the call, at a time of the event loop's clock; return the task."""
+        task = asyncio.get_running_loop().create_task(self._cancel_at(at))
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+        return task
+
     async def cancel(self) -> None:
-        """Hang up, wait briefly, then cancel the route.
+        """Send the disconnect, wait briefly, then cancel the route.
 
         A route that has sent its whole response is left to its background tasks.
         """
@@ -169,13 +153,46 @@ class AppCall:
             # A route in a worker thread cannot be interrupted; its task ends with the thread.
             await self.done.wait()
 
-    async def cancel_at(self, deadline: float) -> None:
-        """Leave the route when `deadline` (of the event loop's clock) comes before its response."""
+    async def _cancel_at(self, at: float) -> None:
+        with anyio.CancelScope(deadline=max(at, asyncio.get_running_loop().time())):
+            await self.answered.wait()
+        await self.cancel()
+
+    def _expire(self) -> None:
+        self.send_disconnect()
+        self.answered.set()
+
+    async def _run(self) -> None:
+        """Run the app. What it raises is logged here and reaches no client."""
+        ctx = request_context.get()
+        if ctx is not None and not ctx.disconnect_ends_call:
+            # Whoever cancels a call that the route makes in its turn means it.
+            request_context.set(replace(ctx, disconnect_ends_call=True))
         try:
-            with anyio.CancelScope(deadline=deadline):
-                await self.answered.wait()
+            with self._cancellation:
+                await self._app(self._scope, self._receive, self._send)
+        except Exception:  # noqa: BLE001 - logged
+            # What is raised after a disconnect follows from it, as over REST. By now the app may
+            # have answered with an error, to nobody.
+            left = self._gone.is_set and self.outcome != "complete"
+            self._log(logging.DEBUG if left else logging.ERROR)
+        except asyncio.CancelledError:
+            if self.task.cancelling():
+                raise
+            # The app let out the end of a task that it had waited for.
+            self._log(logging.ERROR)
         finally:
-            await self.cancel()
+            if not (self._gone.is_set or self.answered.is_set):
+                # Only the last message of the body tells that a response is whole.
+                self.outcome = "broken"
+            self._answer()
+            self.done.set()
+
+    def _answer(self) -> None:
+        self.answered.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _receive(self) -> Message:
         if self._body is not None:
@@ -210,23 +227,32 @@ class AppCall:
             raise RuntimeError("The response's body came before its start.")
         wanted = not self._gone.is_set
         if wanted and chunk:
-            take = self._deliver if self._sink.may_wait else self._sink.write
-            wanted = await take(bytes(chunk))
+            wanted = await self._push(bytes(chunk))
         if wanted and more:
             await self._take_turns()
             return
         if not self._gone.is_set:
             self.outcome = "complete" if wanted else "ended"
-            self.answered.set()
-            if self._on_answer is not None:
-                await self._on_answer()
+            self._answer()
             # Only now: a route that listens for its client's going ends what it still does.
             self._gone.set()
         if more:
             raise OSError("The client is gone.")
         self.done.set()
-        # Whoever ends the whole request ends its background tasks too, as over REST.
-        self._cancellation.shield = False
+
+    async def _push(self, chunk: bytes) -> bool:
+        """Push a chunk into the sink; False when the sink or the client had enough.
+
+        The client may go while the sink waits: the route is then told, not kept waiting.
+        """
+        try:
+            if not self._sink.may_wait:
+                return await self._sink.write(chunk)
+            with anyio.CancelScope() as self._delivery:
+                return await self._sink.write(chunk)
+        except Exception as error:  # noqa: BLE001 - raised to whoever waits for the answer
+            self.failure = error
+        return False
 
     async def _take_turns(self) -> None:
         """Let others run from time to time: a route that never waits keeps them, and its deadline.
@@ -235,17 +261,8 @@ class AppCall:
         """
         now = time.monotonic()
         if now - self._turn > TURN:
-            await anyio.lowlevel.checkpoint()
+            await asyncio.sleep(0)
             self._turn = time.monotonic()
-
-    async def _deliver(self, chunk: bytes) -> bool:
-        """Push a chunk into a sink that waits for the client; False when either had enough.
-
-        The client may go while the sink waits: the route is then told, not kept waiting.
-        """
-        with anyio.CancelScope() as self._delivery:
-            return await self._sink.write(chunk)
-        return False
 
     def _log(self, level: int) -> None:
         logger.log(level, "Exception in ASGI application", exc_info=True)

@@ -1,10 +1,10 @@
 """Calls an app in this process: as the caller, through its middleware, to the route meant."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from fastapi import FastAPI
@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from mcp_mount.backends.app_call import AppCall, TracebackFilter
-from mcp_mount.backends.request import Request, Sink, redirected, request_context
+from mcp_mount.backends.backend import ToolIndex
+from mcp_mount.backends.request import Request, Sink, redirect_request, request_context
 from mcp_mount.backends.routing import Routing
 from mcp_mount.backends.scope import NOWHERE, inner_scope, route_path
 from mcp_mount.errors import InvalidArguments
@@ -37,57 +38,36 @@ class ResolvedRoute:
     may_reach: Callable[[Scope], bool]
 
 
-class ToolIndex(Protocol):
-    """What is offered of an application."""
-
-    @property
-    def routes(self) -> object:
-        """What stands for its routes when tools were last looked for; another object: others."""
-
-    def offers(self, method: str, template: str) -> bool:
-        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
-
-
 class ASGIBackend:
-    """Calls an application in this process, on behalf of the current MCP request.
+    """Calls an application in this process, on behalf of the current MCP request."""
 
-    A class because it remembers what it learned of the application's routing.
-    """
-
-    def __init__(self, app: FastAPI, catalogue: Callable[[], ToolIndex]) -> None:
-        """Take the application, to which routes may still be added, and what is offered of it."""
+    def __init__(self, app: FastAPI, index: Callable[[], ToolIndex]) -> None:
+        """Take the application, to which routes may still be added, and which of them are tools."""
         self.app = app
-        self._catalogue = catalogue
+        self._index = index
         self._routing = Routing(app)
 
-    def prepare(
-        self,
-        request: Request,
-        sink: Sink,
-        *,
-        tool: str,
-        on_answer: Callable[[], Awaitable[None]] | None = None,
-    ) -> AppCall:
+    def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` through the app's whole middleware stack.
 
         See `mcp_mount.backends.backend.Caller`.
         """
         if self.app.debug:
             sink = TracebackFilter(sink)
-        served = request_context.get()
-        outer = served.scope if served is not None else NOWHERE
-        cookies = served is not None and served.forward_cookies
+        ctx = request_context.get()
+        outer = ctx.scope if ctx is not None else NOWHERE
+        cookies = ctx is not None and ctx.forward_cookies
         scope = inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
         if template is not None and not self._routing.is_as_meant(
-            scope, template, values, self._catalogue().routes
+            scope, template, values, self._index().routes
         ):
             given = ", ".join(f"{name}={value!r}" for name, value in values.items())
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
         known = self._routing.known_route(request.method, template) if template else None
         scope[BOUND_KEY] = ResolvedRoute(self.app, scope["path"], known, self._may_reach)
-        return AppCall(self.app, scope, request.body, sink, on_answer)
+        return AppCall(self.app, scope, request.body, sink)
 
     def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:
         """Tell the log of operations that no call can reach; see `Routing.without_route`."""
@@ -110,7 +90,7 @@ class ASGIBackend:
         found, template = self._routing.destination({**scope, BOUND_KEY: None})
         if template is None:
             return not found
-        return self._catalogue().offers(scope["method"], template)
+        return self._index().offers(scope["method"], template)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
@@ -118,8 +98,8 @@ class ASGIBackend:
         It may lead to the same path, with or without a slash behind it, or to an operation that is
         a tool: what is left out of the tools is not reached by a detour either.
         """
-        served = request_context.get()
-        outer = served.scope if served is not None else NOWHERE
+        ctx = request_context.get()
+        outer = ctx.scope if ctx is not None else NOWHERE
         host = next((value for name, value in outer["headers"] if name == b"host"), b"")
         try:
             target = urlsplit(urljoin(request.path, location))
@@ -137,7 +117,7 @@ class ASGIBackend:
         if not (path.startswith("/") and path.isascii()):
             return None
         inside = route_path({**outer, "path": path})
-        following = redirected(request, status, inside, target.query)
+        following = redirect_request(request, status, inside, target.query)
         template = request.template if following.method == request.method else None
         return following if self._is_offered(outer, following, template) else None
 
@@ -152,6 +132,6 @@ class ASGIBackend:
             scope = inner_scope(outer, replace(request, path=each), "")
             found, template = self._routing.destination(scope)
             if found:
-                offered = template and self._catalogue().offers(request.method, template)
+                offered = template and self._index().offers(request.method, template)
                 return template is not None and (template == own or bool(offered))
         return False

@@ -1,16 +1,17 @@
 """Calls an API elsewhere: what of a caller's goes along, and where a redirect may lead."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
 from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.forwarding import Forwarder
-from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirected, request_context
+from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirect_request, request_context
 from mcp_mount.backends.upstream import Upstream, forwarded, joined
 from mcp_mount.errors import InvalidArguments, MountError
 from mcp_mount.openapi.operations import Operation, read_operations
@@ -22,20 +23,13 @@ _LONGEST: Final = 65_000
 """Characters of a URL; the HTTP library sends no more, and few servers take as many."""
 
 
-class ToolIndex(Protocol):
-    """What is offered of an API."""
-
-    def offers(self, method: str, template: str) -> bool:
-        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
-
-
 class HTTPBackend:
-    """Calls the operations of one document over HTTP. A class because of its connections."""
+    """Calls the operations of one document over HTTP."""
 
     def __init__(
-        self, document: Mapping[str, Any], upstream: Upstream, offering: Callable[[], ToolIndex]
+        self, document: Mapping[str, Any], upstream: Upstream, index: Callable[[], ToolIndex]
     ) -> None:
-        """Take the document, where its API is, and what is offered of it.
+        """Take the document, where its API is, and which of its operations are tools.
 
         Raises:
             MountError: the upstream cannot be used as it is described.
@@ -45,7 +39,7 @@ class HTTPBackend:
         self.forwarder = Forwarder(upstream, base)
         self._bases = Bases(document, base)
         self._paths = Paths(operations, upstream.slashes)
-        self._offering = offering
+        self._index = index
         self._forwarded = forwarded(upstream)
         unknown = set(upstream.slashes) - {str(each) for each in operations}
         if unknown:
@@ -63,22 +57,15 @@ class HTTPBackend:
         """
         self._bases.check([*operations])
 
-    def prepare(
-        self,
-        request: Request,
-        sink: Sink,
-        *,
-        tool: str,
-        on_answer: Callable[[], Awaitable[None]] | None = None,
-    ) -> AppCall:
+    def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` to the API.
 
         See `mcp_mount.backends.backend.Caller`.
         """
         operation = self._paths.operation(request.method, request.template or "")
         path = self._path(operation, request) if operation is not None else request.path
-        served = request_context.get()
-        outer = served.scope["headers"] if served is not None else ()
+        ctx = request_context.get()
+        outer = ctx.scope["headers"] if ctx is not None else ()
         sent = [pair for pair in outer if pair[0] in self._forwarded]
         raw_path = f"{self._bases.prefix(operation)}{path}"
         if not _is_short(raw_path, self._bases.base.query, request.query):
@@ -96,7 +83,7 @@ class HTTPBackend:
             "headers": joined(sent, request.headers),
             TOOL_KEY: tool,
         }
-        return AppCall(self.forwarder, scope, request.body, sink, on_answer)
+        return AppCall(self.forwarder, scope, request.body, sink)
 
     def connected(self) -> AbstractAsyncContextManager[object]:
         """Keep connections to the API."""
@@ -139,14 +126,14 @@ class HTTPBackend:
             return None
         if not (_is_inside(path) and _is_short(path, prefix, base.query, target.query)):
             return None
-        following = redirected(request, status, path, target.query)
+        following = redirect_request(request, status, path, target.query)
         if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
             is_own = own is None or _keeps(own, target.query)
             return replace(following, template=request.template) if is_own else None
         found = self._paths.found(following.method, path)
         if found is None or not _keeps(found, target.query):
             return None
-        if not self._offering().offers(found.method, found.path):
+        if not self._index().offers(found.method, found.path):
             return None
         return replace(following, template=found.path)
 

@@ -1,28 +1,25 @@
-"""What is called, on whose behalf, and where the response goes: the words of every call.
+"""The request of a call, the sink of its response, and the MCP request it is made for."""
 
-A `Request` is sent, and its response pushed into a `Sink` while it is produced; whoever produces it
-waits while the sink does.
-"""
-
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
-from anyio.abc import TaskGroup
+from starlette.requests import Request as HTTPRequest
 from starlette.types import Scope
 
 Headers = list[tuple[bytes, bytes]]
 
 Outcome = Literal["complete", "ended", "timeout", "broken"]
-"""How a response came to its end: whole, at the sink's limit, at the deadline, or by a failure."""
+"""How a response ended: whole, at a limit of the sink, at the deadline, or by a failure."""
 
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""
 
 APP_KEY: Final = "mcp_mount.app"
-"""The scope's key for the app of an MCP request, where FastMCP's own app stands under ``app``."""
+"""The scope's key for the user's app, where FastMCP's own app stands under ``app``."""
 
 # RFC 3986 §3.4, and `%` for what is encoded already.
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
@@ -32,10 +29,15 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 class Request:
     """A request to an operation, e.g. ``GET /items/3?full=true``.
 
-    `path` is percent-encoded and relative to the application; `template` is the path of the
-    operation that routing must find there (None: any), and `path_values` are the decoded values
-    that routing must find in it. `headers` have lower-case names and replace those of the MCP
-    request. `query_credentials` are the names of keys that are taken from its query.
+    Attributes:
+        method: E.g. ``"GET"``.
+        path: Percent-encoded, relative to the application.
+        template: The path of the operation that routing must find there; None: any.
+        path_values: The decoded values that routing must find in the path.
+        query: Percent-encoded, without ``?``.
+        headers: With lower-case names; they replace those of the MCP request.
+        body: None where nothing is sent.
+        query_credentials: Keys to take from the query of the MCP request.
     """
 
     method: str
@@ -64,25 +66,58 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class RequestContext:
-    """The MCP request being served: what a call inherits, and what its tasks live in.
+    """The MCP request being served, from which its calls inherit.
 
-    `disconnect_ends_call` is false where the protocol says that a lost connection is no
-    cancellation (handshake versions without sessions); the call then ends with its deadline.
-    `named_no_tool` is set when the request calls a tool that is not there.
+    Attributes:
+        scope: The request's scope in the user's app, before FastMCP's own app changes it.
+        disconnect_ends_call: False where a lost connection is no cancellation (handshake versions
+            without sessions): the call then ends at its deadline.
+        forward_cookies: Whether the caller's cookies go along.
+        user: Whom the auth provider of the endpoint has found; None where it has none.
+        unknown_tool: Set when the request calls a tool that does not exist.
+        input_schema: That of the own tool that the request calls, for the SDK's header checks.
+        tasks: What still runs for the request's calls after they were answered.
     """
 
     scope: Scope
-    tasks: TaskGroup | None
     disconnect_ends_call: bool
     forward_cookies: bool = False
-    named_no_tool: bool = False
+    user: object = None
+    unknown_tool: bool = False
+    input_schema: Mapping[str, Any] | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def request(self) -> HTTPRequest:
+        """The request as the user's functions see it: of the user's app, with the user found."""
+        scope = self.scope if self.user is None else {**self.scope, "user": self.user}
+        return HTTPRequest(scope)
 
 
-request_context: ContextVar[RequestContext | None] = ContextVar("mcp_mount_incoming", default=None)
+async def wait_for_tasks(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until all tasks have ended, also those added meanwhile; pass a cancellation on."""
+    while running := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError:
+            cancel_tasks(running)
+            raise
+    tasks.clear()
+
+
+def cancel_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel what still runs, as a server cancels a route."""
+    for task in tasks:
+        task.cancel()
+
+
+request_context: ContextVar[RequestContext | None] = ContextVar(
+    "mcp_mount_request_context", default=None
+)
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
 
 
-def redirected(request: Request, status: int, path: str, query: str) -> Request:
+def redirect_request(request: Request, status: int, path: str, query: str) -> Request:
     """Return the request that a redirect asks for (RFC 9110 §15.4), to a path that is encoded."""
     keeps_method = status in {307, 308} or request.method == "GET"
     bodiless = ((name, value) for name, value in request.headers if name[:8] != b"content-")

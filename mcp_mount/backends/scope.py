@@ -1,6 +1,7 @@
-"""What a call takes over from the MCP request for which it is made, as an ASGI scope. Pure."""
+"""The ASGI scope of a call, made from that of the MCP request. Pure."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -8,8 +9,9 @@ from starlette.types import Scope
 
 from mcp_mount.backends.request import TOOL_KEY, Request
 
-# What the app's routing and middleware add to a scope is theirs to add again. These stay.
-_CARRIED = ("http_version", "scheme", "root_path", "client", "server")
+# What routing and FastAPI write into a scope is theirs to write again. Everything else stays: what
+# the server, a parent app or a wrapper has said of the caller is as true of the call.
+_ROUTING_KEYS = frozenset({"app", "app_root_path", "endpoint", "route", "router"})
 
 # A header of the MCP request reaches the route unless it speaks of that request's own message
 # (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
@@ -49,7 +51,11 @@ def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = Fa
         cookies: Whether the caller's cookies go along.
     """
     prefix = _mount_prefix(outer)
-    scope: Scope = {key: outer[key] for key in _CARRIED if key in outer}
+    scope: Scope = {
+        key: value
+        for key, value in outer.items()
+        if key not in _ROUTING_KEYS and not key.startswith(("fastapi", "mcp_mount."))
+    }
     scope["type"] = "http"
     # Whatever the server is: here `send` raises `OSError` when the client is gone.
     scope["asgi"] = {**outer.get("asgi", _ASGI), "spec_version": "2.4"}
@@ -61,6 +67,13 @@ def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = Fa
     scope[TOOL_KEY] = tool
     if "state" in outer:
         scope["state"] = dict(outer["state"])
+    if "extensions" in outer:
+        # A response goes to a model, not to the server that could send a file by itself.
+        scope["extensions"] = {
+            name: value
+            for name, value in outer["extensions"].items()
+            if not name.startswith("http.response.")
+        }
     return scope
 
 
@@ -97,10 +110,14 @@ def _forwarded(
     # caller could take away what a proxy has added, such as its address, by naming it.
     replaced = {name for name, _ in own}
     kept = [
-        (name, value)
-        for name, value in outer
-        if name not in replaced
-        and not name.startswith(_OWN_PREFIXES)
-        and (name not in _OWN_HEADERS or (cookies and name == b"cookie"))
+        pair
+        for pair in outer
+        if pair[0] not in replaced
+        and (_is_forwarded(pair[0]) or (cookies and pair[0] == b"cookie"))
     ]
     return [*kept, *own]
+
+
+@lru_cache(maxsize=1024)
+def _is_forwarded(name: bytes) -> bool:
+    return name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES)

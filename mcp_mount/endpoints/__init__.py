@@ -5,8 +5,9 @@ In the order in which to read them:
     guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
+    dispatcher    reads each request, checks its scopes, answers it or hands it on
     lifespan      its start and its stop
-    collapse      one answer in an event stream, as JSON
+    collapse      turns an event stream with one answer into JSON
     streamable    Streamable HTTP
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE

@@ -6,6 +6,7 @@
 * Whoever closes the client, or is cancelled while it waits, ends what the client began.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -135,7 +136,7 @@ class _AsCaller(httpx2.AsyncBaseTransport):
         sink = _Sink(sent)
         body = await request.aread()
         call = AppCall(self._app, self._scope(request), body, sink)
-        self._tasks.start_soon(call.run)
+        call.start()
         self._tasks.start_soon(sink.end_with, call)
         stream = _Body(call, received, self._tasks)
         try:
@@ -195,6 +196,7 @@ class _Sink:
         finally:
             self._chunks.close()
             self.started.set()
+        await asyncio.wait([call.task])
 
 
 class _Body(httpx2.AsyncByteStream):

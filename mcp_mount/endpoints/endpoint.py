@@ -1,7 +1,4 @@
-"""A route that serves MCP: it lets in, bounds and hands on one request at a time.
-
-What becomes of a request that was let in is its transport's to say.
-"""
+"""A route that serves MCP: it guards the endpoint, and hands each request to its transport."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,14 +6,13 @@ from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import BOUND_KEY, ResolvedRoute
 from mcp_mount.backends.scope import route_path
-from mcp_mount.endpoints.guard import RequestGuard, guard, read_body, reject_head, too_large
+from mcp_mount.endpoints.guard import RequestGuard, dependency_route, reject_head
 from mcp_mount.errors import MountError
 
 _GONE: Final = 499
@@ -30,20 +26,17 @@ class Transport(Protocol):
     def methods(self) -> tuple[str, ...]:
         """The methods that it serves, e.g. ``("POST",)``."""
 
-    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Serve one request, whose body has been received."""
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and stay until what its calls began has ended."""
 
 
 @dataclass(slots=True)
 class Endpoint(BaseRoute):
-    """The route of an endpoint, for exactly its path with or without a slash behind it.
-
-    A class because Starlette's routes are.
-    """
+    """The route of an endpoint, for exactly its path with or without a slash behind it."""
 
     app: FastAPI
     path: str
-    door: RequestGuard
+    guard: RequestGuard
     transport: Transport
     methods: tuple[str, ...] = field(init=False)
     guarded: APIRoute | None = field(init=False)
@@ -51,13 +44,11 @@ class Endpoint(BaseRoute):
 
     def __post_init__(self) -> None:
         """Work out what each request is compared with."""
-
-        async def admit(request: Request, send: Send) -> None:
-            await self._admit(request.scope, request.receive, send, request)
-
         self.paths = frozenset({self.path, f"{self.path}/"})
         self.methods = self.transport.methods
-        self.guarded = guard(self.door, self.path, self.methods, self.app, admit)
+        self.guarded = dependency_route(
+            self.guard, self.path, self.methods, self.app, self.transport.serve
+        )
 
     @property
     def path_format(self) -> str:
@@ -82,7 +73,7 @@ class Endpoint(BaseRoute):
                 return (match, child) if match is Match.FULL else (Match.NONE, {})
             return Match.NONE, {}
         if scope["type"] == "http" and route_path(scope) in self.paths:
-            return Match.FULL, {"endpoint": self, "path_params": {}}
+            return Match.FULL, {"endpoint": self}
         return Match.NONE, {}
 
     def _bound(self, scope: Scope) -> ResolvedRoute | None:
@@ -97,7 +88,7 @@ class Endpoint(BaseRoute):
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, and stay until what its call began has ended."""
+        """Serve one request: see `Transport`."""
         bound = self._bound(scope) if BOUND_KEY in scope else None
         if bound is not None:
             del scope[BOUND_KEY]
@@ -114,30 +105,17 @@ class Endpoint(BaseRoute):
             is_answered = True
             await send(message)
 
-        refused = reject_head(self.door, self.methods, scope)
+        refused = reject_head(self.guard, self.methods, scope)
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:
             await self.guarded.handle(scope, receive, answer)
         else:
-            await self._admit(scope, receive, answer)
+            await self.transport.serve(scope, receive, answer)
         if not is_answered and refused is None:
             # The client has gone. Middleware that waits for a response would call it an error.
             with suppress(OSError):
                 await Response(status_code=_GONE)(scope, receive, send)
-
-    async def _admit(
-        self, scope: Scope, receive: Receive, send: Send, request: Request | None = None
-    ) -> None:
-        """Read the request and serve it; `request` is where dependencies may have read it."""
-        try:
-            body = await read_body(self.door, scope, receive, request)
-        except ClientDisconnect:
-            return
-        if body is None:
-            await too_large(self.door)(scope, receive, send)
-            return
-        await self.transport.serve(scope, body, receive, send)
 
 
 def check_path_is_free(app: FastAPI, path: str, option: str = "path") -> None:

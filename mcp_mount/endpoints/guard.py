@@ -1,8 +1,4 @@
-"""What a request passes before MCP sees it.
-
-In this order: the method, the ``Origin``, the app's dependencies, the size of the body. The auth
-provider, the session and the scopes come after that, in the MCP app.
-"""
+"""What a request passes before MCP sees it: method, ``Origin``, the app's dependencies, size."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,13 +16,13 @@ from mcp_mount.backends.request import Headers
 
 _INVALID_REQUEST = -32600
 
-Admit = Callable[[Request, Send], Awaitable[None]]
-"""Reads a request that dependencies may have read before, and serves it."""
+Dispatch = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""Serves a request that was let in."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestGuard:
-    """Who is let in, and with how much. See `mount_mcp`."""
+    """Which requests are served, and how large they may be. See `mount_mcp`."""
 
     origins: Origins
     max_request_bytes: int
@@ -36,8 +32,8 @@ class RequestGuard:
     forward_cookies: bool = False
 
 
-def reject_head(door: RequestGuard, methods: Sequence[str], scope: Scope) -> Response | None:
-    """Return the answer to a request that goes no further; None where its head is in order."""
+def reject_head(guard: RequestGuard, methods: Sequence[str], scope: Scope) -> Response | None:
+    """Return a 405 or 403 response, or None if method and ``Origin`` are fine."""
     origin = host = None
     for name, value in scope["headers"]:
         if name == b"origin":
@@ -49,8 +45,8 @@ def reject_head(door: RequestGuard, methods: Sequence[str], scope: Scope) -> Res
     if scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse("Method Not Allowed", 405, headers=allow)
-    if not door.origins.allow(origin, host):
-        return refusal(
+    if not guard.origins.allow(origin, host):
+        return refuse(
             403,
             f"The origin {origin!r} is not allowed. The server's public_url= and "
             "allowed_origins= say which are.",
@@ -58,35 +54,38 @@ def reject_head(door: RequestGuard, methods: Sequence[str], scope: Scope) -> Res
     return None
 
 
-def guard(
-    door: RequestGuard, path: str, methods: Sequence[str], app: FastAPI, admit: Admit
+def dependency_route(
+    guard: RequestGuard, path: str, methods: Sequence[str], app: FastAPI, dispatch: Dispatch
 ) -> APIRoute | None:
-    """Return a route that has FastAPI solve the door's dependencies, with the overrides of `app`.
+    """Return a route that has FastAPI solve the dependencies, then dispatches the request.
 
-    It then lets `admit` answer. None where there are no dependencies.
+    The dependency overrides of `app` count. None where there are no dependencies.
     """
-    if not door.dependencies:
+    if not guard.dependencies:
         return None
 
-    async def let_in(request: Request, response: Response) -> Response:
+    async def respond(request: Request, response: Response) -> Response:
         # `response` has the headers that the dependencies set.
-        return _Handover(admit, request, response.raw_headers)
+        return _Dispatched(guard, dispatch, request, response.raw_headers)
 
     return APIRoute(
         path,
-        let_in,
+        respond,
         methods=[*methods],
-        dependencies=door.dependencies,
+        dependencies=guard.dependencies,
         dependency_overrides_provider=app,
     )
 
 
-class _Handover(Response):
+class _Dispatched(Response):
     """A response that FastAPI sends by letting the endpoint answer."""
 
-    def __init__(self, admit: Admit, request: Request, headers: Headers) -> None:
+    def __init__(
+        self, guard: RequestGuard, dispatch: Dispatch, request: Request, headers: Headers
+    ) -> None:
         super().__init__()
-        self._admit = admit
+        self._guard = guard
+        self._dispatch = dispatch
         self._request = request
         self._added = headers
 
@@ -96,75 +95,76 @@ class _Handover(Response):
                 message = {**message, "headers": [*message["headers"], *self._added]}
             await send(message)
 
-        await self._admit(self._request, send_with_headers)
+        request = self._request
+        if request.method == "POST":
+            # Starlette's requests remember the body, which a dependency may have read.
+            try:
+                body = await _read_request(request, self._guard.max_request_bytes)
+            except ClientDisconnect:
+                return
+            if body is None:
+                await too_large(self._guard)(request.scope, request.receive, send_with_headers)
+                return
+            await self._dispatch(
+                request.scope, replay_body(body, request.receive), send_with_headers
+            )
+        else:
+            await self._dispatch(request.scope, request.receive, send_with_headers)
         if self.background is not None:
             await self.background()
 
 
-def refusal(status: int, message: str) -> JSONResponse:
-    """Refuse a request before it is served, in the words of JSON-RPC 2.0 §5.1."""
+def refuse(status: int, message: str) -> JSONResponse:
+    """Return a refusal of a request that was not served, in the form of JSON-RPC 2.0 §5.1."""
     error = {"code": _INVALID_REQUEST, "message": message}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
 
 
-def too_large(door: RequestGuard) -> JSONResponse:
-    """Return the answer to a request whose body `read_body` has not read."""
-    return refusal(413, f"The request is larger than {door.max_request_bytes} bytes.")
+def too_large(guard: RequestGuard) -> JSONResponse:
+    """Return the 413 for a request that is larger than the guard lets in."""
+    return refuse(413, f"The request is larger than {guard.max_request_bytes} bytes.")
 
 
-async def read_body(
-    door: RequestGuard, scope: Scope, receive: Receive, request: Request | None
-) -> bytes | None:
-    """Return the whole body; None where it is larger than the door lets in.
-
-    Args:
-        door: Says how large that is.
-        scope: The request's.
-        receive: The request's.
-        request: Where dependencies may have read it before; None where there are none.
+async def read_body(guard: RequestGuard, scope: Scope, receive: Receive) -> bytes | None:
+    """Return the whole body; None as soon as it is larger than the guard lets in.
 
     Raises:
         ClientDisconnect: the client went while it was sending.
     """
-    limit = door.max_request_bytes
-    if _is_announced_larger(scope, limit):
-        return None
-    return await (_read_again(request, limit) if request is not None else _read(receive, limit))
-
-
-def _is_announced_larger(scope: Scope, limit: int) -> bool:
+    limit = guard.max_request_bytes
     for name, value in scope["headers"]:
-        if name == b"content-length":
-            return value.isdigit() and int(value[:20]) > limit
-    return False
-
-
-async def _read(receive: Receive, limit: int) -> bytes | None:
-    """Receive the whole body; None as soon as it is larger than `limit` bytes.
-
-    Raises:
-        ClientDisconnect: the client went while it was sending.
-    """
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > limit:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
             return None
-    return bytes(body)
+    message = await receive()
+    body = _chunk(message)
+    if not message.get("more_body", False):
+        return body if len(body) <= limit else None
+    parts, size = [body], len(body)
+    while message.get("more_body", False) and size <= limit:
+        message = await receive()
+        parts.append(_chunk(message))
+        size += len(parts[-1])
+    return b"".join(parts) if size <= limit else None
 
 
-async def _read_again(request: Request, limit: int) -> bytes | None:
-    """Return what `_read` does, of a request that a dependency may have read before.
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the whole body once more, and then what comes after it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    Starlette's requests remember what they gave.
+    async def receive_again() -> Message:
+        return waiting.pop() if waiting else await receive()
 
-    Raises:
-        ClientDisconnect: the client went while it was sending.
-    """
+    return receive_again
+
+
+def _chunk(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    body: bytes = message.get("body", b"")
+    return body
+
+
+async def _read_request(request: Request, limit: int) -> bytes | None:
     body = bytearray()
     async for part in request.stream():
         body += part

@@ -1,6 +1,6 @@
 """What the endpoints of an app serve, and what runs for it while the app's lifespan lasts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,10 +8,9 @@ from typing import Any, Protocol
 from anyio.lowlevel import EventLoopToken, current_token
 from fastapi import FastAPI
 from fastmcp import FastMCP
-from starlette.middleware import Middleware
+from fastmcp.tools import Tool
 from starlette.types import ASGIApp
 
-from mcp_mount.access.auth import ScopeGate, metadata_url
 from mcp_mount.endpoints.endpoint import check_path_is_free
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
@@ -26,7 +25,7 @@ class MountContext:
     app: FastAPI
     server: FastMCP[Any]
     provider: OperationProvider
-    door: RequestGuard
+    guard: RequestGuard
     remotes: RemoteProvider | None = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
@@ -34,10 +33,25 @@ class MountContext:
         others = self.remotes.scopes(tool) if self.remotes is not None else ()
         return self.provider.scopes(tool) or others
 
+    def offered(self) -> Mapping[str, Tool] | None:
+        """Return the tools of operations and remotes; another mapping when they are others.
+
+        None where the remotes are to be asked.
+        """
+        tools = self.provider.tools()
+        return tools if self.remotes is None else self.remotes.beside(tools)
+
+    async def own_schema(self, tool: str | None) -> Mapping[str, Any] | None:
+        """Return the input schema of a tool that the user added to the server."""
+        if tool is None:
+            return None
+        own = await self.server.local_provider.get_tool(tool)
+        return own.parameters if own is not None else None
+
 
 @dataclass(slots=True)
 class RunningApp:
-    """The MCP app that runs in one event loop. A class because it comes and goes."""
+    """FastMCP's app while it runs in one event loop."""
 
     _app: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
 
@@ -72,11 +86,11 @@ class StartableTransport(Protocol):
         """
 
 
-def check(service: MountContext, path: str, option: str = "path") -> None:
+def check(mount: MountContext, path: str, option: str = "path") -> None:
     """Refuse to start what would fail later, or fail its callers.
 
     Args:
-        service: What is to be served.
+        mount: What is to be served.
         path: Where.
         option: What says so.
 
@@ -84,28 +98,13 @@ def check(service: MountContext, path: str, option: str = "path") -> None:
         MountError: the operations cannot be offered, the app has a route of its own at the path, or
             FastMCP's cache of responses could not tell callers apart.
     """
-    service.provider.tools()
-    check_path_is_free(service.app, path, option)
-    if service.server.auth is None and any(
-        type(each).__name__ == "ResponseCachingMiddleware" for each in service.server.middleware
+    mount.provider.tools()
+    check_path_is_free(mount.app, path, option)
+    if mount.server.auth is None and any(
+        type(each).__name__ == "ResponseCachingMiddleware" for each in mount.server.middleware
     ):
         message = (
             "ResponseCachingMiddleware would serve one caller's results to another: it knows "
             "callers by the token of auth= only. Remove it, or use auth=."
         )
         raise MountError(message)
-
-
-def scope_gate(service: MountContext, path: str) -> list[Middleware]:
-    """Return what checks scopes in an MCP app at `path`; nothing where nobody tells them."""
-    auth, scopes_of = service.server.auth, service.door.scopes_of
-    if auth is None and scopes_of is None:
-        return []
-    gate = Middleware(
-        ScopeGate,
-        needs=service.scopes,
-        scopes_of=scopes_of,
-        auth=auth,
-        metadata_url=metadata_url(auth, path) if auth is not None else None,
-    )
-    return [gate]

@@ -18,11 +18,11 @@ class LifespanMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, service: MountContext, transports: Sequence[StartableTransport]
+        self, app: ASGIApp, mount: MountContext, transports: Sequence[StartableTransport]
     ) -> None:
         """Wrap `app`, and start and stop with it what serves it over each of the transports."""
         self._app = app
-        self._service = service
+        self._mount = mount
         self._transports = transports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,12 +54,12 @@ class LifespanMiddleware:
     async def _start(self, stack: AsyncExitStack) -> None:
         for each in self._transports:
             each.running.use(await each.start(stack))
-        if self._service.remotes is not None:
-            await stack.enter_async_context(self._service.remotes.kept())
-        plans = [tool.binding for tool in self._service.provider.listed.values()]
-        warn_of_many_tools(len(plans))
-        if plans and isinstance(caller := plans[0].caller, ASGIBackend):
-            caller.warn_of_lost((each.operation.method, each.operation.path) for each in plans)
+        if self._mount.remotes is not None:
+            await stack.enter_async_context(self._mount.remotes.kept())
+        bindings = [tool.binding for tool in self._mount.provider.listed.values()]
+        warn_of_many_tools(len(bindings))
+        if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):
+            backend.warn_of_lost((each.operation.method, each.operation.path) for each in bindings)
 
     async def _stop(self, stack: AsyncExitStack) -> None:
         for each in self._transports:

@@ -13,10 +13,10 @@ from fastmcp.server.http import create_sse_app
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount.access.auth import replay_message
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
-from mcp_mount.endpoints.guard import refusal
-from mcp_mount.endpoints.hosting import MountContext, RunningApp, check, scope_gate
+from mcp_mount.endpoints.dispatcher import Dispatcher
+from mcp_mount.endpoints.guard import refuse
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check
 from mcp_mount.endpoints.streams import StreamGate, Streams
 
 
@@ -24,7 +24,7 @@ from mcp_mount.endpoints.streams import StreamGate, Streams
 class Sse:
     """What both paths of the transport have in common; `elsewhere` is that of Streamable HTTP."""
 
-    service: MountContext
+    mount: MountContext
     path: str
     elsewhere: str
     running: RunningApp = field(default_factory=RunningApp)
@@ -36,17 +36,18 @@ class Sse:
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
         """Start an MCP app: see `StartableTransport`."""
-        service = self.service
+        mount = self.mount
         for path in (self.path, self.messages):
-            check(service, path, "sse_path")
+            check(mount, path, "sse_path")
         streams = Streams()
-        gate = Middleware(StreamGate, streams=streams, credentials=service.provider.credentials)
+        dispatcher = Middleware(Dispatcher, mount=mount, path=self.path)
+        gate = Middleware(StreamGate, streams=streams, credentials=mount.provider.credentials)
         app = create_sse_app(
-            service.server,
+            mount.server,
             message_path=f"{self.messages}/",
             sse_path=self.path,
-            auth=service.server.auth,
-            middleware=[gate, *scope_gate(service, self.path)],
+            auth=mount.server.auth,
+            middleware=[dispatcher, gate],
         )
         await stack.enter_async_context(app.router.lifespan_context(app))
         stack.push_async_callback(streams.stop)
@@ -65,7 +66,7 @@ class SsePart:
         """What it serves: see `Transport`."""
         return (self.method,)
 
-    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
         app = self.sse.running.here()
         if app is None:
@@ -74,24 +75,22 @@ class SsePart:
                 "(servers do; a TestClient does in a with block), or use Streamable HTTP at "
                 f"{self.sse.elsewhere!r}."
             )
-            await refusal(503, message)(scope, receive, send)
+            await refuse(503, message)(scope, receive, send)
             return
-        whole = {"type": "http.request", "body": body, "more_body": False}
-        token = request_context.set(self._incoming(scope))
+        token = request_context.set(self._context(scope))
         try:
-            await app(self._inner(scope), replay_message(whole, receive), send)
+            await app(self._inner(scope), receive, send)
         finally:
             request_context.reset(token)
 
-    def _incoming(self, scope: Scope) -> RequestContext | None:
+    def _context(self, scope: Scope) -> RequestContext | None:
         if self.method == "GET":
             # Nothing is called on behalf of who opened the stream.
             return None
         return RequestContext(
             scope=scope,
-            tasks=None,
             disconnect_ends_call=True,
-            forward_cookies=self.sse.service.door.forward_cookies,
+            forward_cookies=self.sse.mount.guard.forward_cookies,
         )
 
     def _inner(self, scope: Scope) -> Scope:
@@ -100,4 +99,4 @@ class SsePart:
         # FastMCP would keep a tool's state under the name that this header gives it.
         headers = [(name, value) for name, value in scope["headers"] if name != b"mcp-session-id"]
         path = scope["path"].removesuffix("/") + slash
-        return {**scope, "path": path, "headers": headers, APP_KEY: self.sse.service.app}
+        return {**scope, "path": path, "headers": headers, APP_KEY: self.sse.mount.app}

@@ -1,108 +1,142 @@
 """Streamable HTTP: one request, one answer, at one path.
 
-An app whose lifespan is never run gets an MCP server for each request.
+An app whose lifespan is never run gets an MCP server for each request that needs one.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.auth import replay_message
 from mcp_mount.access.sessions import SessionSeal
-from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.backends.request import (
+    APP_KEY,
+    RequestContext,
+    cancel_tasks,
+    request_context,
+    wait_for_tasks,
+)
 from mcp_mount.endpoints.collapse import collapse_single_event
-from mcp_mount.endpoints.hosting import MountContext, RunningApp, check, scope_gate
-from mcp_mount.fastlane.lane import FastLane
+from mcp_mount.endpoints.dispatcher import Dispatcher
+from mcp_mount.endpoints.guard import refuse
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check
+from mcp_mount.fastpath.responder import FastPath
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Streamable:
     """The transport of every version since 2025-03-26, which older ones may use too."""
 
-    service: MountContext
+    mount: MountContext
     path: str
-    lane: FastLane | None = None
+    fast_path: FastPath
     running: RunningApp = field(default_factory=RunningApp)
+    _entry: ASGIApp = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put what serves a request in front of FastMCP's app, unless it stands inside."""
+        # With `auth=`, FastMCP's app finds out first who calls.
+        guarded = self.mount.server.auth is not None
+        self._entry = self._serve_with_fastmcp if guarded else self._wrap(self._serve_with_fastmcp)
 
     @property
     def methods(self) -> tuple[str, ...]:
         """What it serves: see `Transport`."""
         # Without sessions there is no stream to GET and nothing to DELETE (MCP "Transports").
-        return ("GET", "POST", "DELETE") if self.service.door.sessions else ("POST",)
+        return ("GET", "POST", "DELETE") if self.mount.guard.sessions else ("POST",)
 
-    async def serve(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
-        recognized = self.lane.recognize(scope, body) if self.lane is not None else None
-        if self.lane is not None and recognized is not None and await self.lane.is_open():
-            served = RequestContext(
-                scope=scope,
-                tasks=None,
-                disconnect_ends_call=recognized.is_modern,
-                forward_cookies=self.service.door.forward_cookies,
-            )
-            if await self.lane.answer(recognized, served, receive, send):
-                return
-            send = self.lane.learning(recognized, send)
-        whole = {"type": "http.request", "body": body, "more_body": False}
-        async with AsyncExitStack() as stack:
-            # Before the task group, which would hide a `MountError` in a group of exceptions.
-            app = self.running.here() or await self.start(stack)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            served = self._incoming(scope, tasks)
-            token = request_context.set(served)
-            try:
-                # The MCP app knows its path without a slash behind it.
-                path = scope["path"].removesuffix("/")
-                inner = {**scope, "path": path, APP_KEY: self.service.app}
-                # The stream that a GET opens has no answer, and begins at once.
-                answer = collapse_single_event(send) if scope["method"] == "POST" else send
-                await app(
-                    inner,
-                    replay_message(whole, receive),
-                    force_200_for_unknown_tool(served, answer),
-                )
-            finally:
-                request_context.reset(token)
-
-    def _incoming(self, scope: Scope, tasks: TaskGroup) -> RequestContext:
-        version = Request(scope).headers.get("mcp-protocol-version")
-        handshake = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
-        return RequestContext(
+        ctx = RequestContext(
             scope=scope,
-            tasks=tasks,
-            disconnect_ends_call=self.service.door.sessions or not handshake,
-            forward_cookies=self.service.door.forward_cookies,
+            disconnect_ends_call=self.mount.guard.sessions or not _is_handshake(scope),
+            forward_cookies=self.mount.guard.forward_cookies,
         )
+        token = request_context.set(ctx)
+        try:
+            await self._entry(scope, receive, send)
+        except asyncio.CancelledError:
+            cancel_tasks(ctx.tasks)
+            raise
+        finally:
+            request_context.reset(token)
+            if ctx.tasks:
+                with anyio.CancelScope(shield=True):
+                    await wait_for_tasks(ctx.tasks)
 
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
-        """Start an MCP app: see `StartableTransport`."""
-        service, sessions = self.service, self.service.door.sessions
-        check(service, self.path)
-        inner: list[Middleware] = []
-        if sessions:
-            inner.append(Middleware(SessionSeal, credentials=service.provider.credentials))
-        inner += scope_gate(service, self.path)
-        app = service.server.http_app(path=self.path, stateless_http=not sessions, middleware=inner)
+        """Start FastMCP's app: see `StartableTransport`."""
+        mount = self.mount
+        check(mount, self.path)
+        app = mount.server.http_app(
+            path=self.path,
+            stateless_http=not mount.guard.sessions,
+            middleware=self._inner_middleware() if mount.server.auth is not None else None,
+        )
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
 
+    def _inner_middleware(self) -> list[Middleware]:
+        dispatcher = Middleware(
+            Dispatcher, mount=self.mount, path=self.path, fast_path=self.fast_path
+        )
+        return [*self._seal(), dispatcher]
 
-def force_200_for_unknown_tool(served: RequestContext, send: Send) -> Send:
+    def _wrap(self, app: ASGIApp) -> ASGIApp:
+        wrapped: ASGIApp = Dispatcher(
+            app, mount=self.mount, path=self.path, fast_path=self.fast_path
+        )
+        for cls, args, options in reversed(self._seal()):
+            wrapped = cls(wrapped, *args, **options)
+        return wrapped
+
+    def _seal(self) -> list[Middleware]:
+        if not self.mount.guard.sessions:
+            return []
+        return [Middleware(SessionSeal, credentials=self.mount.provider.credentials)]
+
+    async def _serve_with_fastmcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        running = self.running.here()
+        if running is None and self.mount.guard.sessions and _is_handshake(scope):
+            message = (
+                "Sessions need the app's lifespan, which has not been run in this event loop: "
+                "run it (servers do; a TestClient does in a with block), or leave out sessions=."
+            )
+            await refuse(503, message)(scope, receive, send)
+            return
+        async with AsyncExitStack() as stack:
+            app = running or await self.start(stack)
+            # FastMCP's app knows its path without a slash behind it.
+            path = scope["path"].removesuffix("/")
+            inner = {**scope, "path": path, APP_KEY: self.mount.app}
+            # The stream that a GET opens has no answer, and begins at once.
+            answer = collapse_single_event(send) if scope["method"] == "POST" else send
+            await app(inner, receive, force_200_for_unknown_tool(answer))
+
+
+def _is_handshake(scope: Scope) -> bool:
+    """Whether a request speaks a version that opens with ``initialize``."""
+    for name, value in scope["headers"]:
+        if name == b"mcp-protocol-version":
+            return value.decode("latin-1") in HANDSHAKE_PROTOCOL_VERSIONS
+    return True
+
+
+def force_200_for_unknown_tool(send: Send) -> Send:
     """Answer a call of an unknown tool with 200: the request was in order, its tool was not.
 
     The SDK derives the status from the code of the error, which an envelope that lacks a field has
     too.
     """
+    ctx = request_context.get()
 
-    async def tell(message: Message) -> None:
-        if message["type"] == "http.response.start" and served.named_no_tool:
+    async def send_200(message: Message) -> None:
+        if message["type"] == "http.response.start" and ctx is not None and ctx.unknown_tool:
             message = {**message, "status": 200}
         await send(message)
 
-    return tell
+    return send_200

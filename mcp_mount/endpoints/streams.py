@@ -5,6 +5,7 @@
 * A stream ends with its client, and with the server.
 """
 
+import asyncio
 import hmac
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -14,16 +15,15 @@ from functools import partial
 from urllib.parse import urlencode
 
 import anyio
-from anyio.abc import TaskGroup
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.auth import replay_message
 from mcp_mount.access.sessions import caller_of
-from mcp_mount.backends.request import request_context
+from mcp_mount.backends.request import request_context, wait_for_tasks
+from mcp_mount.endpoints.guard import replay_body
 
 # As the SDK writes it in the first event, which tells the client where to POST (MCP 2024-11-05
 # "Transports", "HTTP with SSE").
@@ -38,13 +38,13 @@ class Stream:
     """One that is open: whose it is, what its calls live in, and its id once that is known."""
 
     caller: bytes
-    tasks: TaskGroup
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
     id: str = ""
 
 
 @dataclass(slots=True)
 class Streams:
-    """The streams that are open in one event loop. A class because they come and go."""
+    """The streams that are open in one event loop."""
 
     _by_id: dict[str, Stream] = field(default_factory=dict)
     _ends: set[anyio.Event] = field(default_factory=set)
@@ -61,22 +61,22 @@ class Streams:
         """Keep a stream of a caller, and stay until what its calls began has ended."""
         end = anyio.Event()
         self._ends.add(end)
-        async with anyio.create_task_group() as tasks:
-            stream = Stream(caller, tasks)
-            try:
-                yield stream
-            finally:
-                self._by_id.pop(stream.id, None)
-                # What runs on are background tasks, for which no server's end waits over REST.
-                self._ends.discard(end)
-                end.set()
+        stream = Stream(caller)
+        try:
+            yield stream
+        finally:
+            self._by_id.pop(stream.id, None)
+            # What runs on are background tasks, for which no server's end waits over REST.
+            self._ends.discard(end)
+            end.set()
+            await wait_for_tasks(stream.tasks)
 
     def name(self, stream: Stream, id_: str) -> None:
         """Let a stream be found by its id."""
         stream.id = id_
         self._by_id[id_] = stream
 
-    def of(self, id_: str, caller: bytes) -> TaskGroup | None:
+    def tasks_of(self, id_: str, caller: bytes) -> list[asyncio.Task[None]] | None:
         """Return the tasks of a stream; None where the caller has no such stream."""
         stream = self._by_id.get(id_)
         is_own = stream is not None and hmac.compare_digest(stream.caller, caller)
@@ -175,20 +175,20 @@ class StreamGate:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, caller: bytes) -> None:
         id_ = Request(scope).query_params.get("session_id")
-        tasks = self._streams.of(id_, caller) if id_ is not None else None
+        tasks = self._streams.tasks_of(id_, caller) if id_ is not None else None
         if id_ is not None and tasks is None:
             scope = {**scope, "query_string": _NOBODYS}
-        message = await receive()
-        if tasks is not None and not _is_message(message.get("body", b"")):
+        body = (await receive()).get("body", b"")
+        if tasks is not None and not _is_message(body):
             # The SDK would write it to the log, with a traceback.
             error = {"code": _PARSE_ERROR, "message": "The body is no message of JSON-RPC 2.0."}
             refusal = {"jsonrpc": "2.0", "id": None, "error": error}
             await JSONResponse(refusal, 400)(scope, receive, send)
             return
-        if (served := request_context.get()) is not None:
-            served.tasks = tasks
+        if (ctx := request_context.get()) is not None and tasks is not None:
+            ctx.tasks = tasks
         try:
-            await self._app(scope, replay_message(message, receive), send)
+            await self._app(scope, replay_body(body, receive), send)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # The stream has ended between the answer to this, 202, and its being handed on. Nobody
             # is left to be told.

@@ -91,11 +91,15 @@ class RemoteProvider(Provider):
         self._look()
         return self._tools
 
-    def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool]:
-        """Return all tools: the same mapping as long as nothing changes and changes are noticed."""
+    def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
+        """Return all tools, the same mapping as long as nothing changes.
+
+        None where changes are not noticed: then the servers are to be asked.
+        """
+        if not all(relay.watch.is_kept for relay in self._relays):
+            return None
         theirs = self.tools()
-        is_kept = all(relay.watch.is_kept for relay in self._relays)
-        if not (is_kept and self._beside[0] is ours and self._beside[1] is theirs):
+        if not (self._beside[0] is ours and self._beside[1] is theirs):
             self._beside = (ours, theirs, {**ours, **theirs})
         return self._beside[2]
 

@@ -26,7 +26,7 @@ from mcp_mount.remotes.reasons import alone
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.watch import Watch
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.tool import check_rate, current_context
+from mcp_mount.tools.tool import check_rate
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -95,7 +95,7 @@ class Relay:
     ) -> Answer:
         """Return what is read, or raise `failure` with what a client may know."""
         try:
-            await check_rate(self.terms.rate, current_context())
+            await check_rate(self.terms.rate)
             async with self.terms.slots.taken():
                 with anyio.fail_after(self.terms.limits.timeout):
                     return await reader()

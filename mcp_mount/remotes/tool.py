@@ -25,9 +25,9 @@ from mcp_mount.remotes.program import TOO_LARGE
 from mcp_mount.remotes.questions import passed_on, state_of
 from mcp_mount.remotes.reasons import alone, causes
 from mcp_mount.remotes.relay import Relay, own_meta, progress_to
+from mcp_mount.tools.call import trace_of
 from mcp_mount.tools.confirm import can_ask, question
-from mcp_mount.tools.responding import trace_of
-from mcp_mount.tools.tool import check_rate, current_context, recorded
+from mcp_mount.tools.tool import check_rate, current_context, recorded, to_tool_result
 
 MOST_HOPS: Final = 8
 """Gateways that a call can pass."""
@@ -82,12 +82,12 @@ class RemoteTool(Tool):
         if asks and context is not None and state_of(context) is None:
             asked = question(context, f"the tool {self.name}", arguments)
             if asked is not None:
-                return asked
+                return to_tool_result(asked)
         hops = _hops(context)
         if hops >= MOST_HOPS:
             message = f"The call has passed {hops} gateways: one of them leads back to itself."
             raise InvalidArguments(message)
-        await check_rate(terms.rate, context)
+        await check_rate(terms.rate)
         named = {self._foreign.aliases.get(key, key): value for key, value in arguments.items()}
         async with terms.slots.taken():
             async with progress_to(

@@ -8,7 +8,7 @@ In the order in which to read them:
     access_log    a line in the log for each call
     binding       how one operation is called
     describing    what a model reads of a tool
-    responding    from a request to its result
+    call          a call of an operation's tool, from its arguments to its result
     tool          an operation as a tool
     provider      the tools of a document
 """

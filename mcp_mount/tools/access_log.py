@@ -7,29 +7,30 @@ values as a mapping, for formatters that write JSON. Arguments and credentials a
 import logging
 from typing import Any, Literal
 
-from starlette.requests import Request
-
 from mcp_mount.access.principals import subject_of
+from mcp_mount.backends.request import RequestContext
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 
 calls = logging.getLogger("mcp_mount.calls")
+LEVEL = logging.INFO
 
 Outcome = Literal["ok", "error", "refused", "busy", "asked", "cancelled", "failed"]
-"""What came of a call: the API's answer, or an error of the API; arguments that do not fit; a limit
-that was reached; a question to the user; nobody who waited for it; a fault of the server's own."""
+"""``ok`` or ``error``: the API's answer, or an error of it. ``refused``: the arguments do not fit.
+``busy``: a limit was reached. ``asked``: the user is to confirm. ``cancelled``: nobody waited.
+``failed``: a fault of the server's own."""
 
 _LONGEST = 80
 
 
-def record(
+def log_call(
     *,
     tool: str,
     operation: str,
     seconds: float,
     reader: ResponseReader | None,
     outcome: Outcome,
-    request: Request | None,
+    ctx: RequestContext | None,
     client: str | None,
 ) -> None:
     """Write the line of one call.
@@ -40,11 +41,15 @@ def record(
         seconds: How long the call took.
         reader: The response, as far as it came; None where none was to come.
         outcome: What came of it.
-        request: The MCP request; None where the call came over no transport.
+        ctx: The MCP request; None where the call came over no transport.
         client: The name that the client gives itself.
     """
-    if not calls.isEnabledFor(logging.INFO):
+    if not calls.isEnabledFor(LEVEL):
         return
+    request = ctx.request if ctx is not None else None
+    request_id = reader.headers.get("x-request-id") if reader is not None else None
+    if request_id is None and request is not None:
+        request_id = request.headers.get("x-request-id")
     call: dict[str, Any] = {
         "tool": tool,
         "operation": operation,
@@ -54,22 +59,15 @@ def record(
         "bytes": reader.size if reader is not None else 0,
         "client": _cut(client),
         "subject": _cut(subject_of(request) if request is not None else None),
-        "request_id": _cut(_request_id(reader, request)),
+        "request_id": _cut(request_id),
     }
-    line = " ".join(f"{key}={_shown(value)}" for key, value in call.items())
+    line = " ".join(f"{key}={_quote(value)}" for key, value in call.items())
     calls.info(line, extra={"call": call})
 
 
-def refusal(refused: InvalidArguments | Busy) -> Outcome:
-    """Tell why a call did not run."""
-    return "busy" if isinstance(refused, Busy) else "refused"
-
-
-def _request_id(reader: ResponseReader | None, request: Request | None) -> str | None:
-    """Return the ``X-Request-ID`` of the response, or that of the MCP request."""
-    if reader is not None and (given := reader.headers.get("x-request-id")):
-        return given
-    return request.headers.get("x-request-id") if request is not None else None
+def outcome_of_refusal(refusal: InvalidArguments | Busy) -> Outcome:
+    """Return why a call did not run."""
+    return "busy" if isinstance(refusal, Busy) else "refused"
 
 
 def _cut(value: str | None) -> str | None:
@@ -77,7 +75,7 @@ def _cut(value: str | None) -> str | None:
     return value[:_LONGEST] if value is not None else None
 
 
-def _shown(value: object) -> str:
+def _quote(value: object) -> str:
     """Write a value so that it stays within its line and its place, whoever sent it."""
     if value is None:
         return "-"

@@ -19,7 +19,7 @@ from mcp_mount.tools.selection import SelectedOperation
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What the calls of a mount are subject to; a mark on an operation can say otherwise."""
+    """What all calls of a mount are subject to; a mark on an operation can say otherwise."""
 
     limits: Limits
     slots: Slots
@@ -41,47 +41,53 @@ class ToolBinding:
     """How one tool is called: from arguments to a request, and from its response to a result."""
 
     operation: Operation
+    label: str
+    """The operation in the log, e.g. ``"GET /articles/{slug}"``."""
     arguments: Arguments
     output_schema: Schema | None
-    shape: OutputSchema
-    caller: Backend
+    output: OutputSchema
+    backend: Backend
     limits: Limits
     slots: Slots
     rate: CallRate | None
     asks: bool
+    """Whether the caller's user is to be asked first."""
 
 
 def bind_operation(
-    offer: SelectedOperation, schemas: Schemas, caller: Backend, terms: CallPolicy
+    selected: SelectedOperation, schemas: Schemas, backend: Backend, policy: CallPolicy
 ) -> ToolBinding:
-    """Return how an operation is called that is offered on these terms."""
-    output_schema, shape = read_output_schema(offer.operation, schemas)
-    limits = _limits(offer, terms)
-    has_own_slots = "max_concurrency" in offer.mark.limits
+    """Return how an operation is called under a policy."""
+    operation = selected.operation
+    output_schema, output = read_output_schema(operation, schemas)
+    limits = _limits(selected, policy)
+    has_own_slots = "max_concurrency" in selected.mark.limits
     return ToolBinding(
-        operation=offer.operation,
-        arguments=read_arguments(offer.operation, schemas),
+        operation=operation,
+        label=str(operation),
+        arguments=read_arguments(operation, schemas),
         output_schema=output_schema,
-        shape=shape,
-        caller=caller,
+        output=output,
+        backend=backend,
         limits=limits,
-        slots=Slots(limits.max_concurrency) if has_own_slots else terms.slots,
-        rate=terms.rate,
-        asks=_asks(offer, terms),
+        slots=Slots(limits.max_concurrency) if has_own_slots else policy.slots,
+        rate=policy.rate,
+        asks=_asks(selected, policy),
     )
 
 
-def _limits(offer: SelectedOperation, terms: CallPolicy) -> Limits:
+def _limits(selected: SelectedOperation, policy: CallPolicy) -> Limits:
     try:
-        return terms.limits.overridden(offer.mark.limits)
+        return policy.limits.overridden(selected.mark.limits)
     except ValueError as wrong:
-        message = f"The 'x-mcp' mark of {offer.operation} sets a limit that cannot be: {wrong}"
+        message = f"The 'x-mcp' mark of {selected.operation} sets a limit that cannot be: {wrong}"
         raise InvalidMark(message) from None
 
 
-def _asks(offer: SelectedOperation, terms: CallPolicy) -> bool:
-    """Whether the caller's user is to be asked: a DELETE, or what a mark names."""
-    if offer.mark.confirm is not None:
-        return offer.mark.confirm
-    destroys = offer.mark.annotations.get("destructiveHint", offer.operation.method == "DELETE")
-    return terms.confirm == "destructive" and destroys
+def _asks(selected: SelectedOperation, policy: CallPolicy) -> bool:
+    """Whether the caller's user is to be asked: before a DELETE, or what a mark names."""
+    mark = selected.mark
+    if mark.confirm is not None:
+        return mark.confirm
+    destroys = mark.annotations.get("destructiveHint", selected.operation.method == "DELETE")
+    return policy.confirm == "destructive" and destroys

@@ -9,11 +9,10 @@ sealed by the SDK: bound to caller, tool and arguments, and it expires. Other cl
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastmcp.server.context import Context
-from fastmcp.tools import ToolResult
-from fastmcp.tools.base import InputRequiredToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.request_state import RequestStateSecurity
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
@@ -21,6 +20,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
 from mcp_mount.access.principals import principals_of
+from mcp_mount.conversion.content import Result, error
 from mcp_mount.errors import MountError
 
 _ASKED: Final = "mcp_mount:asked"
@@ -29,6 +29,13 @@ _SECONDS: Final = 300.0
 """How long an answer is accepted."""
 _SHORTEST_KEY: Final = 32
 _LONGEST_VALUE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Result):
+    """A result that asks the user, instead of what the call would give."""
+
+    input_required: InputRequiredResult
 
 
 def seal(
@@ -68,7 +75,7 @@ def seal(
 
 def question(
     context: Context, what: str, arguments: Mapping[str, Any], *, first: Iterable[str] = ()
-) -> ToolResult | None:
+) -> Result | None:
     """Return what to answer instead of running the call; None when it may run.
 
     Args:
@@ -85,7 +92,7 @@ def question(
         return _asked(_text(what, arguments, first))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
-    return ToolResult(content="The user did not confirm the call. Nothing was done.", is_error=True)
+    return error("The user did not confirm the call. Nothing was done.")
 
 
 def can_ask(context: Context) -> bool:
@@ -124,12 +131,13 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _asked(text: str) -> InputRequiredToolResult:
+def _asked(text: str) -> Question:
     params = ElicitRequestFormParams(
         message=text, requested_schema={"type": "object", "properties": {}}
     )
-    return InputRequiredToolResult(
-        InputRequiredResult(
+    return Question(
+        content=(),
+        input_required=InputRequiredResult(
             input_requests={_QUESTION: ElicitRequest(params=params)}, request_state=_ASKED
-        )
+        ),
     )

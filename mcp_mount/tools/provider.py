@@ -23,34 +23,38 @@ from mcp_mount.tools.tool import OperationTool
 
 
 class OperationProvider(Provider):
-    """The operations of an OpenAPI document as tools.
-
-    A class because it remembers the tools of the document it last saw.
-    """
+    """The operations of an OpenAPI document as tools."""
 
     def __init__(
         self,
         document: Callable[[], Mapping[str, Any]],
-        caller: Backend,
+        backend: Backend,
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
-        terms: CallPolicy,
+        policy: CallPolicy,
     ) -> None:
-        """Take where the document comes from, what to offer of it, and how to call it.
+        """Take where the document comes from, which operations to offer, and how to call them.
 
-        What `credentials` names is no argument, whether the document says so or not. `changes`
-        returns another object when the routes are others, or None where the document tells it.
+        Args:
+            document: Returns the document as it is now.
+            backend: Sends the requests.
+            include: See `mount_mcp`.
+            exclude: See `mount_mcp`.
+            credentials: Parameters that are never arguments, whatever the document says.
+            changes: Returns another object when the routes have changed; None where the document
+                itself is another object then.
+            policy: What the calls are subject to.
         """
         super().__init__()
         self._document = document
-        self._caller = caller
+        self._backend = backend
         self._include = include
         self._exclude = exclude
         self._credentials = frozenset(credentials)
-        self._terms = terms
+        self._policy = policy
         self._changes = changes
         self._seen: Mapping[str, Any] | None = None
         self._routes: object = None
@@ -65,11 +69,11 @@ class OperationProvider(Provider):
         """
         return self._read(self._changes())
 
-    def ready(self, name: str) -> OperationTool | None:
-        """Return the tool of a name for a call, None where there is none.
+    def find(self, name: str) -> OperationTool | None:
+        """Return a tool by name, or None.
 
-        A document that the app writes itself is asked for when routes have been added, and for a
-        name that it did not have: it may be written anew each time.
+        A document that the app writes itself is read again only when routes have been added, and
+        for a name that it did not have: the app may write it anew each time.
 
         Raises:
             MountError: see `tools`.
@@ -105,12 +109,12 @@ class OperationProvider(Provider):
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Keep what calls need while the server runs."""
-        async with self._caller.connected():
+        async with self._backend.connected():
             yield
 
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that the tool asks for; none if it is unknown."""
-        tool = self.ready(name)
+        tool = self.find(name)
         return tool.binding.operation.scopes if tool is not None else ()
 
     def credentials(self) -> frozenset[tuple[str, str]]:
@@ -151,7 +155,7 @@ class OperationProvider(Provider):
         operations = read_operations(document, self._credentials)
         offers = select(operations, include=self._include, exclude=self._exclude)
         return {
-            offer.name: OperationTool.from_operation(offer, schemas, self._caller, self._terms)
+            offer.name: OperationTool.from_operation(offer, schemas, self._backend, self._policy)
             for offer in offers
         }
 
@@ -159,5 +163,5 @@ class OperationProvider(Provider):
         return [*self.tools().values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
-        tool = self.ready(name)
+        tool = self.find(name)
         return tool if version is None or (tool and version.matches(tool.version)) else None

@@ -1,11 +1,10 @@
-"""An operation as a FastMCP tool: what is published of it, and what happens on a call."""
+"""An operation as a FastMCP tool."""
 
 import time
-from collections.abc import Awaitable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Awaitable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
-import anyio
 import mcp_types
 from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
@@ -13,22 +12,21 @@ from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp_types import ContentBlock, TextContent
 from pydantic import ConfigDict, PrivateAttr
-from starlette.requests import Request as HTTPRequest
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
-from mcp_mount.backends.request import Request
+from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import Block, Result, error
-from mcp_mount.conversion.reader import Progress, ResponseReader
+from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SpooledText
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import CallPolicy, ToolBinding, bind_operation
-from mcp_mount.tools.confirm import question
+from mcp_mount.tools.call import ToolCall
+from mcp_mount.tools.confirm import Question, question
 from mcp_mount.tools.describing import annotations_of, description_of, title_of
-from mcp_mount.tools.responding import send_and_follow, trace_of, traced
 from mcp_mount.tools.selection import SelectedOperation
 
 
@@ -41,19 +39,20 @@ class OperationTool(Tool):
 
     @classmethod
     def from_operation(
-        cls, offer: SelectedOperation, schemas: Schemas, caller: Backend, terms: CallPolicy
+        cls, selected: SelectedOperation, schemas: Schemas, backend: Backend, policy: CallPolicy
     ) -> "OperationTool":
         """Publish an operation under the name it was given."""
-        binding = bind_operation(offer, schemas, caller, terms)
+        operation, mark = selected.operation, selected.mark
+        binding = bind_operation(selected, schemas, backend, policy)
         tool = cls(
-            name=offer.name,
-            title=title_of(offer.operation, offer.mark),
-            description=description_of(offer.operation, offer.mark),
+            name=selected.name,
+            title=title_of(operation, mark),
+            description=description_of(operation, mark),
             parameters=binding.arguments.schema,
             output_schema=binding.output_schema,
-            annotations=annotations_of(offer.operation, offer.mark),
-            tags=set(offer.operation.tags),
-            auth=tool_check(offer.operation.scopes) if offer.operation.scopes else None,
+            annotations=annotations_of(operation, mark),
+            tags=set(operation.tags),
+            auth=tool_check(operation.scopes) if operation.scopes else None,
         )
         tool._binding = binding
         return tool
@@ -70,62 +69,35 @@ class OperationTool(Tool):
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
         context = current_context()
-        readers: list[ResponseReader] = []
-        return await recorded(
-            self._admitted(arguments, context, readers),
-            context,
-            tool=self.name,
-            operation=str(self.binding.operation),
-            readers=readers,
+        binding, confirm = self.binding, None
+        if binding.asks and context is not None:
+            path = (each.name for each in binding.operation.parameters if each.location == "path")
+            confirm = partial(question, context, binding.label, arguments, first=path)
+        call = ToolCall(
+            self.name,
+            binding,
+            arguments,
+            meta=_meta(context),
+            client=_client_name(context),
+            progress=_progress(context),
+            confirm=confirm,
         )
-
-    async def _admitted(
-        self, arguments: dict[str, Any], context: Context | None, readers: list[ResponseReader]
-    ) -> ToolResult:
-        """Make the call, once everything that can refuse or delay it has let it through."""
-        request = self.binding.arguments.request(arguments)
-        if self.binding.asks and context is not None:
-            operation = self.binding.operation
-            path = (each.name for each in operation.parameters if each.location == "path")
-            asked = question(context, str(operation), arguments, first=path)
-            if asked is not None:
-                return asked
-        await check_rate(self.binding.rate, context)
-        progress, trace = _from_context(context)
-        async with self.binding.slots.taken():
-            return await self._call(traced(request, trace), progress, readers)
-
-    async def _call(
-        self, request: Request, progress: Progress | None, readers: list[ResponseReader]
-    ) -> ToolResult:
-        deadline = anyio.current_time() + self.binding.limits.timeout
         try:
-            return _tool_result(
-                await send_and_follow(
-                    self.binding, self.name, request, readers, deadline=deadline, progress=progress
-                )
-            )
+            return to_tool_result(await call.run())
         finally:
-            for reader in readers:
-                reader.close()
+            call.close()
 
 
 async def recorded(
-    call: Awaitable[ToolResult],
-    context: Context | None,
-    *,
-    tool: str,
-    operation: str,
-    readers: Sequence[ResponseReader] = (),
+    call: Awaitable[ToolResult], context: Context | None, *, tool: str, operation: str
 ) -> ToolResult:
-    """Make a call, and write its line in the log; one that is refused is an error result.
+    """Make a call that is none of an operation, and write its line in the log.
 
     Args:
         call: Returns the result, or raises `InvalidArguments` or `Busy`.
         context: The call's FastMCP context, if it came by MCP.
         tool: The tool's name.
-        operation: What it calls, e.g. ``"GET /articles/{slug}"``.
-        readers: Where the call puts its responses, the last one last.
+        operation: What it calls, e.g. ``"wiki: search"``.
     """
     started = time.perf_counter()
     outcome: access_log.Outcome = "cancelled"
@@ -134,36 +106,48 @@ async def recorded(
         is_question = isinstance(result, InputRequiredToolResult)
         outcome = "asked" if is_question else "error" if result.is_error else "ok"
     except (InvalidArguments, Busy) as refused:
-        result = _tool_result(error(str(refused)))
-        outcome = access_log.refusal(refused)
+        result = to_tool_result(error(str(refused)))
+        outcome = access_log.outcome_of_refusal(refused)
     except Exception:
         outcome = "failed"
         raise
     finally:
-        access_log.record(
+        access_log.log_call(
             tool=tool,
             operation=operation,
             seconds=time.perf_counter() - started,
-            reader=readers[-1] if readers else None,
+            reader=None,
             outcome=outcome,
-            request=_http_request(context),
+            ctx=request_context.get(),
             client=_client_name(context),
         )
     return result
 
 
-async def check_rate(rate: CallRate | None, context: Context | None) -> None:
+async def check_rate(rate: CallRate | None) -> None:
     """Count a call that came over HTTP.
 
     Raises:
         Busy: the caller has called too often.
     """
-    request = _http_request(context)
-    if rate is not None and request is not None:
-        await rate.count(request)
+    ctx = request_context.get()
+    if rate is not None and ctx is not None:
+        await rate.count(ctx.request)
 
 
-def _tool_result(result: Result) -> ToolResult:
+def current_context() -> Context | None:
+    """Return the FastMCP context of the call that is being made."""
+    try:
+        return get_context()
+    except RuntimeError:
+        # The tool was run by hand, outside any MCP request.
+        return None
+
+
+def to_tool_result(result: Result) -> ToolResult:
+    """Write a result for FastMCP."""
+    if isinstance(result, Question):
+        return InputRequiredToolResult(result.input_required)
     return ToolResult(
         content=[*map(_content_block, result.content)],
         structured_content=result.structured_content,
@@ -178,39 +162,26 @@ def _content_block(block: Block) -> ContentBlock:
     return block
 
 
-def current_context() -> Context | None:
-    """Return the FastMCP context of the call that is being made."""
-    try:
-        return get_context()
-    except RuntimeError:
-        # The tool was run by hand, outside any MCP request.
-        return None
-
-
-def _http_request(context: Context | None) -> HTTPRequest | None:
-    request = context.request_context.request if context and context.request_context else None
-    return request if isinstance(request, HTTPRequest) else None
-
-
 def _client_name(context: Context | None) -> str | None:
     request = context.request_context if context is not None else None
     client = request.session.client_params if request is not None else None
     return client.client_info.name if client is not None else None
 
 
-def _from_context(context: Context | None) -> tuple[Progress | None, Mapping[str, str]]:
-    """Return where progress goes, if the caller asked for it, and the caller's trace context."""
-    if context is None or context.request_context is None:
-        return None, {}
-    meta = context.request_context.meta or {}
-    trace = trace_of(meta)
-    if meta.get("progressToken") is None:
-        return None, trace
+def _meta(context: Context | None) -> Mapping[str, Any]:
+    request = context.request_context if context is not None else None
+    return (request.meta or {}) if request is not None else {}
+
+
+def _progress(context: Context | None) -> Progress | None:
+    """Return where progress goes, if the caller asked for it."""
+    if context is None or _meta(context).get("progressToken") is None:
+        return None
     count = 0
 
-    async def progress(message: str) -> None:
+    async def report(message: str) -> None:
         nonlocal count
         count += 1
         await context.report_progress(count, message=message)
 
-    return progress, trace
+    return report

@@ -8,14 +8,13 @@ Value = TypeVar("Value")
 
 
 class run_in_context(Generic[Value]):  # noqa: N801 - awaited like a function
-    """An awaitable that runs a coroutine in `context`: what it sets there is not seen outside.
+    """Run a coroutine in `context`: what it sets there is not seen outside.
 
     `asyncio.create_task(…, context=…)` does the same with a task, which costs as much as a whole
     call of a route.
     """
 
     def __init__(self, coroutine: Coroutine[Any, None, Value], context: Context) -> None:
-        """Take the coroutine, which starts when this is awaited, and the context for it."""
         self._coroutine = coroutine
         self._context = context
 

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import anyio
 import pydantic_core
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from mcp_mount.backends.request import Headers
 from mcp_mount.conversion.content import Block, Result
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
-from mcp_mount.fastlane.context import run_in_context
-from mcp_mount.fastlane.recognize import Recognized
+from mcp_mount.fastpath.context import run_in_context
 
 _FEW: Final = 8
 """Parts of a result that are sent as one: all of them, unless it is large."""
@@ -42,23 +41,27 @@ def write_text(text: str) -> str:
 
 
 class ResponseWriter:
-    """Writes the answer to one request: JSON, in both eras.
+    """Writes the answer to one request as JSON, or as an event stream.
 
-    A class because an answer becomes an event stream as soon as there is progress to show, or when
-    it is long in coming, to keep proxies waiting. `context` is that of the request's middleware.
+    It becomes a stream as soon as there is progress to show, or when it is long in coming, to keep
+    proxies waiting.
+
+    Attributes:
+        context: That of the request's middleware, through which progress has to go.
+        client_gone: Nobody reads: whatever is written is dropped.
+        is_over: The final message has been begun.
     """
 
-    def __init__(self, recognized: Recognized, send: Send) -> None:
-        self._id = write_json(recognized.id) if isinstance(recognized.id, str) else recognized.id
-        token = recognized.params.get("_meta", {}).get("progressToken")
-        self._progress = _progress_of(token) if token is not None else None
+    def __init__(self, id_: str | int, progress_token: str | int | None, send: Send) -> None:
+        """Write to `send` the answer to the request `id_`."""
+        self._id = write_json(id_) if isinstance(id_, str) else id_
+        self._progress = _progress_prefix(progress_token) if progress_token is not None else None
         self._send = send
-        # What the app sets in its context variables is not for the request's own middleware.
-        self.context = copy_context()
         self._count = 0
         self._is_stream = False
-        self.is_over = False
+        self.context = copy_context()
         self.client_gone = False
+        self.is_over = False
 
     @property
     def progress(self) -> Progress | None:
@@ -66,74 +69,61 @@ class ResponseWriter:
         return self._show if self._progress is not None else None
 
     async def write(self, result: Iterable[str]) -> None:
-        """Send the result, of which the parts follow each other; that ends the response."""
+        """Send the result, given in parts; that ends the response."""
         self.is_over = True
         parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
         if self._is_stream:
             # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
-            await self._put(b"event: message\r\ndata: ", more=True)
-            await self._put_parts(map(_on_one_line, parts))
-            await self._put(b"\r\n\r\n", more=False)
+            await self._write_body(b"event: message\r\ndata: ", more=True)
+            for part in parts:
+                await self._write_body(_to_one_line(part).encode(), more=True)
+            await self._write_body(b"\r\n\r\n", more=False)
             return
         first = "".join(islice(parts, _FEW))
         rest = next(parts, None)
         if rest is None:
             body = first.encode()
             length = (b"content-length", b"%d" % len(body))
-            headers = [length, (b"content-type", b"application/json")]
-            await self._emit(
-                {"type": "http.response.start", "status": 200, "headers": headers},
-                {"type": "http.response.body", "body": body},
-            )
+            await self._start([length, (b"content-type", b"application/json")])
+            await self._write_body(body, more=False)
         else:
             await self._start([(b"content-type", b"application/json")])
-            await self._put_parts(chain((first, rest), parts))
-            await self._put(b"", more=False)
+            for part in chain((first, rest), parts):
+                await self._write_body(part.encode(), more=True)
+            await self._write_body(b"", more=False)
 
-    async def _put_parts(self, parts: Iterable[str]) -> None:
-        for part in parts:
-            await self._put(part.encode(), more=True)
+    async def ping(self) -> None:
+        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
+        await self._write_early(b": ping\r\n\r\n")
 
     async def _show(self, piece: str) -> None:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
         # FastMCP counts in floating point.
         text = f'{self._progress}{self._count}.0,"message":{write_text(piece)}}}}}'
-        await self._put_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
+        await self._write_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
 
-    async def ping(self) -> None:
-        """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
-        await self._put_early(b": ping\r\n\r\n")
-
-    async def _put_early(self, frame: bytes) -> None:
-        """Send a part of the event stream, beginning it first."""
+    async def _write_early(self, frame: bytes) -> None:
+        """Send a part of the event stream, beginning it first, whichever task this runs in."""
         if self.is_over:
             return
         # Whoever waits no longer is no reason to stop: the call still has its end to come to.
         with suppress(OSError, anyio.BrokenResourceError):
             if not self._is_stream:
                 self._is_stream = True
-                await self._start(_STREAM)
-            await self._put(frame, more=True)
+                await run_in_context(self._start(_STREAM), self.context)
+            await run_in_context(self._write_body(frame, more=True), self.context)
 
     async def _start(self, headers: Headers) -> None:
-        await self._emit({"type": "http.response.start", "status": 200, "headers": headers})
+        if not self.client_gone:
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _put(self, body: bytes, *, more: bool) -> None:
-        await self._emit({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _emit(self, *messages: Message) -> None:
-        if self.client_gone:
-            return
-
-        async def send() -> None:
-            for message in messages:
-                await self._send(message)
-
-        await run_in_context(send(), self.context)
+    async def _write_body(self, body: bytes, *, more: bool) -> None:
+        if not self.client_gone:
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-def _progress_of(token: str | int) -> str:
+def _progress_prefix(token: str | int) -> str:
     """Write what all notifications about one request begin with."""
     method = '"jsonrpc":"2.0","method":"notifications/progress"'
     return f'{{{method},"params":{{"progressToken":{write_json(token)},"progress":'
@@ -141,7 +131,7 @@ def _progress_of(token: str | int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServerMeta:
-    """What every answer of an era says of the server, in ``_meta``; and how its result ends."""
+    """What every result of an era says of the server in its ``_meta``, and how a result ends."""
 
     meta: Mapping[str, Any]
     ending: str = field(init=False)
@@ -152,7 +142,7 @@ class ServerMeta:
 
     @property
     def is_modern(self) -> bool:
-        """Whether answers are stamped, and typed, at all."""
+        """Whether results have a ``resultType`` and name the server."""
         return bool(self.meta)
 
     def ending_with(self, meta: Mapping[str, Any]) -> str:
@@ -162,11 +152,11 @@ class ServerMeta:
         return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
 
 
-UNSTAMPED: Final = ServerMeta({})
+NO_META: Final = ServerMeta({})
 """Of the handshake versions."""
 
 
-def serialize(result: Result, stamp: ServerMeta) -> Iterator[str]:
+def serialize(result: Result, server: ServerMeta) -> Iterator[str]:
     """Write a result as JSON, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
@@ -176,16 +166,16 @@ def serialize(result: Result, stamp: ServerMeta) -> Iterator[str]:
     for number, block in enumerate(result.content):
         if number:
             yield ","
-        yield from _written_block(block)
+        yield from _serialize_block(block)
     yield '],"isError":true' if result.is_error else '],"isError":false'
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
         yield from sliced(write_json(result.structured_content) if text is None else text)
-    yield stamp.ending_with(result.meta) if result.meta else stamp.ending
+    yield server.ending_with(result.meta) if result.meta else server.ending
 
 
-def _written_block(block: Block) -> Iterable[str]:
+def _serialize_block(block: Block) -> Iterable[str]:
     if not isinstance(block, str | SpooledText):
         return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
     if isinstance(block, str) and len(block) <= SLICE:
@@ -196,7 +186,7 @@ def _written_block(block: Block) -> Iterable[str]:
     return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 
-def _on_one_line(text: str) -> str:
+def _to_one_line(text: str) -> str:
     """Write JSON in ASCII on one line: outside strings, only white space can break it."""
     if text.isascii() and "\n" not in text and "\r" not in text:
         return text

@@ -1,0 +1,129 @@
+"""Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
+
+from fastapi.exception_handlers import http_exception_handler
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from starlette.authentication import UnauthenticatedUser
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_mount.access.auth import (
+    ScopeCheck,
+    Scopes,
+    called_tool,
+    granted_scopes,
+    is_early,
+    metadata_url,
+    to_ask_for,
+)
+from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.endpoints.guard import read_body, replay_body, too_large
+from mcp_mount.endpoints.hosting import MountContext
+from mcp_mount.fastpath.messages import MessageReader
+from mcp_mount.fastpath.responder import FastPath
+
+
+class Dispatcher:
+    """Pure ASGI middleware around FastMCP's app; with ``auth=``, inside it.
+
+    In this order: who calls, then the body, then the scopes. A stranger's body is not read.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, mount: MountContext, path: str, fast_path: FastPath | None = None
+    ) -> None:
+        """Wrap `app`, which serves the endpoint at `path`."""
+        self._app = app
+        self._mount = mount
+        self._fast_path = fast_path
+        self._messages = MessageReader()
+        auth, scopes_of = mount.server.auth, mount.guard.scopes_of
+        self._auth = auth
+        self._scopes: ScopeCheck | None = None
+        if auth is not None or scopes_of is not None:
+            url = metadata_url(auth, path) if auth is not None else None
+            self._scopes = ScopeCheck(scopes_of=scopes_of, auth=auth, metadata_url=url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        ctx = request_context.get()
+        if is_early(scope.get("user")):
+            scope = {**scope, "user": UnauthenticatedUser()}
+        if self._auth is not None:
+            if not self._is_authorized(scope):
+                # The provider answers with 401 or 403. Which scopes a tool needs is not told to
+                # strangers.
+                await self._app(scope, receive, send)
+                return
+            if ctx is not None:
+                ctx.user = scope["user"]
+        granted: Scopes | None = None
+        if self._scopes is not None:
+            request = ctx.request if ctx is not None else _request_of(scope)
+            try:
+                granted = await self._scopes.granted(request)
+            except HTTPException as refused:
+                await (await http_exception_handler(request, refused))(scope, receive, send)
+                return
+        token = granted_scopes.set(granted)
+        try:
+            await self._dispatch(scope, receive, send, ctx, granted)
+        finally:
+            granted_scopes.reset(token)
+
+    def _is_authorized(self, scope: Scope) -> bool:
+        """Whether the provider would let the caller in, as FastMCP's own check does."""
+        required = self._auth.required_scopes if self._auth is not None else ()
+        given = getattr(scope.get("auth"), "scopes", ())
+        return isinstance(scope.get("user"), AuthenticatedUser) and {*required} <= {*given}
+
+    async def _dispatch(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        ctx: RequestContext | None,
+        granted: Scopes | None,
+    ) -> None:
+        try:
+            body = await read_body(self._mount.guard, scope, receive)
+        except ClientDisconnect:
+            return
+        if body is None:
+            await too_large(self._mount.guard)(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await self._app(scope, replay_body(body, receive), send)
+            return
+        known = self._messages.read(scope, body) if self._fast_path is not None else None
+        refusal = self._refuse_scopes(known.called_tool if known else called_tool(body), granted)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        # A session's messages belong to it: what cancels one of them goes to FastMCP too.
+        is_alone = known is not None and (known.is_modern or not self._mount.guard.sessions)
+        if (
+            self._fast_path is not None and known is not None and is_alone and ctx is not None
+        ) and await self._fast_path.respond(known, ctx, receive, send):
+            return
+        if ctx is not None:
+            ctx.input_schema = await self._mount.own_schema(
+                known.called_tool if known else called_tool(body)
+            )
+        await self._app(scope, replay_body(body, receive), send)
+
+    def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
+        """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
+        if self._scopes is None or granted is None or tool is None:
+            return None
+        needed = to_ask_for(self._mount.scopes(tool), granted)
+        return self._scopes.refuse(needed) if needed else None
+
+
+def _request_of(scope: Scope) -> Request:
+    """Return the request as the user's functions see it: of the user's app."""
+    return Request({**scope, "app": scope.get(APP_KEY, scope.get("app"))})

@@ -1,0 +1,116 @@
+"""The answer to ``tools/list``, rendered once for each change of the tools."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+from fastmcp import FastMCP
+from fastmcp.tools import Tool
+from mcp_types import ListToolsResult
+from mcp_types.methods import serialize_server_result
+
+from mcp_mount.access.auth import Scopes, granted_scopes, to_ask_for
+from mcp_mount.fastpath.writer import ServerMeta, write_json
+from mcp_mount.loops import PerLoop
+from mcp_mount.server import strip_fastmcp_meta
+
+_FEW: Final = 50
+"""Tools that the event loop renders itself, in some milliseconds."""
+
+
+class ToolList:
+    """Renders the tools that a server offers, in FastMCP's order and words.
+
+    Each tool is rendered for itself, because callers of different scopes see different tools.
+    """
+
+    def __init__(
+        self,
+        server: FastMCP[Any],
+        offered: Callable[[], Mapping[str, Tool] | None],
+        scopes: Callable[[str], Sequence[Scopes]],
+        finish: Callable[[Sequence[Tool]], Awaitable[Sequence[Tool]]],
+    ) -> None:
+        """Take what makes up the list.
+
+        Args:
+            server: Has the tools that users add.
+            offered: Returns the other tools by name; another mapping where they are
+                others, and None where only FastMCP can find out.
+            scopes: Returns the alternatives of scopes that a tool asks for.
+            finish: Does to the tools that users add what is done to them before they are listed.
+        """
+        self._server = server
+        self._offered = offered
+        self._scopes = scopes
+        self._finish = finish
+        self._lock = PerLoop(anyio.Lock)
+        self._seen: tuple[object, ...] = ()
+        self._guarded: list[tuple[int, Sequence[Scopes]]] = []
+        self._tools: list[Tool] = []
+        self._rendered: dict[str, tuple[list[str], str]] = {}
+
+    async def render(self, version: str, meta: ServerMeta) -> Sequence[str] | None:
+        """Return the result as JSON, in parts; None where only FastMCP can tell who sees what.
+
+        Raises:
+            MountError: the operations cannot be offered as they are.
+        """
+        own = await self._server.local_provider.list_tools()
+        if any(tool.auth is not None or tool.version is not None for tool in own):
+            return None
+        offered = self._offered()
+        if offered is None:
+            return None
+        seen = (offered, *own)
+        async with self._lock.get():
+            # Who comes while it is rendered waits for that.
+            if len(seen) != len(self._seen) or any(
+                one is not other for one, other in zip(seen, self._seen, strict=True)
+            ):
+                self._remember(seen, [*(await self._finish(own)), *offered.values()])
+            if version not in self._rendered:
+                tools = self._tools
+                if len(tools) <= _FEW:
+                    rendered = _render(tools, version, meta)
+                else:
+                    rendered = await anyio.to_thread.run_sync(_render, tools, version, meta)
+                if tools is not self._tools:
+                    return None
+                self._rendered[version] = rendered
+            parts, ending = self._rendered[version]
+            hidden = self._hidden()
+        if hidden:
+            parts = [part for index, part in enumerate(parts) if index not in hidden]
+        return ('{"tools":[', ",".join(parts), ending)
+
+    def _remember(self, seen: tuple[object, ...], tools: Sequence[Tool]) -> None:
+        self._seen, self._rendered = seen, {}
+        # A tool that users add stands in the place of another of its name.
+        first: dict[str, Tool] = {}
+        for tool in tools:
+            first.setdefault(tool.name, tool)
+        self._tools = [*first.values()]
+        scopes = ((index, self._scopes(tool.name)) for index, tool in enumerate(self._tools))
+        self._guarded = [(index, alternatives) for index, alternatives in scopes if alternatives]
+
+    def _hidden(self) -> set[int]:
+        """Return which tools the caller may not see."""
+        granted = granted_scopes.get()
+        if granted is None:
+            return set()
+        return {index for index, needed in self._guarded if to_ask_for(needed, granted)}
+
+
+def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> tuple[list[str], str]:
+    """Return each tool as JSON, and what stands behind them in the result."""
+    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools])
+    strip_fastmcp_meta(listed.tools)
+    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
+    result = serialize_server_result("tools/list", version, dumped)
+    parts = [write_json(tool) for tool in result.pop("tools")]
+    if meta.is_modern:
+        result.setdefault("resultType", "complete")
+        result["_meta"] = {**result.get("_meta", {}), **meta.meta}
+    rest = write_json(result)[1:]
+    return parts, f"],{rest}" if len(rest) > 1 else "]}"

@@ -1,0 +1,205 @@
+"""Answers the hot requests without the generic machinery, in the same words.
+
+* ``tools/call`` of an operation, and ``tools/list``, in the versions that clients speak today.
+* Which way a request goes is decided by the request and by the tool it names. Only FastMCP
+  middleware, transforms, extensions and foreign providers on the server, which must see every
+  message, close this way.
+* The answer is written when the route's response is complete; background tasks run after that, as
+  over REST.
+"""
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any, Final
+
+import fastmcp
+import msgspec
+from fastmcp import FastMCP
+from mcp.server.lowlevel import Server
+from mcp_types import SERVER_INFO_META_KEY
+from starlette.types import Receive, Send
+
+from mcp_mount.backends.request import RequestContext, cancel_tasks
+from mcp_mount.errors import MountError
+from mcp_mount.fastpath.listing import ToolList
+from mcp_mount.fastpath.messages import CallMessage, Known
+from mcp_mount.fastpath.tracing import call_span, is_traced
+from mcp_mount.fastpath.writer import NO_META, ResponseWriter, ServerMeta, serialize
+from mcp_mount.tools import access_log
+from mcp_mount.tools.call import ToolCall
+from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.tools.tool import OperationTool
+
+_WATCH_AFTER: Final = 0.05
+"""Seconds after which a call that still runs is watched for its client: most end before that."""
+
+_PING: Final = 15.0
+"""Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
+
+
+class FastPath:
+    """Answers for one server."""
+
+    def __init__(
+        self,
+        server: FastMCP[Any],
+        low_level: Server[Any],
+        provider: OperationProvider,
+        tool_list: ToolList,
+    ) -> None:
+        """Take the server as it is when nothing has been added to it."""
+        self._server = server
+        self._low_level = low_level
+        self._provider = provider
+        self._tool_list = tool_list
+        self._middleware = [*server.middleware]
+        self._providers = [*server.providers]
+
+    async def respond(
+        self, known: Known, ctx: RequestContext, receive: Receive, send: Send
+    ) -> bool:
+        """Answer a request; return False where that is FastMCP's to do."""
+        if not self._is_open():
+            return False
+        message = known.message
+        try:
+            if isinstance(message, CallMessage):
+                tool = await self._operation(message.params.name)
+                if tool is None:
+                    return False
+                answer = ResponseWriter(message.id, message.params.meta.token, send)
+                watch = _ClientWatch(ctx, receive, answer)
+                await self._call(known, message, tool, answer, watch)
+                return True
+            meta = self._meta if known.is_modern else NO_META
+            result = await self._tool_list.render(known.version, meta)
+        except MountError:
+            # What is wrong with the operations is said in one way only.
+            return False
+        if result is None:
+            return False
+        await ResponseWriter(message.id, None, send).write(result)
+        return True
+
+    async def _operation(self, name: str) -> OperationTool | None:
+        """Return the operation's tool of a name, unless another stands in its place."""
+        tool = self._provider.find(name)
+        if tool is None or tool.binding.asks:
+            return None
+        return tool if await self._server.local_provider.get_tool(name) is None else None
+
+    def _is_open(self) -> bool:
+        """Whether nothing on the server has to see every message."""
+        server = self._server
+        return (
+            server.middleware == self._middleware
+            and server.providers == self._providers
+            and not server.transforms
+            and not any(provider.transforms for provider in self._providers)
+            and not self._has_extensions
+            # FastMCP's guard of hosts and origins, which is off unless its settings say otherwise.
+            and not fastmcp.settings.http_host_origin_protection
+        )
+
+    @cached_property
+    def _has_extensions(self) -> bool:
+        # They are registered before the server serves; one is FastMCP's own.
+        return len(self._low_level.get_capabilities().extensions or {}) > 1
+
+    @cached_property
+    def _meta(self) -> ServerMeta:
+        """What every result of the modern era says of the server."""
+        return ServerMeta({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
+
+    async def _call(
+        self,
+        known: Known,
+        message: CallMessage,
+        tool: OperationTool,
+        writer: ResponseWriter,
+        watch: "_ClientWatch",
+    ) -> None:
+        params, meta = message.params, message.params.meta
+        trace = meta.trace
+        call = ToolCall(
+            params.name,
+            tool.binding,
+            params.arguments,
+            meta=trace,
+            client=_client_name(bytes(meta.client)),
+            progress=writer.progress,
+        )
+        span = _NO_SPAN
+        if is_traced():
+            span = call_span(self._server.name, tool, known.version, trace)
+        try:
+            with span:
+                result = await call.run()
+            await writer.write(serialize(result, self._meta if known.is_modern else NO_META))
+        except asyncio.CancelledError:
+            if not watch.has_cancelled():
+                cancel_tasks(watch.ctx.tasks)
+                raise
+        finally:
+            watch.stop()
+            call.close()
+
+
+_NO_SPAN: Final[AbstractContextManager[object]] = nullcontext()
+
+
+def _client_name(info: bytes) -> str | None:
+    """Return the name that a client gives itself, where the log has a use for it."""
+    if not info or not access_log.calls.isEnabledFor(access_log.LEVEL):
+        return None
+    name: str = msgspec.json.decode(info)["name"]
+    return name
+
+
+class _ClientWatch:
+    """Ends a call when its client goes, and keeps the client waiting while it takes long."""
+
+    def __init__(self, ctx: RequestContext, receive: Receive, writer: ResponseWriter) -> None:
+        loop = asyncio.get_running_loop()
+        self.ctx = ctx
+        self._receive = receive
+        self._writer = writer
+        self._task = asyncio.current_task(loop)
+        self._has_cancelled = False
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = loop.call_later(_WATCH_AFTER, self._start)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def has_cancelled(self) -> bool:
+        """Whether a cancellation came from here alone, and is over with that."""
+        if not self._has_cancelled or self._task is None:
+            return False
+        self._has_cancelled = False
+        return self._task.uncancel() == 0
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._watching = loop.create_task(self._watch(), context=self._writer.context.copy())
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_PING):
+                    message = await self._receive()
+            except TimeoutError:
+                await self._writer.ping()
+                continue
+            if message["type"] == "http.disconnect":
+                break
+        if not self.ctx.disconnect_ends_call:
+            # The call goes on without a reader, at the most until its deadline.
+            self._writer.client_gone = True
+        elif self._task is not None:
+            self._has_cancelled = True
+            self._task.cancel()

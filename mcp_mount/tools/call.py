@@ -1,0 +1,214 @@
+"""A call of an operation's tool, from its arguments to its result.
+
+Every call goes this way, whoever answers the MCP request: arguments → request → confirmation, rate,
+a place among the running calls → backend, through redirects → result → a line in the log.
+
+The deadline counts from when the call has its place; waiting for a place and for a store of rates
+have limits of their own. Whoever cancels the task ends the call.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import anyio
+
+from mcp_mount.backends.app_call import AppCall
+from mcp_mount.backends.request import Outcome, Request, RequestContext, request_context
+from mcp_mount.conversion.content import Result, error, to_result
+from mcp_mount.conversion.reader import Progress, ResponseReader
+from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.limits import Place
+from mcp_mount.loops import PerLoop
+from mcp_mount.tools import access_log
+from mcp_mount.tools.binding import ToolBinding
+from mcp_mount.tools.confirm import Question
+
+MAX_REDIRECTS: Final = 5
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TRACE_KEYS = ("traceparent", "tracestate", "baggage")
+
+_LARGE: Final = 128 * 1024
+"""Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
+
+# Threads of our own, because those of the app's routes are for them; and few, because they take
+# turns with the event loop anyway.
+_converting = PerLoop(lambda: anyio.CapacityLimiter(2))
+
+
+class ToolCall:
+    """One call of an operation's tool. Use `run` once, then `close`."""
+
+    __slots__ = (
+        *("_arguments", "_client", "_confirm", "_ctx", "_meta", "_progress", "_readers"),
+        *("binding", "name", "outcome"),
+    )
+
+    def __init__(
+        self,
+        name: str,
+        binding: ToolBinding,
+        arguments: Mapping[str, Any],
+        *,
+        meta: Mapping[str, Any],
+        client: str | None = None,
+        progress: Progress | None = None,
+        confirm: Callable[[], Result | None] | None = None,
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            name: The tool's name.
+            binding: How the tool is called.
+            arguments: What the model gave.
+            meta: The request's ``_meta``, for its trace context.
+            client: The name that the client gives itself, for the log.
+            progress: Where the pieces of a stream go; None: nowhere.
+            confirm: Returns what to answer instead of running the call; None where it may run.
+        """
+        self.name = name
+        self.binding = binding
+        self.outcome: access_log.Outcome = "cancelled"
+        self._arguments = arguments
+        self._meta = meta
+        self._client = client
+        self._progress = progress
+        self._confirm = confirm
+        self._ctx: RequestContext | None = request_context.get()
+        self._readers: list[ResponseReader] = []
+
+    async def run(self) -> Result:
+        """Make the call; return its result, which is an error where it was refused."""
+        started = time.perf_counter()
+        try:
+            result = await self._run()
+            is_question = isinstance(result, Question)
+            self.outcome = "asked" if is_question else "error" if result.is_error else "ok"
+        except (InvalidArguments, Busy) as refused:
+            result = error(str(refused))
+            self.outcome = access_log.outcome_of_refusal(refused)
+        except Exception:
+            self.outcome = "failed"
+            raise
+        finally:
+            access_log.log_call(
+                tool=self.name,
+                operation=self.binding.label,
+                seconds=time.perf_counter() - started,
+                reader=self._readers[-1] if self._readers else None,
+                outcome=self.outcome,
+                ctx=self._ctx,
+                client=self._client,
+            )
+        return result
+
+    def close(self) -> None:
+        """Give back what the result is read from, once it is written."""
+        for reader in self._readers:
+            reader.close()
+
+    async def _run(self) -> Result:
+        binding = self.binding
+        request = binding.arguments.request(self._arguments)
+        if not self._meta.keys().isdisjoint(_TRACE_KEYS):
+            request = _with_trace(request, self._meta)
+        if binding.asks and self._confirm is not None and (answer := self._confirm()) is not None:
+            return answer
+        if binding.rate is not None and self._ctx is not None:
+            await binding.rate.count(self._ctx.request)
+        place = await binding.slots.take()
+        call: AppCall | None = None
+        try:
+            deadline = asyncio.get_running_loop().time() + binding.limits.timeout
+            reader, call = await self._send(request, deadline)
+            for _ in range(MAX_REDIRECTS):
+                following = self._follow(request, reader)
+                if following is None:
+                    break
+                request = following
+                reader, call = await self._send(request, deadline)
+            return await _convert(binding, reader, call.outcome)
+        finally:
+            _release(place, call)
+
+    async def _send(self, request: Request, deadline: float) -> tuple[ResponseReader, AppCall]:
+        """Send a request and read its response, as far as it comes by the deadline."""
+        ctx = self._ctx
+        tasks = ctx.tasks if ctx is not None else []
+        reader = ResponseReader(self.binding.limits, self._progress)
+        self._readers.append(reader)
+        call = self.binding.backend.prepare(request, reader, tool=self.name)
+        call.start(deadline)
+        try:
+            await call.answered.wait()
+            if call.failure is not None:
+                raise call.failure
+            await _finish_reading(call, reader, deadline)
+        except asyncio.CancelledError:
+            if not call.done.is_set:
+                ends_now = ctx is None or ctx.disconnect_ends_call
+                tasks += (call.cancel_soon(at=-math.inf if ends_now else deadline), call.task)
+            raise
+        if not call.done.is_set:
+            # Without waiting: a route that does not listen must not hold the result back.
+            call.send_disconnect()
+            tasks.append(call.cancel_soon())
+        if not call.task.done():
+            tasks.append(call.task)
+            if ctx is None:
+                await asyncio.wait(tasks)
+        return reader, call
+
+    def _follow(self, request: Request, reader: ResponseReader) -> Request | None:
+        """Return the request that the response redirects to, if it leads back into the app."""
+        if reader.status not in _REDIRECTS or "location" not in reader.headers:
+            return None
+        return self.binding.backend.follow(request, reader.status, reader.headers["location"])
+
+
+def _release(place: Place, call: AppCall | None) -> None:
+    """Release a place when the route has ended: one that goes on still takes up a thread."""
+    if call is None or call.done.is_set:
+        place.release()
+    else:
+        call.task.add_done_callback(lambda _: place.release())
+
+
+async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float) -> None:
+    if not reader.may_wait:
+        await reader.end()
+        return
+    # What is left to show may have to wait for the client, as everything before it.
+    with anyio.CancelScope(deadline=deadline) as scope:
+        await reader.end()
+    if scope.cancelled_caught:
+        call.outcome = "timeout"
+
+
+async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: Outcome) -> Result:
+    """Convert a response into the result; a large one in a thread."""
+    timeout = binding.limits.timeout
+    convert = partial(to_result, reader, binding.output, outcome=outcome, timeout=timeout)
+    if reader.size <= _LARGE:
+        return convert()
+    return await anyio.to_thread.run_sync(convert, limiter=_converting.get())
+
+
+def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return the trace context of a message's ``_meta`` (W3C Trace Context)."""
+    return {key: meta[key] for key in _TRACE_KEYS if isinstance(meta.get(key), str)}
+
+
+def _with_trace(request: Request, meta: Mapping[str, Any]) -> Request:
+    """Let the request join the trace of the MCP call."""
+    headers = [
+        (key.encode(), value.encode())
+        for key, value in trace_of(meta).items()
+        if value.isascii() and value.isprintable()
+    ]
+    return replace(request, headers=(*request.headers, *headers)) if headers else request
