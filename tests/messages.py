@@ -157,7 +157,9 @@ def with_params(**params: Any) -> Callable[[dict[str, Any]], object]:
     return lambda body: {**body, "params": {**body["params"], **params}}
 
 
-CAPABLE = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
+CAPABLE: dict[str, Any] = {
+    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}
+}
 TRACE = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
 CLIENT = {"io.modelcontextprotocol/clientInfo": {"name": "the client", "version": "1"}}
 PART = {"part": {"name": "bolt", "count": 2}}

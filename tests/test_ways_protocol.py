@@ -236,5 +236,5 @@ async def test_a_session_of_a_started_app_is_found_again(way: Way) -> None:
     async with started(app) as served:
         with anyio.fail_after(5):
             opened = await ask(served, "legacy", "initialize", HANDSHAKE)
-            named = {"mcp_session_id": opened.headers["mcp-session-id"]}
+            named: dict[str, Any] = {"mcp_session_id": opened.headers["mcp-session-id"]}
             assert "one" in str((await ask(served, "legacy", "tools/list", **named)).result)

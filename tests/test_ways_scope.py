@@ -204,7 +204,7 @@ async def test_who_calls_can_be_asked_of_the_apps_own_state(
     app = keeping_app(way, kept, rate_limit=RateLimit("1/hour", caller_of=caller_of))
     app.state.caller = "alice"
     served: ASGIApp = Starlette(routes=[Mount(prefix, app)]) if prefix else app
-    path = {"path": f"{prefix}/mcp", "raw_path": f"{prefix}/mcp".encode()}
+    path: dict[str, Any] = {"path": f"{prefix}/mcp", "raw_path": f"{prefix}/mcp".encode()}
     texts = [(await called(served, era, "scope", **path)).text for _ in range(2)]
     assert texts[0] == '"kept"'
     assert "Too many calls" in texts[1]
@@ -224,7 +224,7 @@ async def test_scopes_can_be_asked_of_the_apps_own_state(way: Way, era: Era, pre
     kept: list[Scope] = []
     app = keeping_app(way, kept, scopes_of=scopes_of)
     served: ASGIApp = Starlette(routes=[Mount(prefix, app)]) if prefix else app
-    path = {"path": f"{prefix}/mcp", "raw_path": f"{prefix}/mcp".encode()}
+    path: dict[str, Any] = {"path": f"{prefix}/mcp", "raw_path": f"{prefix}/mcp".encode()}
     app.state.scopes = ["read"]
     assert await listed(served, era, **path) == ["scope"]
     assert (await called(served, era, "scope", **path)).text == '"kept"'

@@ -78,7 +78,7 @@ class RecordingTracer(trace.Tracer):
         return RecordingSpan(recorded, parent.trace_id or next(_ids))
 
     @_agnosticcontextmanager
-    def start_as_current_span(  # type: ignore[override]
+    def start_as_current_span(
         self, name: str, *args: Any, end_on_exit: bool = True, **options: Any
     ) -> Iterator[Span]:
         span = self.start_span(name, *args, **options)
