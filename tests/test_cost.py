@@ -4,22 +4,26 @@ import inspect
 import sys
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from types import FrameType
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastmcp import FastMCP
 from fastmcp.server.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount import mount_mcp
+from mcp_mount import RateLimit, mount_mcp
 from mcp_mount.fastpath.messages import MessageReader
-from tests.lanes import request_of, scope_of
+from tests.access import static
+from tests.lanes import HeaderPairs, exchange, request_of, scope_of
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
+from tests.tracing import traced
 
 MOST_FUNCTIONS = 94
 """Of this package, coroutines not counted, in one call of a tool."""
@@ -227,6 +231,107 @@ async def test_a_method_of_a_derived_app_is_not_asked_for_either() -> None:
 async def test_a_call_runs_few_functions_of_ours(era: Era) -> None:
     """What a call costs is told by their number; whoever needs another one may raise it here."""
     assert (await counted_call(5, era)).total() <= MOST_FUNCTIONS
+
+
+async def let_in() -> None:
+    """Let every caller in; as a plain function it would run in a thread."""
+
+
+def own_tool(server: FastMCP[Any]) -> None:
+    server.tool(lambda: "own", name="own")
+
+
+def own_prompt(server: FastMCP[Any]) -> None:
+    server.prompt(lambda: "own", name="own")
+
+
+def own_resource(server: FastMCP[Any]) -> None:
+    server.resource("data://own")(lambda: "own")
+
+
+Furnish = Callable[[FastMCP[Any]], None]
+
+CONFIGURATIONS: dict[str, tuple[dict[str, Any], Furnish | None]] = {
+    "bare": ({}, None),
+    "rate_limit": ({"rate_limit": RateLimit("1000000/day")}, None),
+    "dependencies": ({"dependencies": [Depends(let_in)]}, None),
+    "scopes_of": ({"scopes_of": lambda _: ["read"]}, None),
+    "auth": ({"auth": static(token=["read"])}, None),
+    "own tool": ({}, own_tool),
+    "own prompt": ({}, own_prompt),
+    "own resource": ({}, own_resource),
+    "sessions": ({"sessions": True}, None),
+    "sse_path": ({"sse_path": "/sse"}, None),
+    "tracer": ({}, None),
+}
+
+
+@contextmanager
+def counting_all(total: list[int]) -> Iterator[None]:
+    """Count the calls of Python functions in this thread, whosever they are."""
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        resumed = frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR)
+        total[0] += event == "call" and not resumed
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+async def python_calls(app: ASGIApp, pairs: HeaderPairs, body: bytes, **more: Any) -> int:
+    """Return how many Python functions one request calls, once others like it were served."""
+    total = [0]
+
+    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
+        with counting_all(total):
+            await app(scope, receive, send)
+
+    for _ in range(3):
+        total[0] = 0
+        answer = await exchange(measured, pairs, body, **more)
+    assert answer.status == 200
+    assert b"7" in answer.body
+    return total[0]
+
+
+async def calls_over_rest(era: Era, configuration: str) -> int:
+    """Return how many Python functions a call of a tool calls that the REST request does not."""
+    options, furnish = CONFIGURATIONS[configuration]
+    app = FastAPI()
+
+    @app.get("/number/{number}")
+    async def number(number: int) -> int:
+        return number
+
+    mounted = mount_mcp(app, **options)
+    if furnish is not None:
+        furnish(mounted.server)
+    bearer = [(b"authorization", b"Bearer token")]
+    with traced() if configuration == "tracer" else nullcontext():
+        async with started(app) as served:
+            path = {"method": "GET", "path": "/number/7", "raw_path": b"/number/7"}
+            rest = await python_calls(served, bearer, b"", **path)
+            params = {"name": "number", "arguments": {"number": 7}}
+            pairs, body = request_of(era, "tools/call", params)
+            return await python_calls(served, [*pairs, *bearer], body) - rest
+
+
+MOST_TIMES = 2.5
+"""What a call may cost more than that of the bare mount, whatever is mounted with it."""
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_is_as_quick_however_the_app_is_mounted(era: Era, configuration: str) -> None:
+    """M7: only middleware and transforms of FastMCP's may cost what FastMCP costs."""
+    if (era, configuration) == ("legacy", "sessions"):
+        pytest.skip("A session is FastMCP's to keep.")
+    bare = await calls_over_rest(era, "bare")
+    found = await calls_over_rest(era, configuration)
+    assert found <= MOST_TIMES * bare, f"{found} calls of functions, {bare} for the bare mount"
 
 
 @pytest.mark.parametrize("era", ERAS)

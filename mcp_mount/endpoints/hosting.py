@@ -33,13 +33,13 @@ class MountContext:
         others = self.remotes.scopes(tool) if self.remotes is not None else ()
         return self.provider.scopes(tool) or others
 
-    def offered(self) -> Mapping[str, Tool] | None:
+    async def offered(self) -> Mapping[str, Tool] | None:
         """Return the tools of operations and remotes; another mapping when they are others.
 
         None where the remotes are to be asked.
         """
         tools = self.provider.tools()
-        return tools if self.remotes is None else self.remotes.beside(tools)
+        return tools if self.remotes is None else await self.remotes.beside(tools)
 
     async def own_schema(self, tool: str | None) -> Mapping[str, Any] | None:
         """Return the input schema of a tool that the user added to the server."""

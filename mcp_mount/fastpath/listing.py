@@ -27,7 +27,7 @@ class ToolList:
     def __init__(
         self,
         server: FastMCP[Any],
-        offered: Callable[[], Mapping[str, Tool] | None],
+        offered: Callable[[], Awaitable[Mapping[str, Tool] | None]],
         scopes: Callable[[str], Sequence[Scopes]],
         finish: Callable[[Sequence[Tool]], Awaitable[Sequence[Tool]]],
     ) -> None:
@@ -59,7 +59,7 @@ class ToolList:
         own = await self._server.local_provider.list_tools()
         if any(tool.auth is not None or tool.version is not None for tool in own):
             return None
-        offered = self._offered()
+        offered = await self._offered()
         if offered is None:
             return None
         seen = (offered, *own)

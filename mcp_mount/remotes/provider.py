@@ -91,13 +91,14 @@ class RemoteProvider(Provider):
         self._look()
         return self._tools
 
-    def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
+    async def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
         """Return all tools, the same mapping as long as nothing changes.
 
         None where changes are not noticed: then the servers are to be asked.
         """
         if not all(relay.watch.is_kept for relay in self._relays):
             return None
+        await self._known(self._relays)
         theirs = self.tools()
         if not (self._beside[0] is ours and self._beside[1] is theirs):
             self._beside = (ours, theirs, {**ours, **theirs})
