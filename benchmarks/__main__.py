@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concurrency, report, scaling, servers, starting, streaming, throughput
+from benchmarks import concurrency, costs, report, scaling, servers, starting, streaming, throughput
 from benchmarks.figures import Figure, load
 from benchmarks.plot import draw
 from benchmarks.targets import reached
@@ -47,6 +47,8 @@ def _in_own_process(python: Path, what: str, *, quick: bool) -> list[Figure]:
 
 _PARTS: dict[str, Callable[..., Iterator[Figure]]] = {
     "throughput": throughput.measure,
+    "configurations": costs.measure_calls,
+    "lists": costs.measure_lists,
     "scaling": _scaling,
     "streaming": streaming.measure,
     "concurrency": concurrency.measure,

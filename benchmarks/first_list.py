@@ -13,7 +13,7 @@ from fastmcp import FastMCP
 from starlette.types import ASGIApp
 
 from benchmarks.application import build
-from benchmarks.in_process import Loop, send, started
+from benchmarks.in_process import Loop, sender, started
 from benchmarks.messages import rpc
 from mcp_mount import mount_mcp
 
@@ -36,7 +36,7 @@ async def _from_fastapi(app: FastAPI) -> None:
 
 async def _list(app: ASGIApp) -> None:
     async with started(app):
-        await send(app, rpc("modern", "tools/list"))
+        await sender(app, rpc("modern", "tools/list"))()
 
 
 WAYS: Final[dict[str, Callable[[FastAPI], Awaitable[None]]]] = {
