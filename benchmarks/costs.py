@@ -34,7 +34,7 @@ Rounds = Mapping[str, list[float]]
 
 def measure_calls(*, quick: bool) -> Iterator[Figure]:
     """Measure a call in each configuration, of an application with one route."""
-    rounds, seconds = (3, 0.03) if quick else (25, 0.05)
+    rounds, seconds = (3, 0.1) if quick else (15, 0.1)
     values = _measure_calls(rounds, seconds)
     bare = _over_rest(values["bare"])
     for name, configuration in CONFIGURATIONS.items():
