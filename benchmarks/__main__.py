@@ -78,8 +78,8 @@ def main() -> None:
         return
     results = {"machine": _machine(), "figures": [asdict(figure) for figure in figures]}
     _FOLDER.joinpath("results.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    draw(figures, _FOLDER / "results.png")
-    _say("Written to benchmarks/results.json and benchmarks/results.png.")
+    draw(figures, _FOLDER)
+    _say("Written to benchmarks/: results.json, results.png and configurations.png.")
 
 
 def _allow_many_connections() -> None:
