@@ -113,15 +113,15 @@ def _tell_scopes(app: FastAPI) -> Setup:
 
 def _verify_static_tokens(app: FastAPI) -> Setup:
     tokens = {name: {"client_id": name, "scopes": scopes} for name, scopes in _CALLERS.items()}
-    return _verify(app, StaticTokenVerifier(tokens), _CALLERS)
+    return _verify(app, StaticTokenVerifier(tokens), [*_CALLERS])
 
 
 def _verify_signed_tokens(app: FastAPI) -> Setup:
     keys = RSAKeyPair.generate()
-    verifier = JWTVerifier(public_key=keys.public_key, issuer="https://id.example", audience="kb")
+    issuer, audience = "https://id.example", "kb"
+    verifier = JWTVerifier(public_key=keys.public_key, issuer=issuer, audience=audience)
     tokens = [
-        keys.create_token(name, verifier.issuer, verifier.audience, scopes)
-        for name, scopes in _CALLERS.items()
+        keys.create_token(name, issuer, audience, scopes) for name, scopes in _CALLERS.items()
     ]
     return _verify(app, verifier, tokens, apart=partial(verifier.verify_token, tokens[0]))
 

@@ -18,7 +18,7 @@ from benchmarks.application import build
 from benchmarks.configurations import CONFIGURATIONS, PATH, Configuration, Headers, Setup
 from benchmarks.figures import Figure
 from benchmarks.in_process import Loop, sender
-from benchmarks.messages import call, initialize, rest, rpc
+from benchmarks.messages import call, open_session, rest, rpc
 
 CALLS: Final = "Microseconds for a call, by configuration"
 LISTS: Final = "Milliseconds for tools/list, by configuration"
@@ -111,11 +111,9 @@ class Subject:
     def _headers(self, configuration: Configuration, setup: Setup, caller: Headers) -> Headers:
         if not configuration.session:
             return caller
-        opened = self.loop.run(sender(setup.app, initialize(PATH).with_headers(caller)))
-        headers = {**caller, "mcp-session-id": opened.headers["mcp-session-id"]}
-        initialized = rpc(configuration.era, "notifications/initialized", path=PATH)
-        self.loop.run(sender(setup.app, initialized.with_headers(headers)))
-        return headers
+        return open_session(
+            lambda each: self.loop.run(sender(setup.app, each)).headers, caller, path=PATH
+        )
 
     async def list_for_all(self) -> None:
         """List once for each caller."""

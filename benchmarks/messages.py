@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -69,14 +69,22 @@ def rpc(
     return Message("POST", path, headers, json.dumps(body).encode())
 
 
-def initialize(path: str) -> Message:
-    """Return the request that opens a session (legacy)."""
-    params = {
-        "protocolVersion": LEGACY,
-        "capabilities": {},
-        "clientInfo": {"name": "benchmark", "version": "1"},
-    }
-    return rpc("legacy", "initialize", params, path=path)
+def open_session(
+    send: Callable[[Message], Mapping[str, str]], headers: Mapping[str, str], *, path: str
+) -> Mapping[str, str]:
+    """Open a session (legacy); return the headers of its requests.
+
+    Args:
+        send: Sends a request and returns the headers of its answer.
+        headers: The caller's.
+        path: The endpoint.
+    """
+    client = {"name": "benchmark", "version": "1"}
+    params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client}
+    opened = send(rpc("legacy", "initialize", params, path=path).with_headers(headers))
+    own = {**headers, "mcp-session-id": opened["mcp-session-id"]}
+    send(rpc("legacy", "notifications/initialized", path=path).with_headers(own))
+    return own
 
 
 def exchange(port: int, message: Message) -> tuple[Mapping[str, str], bytes]:

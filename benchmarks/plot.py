@@ -46,8 +46,7 @@ def _draw_configurations(figures: list[Figure], file: Path) -> None:
     bare, *others = CONFIGURATIONS.values()
     line = over[bare.title]
     # What costs more runs into the edge: a scale for it would show nothing of the others.
-    likes = [over[each.title] for each in others if each.like_bare]
-    edge = 1.1 * max(*likes, _MOST * line)
+    edge = 4 * line
     picture, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
     for row, each in enumerate(others):
         value, color = over[each.title], _OURS if each.like_bare else _OTHERS
@@ -59,7 +58,8 @@ def _draw_configurations(figures: list[Figure], file: Path) -> None:
             # Its background hides the line at the target.
             back = {"facecolor": "white", "edgecolor": "none", "pad": 1}
             axes.text(value + edge / 100, row, label, va="center", bbox=back)
-        if part := calls.get(f"{each.title}: {costs.APART}"):
+        part = calls.get(f"{each.title}: {costs.APART}")
+        if part and value <= edge:
             axes.barh(row, part, left=value - part, color="white", height=0.66, alpha=0.6)
             axes.text(value - part / 2, row, "token", va="center", ha="center", fontsize=7)
     for place, style, label in (

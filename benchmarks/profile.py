@@ -1,19 +1,30 @@
 """Profiles one call, or one list, in a configuration: ``python -m benchmarks.profile auth``.
 
-Times are microseconds of one call under cProfile, which makes functions look dearer than they are
-and C code cheaper; the last line says what the call takes without it.
+cProfile makes everything slower, and functions more than C code. The times that are shown are
+scaled to what the call takes without it.
 """
 
 import argparse
 import cProfile
-import pstats
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.costs import CALL, REST, Subject
 from benchmarks.report import table
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A function: its seconds in all calls, and how often each call runs it."""
+
+    name: str
+    own: float
+    cumulative: float
+    calls: float
 
 
 def main() -> None:
@@ -31,19 +42,22 @@ def main() -> None:
     pieces = subject.pieces
     piece = subject.lists[0] if options.list else pieces[REST if options.rest else CALL]
     subject.loop.milliseconds(piece, seconds=0.2)
-    stats = _profile(subject, piece, options.calls)
-    rows = sorted(_rows(stats, options.calls), key=lambda row: -row[int(options.cumulative)])
-    head = ["Function", "µs of its own", "with callees", "calls"]
-    cells = [(name, f"{own:.2f}", f"{all_:.2f}", f"{calls:g}") for own, all_, calls, name in rows]
-    sys.stdout.write(table(head, cells[: options.top]))
-    own = sum(row[0] for row in rows)
-    plain = subject.loop.milliseconds(piece, seconds=1) * 1e3
-    over = plain - subject.loop.milliseconds(pieces[REST], seconds=1) * 1e3
-    sys.stdout.write(f"\n{own:.0f} µs profiled; {plain:.0f} without, {over:.0f} of it over REST.\n")
+    rows = _profile(subject, piece, options.calls)
+    rows.sort(key=lambda row: row.cumulative if options.cumulative else row.own, reverse=True)
+    plain, rest = (
+        subject.loop.milliseconds(each, seconds=1) * 1e3 for each in (piece, pieces[REST])
+    )
+    scale = plain / sum(row.own for row in rows)
+    cells = [
+        (row.name, f"{row.own * scale:.2f}", f"{row.cumulative * scale:.2f}", f"{row.calls:g}")
+        for row in rows[: options.top]
+    ]
+    sys.stdout.write(table(["Function", "µs of its own", "with callees", "calls"], cells))
+    sys.stdout.write(f"\n{plain:.0f} µs in all, {plain - rest:.0f} of them over REST.\n")
     subject.loop.close()
 
 
-def _profile(subject: Subject, piece: Callable[[], Awaitable[object]], calls: int) -> pstats.Stats:
+def _profile(subject: Subject, piece: Callable[[], Awaitable[object]], calls: int) -> list[_Row]:
     async def repeat() -> None:
         for _ in range(calls):
             await piece()
@@ -52,20 +66,22 @@ def _profile(subject: Subject, piece: Callable[[], Awaitable[object]], calls: in
     profiler.enable()
     subject.loop.run(repeat)
     profiler.disable()
-    return pstats.Stats(profiler)
-
-
-def _rows(stats: pstats.Stats, calls: int) -> list[tuple[float, float, float, str]]:
     return [
-        (own / calls * 1e6, all_ / calls * 1e6, count / calls, _name(*function))
-        for function, (_, count, own, all_, _) in stats.stats.items()
+        _Row(
+            _name(each.code),
+            each.inlinetime,
+            each.totaltime,
+            each.callcount / calls,
+        )
+        for each in profiler.getstats()
     ]
 
 
-def _name(file: str, line: int, function: str) -> str:
-    if file == "~":
-        return function
-    return f"{'/'.join(Path(file).parts[-3:])}:{line} {function}"
+def _name(code: CodeType | str) -> str:
+    if isinstance(code, str):
+        return code
+    file = "/".join(Path(code.co_filename).parts[-3:])
+    return f"{file}:{code.co_firstlineno} {code.co_qualname}"
 
 
 if __name__ == "__main__":

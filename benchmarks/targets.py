@@ -8,21 +8,8 @@ from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.contending import LEGACY, MINIMUM, MODERN, REST
 from benchmarks.figures import Figure
 
-
-class Figures:
-    """The figures of a run, by table, row and column."""
-
-    def __init__(self, figures: Iterable[Figure]) -> None:
-        """Index the figures."""
-        self._values = {(each.table, each.row, each.column): each.value for each in figures}
-
-    def __call__(self, table: str, row: str, column: str = "") -> float:
-        """Return one value.
-
-        Raises:
-            KeyError: it was not measured.
-        """
-        return self._values[table, row, column]
+Figures = Callable[..., float]
+"""Returns the value of a table, row and column; raises a KeyError if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +131,11 @@ def reached(measured: Iterable[Figure]) -> Iterator[tuple[str, str, str, str]]:
 
     Those of parts that were left out are left out.
     """
-    figures = Figures(measured)
+    values = {(each.table, each.row, each.column): each.value for each in measured}
+
+    def figures(table: str, row: str, column: str = "") -> float:
+        return values[table, row, column]
+
     for target in TARGETS:
         try:
             value = target.of(figures)
