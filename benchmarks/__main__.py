@@ -72,7 +72,8 @@ def main() -> None:
         _say(f"  {time.monotonic() - begin:.0f} s")
         _show(*report.tables(own))
         figures += own
-    _show(report.table(["Target", "bound", "measured", ""], reached(figures)))
+    if targets := list(reached(figures)):
+        _show(report.table(["Target", "bound", "measured", ""], targets))
     if options.quick or len(options.only) < len(_PARTS):
         _say("Nothing is written: only a whole run, not a quick one, is kept.")
         return
