@@ -104,7 +104,7 @@ $(STAMP): pyproject.toml constraints.txt
 # The server of the benchmarks brings uvloop, which the tests do without.
 .venv-bench/.installed-$(VERSION): pyproject.toml constraints.txt benchmarks/requirements.txt
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo]' -r benchmarks/requirements.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,rate-limit]' -r benchmarks/requirements.txt
 	@touch $@
 
 # fastapi-mcp beside the same FastAPI and uvicorn, but with the MCP SDK that it starts with.

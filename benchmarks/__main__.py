@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import concurrency, report, scaling, servers, starting, streaming, throughput
+from benchmarks import concurrency, costs, report, scaling, servers, starting, streaming, throughput
 from benchmarks.figures import Figure, load
 from benchmarks.plot import draw
 from benchmarks.targets import reached
@@ -47,6 +47,8 @@ def _in_own_process(python: Path, what: str, *, quick: bool) -> list[Figure]:
 
 _PARTS: dict[str, Callable[..., Iterator[Figure]]] = {
     "throughput": throughput.measure,
+    "configurations": costs.measure_calls,
+    "lists": costs.measure_lists,
     "scaling": _scaling,
     "streaming": streaming.measure,
     "concurrency": concurrency.measure,
@@ -70,14 +72,15 @@ def main() -> None:
         _say(f"  {time.monotonic() - begin:.0f} s")
         _show(*report.tables(own))
         figures += own
-    _show(report.table(["Target", "bound", "measured", ""], reached(figures)))
+    if targets := list(reached(figures)):
+        _show(report.table(["Target", "bound", "measured", ""], targets))
     if options.quick or len(options.only) < len(_PARTS):
         _say("Nothing is written: only a whole run, not a quick one, is kept.")
         return
     results = {"machine": _machine(), "figures": [asdict(figure) for figure in figures]}
     _FOLDER.joinpath("results.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    draw(figures, _FOLDER / "results.png")
-    _say("Written to benchmarks/results.json and benchmarks/results.png.")
+    draw(figures, _FOLDER)
+    _say("Written to benchmarks/: results.json, results.png and configurations.png.")
 
 
 def _allow_many_connections() -> None:

@@ -1,11 +1,13 @@
 """The application that every contender serves: ordinary routes, and one for each thing measured."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import anyio.lowlevel
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.params import Depends
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 FIRST_CHUNK = "the first chunk "
@@ -21,17 +23,21 @@ class Item(BaseModel):
     labels: list[str] = []
 
 
-def build(routes: int = 1) -> FastAPI:
+def build(routes: int = 1, *, scopes: Sequence[str] = ()) -> FastAPI:
     """Return an application with that many routes; the one that is called comes last.
 
     Starlette tries route after route, so this is the worst place, for REST and for everyone. The
     routes that are called have operation ids, so that every contender gives them the same name.
+
+    Args:
+        routes: How many.
+        scopes: What routes ask for: the called one for the first of these, the others in turn.
     """
     app = FastAPI(title="Benchmark", version="1.0.0")
     for number in range(routes - 1):
-        _add_filler(app, number)
+        _add_filler(app, number, _needs(scopes, number))
 
-    @app.get("/items/{item_id}", operation_id="get_item")
+    @app.get("/items/{item_id}", operation_id="get_item", dependencies=_needs(scopes, 0))
     async def get_item(item_id: int, kind: str = "item") -> Item:
         """Return one item."""
         return Item(item_id=item_id, name=f"{kind} {item_id}", labels=["a", "b"])
@@ -39,13 +45,20 @@ def build(routes: int = 1) -> FastAPI:
     return app
 
 
-def _add_filler(app: FastAPI, number: int) -> None:
+def _needs(scopes: Sequence[str], number: int) -> list[Depends]:
+    return [Security(_BEARER, scopes=[scopes[number % len(scopes)]])] if scopes else []
+
+
+_BEARER = HTTPBearer(auto_error=False)
+
+
+def _add_filler(app: FastAPI, number: int, dependencies: list[Depends]) -> None:
     async def filler(part_id: int, item: Item, limit: int = 10) -> list[Item]:
         return [item] * min(limit, part_id)
 
     filler.__name__ = f"put_part_{number}"
     filler.__doc__ = f"Store a part of kind {number}."
-    app.put(f"/kinds/{number}/parts/{{part_id}}")(filler)
+    app.put(f"/kinds/{number}/parts/{{part_id}}", dependencies=dependencies)(filler)
 
 
 def build_full() -> FastAPI:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import servers
-from benchmarks.messages import Era, Message, call, exchange, initialize, rest, result, rpc
+from benchmarks.messages import Message, call, exchange, open_session, rest, result
 from benchmarks.servers import Server, serving
+from tests.support import Era
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,8 @@ def ask(
     message = call(contender.era, route, arguments, path=contender.path, progress=progress)
     if not contender.sessions:
         return message
-    headers, _ = exchange(server.port, initialize(contender.path))
-    session = headers["mcp-session-id"]
-    initialized = rpc("legacy", "notifications/initialized", path=contender.path)
-    exchange(server.port, initialized.with_headers(mcp_session_id=session))
-    return message.with_headers(mcp_session_id=session)
+    session = open_session(lambda each: exchange(server.port, each)[0], {}, path=contender.path)
+    return message.with_headers(session)
 
 
 def check(contender: Contender, server: Server, message: Message, expected: object) -> None:

@@ -1,4 +1,4 @@
-"""Mounts an application and lists its tools once, and prints the seconds that took.
+"""Mounts an application and lists its tools once, and prints the processor's seconds.
 
 Run as ``python -m benchmarks.first_list mcp_mount``, in a fresh process.
 """
@@ -13,7 +13,7 @@ from fastmcp import FastMCP
 from starlette.types import ASGIApp
 
 from benchmarks.application import build
-from benchmarks.in_process import Loop, send, started
+from benchmarks.in_process import Loop, sender, started
 from benchmarks.messages import rpc
 from mcp_mount import mount_mcp
 
@@ -36,7 +36,7 @@ async def _from_fastapi(app: FastAPI) -> None:
 
 async def _list(app: ASGIApp) -> None:
     async with started(app):
-        await send(app, rpc("modern", "tools/list"))
+        await sender(app, rpc("modern", "tools/list"))()
 
 
 WAYS: Final[dict[str, Callable[[FastAPI], Awaitable[None]]]] = {
@@ -48,6 +48,6 @@ WAYS: Final[dict[str, Callable[[FastAPI], Awaitable[None]]]] = {
 
 if __name__ == "__main__":
     application = build(ROUTES)
-    begin = time.perf_counter()
+    begin = time.process_time()
     Loop().run(lambda: WAYS[sys.argv[1]](application))
-    sys.stdout.write(f"{time.perf_counter() - begin}\n")
+    sys.stdout.write(f"{time.process_time() - begin}\n")

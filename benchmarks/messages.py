@@ -2,15 +2,12 @@
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
-Era = Literal["modern", "legacy"]
-
-MODERN = "2026-07-28"
-LEGACY = "2025-06-18"
+from tests.support import LEGACY, Era, envelope, read_messages
 
 ID = 1_000_000_000
 """The id of every JSON-RPC request; a load generator counts on from it, with as many digits."""
@@ -37,10 +34,9 @@ class Message:
         head = "".join(f"{name}: {value}\r\n" for name, value in own.items())
         return f"{self.method} {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.body
 
-    def with_headers(self, **headers: str) -> "Message":
-        """Return the request with further headers; ``_`` in a name stands for ``-``."""
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        return replace(self, headers={**self.headers, **more})
+    def with_headers(self, headers: Mapping[str, str]) -> "Message":
+        """Return the request with further headers."""
+        return replace(self, headers={**self.headers, **headers})
 
 
 def rest(path: str, **query: object) -> Message:
@@ -52,9 +48,8 @@ def call(
     era: Era, tool: str, arguments: Mapping[str, Any], *, path: str = "/mcp", progress: bool = False
 ) -> Message:
     """Return the request that calls a tool, with a progress token if `progress` is wanted."""
-    meta = {"progressToken": "p"} if progress else {}
     params = {"name": tool, "arguments": dict(arguments)}
-    return rpc(era, "tools/call", params, path=path, meta=meta)
+    return rpc(era, "tools/call", params, path=path, token="p" if progress else None)
 
 
 def rpc(
@@ -63,38 +58,33 @@ def rpc(
     params: Mapping[str, Any] | None = None,
     *,
     path: str = "/mcp",
-    meta: Mapping[str, Any] | None = None,
+    token: str | None = None,
 ) -> Message:
     """Return a JSON-RPC request of an era."""
-    content = dict(params or {})
-    own_meta = dict(meta or {})
-    headers = {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": MODERN if era == "modern" else LEGACY,
-    }
-    if era == "modern":
-        headers["mcp-method"] = method
-        if "name" in content:
-            headers["mcp-name"] = content["name"]
-        own_meta["io.modelcontextprotocol/protocolVersion"] = MODERN
-        own_meta["io.modelcontextprotocol/clientCapabilities"] = {}
-    if own_meta:
-        content["_meta"] = own_meta
-    body: dict[str, Any] = {"jsonrpc": "2.0", "id": ID, "method": method, "params": content}
+    headers, body = envelope(era, method, params, token=token)
     if method.startswith("notifications/"):
         del body["id"]
+    else:
+        body["id"] = ID
     return Message("POST", path, headers, json.dumps(body).encode())
 
 
-def initialize(path: str) -> Message:
-    """Return the request that opens a session (legacy)."""
-    params = {
-        "protocolVersion": LEGACY,
-        "capabilities": {},
-        "clientInfo": {"name": "benchmark", "version": "1"},
-    }
-    return rpc("legacy", "initialize", params, path=path)
+def open_session(
+    send: Callable[[Message], Mapping[str, str]], headers: Mapping[str, str], *, path: str
+) -> Mapping[str, str]:
+    """Open a session (legacy); return the headers of its requests.
+
+    Args:
+        send: Sends a request and returns the headers of its answer.
+        headers: The caller's.
+        path: The endpoint.
+    """
+    client = {"name": "benchmark", "version": "1"}
+    params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client}
+    opened = send(rpc("legacy", "initialize", params, path=path).with_headers(headers))
+    own = {**headers, "mcp-session-id": opened["mcp-session-id"]}
+    send(rpc("legacy", "notifications/initialized", path=path).with_headers(own))
+    return own
 
 
 def exchange(port: int, message: Message) -> tuple[Mapping[str, str], bytes]:
@@ -123,12 +113,8 @@ def result(content_type: str, body: bytes) -> dict[str, Any]:
     Raises:
         RuntimeError: the answer holds none.
     """
-    text = body.decode()
-    if content_type.startswith("text/event-stream"):
-        data = [line[5:] for line in text.splitlines() if line.startswith("data:")]
-        text = [item for item in data if item.strip()][-1]
-    answer = json.loads(text)
+    answer = read_messages(content_type, body.decode())[-1]
     if "result" not in answer or answer["result"].get("isError"):
-        raise RuntimeError(f"The call failed: {text[:500]}")
+        raise RuntimeError(f"The call failed: {answer!r}")
     found: dict[str, Any] = answer["result"]
     return found

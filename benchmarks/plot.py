@@ -1,4 +1,4 @@
-"""Draws the picture of the README."""
+"""Draws the pictures of the README."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,18 +7,26 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks import scaling, streaming, throughput
+from benchmarks import costs, scaling, streaming, throughput
+from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.figures import Figure
 
+_MOST, _TIMES = 2.5, "\N{MULTIPLICATION SIGN}"
 _OURS, _REST, _OTHERS = "#1b7f5c", "#4a4a4a", "#b9bec4"
 
 
-def draw(figures: Iterable[Figure], file: Path) -> None:
-    """Draw throughput, the cost of a call by routes, and the first chunk."""
+def draw(figures: Iterable[Figure], folder: Path) -> None:
+    """Draw ``results.png`` and ``configurations.png``."""
     figures = list(figures)
     mpl.rcParams.update(
         {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
     )
+    _draw_overview(figures, folder / "results.png")
+    _draw_configurations(figures, folder / "configurations.png")
+
+
+def _draw_overview(figures: list[Figure], file: Path) -> None:
+    """Draw throughput, the cost of a call by routes, and the first chunk."""
     picture, (left, middle, right) = plt.subplots(
         1, 3, figsize=(13, 3.6), width_ratios=(5, 4, 4), layout="constrained"
     )
@@ -28,6 +36,45 @@ def draw(figures: Iterable[Figure], file: Path) -> None:
     middle.set_title("Milliseconds for a call, by number of routes")
     _bars(right, _rows(figures, streaming.FIRST, ""))
     right.set_title("Milliseconds to the first chunk\nof a stream that takes 100")
+    picture.savefig(file, dpi=150)
+
+
+def _draw_configurations(figures: list[Figure], file: Path) -> None:
+    """Draw what a call costs over REST in each configuration, beside the bare mount."""
+    over = {each.row: each.value for each in _rows(figures, costs.CALLS, costs.OVER)}
+    calls = {each.row: each.value for each in _rows(figures, costs.CALLS, costs.CALL)}
+    bare, *others = CONFIGURATIONS.values()
+    line = over[bare.title]
+    # What costs more runs into the edge: a scale for it would show nothing of the others.
+    edge = 4 * line
+    picture, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
+    for row, each in enumerate(others):
+        value, color = over[each.title], _OURS if each.like_bare else _OTHERS
+        label = f"{value:,.0f} µs, {value / line:.1f}{_TIMES}"
+        axes.barh(row, min(value, edge), color=color, height=0.66)
+        if value > edge:
+            axes.text(edge, row, f"{label} \N{RIGHTWARDS ARROW} ", va="center", ha="right")
+        else:
+            # Its background hides the line at the target.
+            back = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(value + edge / 100, row, label, va="center", bbox=back)
+        part = calls.get(f"{each.title}: {costs.APART}")
+        if part and value <= edge:
+            axes.barh(row, part, left=value - part, color="white", height=0.66, alpha=0.6)
+            axes.text(value - part / 2, row, "token", va="center", ha="center", fontsize=7)
+    for place, style, label in (
+        (line, "-", f"{bare.title}: {line:,.0f} µs"),
+        (_MOST * line, ":", f"{_MOST}{_TIMES}"),
+    ):
+        axes.axvline(place, color=_REST, linestyle=style, linewidth=1, ymax=0.955)
+        axes.text(place, -0.7, label, ha="center", color=_REST)
+    axes.set_yticks(range(len(others)), [each.title for each in others])
+    axes.set(xlim=(0, edge * 1.15), ylim=(len(others) - 0.4, -1.3), xticks=[])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(
+        "What a call costs more than the same call over REST, in processor time", loc="left"
+    )
     picture.savefig(file, dpi=150)
 
 

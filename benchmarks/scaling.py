@@ -21,9 +21,10 @@ from starlette.types import ASGIApp
 
 from benchmarks.application import build
 from benchmarks.figures import Figure, Measure, alternate, dump
-from benchmarks.in_process import Loop, send, started
-from benchmarks.messages import Era, Message, call, rest, result, rpc
+from benchmarks.in_process import Loop, sender
+from benchmarks.messages import Message, call, rest, result, rpc
 from mcp_mount import mount_mcp
+from tests.support import ERAS, Era
 
 CALLS = "Milliseconds for a call, in process"
 LISTS = "Milliseconds for tools/list, in process, after the first"
@@ -74,13 +75,13 @@ def of_generated(number: str, *, quick: bool) -> Iterator[Figure]:
     loop = Loop()
     plain, mounted = build(routes), build(routes)
     mount_mcp(mounted, path=_PATH)
-    apps: dict[str, ASGIApp] = {"mcp_mount": _running(loop, mounted)}
+    apps: dict[str, ASGIApp] = {"mcp_mount": loop.start(mounted)}
     if routes <= _MOST_ROUTES_OF_PEER:
-        apps["from_fastapi"] = _running(loop, _peer(build(routes)))
+        apps["from_fastapi"] = loop.start(_peer(build(routes)))
     column = f"{routes:,} route{'s' if routes > 1 else ''}"
     rows = [_Row("REST", plain, rest("/items/3", kind="spanner"))]
     for name, app in apps.items():
-        rows += [_Row(f"{name}, {era}", app, _call(era)) for era in _ERAS]
+        rows += [_Row(f"{name}, {era}", app, _call(era)) for era in ERAS]
     yield from _calls(loop, rows, column, quick=quick)
     yield from _lists(loop, apps, column, quick=quick)
 
@@ -97,11 +98,8 @@ def of_foreign(name: str, *, quick: bool) -> Iterator[Figure]:
     peer = _peer(app)
     app.router.lifespan_context = _nothing
     mount_mcp(app, path=_PATH)
-    apps = {"mcp_mount": _running(loop, app), "from_fastapi": _running(loop, peer)}
+    apps = {"mcp_mount": loop.start(app), "from_fastapi": loop.start(peer)}
     yield from _lists(loop, apps, FOREIGN[name].title, quick=quick)
-
-
-_ERAS: tuple[Era, ...] = ("modern", "legacy")
 
 
 def _call(era: Era) -> Message:
@@ -118,26 +116,14 @@ async def _nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def _running(loop: Loop, app: ASGIApp) -> ASGIApp:
-    """Start an app's lifespan. It ends with the process."""
-    lifespan = started(app)
-    loop.run(lifespan.__aenter__)
-    _LIFESPANS.append(lifespan)
-    return app
-
-
-# What nobody holds would be finalized, and stop the app.
-_LIFESPANS: list[object] = []
-
-
 def _calls(loop: Loop, rows: list[_Row], column: str, *, quick: bool) -> Iterator[Figure]:
     rounds, seconds = (3, 0.05) if quick else (7, 0.2)
     measures: dict[str, Measure] = {}
     for row in rows:
-        once = partial(send, row.app, row.message)
-        _, body = loop.run(once)
-        if _EXPECTED not in body:
-            raise RuntimeError(f"{row.name} answered {body!r}.")
+        once = sender(row.app, row.message)
+        answer = loop.run(once)
+        if _EXPECTED not in answer.body:
+            raise RuntimeError(f"{row.name} answered {answer!r}.")
         measures[row.name] = partial(loop.milliseconds, once, seconds=seconds)
     for name, values in alternate(measures, rounds).items():
         yield Figure.of(CALLS, name, column, values, "ms")
@@ -147,7 +133,7 @@ def _lists(loop: Loop, apps: dict[str, ASGIApp], column: str, *, quick: bool) ->
     rounds = 3 if quick else 7
     measures: dict[str, Measure] = {}
     for name, app in apps.items():
-        for era in _ERAS:
+        for era in ERAS:
             once, row = partial(_list, app, era), f"{name}, {era}"
             yield Figure.of(BYTES, row, column, [loop.run(once)], "bytes")
             measures[row] = partial(loop.milliseconds, once, seconds=0.05)
@@ -159,12 +145,12 @@ async def _list(app: ASGIApp, era: Era) -> int:
     """Return the bytes of the whole list, page after page."""
     size, params = 0, dict[str, str]()
     while True:
-        content_type, body = await send(app, rpc(era, "tools/list", params, path=_PATH))
-        size += len(body)
+        answer = await sender(app, rpc(era, "tools/list", params, path=_PATH))()
+        size += len(answer.body)
         # Read only where there may be another page: reading is the client's work.
-        if b'"nextCursor"' not in body:
+        if b'"nextCursor"' not in answer.body:
             return size
-        params = {"cursor": result(content_type, body)["nextCursor"]}
+        params = {"cursor": result(answer.headers["content-type"], answer.body)["nextCursor"]}
 
 
 if __name__ == "__main__":
