@@ -20,8 +20,7 @@ from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.backends.forwarding import Forwarder
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.request import APP_KEY
-from mcp_mount.backends.upstream import Upstream
-from mcp_mount.checks import check_path, check_public_url, check_scopes, check_sse_path, check_types
+from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
 from mcp_mount.endpoints.client import client_for
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.guard import RequestGuard
@@ -35,10 +34,11 @@ from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.remote import Remote, RemoteState
 from mcp_mount.server import build_server, low_level_server
-from mcp_mount.source import OpenAPI, source_of
+from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.selection import Selector
+from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
     from fastmcp import Client
@@ -63,14 +63,13 @@ class Mounted:
 
     @property
     def upstream(self) -> str | None:
-        """Where the API of `upstream=` is, as a URL; None where it is the app itself."""
+        """Where the API of `proxy_app` is, as a URL; None where it is the app itself."""
         return str(self._upstream.base) if self._upstream is not None else None
 
     async def upstream_answers(self) -> bool:
-        """Whether the API of `upstream=` answers, whatever it says; for a health route.
+        """Whether the API of `proxy_app` answers, whatever it says; for a health route.
 
-        It is asked once a second at the most. Without `upstream=` the app itself is the API, and
-        answers.
+        It is asked once a second at the most. Where the app itself is the API, it answers.
         """
         return self._upstream is None or await self._upstream.answers()
 
@@ -135,7 +134,6 @@ def mount_mcp(
     *,
     path: str = "/mcp",
     openapi: OpenAPI | None = None,
-    upstream: str | Upstream | None = None,
     sse_path: str | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
@@ -159,10 +157,9 @@ def mount_mcp(
     Args:
         app: The application. Its title, version and description become the server's.
         path: Where the endpoint is, e.g. ``"/mcp"``; ``"/mcp/"`` is the same endpoint.
-        openapi: An OpenAPI document whose operations are offered in the place of the app's: a
-            mapping, a path, or a URL.
-        upstream: Where the API of that document is: a URL, or an `Upstream` with more. Without it,
-            it is where a document's URL says, on the same host.
+        openapi: An OpenAPI document that describes the app's routes in the place of the one that
+            the app writes, e.g. one that you keep by hand: a mapping, a path, or a URL. It is read
+            once. For an API that is not in this app, see `proxy_app`.
         sse_path: Where clients of the older HTTP+SSE transport find the same server, e.g.
             ``"/sse"``; their messages go to ``"/sse/messages/"``. It needs the app's lifespan, and
             sticky routing where several processes serve. None: nowhere.
@@ -200,12 +197,42 @@ def mount_mcp(
         MountError: the path is not of that form or is taken, the app has already started, or an
             option cannot be used; the message says what to do.
     """
-    check_types(app, limits, dependencies, rate_limit)
+    options = {**locals()}
+    del options["app"], options["openapi"]
+    return mount_source(app, read_app(app, openapi), **options)
+
+
+def mount_source(
+    app: FastAPI,
+    source: Source,
+    *,
+    path: str,
+    sse_path: str | None,
+    remotes: Sequence[Remote],
+    include: Sequence[Selector] = (),
+    exclude: Sequence[Selector] = (),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    auth: AuthProvider | None = None,
+    dependencies: Sequence[Depends] = (),
+    scopes_of: ScopesOf | None = None,
+    public_url: str | None = None,
+    allowed_origins: Sequence[str] = (),
+    rate_limit: RateLimit | None = None,
+    confirm: Literal["destructive"] | None = None,
+    state_key: str | None = None,
+    sessions: bool = False,
+    forward_cookies: bool = False,
+) -> Mounted:
+    """Offer the operations of `source` on `app`; the options are those of `mount_mcp`.
+
+    Raises:
+        MountError: see `mount_mcp`.
+    """
+    check_options(locals(), OPTIONS)
     check_path(app, path)
     if sse_path is not None:
         check_sse_path(app, sse_path, path)
     check_public_url(auth, path, public_url)
-    source = source_of(app, openapi, upstream)
     rate = None
     if rate_limit is not None:
         # Asked for on a call, when the provider is there.

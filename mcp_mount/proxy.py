@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from mcp_mount.backends.upstream import Upstream
-from mcp_mount.mount import MountOptions, mount_mcp
+from mcp_mount.mount import MountOptions, mount_source
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.source import OpenAPI
+from mcp_mount.source import OpenAPI, read_upstream
 
 
 def proxy_app(
@@ -40,15 +40,8 @@ def proxy_app(
         MountError: as `mount_mcp` does, or the document or the upstream cannot be used.
     """
     app = FastAPI(title="MCP proxy", docs_url=None, redoc_url=None, openapi_url=None)
-    mounted = mount_mcp(
-        app,
-        path=path,
-        sse_path=sse_path,
-        openapi=openapi,
-        upstream=upstream,
-        remotes=remotes,
-        **options,
-    )
+    source = read_upstream(openapi, upstream)
+    mounted = mount_source(app, source, path=path, sse_path=sse_path, remotes=remotes, **options)
     app.state.mcp = mounted
 
     @app.get("/health", include_in_schema=False)

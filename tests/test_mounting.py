@@ -126,7 +126,7 @@ async def test_a_route_for_everything_takes_nothing_from_the_endpoint(
 )
 def test_a_path_that_cannot_be_the_endpoint_is_refused(path: str) -> None:
     """M1: the error says how to write it."""
-    with pytest.raises(MountError, match="write it like '/mcp'"):
+    with pytest.raises(MountError, match="path= must be a path written like '/mcp'"):
         mount_mcp(FastAPI(), path=path)
 
 
