@@ -5,24 +5,18 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import anyio
 import cyclopts
-import uvicorn
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from starlette.types import ASGIApp
-from uvicorn.config import LOGGING_CONFIG
 
-from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
-from mcp_mount.flags import read_credentials, read_headers, read_tls
-from mcp_mount.gateway import example_remote, gateway_app, read_servers
-from mcp_mount.limits import Limits
-from mcp_mount.mount import Mounted
-from mcp_mount.openapi.document import is_url
-from mcp_mount.proxy import proxy_app
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from mcp_mount.mount import Mounted
 
 logger = logging.getLogger("mcp_mount")
 
@@ -38,11 +32,13 @@ app = cyclopts.App(
 )
 
 
-def serve(application: ASGIApp, *, host: str, port: int, about: str) -> None:
+def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
     """Serve until the process is told to stop; what streams then gets two seconds to end.
 
     `about` says in the log what is served.
     """
+    import uvicorn
+
     config = uvicorn.Config(
         application,
         host=host,
@@ -69,6 +65,8 @@ def _end_with_the_terminal() -> None:
 
 def _logging() -> dict[str, Any]:
     """Return uvicorn's logging with ours in it: a line for each call, and what remotes do."""
+    from uvicorn.config import LOGGING_CONFIG
+
     config = deepcopy(LOGGING_CONFIG)
     config["loggers"] |= {
         "mcp_mount": {"handlers": ["default"], "level": "INFO", "propagate": False},
@@ -131,6 +129,14 @@ def proxy(
         public_url: The endpoint's URL as clients see it.
         allowed_origin: The origin of a web page that may call.
     """
+    import anyio
+
+    from mcp_mount.backends.upstream import Upstream
+    from mcp_mount.flags import read_credentials, read_headers, read_tls
+    from mcp_mount.limits import Limits
+    from mcp_mount.openapi.document import is_url
+    from mcp_mount.proxy import proxy_app
+
     try:
         if upstream is None and not is_url(openapi):
             raise MountError("Where is the API? Give --upstream http://localhost:9000.")
@@ -150,7 +156,7 @@ def proxy(
             public_url=public_url,
             allowed_origins=allowed_origin,
         )
-    except (MountError, ValueError) as error:
+    except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
     count = len(anyio.run(mounted.server.list_tools))
@@ -179,6 +185,8 @@ def gateway(
         port: The port to serve at.
         example: Offer an example server as well, with the tool example_hello_world.
     """
+    from mcp_mount.gateway import example_remote, gateway_app, read_servers
+
     try:
         remotes = [*(read_servers(servers) if servers is not None else ())]
         if example:

@@ -17,13 +17,14 @@ class Rule(NamedTuple):
 
 
 def check_options(options: Mapping[str, object], rules: Mapping[str, Rule]) -> None:
-    """Check options by their names, e.g. ``{"path": "/mcp"}``.
+    """Check those of the options, e.g. ``{"path": "/mcp"}``, for which there is a rule.
 
     Raises:
         MountError: a value is wrong; the message says what it must be.
     """
     for name, rule in rules.items():
-        _check(f"{name}=", options[name], rule)
+        if name in options:
+            _check(f"{name}=", options[name], rule)
 
 
 def check_fields(value: object, rules: Mapping[str, Rule]) -> None:

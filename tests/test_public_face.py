@@ -2,6 +2,10 @@
 
 import dataclasses
 import inspect
+import pydoc
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import get_type_hints
 
 import pytest
@@ -16,16 +20,22 @@ from mcp_mount.mount import MountOptions, mount_source
 def test_the_public_names_are_these() -> None:
     """A name more or less is a decision: write it here, in the changelog and in the docs."""
     assert mcp_mount.__all__ == [
+        "TOOL_KEY",
         "ClientCredentials",
+        "InvalidDocument",
         "InvalidMark",
         "InvalidSelector",
         "Limits",
         "MountError",
+        "MountOptions",
         "Mounted",
         "NameClash",
         "Operation",
         "RateLimit",
         "Remote",
+        "RemoteState",
+        "ScopesOf",
+        "Selector",
         "Upstream",
         "gateway_app",
         "mount_mcp",
@@ -33,9 +43,33 @@ def test_the_public_names_are_these() -> None:
     ]
 
 
-def test_the_public_names_are_sorted_and_documented() -> None:
-    assert mcp_mount.__all__ == sorted(mcp_mount.__all__)
-    assert [name for name in mcp_mount.__all__ if not getattr(mcp_mount, name).__doc__] == []
+def test_the_public_names_are_there_documented_and_listed() -> None:
+    # Python gives `Callable[…]` no place for a docstring.
+    said = {*mcp_mount.__all__} - {"ScopesOf"}
+    assert [name for name in said if not getattr(mcp_mount, name).__doc__] == []
+    assert {*mcp_mount.__all__} <= {*dir(mcp_mount)}
+    with pytest.raises(AttributeError, match="'mcp_mount' has no attribute 'mount_mpc'"):
+        _ = mcp_mount.mount_mpc
+
+
+def test_help_begins_with_how_it_is_used_and_names_everything() -> None:
+    text = pydoc.plain(pydoc.render_doc(mcp_mount))
+    assert text.index("mount_mcp(app)  # every operation") < 1000
+    assert [name for name in mcp_mount.__all__ if name not in text] == []
+
+
+def loaded(statement: str) -> list[str]:
+    """Return what a statement imports, in an interpreter of its own, of what takes its time."""
+    heavy = ("fastapi", "fastmcp", "fastmcp.client", "httpx2", "authlib", "uvicorn", "yaml")
+    script = f"import sys\n{statement}\nprint(*(name for name in {heavy!r} if name in sys.modules))"
+    return subprocess.check_output([sys.executable, "-c", script], text=True).split()
+
+
+def test_what_is_imported_is_what_is_asked_for() -> None:
+    """The package, its errors and the command's help need neither FastMCP nor an HTTP client."""
+    assert loaded("import mcp_mount, mcp_mount.cli; mcp_mount.MountError") == []
+    assert "fastmcp.client" not in loaded("from mcp_mount import Limits, Upstream, RateLimit")
+    assert "authlib" not in loaded("from mcp_mount import ClientCredentials")
 
 
 def test_options_are_given_by_name_and_have_defaults() -> None:

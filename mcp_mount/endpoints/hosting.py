@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from mcp_mount.access.auth import ScopeGate, metadata_url
-from mcp_mount.endpoints.endpoint import check_path_is_free
+from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
 from mcp_mount.remotes.provider import RemoteProvider
@@ -86,6 +86,7 @@ def check(service: MountContext, path: str, option: str = "path") -> None:
     """
     service.provider.tools()
     check_path_is_free(service.app, path, option)
+    warn_of_hidden_mount(service.app, path)
     if service.server.auth is None and any(
         type(each).__name__ == "ResponseCachingMiddleware" for each in service.server.middleware
     ):
