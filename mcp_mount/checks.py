@@ -1,4 +1,4 @@
-"""What is wrong with the options of a mount, in words that say what to do."""
+"""Checks the options of a mount, and says what each must be."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +61,7 @@ SOURCES: Final = {
 
 
 def check_app(app: object) -> None:
-    """Refuse what is no FastAPI application.
+    """Refuse everything but a FastAPI application.
 
     Raises:
         MountError: it is something else.
@@ -74,7 +74,11 @@ def check_app(app: object) -> None:
 
 
 def check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
-    """Refuse scopes that nobody would ask for: the remote would be open to everyone."""
+    """Refuse the scopes of a remote if nothing tells those of a caller: it would be open to all.
+
+    Raises:
+        MountError: there is such a remote.
+    """
     for remote in remotes:
         if remote.scopes and not is_asked:
             raise MountError(
@@ -84,7 +88,7 @@ def check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
 
 
 def check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
-    """Refuse a path for the older transport that is taken, or not beside the other one.
+    """Refuse an SSE path that is taken, or that is inside of `path` or around it.
 
     Raises:
         MountError: it is.
@@ -103,7 +107,7 @@ def check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "p
     """Refuse a path that is taken, and an app that has started.
 
     Raises:
-        MountError: so it is.
+        MountError: the path is taken, or the app has started.
     """
     if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):
         message = f"There is an MCP endpoint at {path!r} already: choose another {option}=."
@@ -115,9 +119,12 @@ def check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "p
 
 
 def check_public_url(auth: AuthProvider | None, path: str, public_url: str | None) -> None:
-    """Refuse a provider that would name another resource than the one clients connect to.
+    """Refuse a provider whose base URL is not that of `public_url`.
 
-    Clients compare the two, and drop the server where they differ (RFC 9728 §3.3).
+    Clients compare the two, and drop the server if they differ (RFC 9728 §3.3).
+
+    Raises:
+        MountError: they differ.
     """
     base = (auth.resource_base_url or auth.base_url) if auth is not None else None
     if base is None or public_url is None:

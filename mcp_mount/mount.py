@@ -157,12 +157,12 @@ def mount_mcp(
     Args:
         app: The application. Its title, version and description become the server's.
         path: Where the endpoint is, e.g. ``"/mcp"``; ``"/mcp/"`` is the same endpoint.
-        openapi: An OpenAPI document that describes the app's routes in the place of the one that
-            the app writes, e.g. one that you keep by hand: a mapping, a path, or a URL. It is read
-            once. For an API that is not in this app, see `proxy_app`.
-        sse_path: Where clients of the older HTTP+SSE transport find the same server, e.g.
-            ``"/sse"``; their messages go to ``"/sse/messages/"``. It needs the app's lifespan, and
-            sticky routing where several processes serve. None: nowhere.
+        openapi: An OpenAPI document that describes the app's routes instead of the app's own, e.g.
+            one that you keep by hand: a mapping, a path, or a URL. It is read once. An API that is
+            not in this app is offered by `proxy_app`.
+        sse_path: The path for clients of the older HTTP+SSE transport, e.g. ``"/sse"``; their
+            messages go to ``"/sse/messages/"``. It needs the app's lifespan, and sticky routing if
+            several processes serve. None: there is none.
         include: Selectors of the operations to offer; none: all. A string is an operation id or
             tool name (``"get_article"``, globs allowed), a tag (``"tag:kb"``), a path
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
@@ -170,22 +170,22 @@ def mount_mcp(
         exclude: Selectors of the operations to leave out of those.
         remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
             under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
-        limits: What calls may take.
-        auth: A FastMCP auth provider; the endpoint then demands a token that it accepts. Its base
-            URL is the public one. Its routes are added to the app.
+        limits: The time, bytes and number of calls that are allowed.
+        auth: A FastMCP auth provider. The endpoint then demands a token that it accepts, and its
+            routes are added to the app. Its base URL must be the public one.
         dependencies: Dependencies that guard the endpoint, e.g. ``[Depends(current_user)]``.
-        scopes_of: Returns the scopes of the caller from the request, or None where they are not
-            known: nothing is hidden then. For apps that authenticate by themselves; it may raise an
-            `HTTPException`. With `auth` the token has them, unless this says otherwise.
+        scopes_of: A function that takes the request and returns the caller's scopes, or None if
+            they are not known: nothing is hidden then. For apps that authenticate by themselves; it
+            may raise an `HTTPException`. It goes before the scopes of a token of `auth`.
         public_url: The endpoint's URL as clients see it, e.g. ``"https://kb.example/mcp"``.
         allowed_origins: Origins of web pages that may call, e.g. ``["https://app.example"]``.
         rate_limit: How often one caller may call.
-        confirm: ``"destructive"``: have clients that can do it ask their user before a DELETE, and
-            before what a mark says.
-        state_key: A secret of 32 characters or more, the same in all processes, that seals the
-            questions of `confirm`. Needed where several processes serve.
+        confirm: ``"destructive"``: clients that can ask their user do so before a DELETE, and before
+            the operations that are marked so.
+        state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
+            in all processes, and needed if there are several.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
-            that need one. It is its caller's alone. Needs sticky routing where several processes
+            that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
@@ -194,8 +194,8 @@ def mount_mcp(
         The mounted server.
 
     Raises:
-        MountError: the path is not of that form or is taken, the app has already started, or an
-            option cannot be used; the message says what to do.
+        MountError: an option is wrong, the path is taken, or the app has already started; the
+            message says what was found and what to do.
     """
     options = {**locals()}
     del options["app"], options["openapi"]

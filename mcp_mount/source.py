@@ -25,11 +25,11 @@ OpenAPI = Mapping[str, Any] | str | Path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where operations come from, how they are called, and what the API says of itself.
+    """Where operations come from, and what sends requests to them.
 
-    `caller` is given what looks up what is offered, which is there when calls are made.
-    `changes` returns another object when the routes are others, or None where the document is
-    another one then. `credentials` are what the model is not asked for; see `Operation`.
+    `caller` makes the backend; it gets a function that returns the provider, which does not exist
+    yet. `changes` returns another object as soon as there are other routes, or None if `document`
+    then returns another document. `credentials` are not arguments of a tool; see `Operation`.
     """
 
     name: str
