@@ -180,8 +180,8 @@ def mount_mcp(
         public_url: The endpoint's URL as clients see it, e.g. ``"https://kb.example/mcp"``.
         allowed_origins: Origins of web pages that may call, e.g. ``["https://app.example"]``.
         rate_limit: How often one caller may call.
-        confirm: ``"destructive"``: clients that can ask their user do so before a DELETE, and before
-            the operations that are marked so.
+        confirm: ``"destructive"``: clients that can ask their user do so before a DELETE and before
+            operations that are marked for it.
         state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
             in all processes, and needed if there are several.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
