@@ -1,37 +1,84 @@
-"""What is wrong with the options of a mount, in words that say what to do."""
+"""Checks the options of a mount, and says what each must be."""
 
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
 
 from mcp_mount.access.rates import RateLimit
+from mcp_mount.backends.upstream import Upstream
 from mcp_mount.endpoints.endpoint import Endpoint, check_path_is_free
 from mcp_mount.errors import MountError
 from mcp_mount.limits import Limits
+from mcp_mount.openapi.servers import origin_of
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.validation import Rule, instance_of, list_of, optional
 
 
-def check_types(
-    app: object, limits: object, dependencies: Sequence[object], rate_limit: object
-) -> None:
-    """Refuse what would fail later, in words that do not say why."""
-    expected = [
-        (app, FastAPI, "mount_mcp takes a FastAPI application"),
-        (limits, Limits, "limits= takes Limits(…)"),
-        (rate_limit, RateLimit | None, "rate_limit= takes RateLimit(…)"),
-        *((each, Depends, "dependencies= takes a list of Depends(…)") for each in dependencies),
-    ]
-    for value, kind, advice in expected:
-        if not isinstance(value, kind):
-            raise MountError(f"{advice}, not {value!r}.")
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"(/[^/{}?#%\s]+)+", value) is not None
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and origin_of(value) is not None
+
+
+_FLAG: Final = Rule(instance_of(bool), "True or False")
+
+OPTIONS: Final = {
+    "path": Rule(_is_path, "a path written like '/mcp'"),
+    "sse_path": Rule(optional(_is_path), "a path written like '/sse', or None"),
+    "include": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
+    "exclude": Rule(list_of(str | Callable), "a list such as ['tag:internal', 'DELETE *']"),
+    "remotes": Rule(list_of(Remote), 'a list such as [Remote("wiki", url="https://…")]'),
+    "limits": Rule(instance_of(Limits), "Limits(…)"),
+    "auth": Rule(
+        instance_of(AuthProvider | None),
+        "a FastMCP auth provider such as JWTVerifier(…)",
+        is_secret=True,
+    ),
+    "dependencies": Rule(list_of(Depends), "a list such as [Depends(current_user)]"),
+    "scopes_of": Rule(optional(callable), "a function that takes the request"),
+    "public_url": Rule(optional(_is_url), "a URL such as 'https://kb.example/mcp'"),
+    "allowed_origins": Rule(list_of(str), "a list such as ['https://app.example']"),
+    "rate_limit": Rule(instance_of(RateLimit | None), 'RateLimit("60/minute")'),
+    "confirm": Rule(lambda value: value in (None, "destructive"), "'destructive' or None"),
+    "state_key": Rule(instance_of(str | None), "a string of 32 characters or more", is_secret=True),
+    "sessions": _FLAG,
+    "forward_cookies": _FLAG,
+}
+"""What the options of `mount_mcp` must be; `proxy_app` and `gateway_app` take them too."""
+
+SOURCES: Final = {
+    "openapi": Rule(instance_of(Mapping | str | Path), "a mapping, a path or a URL"),
+    "upstream": Rule(instance_of(str | Upstream | None), "a URL or Upstream(…)"),
+}
+"""What says where the operations of a document are."""
+
+
+def check_app(app: object) -> None:
+    """Refuse everything but a FastAPI application.
+
+    Raises:
+        MountError: it is something else.
+    """
+    if not isinstance(app, FastAPI):
+        raise MountError(
+            f"mount_mcp takes a FastAPI application, not {app!r}. For a router, give the app that "
+            "includes it; an API in another framework is offered by proxy_app."
+        )
 
 
 def check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
-    """Refuse scopes that nobody would ask for: the remote would be open to everyone."""
+    """Refuse the scopes of a remote if nothing tells those of a caller: it would be open to all.
+
+    Raises:
+        MountError: there is such a remote.
+    """
     for remote in remotes:
         if remote.scopes and not is_asked:
             raise MountError(
@@ -41,7 +88,7 @@ def check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
 
 
 def check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
-    """Refuse a path for the older transport that is taken, or not beside the other one.
+    """Refuse an SSE path that is taken, or that is inside of `path` or around it.
 
     Raises:
         MountError: it is.
@@ -57,15 +104,11 @@ def check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:
 
 
 def check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "path") -> None:
-    """Refuse a path that cannot be an endpoint's, or is taken, and an app that has started.
+    """Refuse a path that is taken, and an app that has started.
 
     Raises:
-        MountError: so it is.
+        MountError: the path is taken, or the app has started.
     """
-    if not re.fullmatch(r"(/[^/{}?#%\s]+)+", path):
-        example = "/mcp" if option == "path" else "/sse"
-        message = f"The {option} {path!r} cannot be the endpoint's: write it like {example!r}."
-        raise MountError(message)
     if any(isinstance(route, Endpoint) and route.path == path for route in app.router.routes):
         message = f"There is an MCP endpoint at {path!r} already: choose another {option}=."
         raise MountError(message)
@@ -76,9 +119,12 @@ def check_path(app: FastAPI, path: str, option: Literal["path", "sse_path"] = "p
 
 
 def check_public_url(auth: AuthProvider | None, path: str, public_url: str | None) -> None:
-    """Refuse a provider that would name another resource than the one clients connect to.
+    """Refuse a provider whose base URL is not that of `public_url`.
 
-    Clients compare the two, and drop the server where they differ (RFC 9728 §3.3).
+    Clients compare the two, and drop the server if they differ (RFC 9728 §3.3).
+
+    Raises:
+        MountError: they differ.
     """
     base = (auth.resource_base_url or auth.base_url) if auth is not None else None
     if base is None or public_url is None:

@@ -5,24 +5,18 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import anyio
 import cyclopts
-import uvicorn
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from starlette.types import ASGIApp
-from uvicorn.config import LOGGING_CONFIG
 
-from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
-from mcp_mount.flags import read_credentials, read_headers, read_tls
-from mcp_mount.gateway import example_remote, gateway_app, read_servers
-from mcp_mount.limits import Limits
-from mcp_mount.mount import Mounted
-from mcp_mount.openapi.document import is_url
-from mcp_mount.proxy import proxy_app
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from mcp_mount.mount import Mounted
 
 logger = logging.getLogger("mcp_mount")
 
@@ -38,11 +32,13 @@ app = cyclopts.App(
 )
 
 
-def serve(application: ASGIApp, *, host: str, port: int, about: str) -> None:
-    """Serve until the process is told to stop; what streams then gets two seconds to end.
+def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
+    """Serve until the process is told to stop; open streams then get two seconds to end.
 
-    `about` says in the log what is served.
+    `about` is what the log says first.
     """
+    import uvicorn
+
     config = uvicorn.Config(
         application,
         host=host,
@@ -62,17 +58,19 @@ def serve(application: ASGIApp, *, host: str, port: int, about: str) -> None:
 
 
 def _end_with_the_terminal() -> None:
-    """End as when told to, so that programs are ended too; unless it is to outlive its terminal."""
+    """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _logging() -> dict[str, Any]:
-    """Return uvicorn's logging with ours in it: a line for each call, and what remotes do."""
+    """Return uvicorn's logging configuration with our loggers added."""
+    from uvicorn.config import LOGGING_CONFIG
+
     config = deepcopy(LOGGING_CONFIG)
     config["loggers"] |= {
         "mcp_mount": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        # It writes tracebacks of what is told in a line of ours, and the ids of sessions.
+        # These write tracebacks of what a line of ours says already, and the ids of sessions.
         "mcp.client": {"handlers": [], "level": "CRITICAL"},
         "mcp.shared": {"handlers": [], "level": "CRITICAL"},
     }
@@ -104,33 +102,42 @@ def proxy(
 ) -> None:
     """Offer the operations of an HTTP API as MCP tools at http://HOST:PORT/mcp.
 
-    Whether the API answers is told at /health. Nothing of a caller's credentials reaches it, unless
-    --forward-header says so.
+    GET /health says whether the API answers. No credential of a caller reaches the API, unless
+    --forward-header names it.
 
     Args:
         openapi: The API's OpenAPI 3 document, in JSON or YAML: a file or a URL.
-        upstream: Where the API is, such as http://localhost:9000; by default where the document
-            says, if that was fetched from the same host.
-        host: The address to serve at; 0.0.0.0 stands for all of the machine's.
-        port: The port to serve at.
+        upstream: Where the API is, such as http://localhost:9000. By default, where the document
+            says, if it was fetched from the same host.
+        host: The address to listen on; 0.0.0.0 stands for all of the machine's.
+        port: The port to listen on.
         include: Offer these operations only: an operation id, "tag:NAME", "/path/*" or "GET *".
         exclude: Leave these operations out.
-        forward_header: Send this header of the caller's to the API, such as Authorization.
-        upstream_header: Send this header of the proxy's own to the API: "Name: value", in which
-            ${NAME} stands for a variable of the environment.
-        allow_slashes: Let the values in this path hold slashes: "GET /files/{path}".
-        ca_file: The authorities that the API's certificate may be from, in PEM.
-        client_cert: The certificate that the proxy shows the API, in PEM.
-        client_key: The key of that certificate, where it is not in the same file.
+        forward_header: Send this header of the caller to the API, such as Authorization.
+        upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
+            replaced with that environment variable.
+        allow_slashes: Allow slashes in the path values of this operation: "GET /files/{path}".
+        ca_file: A PEM file of the certificate authorities to trust for the API.
+        client_cert: A PEM file of the certificate that the proxy shows the API.
+        client_key: A PEM file of that certificate's key, if it is not in the same file.
         token_url: Where the proxy gets its own access tokens for the API (OAuth 2.0 client
-            credentials), with CLIENT_ID and CLIENT_SECRET of the environment.
-        client_id: Who the proxy is there.
-        client_secret: Its secret; for the environment only, where other users cannot read it.
-        token_scope: What the tokens are for, such as "parts:read".
+            credentials); needs CLIENT_ID and CLIENT_SECRET in the environment.
+        client_id: The proxy's client id.
+        client_secret: The client secret; from the environment only, where other users cannot read
+            it.
+        token_scope: The scope to ask for, such as "parts:read".
         timeout: Seconds until a response must be complete.
         public_url: The endpoint's URL as clients see it.
-        allowed_origin: The origin of a web page that may call.
+        allowed_origin: Let web pages of this origin call, such as https://app.example.
     """
+    import anyio
+
+    from mcp_mount.backends.upstream import Upstream
+    from mcp_mount.flags import read_credentials, read_headers, read_tls
+    from mcp_mount.limits import Limits
+    from mcp_mount.openapi.document import is_url
+    from mcp_mount.proxy import proxy_app
+
     try:
         if upstream is None and not is_url(openapi):
             raise MountError("Where is the API? Give --upstream http://localhost:9000.")
@@ -150,7 +157,7 @@ def proxy(
             public_url=public_url,
             allowed_origins=allowed_origin,
         )
-    except (MountError, ValueError) as error:
+    except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
     count = len(anyio.run(mounted.server.list_tools))
@@ -171,14 +178,16 @@ def gateway(
 ) -> None:
     """Offer several MCP servers at http://HOST:PORT/mcp, each under its name.
 
-    How they are is told at /health.
+    GET /health says which of them are up.
 
     Args:
-        servers: A file in the form that MCP clients have, with "mcpServers" in it.
-        host: The address to serve at; 0.0.0.0 stands for all of the machine's.
-        port: The port to serve at.
-        example: Offer an example server as well, with the tool example_hello_world.
+        servers: A file of the kind that MCP clients read, with "mcpServers" in it.
+        host: The address to listen on; 0.0.0.0 stands for all of the machine's.
+        port: The port to listen on.
+        example: Also offer an example server, with the tool example_hello_world.
     """
+    from mcp_mount.gateway import example_remote, gateway_app, read_servers
+
     try:
         remotes = [*(read_servers(servers) if servers is not None else ())]
         if example:

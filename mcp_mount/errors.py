@@ -1,6 +1,6 @@
 """The ways in which mounting or calling can be wrong, each with what to do about it.
 
-MountError                 the application cannot be mounted as it is; raised at start-up
+MountError                 an option, or the application, cannot be mounted as it is
 ├── InvalidDocument        an OpenAPI document that cannot be read, or a part of one
 ├── InvalidMark            an ``x-mcp`` mark that cannot be read
 ├── InvalidSelector        an ``include=`` or ``exclude=`` that matches nothing, or fails
@@ -10,7 +10,7 @@ Busy                       a call over a limit; the model can come back
 """
 
 
-class MountError(Exception):
+class MountError(ValueError):
     """The application cannot be mounted as it is. The message says what to change."""
 
 

@@ -1,4 +1,4 @@
-"""What the command line says of an upstream, as the library's options."""
+"""Reads the flags of ``mcp-mount proxy`` that are more than a word."""
 
 import ssl
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mcp_mount.errors import MountError
 
 
 def read_headers(lines: Sequence[str]) -> dict[str, str]:
-    """Read ``["X-Key: 1"]``, in which ``${NAME}`` stands for a variable of the environment.
+    """Read headers such as ``["X-Key: 1"]``; ``${NAME}`` stands for an environment variable.
 
     Raises:
         MountError: a line is no header, or a variable is not set.
@@ -26,7 +26,7 @@ def read_headers(lines: Sequence[str]) -> dict[str, str]:
 
 
 def read_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """Return the context for these files; None where there are none.
+    """Return the TLS context for these PEM files, or None if none is given.
 
     Raises:
         MountError: one of them cannot be used.
@@ -41,7 +41,7 @@ def read_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
         raise MountError(f"--ca-file {str(ca)!r} cannot be read: {_reason(error)}.") from None
     if certificate is not None:
         try:
-            # Never asked for at a prompt: a service has nobody to type it.
+            # Without a password here, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(certificate, key, password=b"")
         except OSError as error:
             message = f"--client-cert {str(certificate)!r} cannot be used: {_reason(error)}."
@@ -58,10 +58,10 @@ def _reason(error: OSError) -> str:
 def read_credentials(
     token_url: str | None, client_id: str | None, client_secret: str | None, scope: str | None
 ) -> ClientCredentials | None:
-    """Return how the proxy gets tokens of its own; None where nothing is said of it.
+    """Return how the proxy gets its own tokens, or None without a token URL.
 
     Raises:
-        MountError: only a part of it is said.
+        MountError: the client id or its secret is missing.
     """
     if token_url is None:
         return None

@@ -83,6 +83,8 @@ def read_servers(file: Path) -> list[Remote]:
         document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         raise MountError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
+    except MountError:
+        raise
     except (ValueError, RecursionError) as error:
         raise MountError(f"The file {str(file)!r} is no JSON: {error}.") from None
     servers = document.get("mcpServers", document.get("servers")) if _is_map(document) else None

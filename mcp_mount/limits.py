@@ -1,7 +1,6 @@
 """What one call may take, how many may run at once, and how often a caller may call."""
 
 import logging
-import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -9,8 +8,9 @@ from typing import Any, Final, Protocol
 
 import anyio
 
-from mcp_mount.errors import Busy
+from mcp_mount.errors import Busy, MountError
 from mcp_mount.loops import PerLoop
+from mcp_mount.validation import Rule, check_fields, is_positive, is_positive_integer
 
 logger = logging.getLogger("mcp_mount")
 
@@ -55,28 +55,22 @@ class Limits:
         """Refuse limits under which no call could succeed.
 
         Raises:
-            ValueError: a limit is not a positive, finite number (whole, but for `timeout`), or
+            MountError: a limit is not a positive, finite number (whole, but for `timeout`), or
                 `max_request_bytes` is more than 4 MiB, or `max_event_bytes` less than 8 KiB.
         """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            kind, what = (int | float, "number") if each.name == "timeout" else (int, "integer")
-            number = isinstance(value, kind) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and value > 0):
-                message = f"Limits.{each.name} must be a positive {what}, not {value!r}."
-                raise ValueError(message)
+        count = Rule(is_positive_integer, "a positive integer")
+        rules = {each.name: count for each in fields(self)}
+        check_fields(self, rules | {"timeout": Rule(is_positive, "a positive number")})
         if self.max_request_bytes > _LARGEST_REQUEST:
-            message = f"Limits.max_request_bytes can be {_LARGEST_REQUEST} at the most."
-            raise ValueError(message)
+            raise MountError(f"Limits.max_request_bytes can be {_LARGEST_REQUEST} at the most.")
         if self.max_event_bytes < _SMALLEST_EVENT:
-            message = f"Limits.max_event_bytes must be {_SMALLEST_EVENT} at the least."
-            raise ValueError(message)
+            raise MountError(f"Limits.max_event_bytes must be {_SMALLEST_EVENT} at the least.")
 
     def overridden(self, marked: Mapping[str, Any]) -> "Limits":
         """Return these limits with those that an operation's mark sets, e.g. ``{"timeout": 5}``.
 
         Raises:
-            ValueError: as for `Limits` itself.
+            MountError: as for `Limits` itself.
         """
         return replace(self, **marked)
 

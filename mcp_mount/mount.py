@@ -20,8 +20,7 @@ from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.backends.forwarding import Forwarder
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.request import APP_KEY
-from mcp_mount.backends.upstream import Upstream
-from mcp_mount.checks import check_path, check_public_url, check_scopes, check_sse_path, check_types
+from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
 from mcp_mount.endpoints.client import client_for
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.guard import RequestGuard
@@ -36,10 +35,11 @@ from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.remotes.remote import Remote, RemoteState
 from mcp_mount.server import build_server, inline_references, low_level_server
-from mcp_mount.source import OpenAPI, source_of
+from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.selection import Selector
+from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
     from fastmcp import Client
@@ -64,14 +64,13 @@ class Mounted:
 
     @property
     def upstream(self) -> str | None:
-        """Where the API of `upstream=` is, as a URL; None where it is the app itself."""
+        """Where the API of `proxy_app` is, as a URL; None where it is the app itself."""
         return str(self._upstream.base) if self._upstream is not None else None
 
     async def upstream_answers(self) -> bool:
-        """Whether the API of `upstream=` answers, whatever it says; for a health route.
+        """Whether the API of `proxy_app` answers, whatever it says; for a health route.
 
-        It is asked once a second at the most. Without `upstream=` the app itself is the API, and
-        answers.
+        It is asked once a second at the most. Where the app itself is the API, it answers.
         """
         return self._upstream is None or await self._upstream.answers()
 
@@ -136,7 +135,6 @@ def mount_mcp(
     *,
     path: str = "/mcp",
     openapi: OpenAPI | None = None,
-    upstream: str | Upstream | None = None,
     sse_path: str | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
@@ -160,13 +158,12 @@ def mount_mcp(
     Args:
         app: The application. Its title, version and description become the server's.
         path: Where the endpoint is, e.g. ``"/mcp"``; ``"/mcp/"`` is the same endpoint.
-        openapi: An OpenAPI document whose operations are offered in the place of the app's: a
-            mapping, a path, or a URL.
-        upstream: Where the API of that document is: a URL, or an `Upstream` with more. Without it,
-            it is where a document's URL says, on the same host.
-        sse_path: Where clients of the older HTTP+SSE transport find the same server, e.g.
-            ``"/sse"``; their messages go to ``"/sse/messages/"``. It needs the app's lifespan, and
-            sticky routing where several processes serve. None: nowhere.
+        openapi: An OpenAPI document that describes the app's routes instead of the app's own, e.g.
+            one that you keep by hand: a mapping, a path, or a URL. It is read once. An API that is
+            not in this app is offered by `proxy_app`.
+        sse_path: The path for clients of the older HTTP+SSE transport, e.g. ``"/sse"``; their
+            messages go to ``"/sse/messages/"``. It needs the app's lifespan, and sticky routing if
+            several processes serve. None: there is none.
         include: Selectors of the operations to offer; none: all. A string is an operation id or
             tool name (``"get_article"``, globs allowed), a tag (``"tag:kb"``), a path
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
@@ -174,22 +171,22 @@ def mount_mcp(
         exclude: Selectors of the operations to leave out of those.
         remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
             under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
-        limits: What calls may take.
-        auth: A FastMCP auth provider; the endpoint then demands a token that it accepts. Its base
-            URL is the public one. Its routes are added to the app.
+        limits: The time, bytes and number of calls that are allowed.
+        auth: A FastMCP auth provider. The endpoint then demands a token that it accepts, and its
+            routes are added to the app. Its base URL must be the public one.
         dependencies: Dependencies that guard the endpoint, e.g. ``[Depends(current_user)]``.
-        scopes_of: Returns the scopes of the caller from the request, or None where they are not
-            known: nothing is hidden then. For apps that authenticate by themselves; it may raise an
-            `HTTPException`. With `auth` the token has them, unless this says otherwise.
+        scopes_of: A function that takes the request and returns the caller's scopes, or None if
+            they are not known: nothing is hidden then. For apps that authenticate by themselves; it
+            may raise an `HTTPException`. It goes before the scopes of a token of `auth`.
         public_url: The endpoint's URL as clients see it, e.g. ``"https://kb.example/mcp"``.
         allowed_origins: Origins of web pages that may call, e.g. ``["https://app.example"]``.
         rate_limit: How often one caller may call.
-        confirm: ``"destructive"``: have clients that can do it ask their user before a DELETE, and
-            before what a mark says.
-        state_key: A secret of 32 characters or more, the same in all processes, that seals the
-            questions of `confirm`. Needed where several processes serve.
+        confirm: ``"destructive"``: clients that can ask their user do so before a DELETE and before
+            operations that are marked for it.
+        state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
+            in all processes, and needed if there are several.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
-            that need one. It is its caller's alone. Needs sticky routing where several processes
+            that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
@@ -198,15 +195,45 @@ def mount_mcp(
         The mounted server.
 
     Raises:
-        MountError: the path is not of that form or is taken, the app has already started, or an
-            option cannot be used; the message says what to do.
+        MountError: an option is wrong, the path is taken, or the app has already started; the
+            message says what was found and what to do.
     """
-    check_types(app, limits, dependencies, rate_limit)
+    options = {**locals()}
+    del options["app"], options["openapi"]
+    return mount_source(app, read_app(app, openapi), **options)
+
+
+def mount_source(
+    app: FastAPI,
+    source: Source,
+    *,
+    path: str,
+    sse_path: str | None,
+    remotes: Sequence[Remote],
+    include: Sequence[Selector] = (),
+    exclude: Sequence[Selector] = (),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    auth: AuthProvider | None = None,
+    dependencies: Sequence[Depends] = (),
+    scopes_of: ScopesOf | None = None,
+    public_url: str | None = None,
+    allowed_origins: Sequence[str] = (),
+    rate_limit: RateLimit | None = None,
+    confirm: Literal["destructive"] | None = None,
+    state_key: str | None = None,
+    sessions: bool = False,
+    forward_cookies: bool = False,
+) -> Mounted:
+    """Offer the operations of `source` on `app`; the options are those of `mount_mcp`.
+
+    Raises:
+        MountError: see `mount_mcp`.
+    """
+    check_options(locals(), OPTIONS)
     check_path(app, path)
     if sse_path is not None:
         check_sse_path(app, sse_path, path)
     check_public_url(auth, path, public_url)
-    source = source_of(app, openapi, upstream)
     rate = None
     if rate_limit is not None:
         # Asked for on a call, when the provider is there.

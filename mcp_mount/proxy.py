@@ -1,4 +1,4 @@
-"""An app that offers an API elsewhere, whatever it is written in."""
+"""An app that offers the operations of an API elsewhere, in whatever language it is written."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from mcp_mount.backends.upstream import Upstream
-from mcp_mount.mount import MountOptions, mount_mcp
+from mcp_mount.mount import MountOptions, mount_source
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.source import OpenAPI
+from mcp_mount.source import OpenAPI, read_upstream
 
 
 def proxy_app(
@@ -23,32 +23,25 @@ def proxy_app(
 ) -> FastAPI:
     """Return an app that offers the operations of an API elsewhere as tools, at `path`.
 
-    ``/health`` answers 200 with ``{"status": "ok", "upstream": "up"}``, or 503 with ``"down"``
-    where the API does not answer. ``app.state.mcp`` is the `Mounted`: a tool that is added to its
-    server takes the place of the generated one of the same name.
+    ``app.state.mcp`` is the `Mounted`. A tool that you add to its server replaces the generated one
+    of the same name. ``/health`` answers 200 with ``{"status": "ok", "upstream": "up"}``, or 503
+    with ``"down"`` if the API does not answer.
 
     Args:
-        openapi: The OpenAPI document: a mapping, a path, or a URL.
-        upstream: Where the API is: a URL, or an `Upstream` with more. Without it, it is where a
-            document's URL says, on the same host.
-        path: Where the endpoint is.
-        sse_path: Where clients of the older HTTP+SSE transport find it; None: nowhere.
+        openapi: The API's OpenAPI document: a mapping, a path, or a URL.
+        upstream: Where the API is: a URL, or an `Upstream` with more. Without it, where the
+            document says, if that is a URL on the same host.
+        path: The endpoint's path.
+        sse_path: The path for clients of the older HTTP+SSE transport, or None.
         remotes: Other MCP servers to offer as well; see `mount_mcp`.
         options: As for `mount_mcp`.
 
     Raises:
-        MountError: as `mount_mcp` does, or the document or the upstream cannot be used.
+        MountError: as `mount_mcp` does; or the document or the upstream cannot be used.
     """
     app = FastAPI(title="MCP proxy", docs_url=None, redoc_url=None, openapi_url=None)
-    mounted = mount_mcp(
-        app,
-        path=path,
-        sse_path=sse_path,
-        openapi=openapi,
-        upstream=upstream,
-        remotes=remotes,
-        **options,
-    )
+    source = read_upstream(openapi, upstream)
+    mounted = mount_source(app, source, path=path, sse_path=sse_path, remotes=remotes, **options)
     app.state.mcp = mounted
 
     @app.get("/health", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Where the operations of a mount come from: the app itself, or an API elsewhere."""
+"""Where operations come from: the app itself, or an API elsewhere."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +12,12 @@ from mcp_mount.backends.backend import Backend
 from mcp_mount.backends.changes import Changes
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.upstream import Upstream
+from mcp_mount.checks import SOURCES, check_app
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.servers import upstream_of
 from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.validation import check_options
 
 OpenAPI = Mapping[str, Any] | str | Path
 """An OpenAPI document: itself, a path, or a URL."""
@@ -23,11 +25,11 @@ OpenAPI = Mapping[str, Any] | str | Path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where operations come from, how they are called, and what the API says of itself.
+    """Where operations come from, and what sends requests to them.
 
-    `backend` is given what looks up what is offered, which is there when calls are made.
-    `changes` returns another object when the routes are others, or None where the document is
-    another one then. `credentials` are what the model is not asked for; see `Operation`.
+    `backend` makes the backend; it gets a function that returns the provider, which does not exist
+    yet. `changes` returns another object as soon as there are other routes, or None if `document`
+    then returns another document. `credentials` are not arguments of a tool; see `Operation`.
     """
 
     name: str
@@ -39,23 +41,37 @@ class Source:
     changes: Callable[[], object] = lambda: None
 
 
-def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | None) -> Source:
-    """Return the app as the source; the API that `openapi` describes, where it is given.
+def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
+    """Return the app's routes as a source, described by `openapi` or else by the app itself.
+
+    Raises:
+        MountError: `app` is no FastAPI application, or the document cannot be used.
+    """
+    check_app(app)
+    document: Mapping[str, Any] | None = None
+    info: Mapping[str, Any] = {}
+    if openapi is not None:
+        check_options({"openapi": openapi}, SOURCES)
+        document = load_document(openapi)
+        info = document.get("info") or {}
+    return Source(
+        name=str(info.get("title") or app.title),
+        version=str(info.get("version") or app.version),
+        instructions=_instructions(info) or app.description or app.summary or None,
+        # An app may set an `openapi` of its own later.
+        document=lambda: app.openapi() if document is None else document,
+        backend=lambda provider: ASGIBackend(app, provider),
+        changes=Changes(app, is_described=document is None),
+    )
+
+
+def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
+    """Return the API that a document describes as a source, called over HTTP.
 
     Raises:
         MountError: the document cannot be used, or it is not clear where its API is.
     """
-    if openapi is None and upstream is None:
-        return Source(
-            name=app.title,
-            version=app.version,
-            instructions=app.description or app.summary or None,
-            document=lambda: app.openapi(),  # noqa: PLW0108 - an app may set one of its own later
-            backend=lambda provider: ASGIBackend(app, provider),
-            changes=Changes(app),
-        )
-    if openapi is None:
-        raise MountError("upstream= needs openapi=: the document of the API that is there.")
+    check_options({"openapi": openapi, "upstream": upstream}, SOURCES)
     document = load_document(openapi)
     api = upstream if isinstance(upstream, Upstream) else Upstream(upstream or "")
     if not api.url:
@@ -64,16 +80,17 @@ def source_of(app: FastAPI, openapi: OpenAPI | None, upstream: str | Upstream | 
             raise MountError(message)
         api = replace(api, url=upstream_of(document, str(openapi)))
     info = document.get("info") or {}
+    # What the proxy or its callers set is not the model's to fill.
+    own = (*api.headers, *api.forward_headers)
     return Source(
         name=str(info.get("title") or "API"),
         version=str(info.get("version") or ""),
-        instructions=str(info.get("description") or info.get("summary") or "") or None,
+        instructions=_instructions(info),
         document=lambda: document,
         backend=lambda provider: HTTPBackend(document, api, provider),
-        credentials=frozenset(("header", name.lower()) for name in _own_names(api)),
+        credentials=frozenset(("header", name.lower()) for name in own),
     )
 
 
-def _own_names(upstream: Upstream) -> list[str]:
-    """Return the headers that the proxy or its callers set, which are not the model's to fill."""
-    return [*upstream.headers, *upstream.forward_headers]
+def _instructions(info: Mapping[str, Any]) -> str | None:
+    return str(info.get("description") or info.get("summary") or "") or None

@@ -7,8 +7,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount import Mounted, mount_mcp
+from mcp_mount import Mounted
+from mcp_mount.mount import mount_source
+from mcp_mount.source import read_upstream
 from tests.support import served
+
+MOUNTED: dict[str, Any] = {"path": "/mcp", "sse_path": None, "remotes": ()}
+"""What `mount_mcp` does unless it is told otherwise."""
 
 
 class Place:
@@ -42,6 +47,7 @@ def elsewhere(place: Place) -> Iterator[Callable[..., Mounted]]:
                 place.app, url = app, place.url
             else:
                 url = stack.enter_context(served(app, lifespan="off"))
-            return mount_mcp(app, openapi=app.openapi(), upstream=url, **options)
+            source = read_upstream(app.openapi(), url)
+            return mount_source(app, source, **{**MOUNTED, **options})
 
         yield mount

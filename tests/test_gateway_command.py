@@ -196,7 +196,7 @@ def test_an_option_of_another_type_is_refused_in_words(options: dict[str, Any], 
 
 @pytest.mark.parametrize("remotes", [Remote("x", url="https://x.example/mcp"), {"x"}], ids=type)
 def test_what_is_no_list_of_remotes_is_refused_in_words(remotes: Any) -> None:
-    with pytest.raises(MountError, match="takes a list of Remote"):
+    with pytest.raises(MountError, match="must be a list such as"):
         gateway_app(remotes)
 
 

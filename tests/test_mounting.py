@@ -1,5 +1,6 @@
 """Where the endpoint is, and that nothing else of the app changes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.testclient import TestClient
+from fastmcp import FastMCP
+from starlette.applications import Starlette
 from starlette.staticfiles import StaticFiles
 
-from mcp_mount import MountError, mount_mcp
+from mcp_mount import TOOL_KEY, MountError, mount_mcp
+from tests.starting import started
 from tests.support import ERAS, Era, call, http, tools
 
 
@@ -126,8 +131,60 @@ async def test_a_route_for_everything_takes_nothing_from_the_endpoint(
 )
 def test_a_path_that_cannot_be_the_endpoint_is_refused(path: str) -> None:
     """M1: the error says how to write it."""
-    with pytest.raises(MountError, match="write it like '/mcp'"):
+    with pytest.raises(MountError, match="path= must be a path written like '/mcp'"):
         mount_mcp(FastAPI(), path=path)
+
+
+def other_server(path: str) -> Starlette:
+    """Return an MCP server of somebody else's, that serves at a path."""
+    return FastMCP("Other").http_app(path=path)
+
+
+def test_a_path_at_which_another_app_is_mounted_is_refused() -> None:
+    """M1, M8: the endpoint comes first, and would hide it."""
+    app = items_app()
+    app.mount("/mcp", other_server("/"))
+    with pytest.raises(MountError, match=r"mounted something at '/mcp'.* choose another path="):
+        mount_mcp(app)
+    mount_mcp(app, path="/tools", sse_path=None)
+    with pytest.raises(MountError, match=r"mounted something at '/mcp'.* choose another sse_path="):
+        mount_mcp(app, path="/more", sse_path="/mcp")
+
+
+def test_a_mount_at_the_path_that_comes_later_stops_the_start() -> None:
+    """M1, M8."""
+    app = items_app()
+    mount_mcp(app)
+    app.mount("/mcp", other_server("/"))
+    with pytest.raises(MountError, match="mounted something at '/mcp'"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("at", "inner", "path", "is_hidden"),
+    [
+        ("/", "/mcp", "/mcp", True),
+        ("/ai", "/mcp", "/ai/mcp", True),
+        ("/", "/other", "/mcp", False),
+        ("/mcp/files", "/", "/mcp", False),
+        ("/mcpx", "/", "/mcp", False),
+    ],
+)
+async def test_a_mount_that_serves_the_same_path_is_told_of_once(
+    at: str,
+    inner: str,
+    path: str,
+    is_hidden: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """M8: before it or behind it, the endpoint comes first, and what it hides stands in the log."""
+    app = items_app()
+    app.mount(at, other_server(inner))
+    mount_mcp(app, path=path)
+    async with started(app):
+        assert set(await tools(app, path=path)) == {"get_item"}
+    hidden = [each.message for each in caplog.records if "hides what is mounted" in each.message]
+    assert [f"mounted at {at!r}" in message for message in hidden] == [True] * is_hidden
 
 
 def test_a_path_is_taken_once() -> None:
@@ -188,3 +245,99 @@ async def test_routes_added_later_are_in_the_next_list(era: Era) -> None:
     late.add_api_route("/late", health, operation_id="late")
     app.include_router(late)
     assert (await call(app, "late", era=era)).text_content == '"ok"'
+
+
+CURATED: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Shop", "version": "9", "description": "What is for sale."},
+    "paths": {
+        "/items/{item_id}": {
+            "get": {
+                "operationId": "look_up_item",
+                "summary": "Look up an item by its number.",
+                "parameters": [
+                    {
+                        "name": "item_id",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "integer", "maximum": 99},
+                    }
+                ],
+                "responses": {},
+            }
+        },
+        "/orders/{order_id}": {"get": {"operationId": "get_order", "responses": {}}},
+    },
+}
+
+
+@pytest.fixture(params=["mapping", "path", "text"])
+def curated(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(CURATED), "utf-8")
+    return {"mapping": CURATED, "path": file, "text": str(file)}[request.param]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_document_of_ones_own_describes_the_apps_routes(era: Era, curated: Any) -> None:
+    """M1, C1: its words and its choice of operations; the calls stay in process."""
+    app = items_app()
+
+    @app.middleware("http")
+    async def mark(request: Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        if (tool := request.scope.get(TOOL_KEY)) is not None:
+            response.headers["etag"] = f'"{tool}"'
+        return response
+
+    @app.get("/secret")
+    async def secret() -> None: ...
+
+    server = mount_mcp(app, openapi=curated).server
+    assert (server.name, server.version, server.instructions) == ("Shop", "9", "What is for sale.")
+    listed = await tools(app, era=era)
+    assert set(listed) == {"look_up_item", "get_order"}
+    assert listed["look_up_item"]["description"] == "Look up an item by its number."
+    assert listed["look_up_item"]["inputSchema"]["properties"]["item_id"]["maximum"] == 99
+    reply = await call(app, "look_up_item", {"item_id": 3}, era=era)
+    assert reply.text_content == '{"id":3}'
+    assert '"look_up_item"' in str(reply.result["_meta"])
+
+
+async def test_operations_of_ones_own_document_that_are_no_routes_are_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """M8: at the start, as for a document that the app writes itself."""
+    app = items_app()
+    mount_mcp(app, openapi=CURATED)
+    async with started(app):
+        pass
+    (warning,) = [each.message for each in caplog.records if "no routes" in each.message]
+    assert "are no routes of the app: 1, e.g. GET /orders/{order_id}." in warning
+
+
+async def test_a_route_that_is_added_later_is_noticed_beside_ones_own_document() -> None:
+    """C5: it takes a path from an operation of the document, whose values lead there no more."""
+    app = FastAPI()
+    router = APIRouter(prefix="/items")
+
+    @router.get("/{item_id}")
+    async def get_item(item_id: str) -> dict[str, str]:
+        return {"id": item_id}
+
+    first = APIRouter(prefix="/items")
+    app.include_router(first)
+    app.include_router(router)
+    document = json.loads(json.dumps(CURATED))
+    (item_id,) = document["paths"]["/items/{item_id}"]["get"]["parameters"]
+    item_id["schema"] = {"type": "string"}
+    mount_mcp(app, openapi=document)
+    assert (await call(app, "look_up_item", {"item_id": "all"})).text_content == '{"id":"all"}'
+
+    @first.get("/all", include_in_schema=False)
+    async def everything() -> str:
+        return "not meant"
+
+    refused = await call(app, "look_up_item", {"item_id": "all"})
+    assert refused.is_error
+    assert "leads to another operation" in refused.text_content

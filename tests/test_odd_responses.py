@@ -5,7 +5,7 @@ from typing import Annotated
 
 import anyio
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.security import APIKeyQuery
 from starlette.testclient import TestClient
@@ -130,28 +130,6 @@ def test_a_started_app_is_called_from_another_event_loop() -> None:
 
     with TestClient(app):
         assert anyio.run(called) == ["1", "1", "own", "own"]
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"limits": {"timeout": 3}}, r"limits= takes Limits\(…\), not \{'timeout': 3\}"),
-        ({"rate_limit": 5}, r"rate_limit= takes RateLimit\(…\), not 5"),
-        ({"dependencies": [print]}, r"dependencies= takes a list of Depends\(…\)"),
-    ],
-    ids=["limits", "rate_limit", "dependencies"],
-)
-def test_an_option_of_a_wrong_kind_is_refused_in_words(
-    options: dict[str, object], said: str
-) -> None:
-    with pytest.raises(MountError, match=said):
-        mount_mcp(FastAPI(), **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.in_process
-def test_only_applications_are_mounted() -> None:
-    with pytest.raises(MountError, match="mount_mcp takes a FastAPI application"):
-        mount_mcp(APIRouter())  # type: ignore[arg-type]
 
 
 @pytest.mark.in_process

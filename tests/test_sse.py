@@ -280,7 +280,7 @@ def test_one_transport_is_not_inside_the_other(path: str, sse_path: str) -> None
 @pytest.mark.parametrize("sse_path", ["", "sse", "/sse/", "/", "/sse?x", "/{sse}"])
 def test_a_path_that_cannot_be_one_is_refused(sse_path: str) -> None:
     """M1."""
-    with pytest.raises(MountError, match="write it like '/sse'"):
+    with pytest.raises(MountError, match="sse_path= must be a path written like '/sse'"):
         mount_mcp(FastAPI(), sse_path=sse_path)
 
 

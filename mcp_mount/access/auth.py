@@ -28,6 +28,7 @@ _CLOCK_SKEW: Final = 60
 
 Scopes = frozenset[str]
 ScopesOf = Callable[[Request], Iterable[str] | Awaitable[Iterable[str] | None] | None]
+"""Returns the scopes of the caller of a request, or None where they are not known."""
 
 granted_scopes: ContextVar[Scopes | None] = ContextVar("mcp_mount_granted_scopes", default=None)
 """The scopes of the current caller; None where nothing tells them, and so nothing is hidden."""

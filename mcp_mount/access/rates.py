@@ -14,6 +14,7 @@ from starlette.requests import Request
 from mcp_mount.access.principals import principals_of
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.limits import Slots
+from mcp_mount.validation import Rule, check_fields, optional
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -57,6 +58,15 @@ class RateLimit:
     # A URL may hold a password, which no log and no error has to show.
     storage: str = field(default="memory://", repr=False)
     caller_of: Callable[[Request], str] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not tell callers apart; the mount reads the rest.
+
+        Raises:
+            MountError: `caller_of` is no function.
+        """
+        function = Rule(optional(callable), "a function that takes the request")
+        check_fields(self, {"caller_of": function})
 
 
 class CallRate:

@@ -13,9 +13,13 @@ class Changes:
     A class because it holds an app of its own that FastAPI tells of new routes.
     """
 
-    def __init__(self, app: FastAPI) -> None:
-        """Take the app; routes, and an `openapi` of its own, may still be added to it."""
+    def __init__(self, app: FastAPI, *, is_described: bool = True) -> None:
+        """Take the app; routes, and an `openapi` of its own, may still be added to it.
+
+        `is_described` says that its own document is in use, and not one that was written elsewhere.
+        """
         self._app = app
+        self._is_described = is_described
         self._watch = _Watch(openapi_url=None)
         self._written: object = None
 
@@ -27,7 +31,7 @@ class Changes:
         itself.
         """
         openapi = self._app.openapi
-        if getattr(openapi, "__func__", None) is FastAPI.openapi:
+        if self._is_described and getattr(openapi, "__func__", None) is FastAPI.openapi:
             return None
         written = (openapi, self._app.openapi_schema is None)
         if written != self._written:

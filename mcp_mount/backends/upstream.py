@@ -10,6 +10,15 @@ from typing import Final
 import httpx2
 
 from mcp_mount.errors import MountError
+from mcp_mount.validation import (
+    Rule,
+    check_fields,
+    instance_of,
+    is_map_of_texts,
+    is_positive,
+    is_positive_integer,
+    list_of,
+)
 
 OF_THE_MESSAGE: Final = frozenset(
     (
@@ -52,21 +61,30 @@ class Upstream:
     slashes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse numbers with which no call could succeed, and one name in the place of several.
+        """Refuse what no call could be made with.
 
         Raises:
-            ValueError: a time is not a positive number, or `retries` is negative.
-            TypeError: names are one text, whose characters would be taken for them.
+            MountError: a field is of another kind, or a number is out of its range.
         """
-        for name in ("forward_headers", "slashes"):
-            if isinstance(getattr(self, name), str):
-                raise TypeError(f"Upstream.{name} takes several: write {name}=('…',).")
-        for name in ("connect_timeout", "read_timeout"):
-            if not getattr(self, name) > 0:
-                message = f"Upstream.{name} must be a positive number of seconds."
-                raise ValueError(message)
-        if self.retries < 0:
-            raise ValueError("Upstream.retries must be 0 or more.")
+        check_fields(self, _FIELDS)
+
+
+_SECONDS: Final = Rule(is_positive, "a positive number of seconds")
+_FIELDS: Final = {
+    "url": Rule(instance_of(str), "a URL such as 'http://localhost:9000'"),
+    "headers": Rule(is_map_of_texts, "a mapping of strings", is_secret=True),
+    "forward_headers": Rule(list_of(str), "a list such as ['Authorization']"),
+    "auth": Rule(
+        instance_of(httpx2.Auth | None),
+        "an httpx2.Auth such as ClientCredentials(…)",
+        is_secret=True,
+    ),
+    "tls": Rule(instance_of(ssl.SSLContext | None), "an ssl.SSLContext or None"),
+    "connect_timeout": _SECONDS,
+    "read_timeout": _SECONDS,
+    "retries": Rule(lambda value: value == 0 or is_positive_integer(value), "0 or more"),
+    "slashes": Rule(list_of(str), "a list such as ['GET /files/{path}']"),
+}
 
 
 @cache

@@ -1,19 +1,23 @@
 """A route that serves MCP: it guards the endpoint, and hands each request to its transport."""
 
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.routing import BaseRoute, Match, Mount, NoMatchFound
 from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import BOUND_KEY, ResolvedRoute
 from mcp_mount.backends.scope import route_path
 from mcp_mount.endpoints.guard import RequestGuard, dependency_route, reject_head
 from mcp_mount.errors import MountError
+
+logger = logging.getLogger("mcp_mount")
 
 _GONE: Final = 499
 """What logs say of a request whose client did not wait, as in nginx. Nobody receives it."""
@@ -119,13 +123,50 @@ class Endpoint(BaseRoute):
 
 
 def check_path_is_free(app: FastAPI, path: str, option: str = "path") -> None:
-    """Refuse a path at which the app has a route of its own; one for every path is none.
+    """Refuse a path that a route or a mount of the app has; one for every path is no such route.
 
     Raises:
-        MountError: there is such a route; another value of `option` is needed.
+        MountError: there is one; another value of `option` is needed.
     """
     for route in iter_route_contexts(app.router.routes):
-        is_ours = isinstance(route.original_route, Endpoint)
-        if not is_ours and route.path_format in {path, f"{path}/"}:
+        if isinstance(route.original_route, Endpoint):
+            continue
+        if _is_at(route, path):
             message = f"The app has a route of its own at {route.path!r}: choose another {option}=."
             raise MountError(message)
+        if isinstance(route.original_route, Mount) and route.path == path:
+            raise MountError(
+                f"The app has mounted something at {path!r}, which the endpoint would hide: choose "
+                f"another {option}=, or mount that elsewhere."
+            )
+
+
+def warn_of_hidden_mount(app: FastAPI, path: str) -> None:
+    """Tell the log where the endpoint hides a route of an app that is mounted in this one."""
+    for route in iter_route_contexts(app.router.routes):
+        if isinstance(route.original_route, Mount) and _serves([route], path):
+            logger.warning(
+                "The endpoint at %r hides what is mounted at %r and serves that path too, such as "
+                "another MCP server. Give one of the two another path.",
+                path,
+                route.path or "/",
+            )
+
+
+def _serves(routes: Sequence[BaseRoute | RouteContext], path: str) -> bool:
+    """Whether routes, or those of what is mounted among them, have exactly this path."""
+    for route in iter_route_contexts(routes):
+        prefix, mount = route.path or "", route.original_route
+        if not isinstance(mount, Mount):
+            found = _is_at(route, path)
+        elif path.startswith(f"{prefix}/"):
+            found = _serves(mount.routes, path.removeprefix(prefix))
+        else:
+            found = prefix == path
+        if found:
+            return True
+    return False
+
+
+def _is_at(route: RouteContext, path: str) -> bool:
+    return route.path_format in {path, f"{path}/"}

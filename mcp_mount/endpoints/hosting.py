@@ -11,7 +11,7 @@ from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from starlette.types import ASGIApp
 
-from mcp_mount.endpoints.endpoint import check_path_is_free
+from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
 from mcp_mount.remotes.provider import RemoteProvider
@@ -100,6 +100,7 @@ def check(mount: MountContext, path: str, option: str = "path") -> None:
     """
     mount.provider.tools()
     check_path_is_free(mount.app, path, option)
+    warn_of_hidden_mount(mount.app, path)
     if mount.server.auth is None and any(
         type(each).__name__ == "ResponseCachingMiddleware" for each in mount.server.middleware
     ):
