@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeGuard, Unpack
 
@@ -13,7 +14,6 @@ from fastapi import FastAPI
 from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
-from mcp_mount.remotes.connection import OURSELVES
 from mcp_mount.remotes.remote import Remote
 
 _STDIO: Final = {"command", "args", "env", "cwd"}
@@ -50,7 +50,7 @@ def gateway_app(
     """
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
-    app = FastAPI(title="MCP gateway", version=OURSELVES.version, docs_url=None, redoc_url=None)
+    app = FastAPI(title="MCP gateway", version=version("mcp-mount"), docs_url=None, redoc_url=None)
     mounted = mount_mcp(app, path=path, sse_path=sse_path, remotes=remotes, **options)
 
     @app.get("/health", include_in_schema=False)
