@@ -26,8 +26,8 @@ _CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connecti
 """As many as there are calls, which `Limits.max_concurrency` bounds."""
 
 _CONNECT_SECONDS: Final = 10.0
-_TAIL: Final = 64 * 1024
-"""Bytes at the end of a response in which an error is looked for."""
+_ENDS: Final = 64 * 1024
+"""Bytes at both ends of a response in which an error is looked for."""
 
 _LINES: Final = 64
 """Of a stream of events, that are passed on before others have their turn."""
@@ -103,27 +103,27 @@ class _HTTPSession(Session):
 
     def was_said(self, error: MCPError) -> bool:
         # The SDK answers in the server's place where there is no response, with the same codes.
-        tail = self._transport.tail
-        return b'"error"' in tail and str(error.code).encode() in tail
+        ends = self._transport.ends
+        return b'"error"' in ends and str(error.code).encode() in ends
 
 
 class _BoundedTransport(httpx2.AsyncBaseTransport):
     """Sends over connections that it does not own, and reads no more than the bounds.
 
     Attributes:
-        tail: The end of the last response.
+        ends: The two ends of the last response, or the end of a stream.
     """
 
     def __init__(self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection) -> None:
         self._pool = pool
         self._connection = connection
-        self.tail = b""
+        self.ends = b""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._pool.handle_async_request(request)
         if request.method == "POST":
             self._connection.refused = response.status_code if response.status_code >= 300 else None
-            self.tail = b""
+            self.ends = b""
         if response.headers.get("content-encoding", "identity") != "identity":
             # What it unpacks to could be a thousand times as large.
             await response.aclose()
@@ -144,14 +144,14 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
                 break
             chunks.append(chunk)
         body = b"".join(chunks)
-        self.tail = body[-_TAIL:]
+        self.ends = body[:_ENDS] + body[-_ENDS:]
         yield body
 
     async def _read_events(
         self, request: httpx2.Request, stream: Any, meter: Meter
     ) -> AsyncGenerator[bytes]:
         async for chunk in stream:
-            self.tail = (self.tail + chunk)[-_TAIL:]
+            self.ends = (self.ends + chunk)[-_ENDS:]
             if not meter.add(chunk):
                 yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
                 return

@@ -38,7 +38,9 @@ async def admit(
     await check_rate(binding.policy.rate, context)
     request = context.request_context if context is not None else None
     async with binding.slots.taken():
-        yield trace_of(request.meta or {}) if request is not None else {}
+        trace = trace_of(request.meta or {}) if request is not None else {}
+        # Not the baggage, in which an application keeps what it likes.
+        yield {key: trace[key] for key in ("traceparent", "tracestate") if key in trace}
 
 
 class RemoteTool(Tool):
