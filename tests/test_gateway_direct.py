@@ -16,6 +16,7 @@ pytestmark = pytest.mark.faults
 eras = pytest.mark.parametrize("era", ERAS)
 modern_or_not = pytest.mark.parametrize("modern", [True, False], ids=["modern", "legacy"])
 
+FORM = {"type": "object", "properties": {}}
 CAN_ASK: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
 
 
@@ -136,7 +137,7 @@ async def test_what_our_client_says_in_a_servers_place_stays_here() -> None:
 
 async def test_no_two_requests_to_a_server_have_the_same_id() -> None:
     """Gateway: a retry after ``input_required`` has a new one (MCP "Multi Round-Trip Requests")."""
-    params = {"mode": "form", "message": "Who?", "requestedSchema": {"type": "object"}}
+    params = {"mode": "form", "message": "Who?", "requestedSchema": FORM}
     asked = {
         "resultType": "input_required",
         "inputRequests": {"who": {"method": "elicitation/create", "params": params}},
@@ -163,7 +164,7 @@ async def test_no_two_requests_to_a_server_have_the_same_id() -> None:
 @eras
 async def test_a_question_of_a_resource_has_its_servers_name(era: Era) -> None:
     """Gateway: whatever a server asks, its user sees who asks."""
-    params = {"mode": "form", "message": "Who?", "requestedSchema": {"type": "object"}}
+    params = {"mode": "form", "message": "Who?", "requestedSchema": FORM}
     asked = {
         "resultType": "input_required",
         "inputRequests": {"who": {"method": "elicitation/create", "params": params}},

@@ -194,6 +194,7 @@ async def test_resources_and_prompts_are_bounded_like_results(era: Era) -> None:
 async def test_a_program_that_writes_without_end_holds_nobody_up(where: str, what: str) -> None:
     """Promise F1: it is read slowly; its own messages still arrive."""
     flood = f"""
+import time
 answers = 0
 lock = threading.Lock()
 def flood():
@@ -201,6 +202,7 @@ def flood():
         with lock:
             sys.{where}.write('{what}' * 2_000 + '\\n')
             sys.{where}.flush()
+        time.sleep(0.001)
 threading.Thread(target=flood, daemon=True).start()
 plain = send
 def send(message):

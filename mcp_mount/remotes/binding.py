@@ -22,7 +22,7 @@ from mcp_mount.access.auth import tool_check
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.bounds import TOO_LARGE
 from mcp_mount.remotes.elicitation import decline, pass_on, read_state
-from mcp_mount.remotes.failures import ServerError, find_causes, unwrap
+from mcp_mount.remotes.failures import ServerError, find_causes
 from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
@@ -140,20 +140,19 @@ class RemoteBinding:
 
     def _explain(self, error: Exception) -> FastMCPError:
         """Return what to raise: the server's own words only if they are meant for its caller."""
-        cause, name = unwrap(error), self.remote.name
-        if any(
-            isinstance(each, MCPError) and each.code == TOO_LARGE for each in find_causes(cause)
-        ):
+        causes, name = [*find_causes(error)], self.remote.name
+        if any(isinstance(each, MCPError) and each.code == TOO_LARGE for each in causes):
             return NotForwarded(self._too_large())
         self.monitor.suspect()
-        if isinstance(cause, ServerError):
-            return cause
-        if isinstance(cause, TimeoutError):
+        refusal = next((each for each in causes if isinstance(each, ServerError)), None)
+        if refusal is not None:
+            return refusal
+        if isinstance(error, TimeoutError):
             seconds = self.limits.timeout
             return NotForwarded(f"The server {name!r} has not answered within {seconds:g} seconds.")
-        logger.warning("A request to the remote %r has failed: %s", name, type(cause).__name__)
-        logger.debug("What a request to the remote %r has raised", name, exc_info=cause)
-        if isinstance(cause, ValidationError):
+        logger.warning("A request to the remote %r has failed: %s", name, type(causes[-1]).__name__)
+        logger.debug("What a request to the remote %r has raised", name, exc_info=error)
+        if isinstance(error, ValidationError):
             return NotForwarded(
                 f"The server {name!r} has answered with something that is not valid MCP."
             )

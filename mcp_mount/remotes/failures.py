@@ -84,10 +84,3 @@ def find_causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseExc
     for each in getattr(error, "exceptions", ()):
         yield from find_causes(each, depth + 1)
     yield from find_causes(error.__cause__ or error.__context__, depth + 1)
-
-
-def unwrap(error: BaseException) -> BaseException:
-    """Return the error that a group holds, if it holds one: a session's tasks make groups."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

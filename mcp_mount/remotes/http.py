@@ -101,6 +101,15 @@ class _HTTPSession(Session):
         super().__init__(read, write, **more)
         self._transport = transport
 
+    async def send_request(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().send_request(*arguments, **options)
+        except MCPError:
+            if not self._transport.is_too_large:
+                raise
+            # Of an event stream that is cut off, the SDK says something else.
+            raise MCPError.from_error_data(too_large_error()) from None
+
     def was_said(self, error: MCPError) -> bool:
         # The SDK answers in the server's place where there is no response, with the same codes.
         ends = self._transport.ends
@@ -112,7 +121,10 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 
     Attributes:
         ends: The two ends of the last response, or the end of a stream.
+        is_too_large: Whether it was cut off.
     """
+
+    is_too_large = False
 
     def __init__(self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection) -> None:
         self._pool = pool
@@ -140,6 +152,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         chunks: list[bytes] = []
         async for chunk in stream:
             if not meter.add(chunk):
+                self.is_too_large = True
                 chunks = [_too_large_answer(request)]
                 break
             chunks.append(chunk)
@@ -153,6 +166,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         async for chunk in stream:
             self.ends = (self.ends + chunk)[-_ENDS:]
             if not meter.add(chunk):
+                self.is_too_large = True
                 yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
                 return
             lines = chunk.splitlines(keepends=True)

@@ -119,7 +119,7 @@ async def _run_program(
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise OSError("The program has no pipes.")
     try:
-        async with anyio.create_task_group() as tasks, _killed_with_us(process):
+        async with _killed_with_us(process), anyio.create_task_group() as tasks:
             tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended)
             tasks.start_soon(write_messages, process.stdin, from_session)
             tasks.start_soon(_log_errors, remote.name, process.stderr)

@@ -186,7 +186,7 @@ class RemoteProvider(Provider):
         return [*self._listed.values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
-        if name not in self._tools:
+        if name not in self._listed:
             await self._wait_until_known(self._find_owners(name))
         elif await self._added.get_tool(name) is not None:
             return None

@@ -55,11 +55,11 @@ async def read_messages(
             for end in [*ends[:1], *filter(None, ends[1:])]:
                 line.add(end)
                 message, line = line.parse(), _Line(max_bytes)
-                if message is None:
-                    await anyio.lowlevel.checkpoint()
-                else:
+                if message is not None:
                     is_junk = False
                     await messages.send(message)
+                elif is_junk:
+                    await anyio.lowlevel.checkpoint()
             line.add(rest)
             if is_junk:
                 await anyio.sleep(PAUSE)
