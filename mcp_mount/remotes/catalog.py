@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import mcp_types
 from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
@@ -32,7 +32,9 @@ _MAX_DATE: Final = 40
 _MAX_PROMPT_ARGUMENTS: Final = 50
 _MIME: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 
-Item = TypeVar("Item", mcp_types.Resource, mcp_types.ResourceTemplate, mcp_types.Prompt)
+Kind = mcp_types.Resource | mcp_types.ResourceTemplate | mcp_types.Prompt
+Item = tuple[str, Mapping[str, Any]]
+"""The server's own name or address of something, and the fields of what stands for it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,16 @@ class PublishedTool:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What a server offers: tools by its own names, the rest under addresses and names of ours.
+    """What a server offers: tools by its own names, the rest with the fields of our components.
 
     Attributes:
         left_out: What is not offered, and why, a line each.
     """
 
     tools: Mapping[str, PublishedTool] = field(default_factory=dict)
-    resources: tuple[mcp_types.Resource, ...] = ()
-    templates: tuple[mcp_types.ResourceTemplate, ...] = ()
-    prompts: Mapping[str, mcp_types.Prompt] = field(default_factory=dict)
+    resources: tuple[Item, ...] = ()
+    templates: tuple[Item, ...] = ()
+    prompts: tuple[Item, ...] = ()
     lists: Lists = field(default_factory=Lists)
     left_out: tuple[str, ...] = ()
 
@@ -98,29 +100,25 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
         gateway: Which gateway this is: what has come through it before is left out.
     """
     left_out = [f"its {what} cannot be listed" for what in lists.failed]
-    tools = _read_tools(lists.tools, remote, gateway, left_out)
-    resources = _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
-    templates = _read_items(mcp_types.ResourceTemplate, lists.templates, gateway, left_out)
-    prompts = {
-        item.name: item
-        for item in _read_items(mcp_types.Prompt, lists.prompts, gateway, left_out)
-        if _is_plain(item)
-    }
+    prompts = dict(_read_items(mcp_types.Prompt, lists.prompts, gateway, left_out))
     return Catalog(
-        tools=tools,
+        tools=_read_tools(lists.tools, remote, gateway, left_out),
         resources=tuple(
-            each.model_copy(update={"uri": add_prefix(str(each.uri), remote.name)})
-            for each in resources
-            if is_uri(str(each.uri))
+            (uri, {**fields, "uri": add_prefix(uri, remote.name)})
+            for uri, fields in _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
+            if is_uri(uri)
         ),
         templates=tuple(
-            each.model_copy(update={"uri_template": add_prefix(each.uri_template, remote.name)})
-            for each in templates
-            if is_template(each.uri_template)
+            (uri, {**fields, "uri_template": add_prefix(uri, remote.name), "parameters": {}})
+            for uri, fields in _read_items(
+                mcp_types.ResourceTemplate, lists.templates, gateway, left_out
+            )
+            if is_template(uri)
         ),
-        prompts={
-            given: prompts[name] for name, given in names_within(remote.name, prompts, ()).items()
-        },
+        prompts=tuple(
+            (name, {**prompts[name], "name": given})
+            for name, given in names_within(remote.name, prompts, ()).items()
+        ),
         lists=lists,
         left_out=tuple(left_out),
     )
@@ -182,7 +180,7 @@ def _publish_tool(tool: mcp_types.Tool, via: tuple[str, ...]) -> PublishedTool:
 
 
 def _read_items(
-    kind: type[Item], entries: Sequence[Any], gateway: str, left_out: list[str]
+    kind: type[Kind], entries: Sequence[Any], gateway: str, left_out: list[str]
 ) -> Iterator[Item]:
     """Yield the entries of a list, cleaned."""
     for entry in entries[:MAX_ENTRIES]:
@@ -192,8 +190,25 @@ def _read_items(
             left_out.append(f"the {kind.__name__} {_name(entry)} is not valid MCP, and is left out")
             continue
         via = _read_via(item.meta, gateway)
-        if via is not None:
-            yield _clean_item(item, via)
+        if via is None:
+            continue
+        fields: dict[str, Any] = {
+            "title": clean_title(item.title),
+            "description": clean_description(item.description) or None,
+            "meta": {VIA_KEY: [*via]},
+        }
+        if isinstance(item, mcp_types.Prompt):
+            arguments = _read_arguments(item)
+            if arguments is not None:
+                yield item.name, {**fields, "arguments": arguments}
+            continue
+        is_type = _MIME.fullmatch(item.mime_type or "")
+        fields |= {
+            "name": clean_title(item.name) or "resource",
+            "mime_type": item.mime_type if is_type else "text/plain",
+            "annotations": _clean_annotations(item.annotations),
+        }
+        yield (str(item.uri) if isinstance(item, mcp_types.Resource) else item.uri_template), fields
 
 
 def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] | None:
@@ -204,25 +219,6 @@ def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] |
     return (gateway, *(str(each)[:64] for each in via))
 
 
-def _clean_item(item: Item, via: tuple[str, ...]) -> Item:
-    clean: dict[str, Any] = {
-        "title": clean_title(item.title),
-        "description": clean_description(item.description) or None,
-        "icons": None,
-        "meta": {VIA_KEY: [*via]},
-    }
-    if isinstance(item, mcp_types.Prompt):
-        clean["arguments"] = [
-            each.model_copy(update={"description": clean_description(each.description) or None})
-            for each in (item.arguments or [])[:_MAX_PROMPT_ARGUMENTS]
-        ]
-    else:
-        clean["name"] = clean_title(item.name) or "resource"
-        clean["annotations"] = _clean_annotations(item.annotations)
-        clean["mime_type"] = item.mime_type if _MIME.fullmatch(item.mime_type or "") else None
-    return item.model_copy(update=clean)
-
-
 def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
     date = said.last_modified if said is not None else None
     if said is None or date is None or (len(date) <= _MAX_DATE and date.isprintable()):
@@ -230,10 +226,19 @@ def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotati
     return said.model_copy(update={"last_modified": None})
 
 
-def _is_plain(prompt: mcp_types.Prompt) -> bool:
-    """Whether the arguments have names to show: they are sent back as they are."""
-    names = [each.name for each in prompt.arguments or []]
-    return all(len(name) <= _MAX_NAME and name.isprintable() for name in names)
+def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:
+    """Return a prompt's arguments; None if their names, which are sent back, cannot be shown."""
+    arguments = prompt.arguments or []
+    if any(len(each.name) > _MAX_NAME or not each.name.isprintable() for each in arguments):
+        return None
+    return [
+        {
+            "name": each.name,
+            "description": clean_description(each.description) or None,
+            "required": bool(each.required),
+        }
+        for each in arguments[:_MAX_PROMPT_ARGUMENTS]
+    ]
 
 
 def _name(entry: object) -> str:

@@ -21,6 +21,7 @@ import mcp_types
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
+from mcp_mount.loops import PerLoop
 from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
 from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
@@ -31,6 +32,9 @@ from mcp_mount.remotes.remote import Remote, RemoteState, Status
 from mcp_mount.remotes.session import Session
 
 logger = logging.getLogger("mcp_mount.remotes")
+
+_reading: Final = PerLoop(lambda: anyio.CapacityLimiter(1))
+"""One server's lists are read at a time, so that others have the interpreter meanwhile."""
 
 _HTTP_PATIENCE: Final = 2.0
 _PROGRAM_PATIENCE: Final = 5.0
@@ -214,7 +218,7 @@ class Monitor:
             # none of them.
             read = partial(read_catalog, lists, self.remote, self._gateway)
             self.catalog = await to_thread.run_sync(
-                read, abandon_on_cancel=True, limiter=_get_limiter()
+                read, abandon_on_cancel=True, limiter=_reading.get()
             )
         for line in self.catalog.left_out[:_MAX_LEFT_OUT] if is_new else ():
             if line not in was.left_out:
@@ -244,16 +248,3 @@ class Monitor:
             logger.info("The remote %r is up: %s", name, self.catalog)
         elif status == "down":
             logger.warning("The remote %r is down: %s. It is tried again.", name, error)
-
-
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("mcp_mount.remotes.limiter")
-
-
-def _get_limiter() -> anyio.CapacityLimiter:
-    """Return what lets one server be read at a time, so that others have the interpreter too."""
-    try:
-        return _limiter.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(1)
-        _limiter.set(limiter)
-        return limiter

@@ -6,9 +6,8 @@
 * A name of ours is never given to a tool of another server.
 """
 
-import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -28,13 +27,16 @@ from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.failures import ServerError
 from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
-from mcp_mount.remotes.resources import RemotePrompt, RemoteResource, RemoteTemplate
+from mcp_mount.remotes.resources import (
+    RemotePrompt,
+    RemoteResource,
+    RemoteTemplate,
+    make_components,
+)
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.remotes.uris import MAX_URI
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import folded, names_within
-
-logger = logging.getLogger("mcp_mount.remotes")
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
@@ -156,11 +158,11 @@ class RemoteProvider(Provider):
             if binding.monitor.status != "up":
                 continue
             self._listed |= tools
-            resources = _make(RemoteResource.from_mcp, catalog.resources, binding)
-            self._resources |= {str(each.uri): each for each in resources}
-            self._templates += _make(RemoteTemplate.from_mcp, catalog.templates, binding)
-            for name, prompt in catalog.prompts.items():
-                self._prompts[name] = RemotePrompt.from_mcp(prompt, binding, name)
+            for resource in make_components(RemoteResource, catalog.resources, binding):
+                self._resources[str(resource.uri)] = resource
+            self._templates += make_components(RemoteTemplate, catalog.templates, binding)
+            for prompt in make_components(RemotePrompt, catalog.prompts, binding):
+                self._prompts[prompt.name] = prompt
         self._seen = seen
 
     async def _wait_until_known(self, bindings: Iterable[RemoteBinding]) -> None:
@@ -243,24 +245,8 @@ def _match_version(found: Component | None, version: VersionSpec | None) -> Comp
 def _bind(remote: Remote, policy: CallPolicy, gateway: str) -> RemoteBinding:
     limits = policy.limits.overridden(remote.limits)
     has_own_slots = "max_concurrency" in remote.limits
-    monitor = Monitor(
-        remote,
-        gateway,
-        # Text and `structuredContent` carry the same.
-        max_bytes=2 * limits.max_bytes + 1024 * 1024,
-        max_blocks=limits.max_items,
-    )
+    # Text and `structuredContent` carry the same.
+    most = 2 * limits.max_bytes + 1024 * 1024
+    monitor = Monitor(remote, gateway, max_bytes=most, max_blocks=limits.max_items)
     slots = Slots(limits.max_concurrency) if has_own_slots else policy.slots
     return RemoteBinding(monitor, policy, limits, slots)
-
-
-def _make(
-    make: Callable[[Any, RemoteBinding], Any], items: Iterable[object], binding: RemoteBinding
-) -> Iterator[Any]:
-    """Yield what FastMCP can make of the items; the rest costs nobody the list."""
-    for item in items:
-        try:
-            yield make(item, binding)
-        except (ValueError, TypeError) as error:
-            name = binding.remote.name
-            logger.debug("Something of the remote %r is left out", name, exc_info=error)

@@ -2,10 +2,11 @@
 
 import logging
 from base64 import b64decode
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import mcp_types
-from fastmcp.prompts import Message, Prompt, PromptArgument, PromptResult
+from fastmcp.prompts import Message, Prompt, PromptResult
 from fastmcp.prompts.base import InputRequiredPromptResult
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
@@ -14,12 +15,30 @@ from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
+from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
 from mcp_mount.remotes.uris import match_template, remove_prefix
 from mcp_mount.tools.tool import current_context
 
 logger = logging.getLogger("mcp_mount.remotes")
+
+Component = TypeVar("Component", "RemoteResource", "RemoteTemplate", "RemotePrompt")
+
+
+def make_components(
+    kind: type[Component], items: Iterable[Item], binding: RemoteBinding
+) -> Iterator[Component]:
+    """Yield what FastMCP can make of the items; the rest costs nobody the list."""
+    for own, fields in items:
+        try:
+            component = kind(**fields, auth=binding.check)
+        except (ValueError, TypeError) as error:
+            name = binding.remote.name
+            logger.debug("Something of the remote %r is left out", name, exc_info=error)
+            continue
+        component._binding, component._own = binding, own  # noqa: SLF001 - a constructor's work
+        yield component
 
 
 class RemoteResource(Resource):
@@ -28,28 +47,11 @@ class RemoteResource(Resource):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
-    _uri: str = PrivateAttr()
-
-    @classmethod
-    def from_mcp(cls, item: mcp_types.Resource, binding: RemoteBinding) -> "RemoteResource":
-        """Offer a resource at the address it was given."""
-        resource = cls(
-            uri=item.uri,  # type: ignore[arg-type]  # Pydantic makes the URL
-            name=item.name,
-            title=item.title,
-            description=item.description,
-            mime_type=item.mime_type or "text/plain",
-            annotations=item.annotations,
-            meta=item.meta,
-            auth=binding.check,
-        )
-        # As it was written: Pydantic changes a URL here and there.
-        resource._binding, resource._uri = binding, str(item.uri)
-        return resource
+    _own: str = PrivateAttr()
 
     async def read(self) -> ResourceResult:
         """Read it where it is."""
-        return await _read(self._binding, self._uri)
+        return await _read(self._binding, self._own)
 
 
 class RemoteTemplate(ResourceTemplate):
@@ -58,23 +60,7 @@ class RemoteTemplate(ResourceTemplate):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
-
-    @classmethod
-    def from_mcp(cls, item: mcp_types.ResourceTemplate, binding: RemoteBinding) -> "RemoteTemplate":
-        """Offer a template at the address it was given."""
-        template = cls(
-            uri_template=item.uri_template,
-            name=item.name,
-            title=item.title,
-            description=item.description,
-            mime_type=item.mime_type or "text/plain",
-            annotations=item.annotations,
-            meta=item.meta,
-            parameters={},
-            auth=binding.check,
-        )
-        template._binding = binding
-        return template
+    _own: str = PrivateAttr()
 
     def matches(self, uri: str) -> dict[str, Any] | None:
         """Return the values of the variables in an address; None if it does not match."""
@@ -83,7 +69,7 @@ class RemoteTemplate(ResourceTemplate):
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
         """Read the resource at an address, which has the values already."""
         del params
-        return await _read(self._binding, uri)
+        return await _read(self._binding, remove_prefix(uri, self._binding.remote.name))
 
 
 class RemotePrompt(Prompt):
@@ -92,26 +78,7 @@ class RemotePrompt(Prompt):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
-    _name: str = PrivateAttr()
-
-    @classmethod
-    def from_mcp(cls, item: mcp_types.Prompt, binding: RemoteBinding, name: str) -> "RemotePrompt":
-        """Offer a prompt under the name it was given."""
-        prompt = cls(
-            name=name,
-            title=item.title,
-            description=item.description,
-            arguments=[
-                PromptArgument(
-                    name=each.name, description=each.description, required=bool(each.required)
-                )
-                for each in item.arguments or []
-            ],
-            meta=item.meta,
-            auth=binding.check,
-        )
-        prompt._binding, prompt._name = binding, item.name
-        return prompt
+    _own: str = PrivateAttr()
 
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Render it where it is."""
@@ -120,7 +87,7 @@ class RemotePrompt(Prompt):
             session: Session, options: dict[str, Any]
         ) -> GetPromptResult | InputRequiredResult:
             result: GetPromptResult | InputRequiredResult = await session.get_prompt(
-                self._name, arguments, **options
+                self._own, arguments, **options
             )
             return result
 
@@ -140,9 +107,8 @@ async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
     async def send(
         session: Session, options: dict[str, Any]
     ) -> ReadResourceResult | InputRequiredResult:
-        own = remove_prefix(uri, binding.remote.name)
         result: ReadResourceResult | InputRequiredResult = await session.read_resource(
-            own, **options
+            uri, **options
         )
         return result
 
