@@ -20,6 +20,9 @@ logger = logging.getLogger("mcp_mount.remotes")
 PAUSE: Final = 0.05
 """Seconds before more is read of what is not wanted; a pipe gives some 64 KB at once."""
 
+_JUNK_LINES: Final = 32
+"""Lines that are no messages, after which others have their turn."""
+
 CLOSED: Final = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
@@ -50,15 +53,17 @@ async def read_messages(
     with messages, suppress(*CLOSED):
         async for chunk in output:
             *ends, rest = chunk.split(b"\n")
-            is_junk = bool(ends)
-            # Without blank lines, of which there may be thousands.
-            for end in [*ends[:1], *filter(None, ends[1:])]:
+            junk, is_junk = 0, bool(ends)
+            # A message is an object. Of other lines there may be thousands.
+            for end in [*ends[:1], *(each for each in ends[1:] if each.lstrip()[:1] == b"{")]:
                 line.add(end)
                 message, line = line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
                     await messages.send(message)
-                elif is_junk:
+                    continue
+                junk += 1
+                if junk % _JUNK_LINES == 0:
                     await anyio.lowlevel.checkpoint()
             line.add(rest)
             if is_junk:
