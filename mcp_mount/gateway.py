@@ -1,10 +1,13 @@
 """Several MCP servers behind one endpoint, and the file that names them."""
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from difflib import get_close_matches
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeGuard, Unpack
 
@@ -13,18 +16,22 @@ from fastapi import FastAPI
 from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
-from mcp_mount.remotes.connection import OURSELVES
 from mcp_mount.remotes.remote import Remote
 
-_STDIO: Final = {"command", "args", "env", "cwd"}
-_HTTP: Final = {"url", "headers", "auth"}
-_HTTP_TYPES: Final = {"http", "streamable-http", "streamableHttp", "streamable_http"}
-# What clients keep in the same file for themselves.
-_MOST_LETTERS: Final = 32
+logger = logging.getLogger("mcp_mount.remotes")
+
+_KEYS: Final = {field.name for field in fields(Remote)} - {"name"}
+_URLS: Final = ("url", "httpUrl", "serverUrl")
+_TYPES: Final = {"stdio", "http", "streamable-http", "streamableHttp", "streamable_http"}
 _IGNORED: Final = {
-    *("type", "transport", "timeout", "description", "icon", "disabled", "alwaysAllow", "tools"),
-    *("autoApprove", "keep_alive", "sse_read_timeout", "gallery", "version", "trust"),
+    *("description", "icon", "gallery", "version", "trust", "keep_alive", "sse_read_timeout"),
+    *("alwaysAllow", "autoApprove"),
 }
+"""Keys of clients that mean nothing to a gateway."""
+
+_MAX_NAME: Final = 32
+_MAX_TIMEOUT: Final = 1_000
+"""Seconds; somebody who writes more means milliseconds, as some clients do."""
 
 
 def gateway_app(
@@ -50,7 +57,7 @@ def gateway_app(
     """
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
-    app = FastAPI(title="MCP gateway", version=OURSELVES.version, docs_url=None, redoc_url=None)
+    app = FastAPI(title="MCP gateway", version=version("mcp-mount"), docs_url=None, redoc_url=None)
     mounted = mount_mcp(app, path=path, sse_path=sse_path, remotes=remotes, **options)
 
     @app.get("/health", include_in_schema=False)
@@ -73,14 +80,18 @@ def example_remote() -> Remote:
 def read_servers(file: Path) -> list[Remote]:
     """Read the servers of a file in the form that MCP clients have: ``{"mcpServers": {…}}``.
 
-    ``${NAME}`` and ``${NAME:-default}`` stand for variables of the environment.
+    A server has the options of `Remote`, e.g. ``{"url": "https://…", "tools": ["get_*"]}``, and
+    ``"disabled": true`` leaves it out. What clients keep there for themselves is ignored, with a
+    line in the log. ``${NAME}`` and ``${NAME:-default}`` stand for variables of the environment.
 
     Raises:
         MountError: the file cannot be read, or a server in it cannot be used.
     """
     try:
         # Editors of Windows write a mark before the text.
-        document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
+        document = json.loads(
+            file.read_text(encoding="utf-8-sig"), object_pairs_hook=_check_members
+        )
     except OSError as error:
         raise MountError(f"The file {str(file)!r} cannot be read: {error.strerror}.") from None
     except MountError:
@@ -93,21 +104,24 @@ def read_servers(file: Path) -> list[Remote]:
         raise MountError(f"The file {str(file)!r} names no servers: write {example}.")
     remotes: dict[str, Remote] = {}
     for name, server in servers.items():
-        if _is_map(server) and server.get("disabled") is True:
+        where = f"The server {name!r} in {str(file)!r}"
+        if not _is_map(server):
+            raise MountError(f'{where} must be a mapping such as {{"url": "https://…"}}.')
+        if server.get("disabled") is True:
             continue
-        namespace = _namespace(name, file)
+        namespace = _read_name(name, file)
         if namespace in remotes:
             raise MountError(
-                f"The server {name!r} in {str(file)!r} would be called {namespace!r}, as another "
-                "one is: give one of them another name."
+                f"{where} would be called {namespace!r}, as another one is: give one of them "
+                "another name."
             )
-        remotes[namespace] = _read_server(name, namespace, server, file)
+        remotes[namespace] = _read_server(namespace, server, where)
     if not remotes:
         raise MountError(f"All servers in {str(file)!r} are disabled: enable one.")
     return [*remotes.values()]
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _check_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON, of which no member stands for another one unseen."""
     once = dict(pairs)
     if len(once) < len(pairs):
@@ -117,9 +131,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return once
 
 
-def _namespace(name: str, file: Path) -> str:
+def _read_name(name: str, file: Path) -> str:
     """Return what stands before a server's tools, e.g. ``"my_server"`` for ``"my server"``."""
-    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MOST_LETTERS].rstrip("_-")
+    namespace = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MAX_NAME].rstrip("_-")
     if not namespace[:1].isalpha():
         raise MountError(
             f"The name {name!r} in {str(file)!r} cannot stand before a tool's: begin it with a "
@@ -128,32 +142,36 @@ def _namespace(name: str, file: Path) -> str:
     return namespace
 
 
-def _read_server(name: str, namespace: str, server: object, file: Path) -> Remote:
-    where = f"The server {name!r} in {str(file)!r}"
-    if not _is_map(server):
-        raise MountError(f'{where} must be a mapping such as {{"url": "https://…"}}.')
+def _read_server(name: str, server: Mapping[str, Any], where: str) -> Remote:
     kind = server.get("type", server.get("transport"))
-    if kind == "sse" or (kind is None and str(server.get("url", "")).rstrip("/").endswith("/sse")):
+    url = next((server[key] for key in _URLS if key in server), None)
+    if kind == "sse" or (kind is None and str(url or "").rstrip("/").endswith("/sse")):
         raise MountError(f"{where} uses the old SSE transport; name its Streamable HTTP URL.")
-    if kind is not None and kind not in ("stdio", *_HTTP_TYPES):
+    if kind is not None and not (isinstance(kind, str) and kind in _TYPES):
         raise MountError(f"{where} has the type {kind!r}, which is not known: 'http' or 'stdio'.")
-    unknown = sorted(server.keys() - _STDIO - _HTTP - _IGNORED - {"httpUrl", "serverUrl"})
-    if unknown:
-        known = ", ".join(sorted(_STDIO | _HTTP))
-        raise MountError(f"{where} has the key {unknown[0]!r}, which is not known. Known: {known}.")
-    url = server.get("url", server.get("httpUrl", server.get("serverUrl")))
-    options = {key: server[key] for key in (_STDIO | _HTTP) - {"url"} if server.get(key)}
+    for key in server.keys() - _KEYS - {*_URLS, "type", "transport", "disabled"}:
+        if key not in _IGNORED:
+            known = sorted(_KEYS)
+            near = get_close_matches(key, known, n=3) or known
+            raise MountError(
+                f"{where} has the key {key!r}, which is not known. Near: {', '.join(near)}."
+            )
+        logger.warning("%s: %r is for clients, and is ignored.", where, key)
+    options = {key: server[key] for key in _KEYS - {"url"} if server.get(key) not in (None, "", [])}
     if url is not None:
         options["url"] = url
     if isinstance(options.get("env"), dict):
-        options["env"] = {key: _text(value) for key, value in options["env"].items()}
+        options["env"] = {key: _write_text(value) for key, value in options["env"].items()}
     given = expanded(options, where)
     if given.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
-    return Remote(namespace, **given)
+    timeout = given.get("timeout")
+    if isinstance(timeout, int | float) and timeout > _MAX_TIMEOUT:
+        raise MountError(f"{where} has a timeout of {timeout:g} seconds; write {timeout / 1000:g}?")
+    return Remote(name, **given)
 
 
-def _text(value: object) -> object:
+def _write_text(value: object) -> object:
     """Write a number or a flag in an environment as text, as clients do."""
     return value if isinstance(value, str) else json.dumps(value)
 

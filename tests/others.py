@@ -199,7 +199,7 @@ class Heard(logging.Handler):
 
     async def line(self, part: str, *, times: int = 1) -> str:
         """Wait until a line with `part` has been written so many times, and return it."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(40):
             while len(found := [each for each in self.lines if part in each]) < times:
                 await self._changed.wait()
         return found[-1]

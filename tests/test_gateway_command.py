@@ -59,17 +59,42 @@ def test_urls_and_programs_are_read_as_clients_write_them(tmp_path: Path) -> Non
     remotes = read(
         tmp_path,
         wiki={"url": "https://wiki.example/mcp", "type": "http", "headers": {"X-Key": "k"}},
-        files={"command": "npx", "args": ["-y", "files"], "env": {"DEBUG": 1}, "timeout": 3000},
+        files={"command": "npx", "args": ["-y", "files"], "env": {"DEBUG": 1}, "timeout": 20},
         other={"httpUrl": "https://other.example/mcp"},
         off={"url": "https://off.example/mcp", "disabled": True},
         **{"my server": {"serverUrl": "https://my.example/mcp", "alwaysAllow": []}},
     )
     assert remotes == [
         Remote("wiki", url="https://wiki.example/mcp", headers={"X-Key": "k"}),
-        Remote("files", command="npx", args=["-y", "files"], env={"DEBUG": "1"}),
+        Remote("files", command="npx", args=["-y", "files"], env={"DEBUG": "1"}, timeout=20),
         Remote("other", url="https://other.example/mcp"),
         Remote("my_server", url="https://my.example/mcp"),
     ]
+
+
+def test_a_file_says_of_each_server_what_a_remote_can(tmp_path: Path) -> None:
+    """Gateway: which tools, how long, for whom, and within which limits."""
+    said: dict[str, Any] = {
+        "url": "https://wiki.example/mcp",
+        "tools": ["get_*"],
+        "timeout": 20,
+        "refresh": 60,
+        "scopes": ["wiki:read"],
+        "limits": {"timeout": 5, "max_concurrency": 2},
+    }
+    (wiki,) = read(tmp_path, wiki=said)
+    assert wiki == Remote("wiki", **said)
+
+
+def test_what_clients_keep_for_themselves_is_ignored_with_a_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gateway: files of VS Code, Claude and Cursor are read as they are."""
+    server = {"type": "http", "url": "https://wiki.example/mcp", "autoApprove": ["*"]}
+    file = written(tmp_path, {"inputs": [{"id": "key"}], "servers": {"wiki": server}})
+    assert read_servers(file) == [Remote("wiki", url="https://wiki.example/mcp")]
+    (line,) = (each.getMessage() for each in caplog.records)
+    assert line.endswith("'autoApprove' is for clients, and is ignored.")
 
 
 def test_variables_of_the_environment_are_put_in(
@@ -100,7 +125,15 @@ def test_variables_of_the_environment_are_put_in(
         ({"command": "x", "headers": {"a": "b"}}, "headers= and auth= go with url="),
         ({"url": "https://x.example/mcp", "args": ["a"]}, "go with command="),
         ({"command": "x", "args": "a b"}, "list of strings"),
-        ({"url": "https://x.example/mcp", "hedaers": {}}, "'hedaers'"),
+        (
+            {"url": "https://x.example/mcp", "hedaers": {}},
+            "'hedaers', which is not known. Near: headers",
+        ),
+        ({"url": "https://x.example/mcp", "envFile": ".env"}, "'envFile'"),
+        ({"url": "https://x.example/mcp", "timeout": 3000}, "a timeout of 3000 seconds; write 3?"),
+        ({"url": "https://x.example/mcp", "limits": {"time": 3}}, "limits= of the remote 'x'"),
+        ({"url": "https://x.example/mcp", "limits": {"timeout": -3}}, "limits= of the remote 'x'"),
+        ({"url": "https://x.example/mcp", "tools": "all"}, "tools= of the remote 'x'"),
         ({"url": "https://x.example/mcp", "type": "ws"}, "'ws'"),
         ({"url": "https://${NOT_SET_ANYWHERE}/mcp"}, "'NOT_SET_ANYWHERE'"),
         ({"url": "https://x.example/mcp", "auth": "oauth"}, "login in a browser"),

@@ -5,13 +5,13 @@ from textwrap import indent
 from typing import Any
 
 import anyio
-import mcp_types
 import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message
 
 from mcp_mount import Limits, Remote, gateway_app
-from mcp_mount.remotes.foreign import read_tools
+from mcp_mount.remotes.catalog import read_catalog
+from mcp_mount.remotes.listing import Lists
 from tests.lanes import scope_of
 from tests.others import Raw, gateway, heard, program, raw, text, tool
 from tests.starting import started
@@ -72,8 +72,8 @@ async def test_a_tool_that_is_not_of_mcp_costs_no_other(wrong: object, modern: b
 
 
 async def test_a_list_without_end_is_looked_at_from_its_beginning() -> None:
-    """Gateway: a million wrong entries keep nobody waiting."""
-    listing: list[Any] = [tool("first"), *([{}] * 200_000), tool("last")]
+    """Gateway: thousands of wrong entries keep nobody waiting."""
+    listing: list[Any] = [tool("first"), *([{}] * 40_000), tool("last")]
     with raw(listing) as (_, url):
         async with gateway(Remote("raw", url=url)) as app:
             assert {*await tools(app)} == {"raw_first"}
@@ -181,14 +181,14 @@ async def test_pages_are_bounded_together() -> None:
 def test_schemas_are_read_up_to_a_bound_and_accept_anything_beyond_it() -> None:
     """Gateway: no list of tools keeps a thread for minutes."""
 
-    def listed(name: str, size: int, count: int = 200) -> mcp_types.Tool:
+    def listed(name: str, size: int, count: int = 200) -> dict[str, Any]:
         parts = {"part": {"type": "string"}, "rest": {"description": "x" * size}}
         arguments = {f"p{number}": {"$ref": "#/$defs/part"} for number in range(count)}
-        schema = {"type": "object", "properties": arguments, "$defs": parts}
-        return mcp_types.Tool(name=name, input_schema=schema)
+        return tool(name, inputSchema={"type": "object", "properties": arguments, "$defs": parts})
 
     many = [listed(f"t{number}", 80_000) for number in range(20)]
-    read = read_tools([listed("huge", 200_000), *many, listed("last", 10, 3)])
+    lists = Lists(tools=[listed("huge", 200_000), *many, listed("last", 10, 3)])
+    read = read_catalog(lists, Remote("raw", url="https://raw.example/mcp"), "gateway").tools
     assert "p199" in read["t0"].schema["properties"]
     assert read["t19"].schema == {"type": "object"}
     assert read["huge"].schema == {"type": "object"}

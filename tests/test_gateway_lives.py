@@ -301,7 +301,7 @@ async def test_a_list_that_changes_is_offered_after_a_call_says_so() -> None:
             assert {*await tools(app)} == {"raw_old"}
             listed["tools"] = [tool("new")]
             refused = await call(app, "raw_old")
-            assert refused.text_content == "Unknown tool: old"
+            assert refused.answer["error"] == missing
             await log.line("'raw' offers something else: tools: 1")
             assert {*await tools(app)} == {"raw_new"}
 

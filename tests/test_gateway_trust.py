@@ -265,22 +265,20 @@ async def test_an_answer_that_unpacks_to_more_is_refused() -> None:
             assert (await call(app, "raw_tool")).text_content.startswith("The server 'raw' cannot")
 
 
-async def test_the_text_of_an_error_is_bounded_and_what_our_client_says_stays_here() -> None:
-    """Gateway: only what is meant for whoever calls is passed on."""
-    own = {"code": -32602, "message": "\x1b[31mNo such part. " + "x" * 100_000}
+async def test_an_error_of_a_server_is_bounded_and_hides_nothing() -> None:
+    """Gateway: its text like a description, and data that is too large is left out."""
+    own = {
+        "code": -32602,
+        "message": "\x1b[31mNo such part. " + "x" * 100_000,
+        "data": "x" * 20_000,
+    }
     with raw([tool()], call=own) as (_, url):
         async with gateway(Remote("raw", url=url)) as app:
             refused = await call(app, "raw_tool")
-    assert refused.is_error
-    assert refused.text_content.startswith("No such part.")
-    assert len(refused.text_content) <= 2_000
-    internal = {"code": -32603, "message": "at /home/app/main.py: password=secret"}
-    with raw([tool()], call=internal) as (_, url):
-        async with gateway(Remote("raw", url=url)) as app:
-            failed = await call(app, "raw_tool")
-    assert failed.text_content == (
-        "The server 'raw' cannot be reached now. Try again in a few seconds."
-    )
+    said = refused.answer["error"]
+    assert said["message"].startswith("No such part.")
+    assert len(said["message"]) <= 2_000
+    assert "data" not in said
 
 
 async def test_metadata_that_speaks_for_the_server_is_left_out() -> None:
@@ -294,20 +292,19 @@ async def test_metadata_that_speaks_for_the_server_is_left_out() -> None:
 
 
 async def test_a_gateway_that_lists_itself_neither_hangs_nor_grows() -> None:
-    """Gateway: a tool that has come through it is left out, and a call passes eight gateways."""
-    with raw([tool()], call=text("done")) as (_, url):
-        later = Remote("raw", url=url)
-        async with gateway(later) as serving:
-            deep = await call(serving, "raw_tool", meta={"mcp-mount/hops": 8})
-            assert deep.is_error
-            assert "gateways" in deep.text_content
-            assert not (await call(serving, "raw_tool", meta={"mcp-mount/hops": 3})).is_error
-            listed = await tools(serving)
-            (gate,) = listed["raw_tool"]["_meta"]["mcp-mount/via"]
-    returning = [tool(_meta={"mcp-mount/via": [gate, "b", "c", "d"]}), tool("fresh")]
-    with raw(returning) as (_, url):
-        async with gateway(Remote("raw", url=url)) as serving:
-            assert {*await tools(serving)} == {"raw_fresh"}
+    """Gateway: what has come through it, or through four others, is left out."""
+    listed: dict[str, Any] = {"tools": [tool()]}
+    with raw([], list=lambda _: listed) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url, refresh=0.1)])) as serving:
+            await log.line("'raw' is up")
+            (gate,) = (await tools(serving))["raw_tool"]["_meta"]["mcp-mount/via"]
+            listed["tools"] = [
+                tool("returned", _meta={"mcp-mount/via": ["a", gate]}),
+                tool("far", _meta={"mcp-mount/via": ["a", "b", "c", "d"]}),
+                tool("near", _meta={"mcp-mount/via": ["a", "b", "c"]}),
+            ]
+            await log.line("'raw' offers something else")
+            assert {*await tools(serving)} == {"raw_near"}
 
 
 async def test_a_gateway_that_lists_itself_serves_the_rest() -> None:

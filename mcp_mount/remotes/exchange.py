@@ -1,100 +1,101 @@
-"""One call of another server, in a session that lasts long enough to tell it of the call's end.
+"""One request to another server, in a session that lasts long enough to tell it of a cancellation.
 
-The session's tasks are shielded from whoever waits for the call; the call itself is not. When it is
-cancelled, the server is told in the way of its version.
+The session's tasks are shielded from whoever waits for the request; the request itself is not. When
+it is cancelled, the server is told in the way of its protocol version.
 """
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.lowlevel
 from mcp.shared.exceptions import MCPError
 from mcp_types import DiscoverResult
 
-from mcp_mount.remotes.connection import OURSELVES, HttpTransport, Session, StdioTransport
+from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.failures import ServerError
+from mcp_mount.remotes.http import HTTPConnection
+from mcp_mount.remotes.program import StdioConnection
+from mcp_mount.remotes.session import Session
 
 _FAREWELL: Final = 1.0
-"""Seconds in which a server can be told that a call is over."""
+"""Seconds in which a server can be told that a request is over."""
 
-Make = Callable[[Session], Awaitable[object]]
-
-
-@dataclass(slots=True)
-class _Made:
-    """What came of a call, and the scope in which it runs. A class because others cancel it."""
-
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    answer: object = None
-    is_full: bool = False
+Answer = TypeVar("Answer")
+Connection = HTTPConnection | StdioConnection
 
 
 async def exchange(
-    transport: HttpTransport | StdioTransport,
-    discovered: DiscoverResult | None,
-    make: Make,
-    **handlers: Any,
-) -> tuple[object, bool]:
-    """Make a call; return its result, or what it has raised, and whether it was cut off.
+    connection: Connection,
+    send: Callable[[Session], Awaitable[Answer]],
+    *,
+    known: DiscoverResult | None,
+    is_handshake: bool,
+    **callbacks: Any,
+) -> Answer:
+    """Send a request, and return its result.
 
     Args:
-        transport: The way to the server.
-        discovered: What it said of itself; None where it speaks a handshake version.
-        make: Makes the call in a session that is ready for it.
-        handlers: For the session, of what the server asks.
+        connection: The way to the server.
+        send: Sends the request in a session that is ready for it.
+        known: What the server has said of itself before.
+        is_handshake: Whether it is known to speak a handshake version.
+        callbacks: For the session, of what the server asks.
 
     Raises:
+        ServerError: the server refuses the request.
         Exception: whatever the client raises where there is no session.
     """
-    made = _Made()
-    is_handshake = discovered is None and isinstance(transport, HttpTransport)
+    scope = anyio.CancelScope()
+    outcome: list[Answer | Exception] = []
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancelled_too, made.scope)
+        tasks.start_soon(_cancel_with_us, scope)
         with anyio.CancelScope(shield=True) as shield:
             try:
-                async with transport.connect_session(client_info=OURSELVES, **handlers) as session:
-                    await _run(made, session, discovered, make)
+                async with connection.open_session(**callbacks) as session:
+                    with scope:
+                        await session.connect(known, is_handshake=is_handshake)
+                        outcome.append(await _send(session, send))
                     shield.deadline = anyio.current_time() + _FAREWELL
-                    if made.scope.cancelled_caught and is_handshake:
-                        await _say_so(session)
+                    if scope.cancelled_caught and session.discover_result is None:
+                        await _flush(session, connection)
             except Exception:
                 # When it has answered, only the good-bye has failed.
-                if made.answer is None:
+                if not outcome:
                     raise
         tasks.cancel_scope.cancel()
     await anyio.lowlevel.checkpoint_if_cancelled()
-    return made.answer, made.is_full
+    (answer,) = outcome
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
-async def _run(
-    made: _Made, session: Session, discovered: DiscoverResult | None, make: Make
-) -> None:
-    with made.scope:
-        try:
-            if session.protocol_version is None:
-                if discovered is not None:
-                    session.adopt(discovered)
-                else:
-                    await session.initialize()
-            made.answer = await make(session)
-        except Exception as error:  # noqa: BLE001 - it is told of where the call was made
-            made.answer = error
-    made.is_full = session.is_full
+async def _send(
+    session: Session, send: Callable[[Session], Awaitable[Answer]]
+) -> Answer | Exception:
+    try:
+        return await send(session)
+    except MCPError as error:
+        is_own = error.code != TOO_LARGE and session.was_said(error)
+        return ServerError(error.error) if is_own else error
+    except Exception as error:  # noqa: BLE001 - it is raised where the request was made
+        return error
 
 
-async def _say_so(session: Session) -> None:
-    """See to it that the server knows of a call that was cancelled.
+async def _flush(session: Session, connection: Connection) -> None:
+    """See to it that the server hears of the cancellation before the connection ends.
 
     In the handshake versions the end of a connection cancels nothing, and what does has been sent
     when the next message is.
     """
-    with suppress(MCPError):
-        await session.send_ping()
+    if isinstance(connection, HTTPConnection):
+        with suppress(MCPError):
+            await session.send_ping()
 
 
-async def _cancelled_too(scope: anyio.CancelScope) -> None:
+async def _cancel_with_us(scope: anyio.CancelScope) -> None:
     """Cancel a scope that is shielded from the one around it when that is."""
     try:
         await anyio.sleep_forever()

@@ -1,96 +1,92 @@
-"""What another server offers, asked for page by page."""
+"""The lists of what another server offers, asked for page by page."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import mcp_types
 from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+from pydantic_core import to_json
 
-from mcp_mount.remotes.connection import Session, TooLarge
-from mcp_mount.remotes.foreign import MOST_TOOLS, ForeignTool
+from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.failures import InvalidLists
+from mcp_mount.remotes.session import Session
 
-_MOST_PAGES: Final = 100
-_MOST_BYTES: Final = 16 * 1024 * 1024
+MAX_ENTRIES: Final = 1_000
+"""Tools, resources, templates or prompts that one server can offer."""
+
+_MAX_PAGES: Final = 100
+_MAX_BYTES: Final = 16 * 1024 * 1024
 """Of all pages but the last, whose size its message bounds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What a server says that it offers, and what of it is left out, as it is not of MCP."""
-
-    tools: tuple[mcp_types.Tool, ...] = ()
-    resources: tuple[mcp_types.Resource, ...] = ()
-    templates: tuple[mcp_types.ResourceTemplate, ...] = ()
-    prompts: tuple[mcp_types.Prompt, ...] = ()
-    left_out: tuple[str, ...] = ()
+_FATAL: Final = {TOO_LARGE, mcp_types.CONNECTION_CLOSED}
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What a server offers: tools by its own names, and the rest as it said it."""
+class Lists:
+    """The entries of a server's lists as it wrote them, and the names of lists that failed."""
 
-    tools: Mapping[str, ForeignTool] = field(default_factory=dict)
-    listed: Listed = Listed()
-
-    def __str__(self) -> str:
-        """Count it, e.g. ``"tools: 3, resources: 1, prompts: 0"``."""
-        listed = self.listed
-        resources = len(listed.resources) + len(listed.templates)
-        return f"tools: {len(self.tools)}, resources: {resources}, prompts: {len(listed.prompts)}"
+    tools: Sequence[Any] = ()
+    resources: Sequence[Any] = ()
+    templates: Sequence[Any] = ()
+    prompts: Sequence[Any] = ()
+    failed: tuple[str, ...] = ()
 
 
-NOTHING: Final = Contents()
-
-
-async def listed(session: Session) -> Listed:
-    """Return all that a server lists, up to a bound.
+async def list_everything(session: Session) -> Lists:
+    """Return the lists that a server says it has, up to a bound.
 
     Raises:
-        TooLarge: it is larger than any list should be.
-        Exception: whatever the session raises.
+        MCPError: it does not list its tools, or too much.
+        InvalidLists: its tools are no list.
+        Exception: whatever else the session raises.
     """
-    session.left_out.clear()
-    return Listed(
-        tools=tuple(await tools_of(session)),
-        resources=tuple(await _pages(session.list_resources, "resources")),
-        templates=tuple(await _pages(session.list_resource_templates, "resource_templates")),
-        prompts=tuple(await _pages(session.list_prompts, "prompts")),
-        left_out=tuple(session.left_out),
-    )
+    has = session.server_capabilities or mcp_types.ServerCapabilities()
+    failed: list[str] = []
+
+    async def list_optional(page: Callable[..., Awaitable[Any]], what: str) -> list[Any]:
+        try:
+            return await _list_pages(page, session)
+        except (MCPError, InvalidLists, ValidationError) as error:
+            if isinstance(error, MCPError) and error.code in _FATAL:
+                raise
+            failed.append(what)
+            return []
+
+    tools, resources, templates, prompts = [], [], [], []
+    # One that says nothing of itself may be a small one that has tools.
+    if has.tools is not None or (has.resources is None and has.prompts is None):
+        tools = await _list_pages(session.list_tools, session)
+    if has.resources is not None:
+        resources = await list_optional(session.list_resources, "resources")
+        templates = await list_optional(session.list_resource_templates, "resource templates")
+    if has.prompts is not None:
+        prompts = await list_optional(session.list_prompts, "prompts")
+    return Lists(tools, resources, templates, prompts, tuple(failed))
 
 
-async def tools_of(session: Session) -> list[mcp_types.Tool]:
-    """Return the tools that a server lists, up to a bound.
-
-    Raises:
-        Exception: as `listed`.
-    """
-    return await _pages(session.list_tools, "tools")
-
-
-async def _pages(page: Callable[..., Awaitable[Any]], kind: str) -> list[Any]:
-    """Return all of a list, up to a bound; nothing where the server has no such list.
-
-    Args:
-        page: Returns one page, such as `ClientSession.list_tools`.
-        kind: The name of the list in it, e.g. ``"tools"``.
-    """
-    items: list[Any] = []
+async def _list_pages(page: Callable[..., Awaitable[Any]], session: Session) -> list[Any]:
+    """Return the entries of all pages; none if the server knows no such list."""
+    entries: list[Any] = []
     cursor: str | None = None
     size = 0
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
+        session.dispatcher.forget()
         try:
             result = await page(params=mcp_types.PaginatedRequestParams(cursor=cursor))
         except MCPError as error:
-            if error.code == mcp_types.METHOD_NOT_FOUND and not items:
+            if error.code == mcp_types.METHOD_NOT_FOUND and not entries:
                 return []
             raise
-        items += getattr(result, kind)
+        found: list[Any] | None = session.dispatcher.entries
+        if found is None:
+            raise InvalidLists
+        entries += found
         cursor = result.next_cursor
-        if cursor is None or len(items) > MOST_TOOLS:
+        if cursor is None or len(entries) > MAX_ENTRIES:
             break
-        size += len(result.model_dump_json())
-        if size > _MOST_BYTES:
-            raise TooLarge("The list is too large.")
-    return items[: MOST_TOOLS + 1]
+        size += len(to_json(found))
+        if size > _MAX_BYTES:
+            raise MCPError(code=TOO_LARGE, message="The list is too large.")
+    return entries[: MAX_ENTRIES + 1]

@@ -1,93 +1,116 @@
 """A program that speaks MCP on its standard input and output, from its start to its end.
 
-* It gets no environment but the few variables that every program needs, and its own.
-* What it writes to its standard error goes to the log, line by line, and bounded.
-* A message that is too large is dropped while it arrives; the call that waits for it is told.
-* It is ended with all processes of its group, also those it leaves behind when it dies.
+The SDK's `stdio_client` does the same for one trusted program. This one bounds what a program can
+write, tells whoever waits for a message that was too large, puts the standard error into the log,
+and leaves no process behind, however the gateway ends.
 """
 
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+import anyio.lowlevel
+from anyio.abc import ByteReceiveStream, Process
+from anyio.lowlevel import RunVar
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import ErrorData, JSONRPCError, jsonrpc_message_adapter
-from pydantic import ValidationError
 
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
 
 logger = logging.getLogger("mcp_mount.remotes")
 
-_LONGEST_LINE: Final = 500
-_MOST_LINES: Final = 1_000
+_MAX_LOG_LINE: Final = 500
+_MAX_LOG_LINES: Final = 1_000
 """Lines of a program's standard error that go to the log in one run of it."""
-
-TOO_LARGE: Final = -32098
-"""The code of the error that stands for an answer which was dropped."""
-
-_END: Final = 200
-"""Bytes at both ends of a message in which its id is looked for."""
-
-# Where the other members stand between, somebody else may have written what looks like an id.
-_ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')
-_ID_LAST: Final = re.compile(
-    rb'[}\]]\s*,\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\s*'
-    rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$'
-)
 
 _GRACE: Final = 2.0
 """Seconds to end by itself when its input is closed, and again when it is asked to."""
 
-_LOOK: Final = 0.5
+_POLL: Final = 0.5
 """Seconds between two looks whether it still runs; its output may be held open by a child."""
 
-_GONE: Final = (
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    anyio.EndOfStream,
-    ConnectionError,
-)
+_KILL_WITH_US: Final = 'read -r _; kill -KILL "-$1"'
+"""A shell that waits for the end of its input, which is our end, and then kills a process group."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningApp:
-    """A running program: its messages in both directions, and the event of its end."""
+class StdioConnection:
+    """The way to a program: one session for all exchanges of an event loop.
 
-    read: MemoryObjectReceiveStream[SessionMessage | Exception]
-    write: MemoryObjectSendStream[SessionMessage]
-    ended: anyio.Event
+    Attributes:
+        refused: None; a program answers without an HTTP status.
+    """
+
+    refused: int | None = None
+
+    def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
+        self._remote = remote
+        self._max_bytes = max_bytes
+        self._max_blocks = max_blocks
+        self._session: RunVar[Session | None] = RunVar(remote.name, None)
+
+    @asynccontextmanager
+    async def keep(self) -> AsyncIterator[anyio.Event]:
+        """Run the program while this lasts; yield an event that is set when it has ended.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        async with self._run() as (session, ended):
+            token = self._session.set(session)
+            try:
+                yield ended
+            finally:
+                self._session.reset(token)
+
+    @asynccontextmanager
+    async def open_session(self, **callbacks: Any) -> AsyncIterator[Session]:
+        """Yield the session of the running program; if none runs, that of one for this exchange."""
+        session = self._session.get()
+        if session is not None:
+            # It has no callbacks: what the program asks for could not be told from whom.
+            yield session
+            return
+        async with self._run(**callbacks) as (session, _):
+            yield session
+
+    @asynccontextmanager
+    async def _run(self, **callbacks: Any) -> AsyncIterator[tuple[Session, anyio.Event]]:
+        async with (
+            _run_program(self._remote, self._max_bytes) as (read, write, ended),
+            Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
+        ):
+            yield session, ended
 
 
 @asynccontextmanager
-async def running(remote: Remote, most_bytes: int) -> AsyncIterator[RunningApp]:
-    """Run a remote's program while this lasts.
+async def _run_program(
+    remote: Remote, max_bytes: int
+) -> AsyncIterator[
+    tuple[
+        MemoryObjectReceiveStream[SessionMessage | Exception],
+        MemoryObjectSendStream[SessionMessage],
+        anyio.Event,
+    ]
+]:
+    """Yield the messages of a program in both directions, and the event of its end.
 
-    Args:
-        remote: One with a command.
-        most_bytes: How long one message of it can be.
-
-    Raises:
-        OSError: it cannot be started.
+    It gets no environment but the few variables that every program needs, and its own.
     """
+    environment = get_default_environment() | dict(remote.env)
     process = await anyio.open_process(
         [str(remote.command), *remote.args],
-        env=get_default_environment() | dict(remote.env),
+        env=environment,
         cwd=remote.cwd,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # Its own group, which is ended as a whole.
+        # Its own process group, which is ended as a whole.
         start_new_session=True,
     )
     to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -96,13 +119,13 @@ async def running(remote: Remote, most_bytes: int) -> AsyncIterator[RunningApp]:
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise OSError("The program has no pipes.")
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_read, process.stdout, to_session, most_bytes, ended)
-            tasks.start_soon(_write, process.stdin, from_session)
-            tasks.start_soon(_log, remote.name, process.stderr)
+        async with _killed_with_us(process), anyio.create_task_group() as tasks:
+            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended)
+            tasks.start_soon(write_messages, process.stdin, from_session)
+            tasks.start_soon(_log_errors, remote.name, process.stderr)
             tasks.start_soon(_watch, process, to_session, ended)
             try:
-                yield RunningApp(read, write, ended)
+                yield read, write, ended
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)
@@ -112,131 +135,84 @@ async def running(remote: Remote, most_bytes: int) -> AsyncIterator[RunningApp]:
             stream.close()
 
 
-async def _read(
-    output: ByteReceiveStream,
-    messages: MemoryObjectSendStream[SessionMessage | Exception],
-    most_bytes: int,
-    ended: anyio.Event,
-) -> None:
-    """Pass on its messages, one a line; what is no message is left out."""
-    line = _Line(most_bytes)
-    with messages, suppress(*_GONE):
-        async for chunk in output:
-            *ends, rest = chunk.split(b"\n")
-            for end in ends:
-                line.add(end)
-                message = line.message()
-                if message is not None:
-                    await messages.send(message)
-                line = _Line(most_bytes)
-            line.add(rest)
-    ended.set()
-
-
-class _Line:
-    """A line while it arrives. A class because of one that is too large only the ends are kept."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._text = bytearray()
-        self._head: bytes | None = None
-
-    def add(self, part: bytes) -> None:
-        self._text += part
-        if len(self._text) > self._most_bytes:
-            if self._head is None:
-                self._head = bytes(self._text[:_END])
-            del self._text[:-_END]
-
-    def message(self) -> SessionMessage | None:
-        if self._head is not None:
-            logger.warning("A program's message is larger than %d bytes", self._most_bytes)
-            found = _ID_FIRST.match(self._head) or _ID_LAST.search(bytes(self._text[-_END:]))
-            if found is None:
-                return None
-            error = ErrorData(code=TOO_LARGE, message="The answer is too large.")
-            return SessionMessage(JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=error))
-        try:
-            message = jsonrpc_message_adapter.validate_json(bytes(self._text), by_name=False)
-        except ValidationError:
-            logger.debug("A line of a program's output is no message of MCP")
-            return None
-        return SessionMessage(message)
-
-
-async def _write(
-    program: ByteSendStream, messages: MemoryObjectReceiveStream[SessionMessage]
-) -> None:
-    with messages, suppress(*_GONE):
-        async for each in messages:
-            line = each.message.model_dump_json(by_alias=True, exclude_unset=True)
-            await program.send(line.encode() + b"\n")
-
-
 async def _watch(
     process: Process,
     messages: MemoryObjectSendStream[SessionMessage | Exception],
     ended: anyio.Event,
 ) -> None:
+    """Tell of the program's end."""
     while process.returncode is None and not ended.is_set():
-        with anyio.move_on_after(_LOOK):
+        with anyio.move_on_after(_POLL):
             await ended.wait()
     ended.set()
     messages.close()
 
 
-async def _log(name: str, errors: ByteReceiveStream) -> None:
-    """Write its standard error to the log; beyond a bound it is read and dropped."""
+async def _log_errors(name: str, errors: ByteReceiveStream) -> None:
+    """Write its standard error to the log, line by line; beyond a bound it is read and dropped."""
     count, rest = 0, b""
-    with suppress(*_GONE):
-        async for chunk in errors:
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in _lines(whole):
-                count += 1
-                if count <= _MOST_LINES:
-                    logger.info("%s: %s", name, line)
-                elif count == _MOST_LINES + 1:
-                    logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
-            rest = rest[:_LONGEST_LINE]
+    with suppress(*CLOSED):
+        while count < _MAX_LOG_LINES:
+            *lines, rest = (rest + await errors.receive(4096)).split(b"\n")
+            rest = rest[:_MAX_LOG_LINE]
+            for line in filter(None, lines[: _MAX_LOG_LINES - count]):
+                logger.info("%s: %s", name, _log_line(line))
+                await anyio.lowlevel.checkpoint()
+            count += len(lines)
+        logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
+        while True:
+            await errors.receive()
+            await anyio.sleep(PAUSE)
 
 
-def _lines(lines: list[bytes]) -> Iterator[str]:
-    """Yield lines that cannot look like other lines of the log."""
-    for line in lines:
-        text = line[: 4 * _LONGEST_LINE].decode("utf-8", "replace")
-        plain = "".join(char if char.isprintable() else " " for char in text).strip()
-        if plain:
-            yield plain[:_LONGEST_LINE]
+def _log_line(line: bytes) -> str:
+    """Return a line that cannot look like another line of the log."""
+    text = line[: 4 * _MAX_LOG_LINE].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_LOG_LINE]
+
+
+@asynccontextmanager
+async def _killed_with_us(process: Process) -> AsyncIterator[None]:
+    """Have a process group killed if we are, and can do it no more ourselves."""
+    async with AsyncExitStack() as stack:
+        if sys.platform != "win32":
+            words = ["/bin/sh", "-c", _KILL_WITH_US, "sh", str(process.pid)]
+            guard = await anyio.open_process(
+                words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            stack.push_async_callback(guard.aclose)
+            stack.callback(_send_signal, guard, "SIGKILL")
+        yield
 
 
 async def _end(process: Process) -> None:
     """Close its input, and end what is left of its group."""
     try:
         if process.stdin is not None:
-            with suppress(*_GONE):
+            with suppress(*CLOSED):
                 await process.stdin.aclose()
-        await _exited(process, _GRACE)
+        await _wait_for_exit(process)
         if process.returncode is None:
-            _signal(process, "SIGTERM")
-            await _exited(process, _GRACE)
+            _send_signal(process, "SIGTERM")
+            await _wait_for_exit(process)
     finally:
         # Also what it has started, and left behind; and at once where the event loop is stopped,
         # which respects no shield.
-        _signal(process, "SIGKILL")
-        await _exited(process, _GRACE)
-        with suppress(*_GONE):
+        _send_signal(process, "SIGKILL")
+        await _wait_for_exit(process)
+        with suppress(*CLOSED):
             await process.aclose()
 
 
-async def _exited(process: Process, seconds: float) -> None:
-    """Wait for its exit; `Process.wait` would wait for those too that hold its output open."""
-    with anyio.move_on_after(seconds):
+async def _wait_for_exit(process: Process) -> None:
+    """Wait a while; `Process.wait` would also wait for those that hold its output open."""
+    with anyio.move_on_after(_GRACE):
         # Nothing else tells of it.
         while process.returncode is None:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 
-def _signal(process: Process, name: str) -> None:
+def _send_signal(process: Process, name: str) -> None:
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             process.kill()

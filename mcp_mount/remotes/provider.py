@@ -2,8 +2,8 @@
 
 * One mapping is both what is listed and what can be called, as for the operations. It is made anew
   when a server offers something else, and looked up by name otherwise.
+* A tool of a server that is down is not listed, but known: a call of it is told to come back.
 * A name of ours is never given to a tool of another server.
-* A tool that has come through this gateway before is left out.
 """
 
 import secrets
@@ -15,28 +15,58 @@ import anyio
 from fastmcp import FastMCP
 from fastmcp.prompts import Prompt
 from fastmcp.resources import Resource, ResourceTemplate
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import AggregateProvider, Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
+from mcp.shared.exceptions import MCPError
 
-from mcp_mount.remotes.foreign import LONGEST_URI
-from mcp_mount.remotes.relay import Relay
+from mcp_mount.limits import Slots
+from mcp_mount.remotes.binding import RemoteBinding
+from mcp_mount.remotes.failures import ServerError
+from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
-from mcp_mount.remotes.resources import prompts_of, resources_of, templates_of
+from mcp_mount.remotes.resources import (
+    RemotePrompt,
+    RemoteResource,
+    RemoteTemplate,
+    make_components,
+)
 from mcp_mount.remotes.tool import RemoteTool
-from mcp_mount.remotes.watch import Watch
+from mcp_mount.remotes.uris import MAX_URI
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import folded, names_within
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
 
+class ServerErrorMiddleware(Middleware):
+    """Answers with the error that another server wrote, as it would answer itself."""
+
+    async def on_request(
+        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
+    ) -> object:
+        """Raise the server's error as a protocol error.
+
+        Raises:
+            MCPError: the code, message and data are the server's.
+        """
+        try:
+            return await call_next(context)
+        except ServerError as refused:
+            error = refused.error
+            raise MCPError(code=error.code, message=error.message, data=error.data) from None
+
+
 class RemoteProvider(Provider):
-    """What other servers offer. A class because it remembers what they last offered."""
+    """What other servers offer."""
 
     def __init__(
-        self, remotes: Sequence[Remote], terms: CallPolicy, ours: Callable[[], Mapping[str, object]]
+        self,
+        remotes: Sequence[Remote],
+        policy: CallPolicy,
+        ours: Callable[[], Mapping[str, object]],
     ) -> None:
         """Take the servers, what their calls are subject to, and what returns our own tools.
 
@@ -45,16 +75,15 @@ class RemoteProvider(Provider):
         """
         super().__init__()
         check_remotes(remotes)
-        # Text and `structuredContent` carry the same, and JSON writes some characters as six.
-        most_bytes = 4 * terms.limits.max_bytes + 1024 * 1024
-        self._gateway = secrets.token_hex(8)
-        self._relays = [Relay(Watch(each, most_bytes), terms, self._gateway) for each in remotes]
+        gateway = secrets.token_hex(8)
+        self._bindings = [_bind(each, policy, gateway) for each in remotes]
         self._ours = ours
         self._server: FastMCP[Any] | None = None
         self._others: tuple[Provider, ...] = (self,)
         self._added_names: frozenset[str] = frozenset()
         self._seen: tuple[object, ...] = ()
         self._tools: dict[str, RemoteTool] = {}
+        self._listed: dict[str, RemoteTool] = {}
         self._beside: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
         self._resources: dict[str, Resource] = {}
         self._templates: list[ResourceTemplate] = []
@@ -63,6 +92,7 @@ class RemoteProvider(Provider):
     def respect(self, server: FastMCP[Any], *, but: Provider) -> None:
         """Give no name of what the server's user adds; `but` has the operations, which we know."""
         self._server, self._others = server, (self, but)
+        server.add_middleware(ServerErrorMiddleware())
 
     @property
     def _added(self) -> Provider:
@@ -73,22 +103,22 @@ class RemoteProvider(Provider):
     @property
     def states(self) -> dict[str, RemoteState]:
         """How each server is, by its name."""
-        return {relay.remote.name: relay.watch.state for relay in self._relays}
+        return {each.remote.name: each.monitor.state for each in self._bindings}
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Stay in touch with the servers; programs among them run as long."""
         async with anyio.create_task_group() as tasks:
-            for relay in self._relays:
-                tasks.start_soon(relay.watch.keep)
+            for each in self._bindings:
+                tasks.start_soon(each.monitor.run)
             try:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
 
     def tools(self) -> Mapping[str, RemoteTool]:
-        """Return the tools by name, as far as they are known."""
-        self._look()
+        """Return the tools by name, as far as they are known; also of servers that are down."""
+        self._update()
         return self._tools
 
     async def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
@@ -96,10 +126,11 @@ class RemoteProvider(Provider):
 
         None where changes are not noticed: then the servers are to be asked.
         """
-        if not all(relay.watch.is_kept for relay in self._relays):
+        if not all(each.monitor.is_watched for each in self._bindings):
             return None
-        await self._known(self._relays)
-        theirs = self.tools()
+        await self._wait_until_known(self._bindings)
+        self._update()
+        theirs = self._listed
         if not (self._beside[0] is ours and self._beside[1] is theirs):
             self._beside = (ours, theirs, {**ours, **theirs})
         return self._beside[2]
@@ -109,71 +140,75 @@ class RemoteProvider(Provider):
         tool = self.tools().get(name)
         return tool.scopes if tool is not None else ()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """Make everything anew if a server offers something else, or we do."""
         ours = self._ours()
-        seen = (ours, self._added_names, *(relay.watch.contents for relay in self._relays))
+        states = [(each.monitor.catalog, each.monitor.status == "up") for each in self._bindings]
+        seen = (ours, self._added_names, *(part for state in states for part in state))
         if len(seen) == len(self._seen) and all(
             a is b for a, b in zip(seen, self._seen, strict=True)
         ):
             return
         taken = {*map(folded, ours), *self._added_names}
-        made: dict[str, RemoteTool] = {}
-        for relay in self._relays:
+        self._tools, self._listed = {}, {}
+        self._resources, self._templates, self._prompts = {}, [], {}
+        for binding in self._bindings:
+            catalog = binding.monitor.catalog
+            names = names_within(binding.remote.name, catalog.tools, taken)
             tools = {
-                name: tool
-                for name, tool in relay.watch.contents.tools.items()
-                if self._gateway not in tool.via
+                given: RemoteTool.from_published(catalog.tools[name], binding, given)
+                for name, given in names.items()
             }
-            for name, given in names_within(relay.remote.name, tools, taken).items():
-                made[given] = RemoteTool.of(relay, tools[name], given)
-        self._tools = made
-        self._resources = {
-            str(each.uri): each for relay in self._relays for each in resources_of(relay)
-        }
-        self._templates = [each for relay in self._relays for each in templates_of(relay)]
-        self._prompts = {each.name: each for relay in self._relays for each in prompts_of(relay)}
+            self._tools |= tools
+            if binding.monitor.status != "up":
+                continue
+            self._listed |= tools
+            for resource in make_components(RemoteResource, catalog.resources, binding):
+                self._resources[str(resource.uri)] = resource
+            self._templates += make_components(RemoteTemplate, catalog.templates, binding)
+            for prompt in make_components(RemotePrompt, catalog.prompts, binding):
+                self._prompts[prompt.name] = prompt
         self._seen = seen
 
-    async def _known(self, relays: Iterable[Relay]) -> None:
+    async def _wait_until_known(self, bindings: Iterable[RemoteBinding]) -> None:
         """Wait, for a short time, until the servers have been asked once."""
         async with anyio.create_task_group() as tasks:
-            for relay in relays:
-                tasks.start_soon(relay.watch.known)
+            for each in bindings:
+                tasks.start_soon(each.monitor.wait_until_known)
         names = frozenset(folded(tool.name) for tool in await self._added.list_tools())
         if names != self._added_names:
             self._added_names = names
-        self._look()
+        self._update()
 
-    def _named_by(self, name: str) -> list[Relay]:
-        """Return the servers whose a name can be."""
-        return [relay for relay in self._relays if name.startswith(relay.remote.name)]
+    def _find_owners(self, name: str) -> list[RemoteBinding]:
+        """Return the servers that could have something of this name."""
+        return [each for each in self._bindings if name.startswith(each.remote.name)]
 
     async def get_tasks(self) -> Sequence[FastMCPComponent]:
         """Return nothing: calls of other servers are no background tasks of FastMCP's."""
         return []
 
     async def _list_tools(self) -> Sequence[Tool]:
-        await self._known(self._relays)
-        return [*self._tools.values()]
+        await self._wait_until_known(self._bindings)
+        return [*self._listed.values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
-        if name not in self._tools:
-            await self._known(self._named_by(name))
+        if name not in self._listed:
+            await self._wait_until_known(self._find_owners(name))
         elif await self._added.get_tool(name) is not None:
             return None
-        return _of_version(self.tools().get(name), version)
+        return _match_version(self.tools().get(name), version)
 
     async def _list_resources(self) -> Sequence[Resource]:
-        await self._known(self._relays)
+        await self._wait_until_known(self._bindings)
         taken = {str(resource.uri) for resource in await self._added.list_resources()}
         return [resource for uri, resource in self._resources.items() if uri not in taken]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
-        await self._known(self._relays)
+        await self._wait_until_known(self._bindings)
         if await self._is_added(uri):
             return None
-        return _of_version(self._resources.get(uri), version)
+        return _match_version(self._resources.get(uri), version)
 
     async def _is_added(self, uri: str) -> bool:
         """Whether the server's user has added something at an address."""
@@ -182,31 +217,41 @@ class RemoteProvider(Provider):
         return resource is not None or await added.get_resource_template(uri) is not None
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
-        await self._known(self._relays)
+        await self._wait_until_known(self._bindings)
         taken = {each.uri_template for each in await self._added.list_resource_templates()}
         return [each for each in self._templates if each.uri_template not in taken]
 
     async def _get_resource_template(
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
-        await self._known(self._relays)
-        if len(uri) > 2 * LONGEST_URI or await self._is_added(uri):
+        await self._wait_until_known(self._bindings)
+        if len(uri) > 2 * MAX_URI or await self._is_added(uri):
             return None
         found = (each for each in self._templates if each.matches(uri) is not None)
-        return _of_version(next(found, None), version)
+        return _match_version(next(found, None), version)
 
     async def _list_prompts(self) -> Sequence[Prompt]:
-        await self._known(self._relays)
+        await self._wait_until_known(self._bindings)
         taken = {prompt.name for prompt in await self._added.list_prompts()}
         return [prompt for name, prompt in self._prompts.items() if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         if name not in self._prompts:
-            await self._known(self._named_by(name))
+            await self._wait_until_known(self._find_owners(name))
         if await self._added.get_prompt(name) is not None:
             return None
-        return _of_version(self._prompts.get(name), version)
+        return _match_version(self._prompts.get(name), version)
 
 
-def _of_version(found: Component | None, version: VersionSpec | None) -> Component | None:
+def _match_version(found: Component | None, version: VersionSpec | None) -> Component | None:
     return found if version is None or (found and version.matches(found.version)) else None
+
+
+def _bind(remote: Remote, policy: CallPolicy, gateway: str) -> RemoteBinding:
+    limits = policy.limits.overridden(remote.limits)
+    has_own_slots = "max_concurrency" in remote.limits
+    # Text and `structuredContent` carry the same.
+    most = 2 * limits.max_bytes + 1024 * 1024
+    monitor = Monitor(remote, gateway, max_bytes=most, max_blocks=limits.max_items)
+    slots = Slots(limits.max_concurrency) if has_own_slots else policy.slots
+    return RemoteBinding(monitor, policy, limits, slots)

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-import httpx2
-
 from mcp_mount.errors import MountError
+from mcp_mount.limits import Limits
+
+if TYPE_CHECKING:
+    import httpx2
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,6 +38,10 @@ class Remote:
         timeout: Seconds in which it must tell what it offers.
         refresh: Seconds after which it is asked again.
         scopes: What a caller needs to see and use it, all of them.
+        tools: Which of its tools to offer, by its own names, e.g. ``["search", "get_*"]``; none:
+            all.
+        limits: What its calls may take, where that is not as for all others, e.g.
+            ``{"timeout": 5}``; see `Limits`.
     """
 
     name: str
@@ -45,10 +51,12 @@ class Remote:
     env: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     cwd: str | None = field(default=None, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
-    auth: str | httpx2.Auth | None = field(default=None, repr=False, kw_only=True)
+    auth: "str | httpx2.Auth | None" = field(default=None, repr=False, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
     refresh: float = field(default=15.0, kw_only=True)
     scopes: Sequence[str] = field(default=(), kw_only=True)
+    tools: Sequence[str] = field(default=(), kw_only=True)
+    limits: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what could never answer.
@@ -81,6 +89,11 @@ class Remote:
         if not (0 < self.timeout < float("inf") and 0 < self.refresh < float("inf")):
             message = f"timeout= and refresh= of the remote {self.name!r} must be positive seconds."
             raise MountError(message)
+        try:
+            Limits(**self.limits)  # type: ignore[arg-type]  # it checks its values
+        except (TypeError, ValueError) as wrong:
+            message = f"limits= of the remote {self.name!r} sets a limit that cannot be: {wrong}"
+            raise MountError(message) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +145,10 @@ def _check_types(remote: Remote) -> None:
         ("env", _is_map_of_texts(remote.env), "a mapping of strings"),
         ("headers", _is_map_of_texts(remote.headers), "a mapping of strings"),
         ("headers", _are_headers(remote.headers), "names and values that HTTP allows"),
-        ("auth", isinstance(remote.auth, str | httpx2.Auth | None), "a token, or an httpx2.Auth"),
+        ("auth", _is_auth(remote.auth), "a token, or an httpx2.Auth"),
         ("scopes", _are_texts(remote.scopes), "a list of strings"),
+        ("tools", _are_texts(remote.tools), "a list of strings"),
+        ("limits", isinstance(remote.limits, Mapping), "a mapping"),
         ("timeout", isinstance(remote.timeout, int | float), "a number of seconds"),
         ("refresh", isinstance(remote.refresh, int | float), "a number of seconds"),
     ]
@@ -164,6 +179,10 @@ def _are_headers(headers: Mapping[str, str]) -> bool:
         _HEADER.fullmatch(name) and value.isascii() and value.isprintable()
         for name, value in headers.items()
     )
+
+
+def _is_auth(auth: object) -> bool:
+    return isinstance(auth, str | None) or hasattr(auth, "async_auth_flow")
 
 
 def _is_http(url: object) -> bool:

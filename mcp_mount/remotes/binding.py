@@ -1,0 +1,161 @@
+"""How requests are forwarded to another server, and what is told when they fail.
+
+The server gets the arguments, the trace and nothing else of the caller's request.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import mcp_types
+from fastmcp.exceptions import FastMCPError
+from fastmcp.server.auth import AuthContext
+from fastmcp.server.context import Context
+from mcp.shared.exceptions import MCPError
+from mcp_types import InputRequiredResult
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from mcp_mount.access.auth import tool_check
+from mcp_mount.limits import Limits, Slots
+from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.elicitation import decline, pass_on, read_state
+from mcp_mount.remotes.failures import ServerError, find_causes
+from mcp_mount.remotes.monitor import Monitor
+from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.session import Session
+from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.confirm import can_ask
+
+logger = logging.getLogger("mcp_mount.remotes")
+
+Answer = TypeVar("Answer", bound=mcp_types.Result)
+
+
+class NotForwarded(FastMCPError):
+    """A request has no result of the other server. The message is for whoever made it."""
+
+    def __init__(self, message: str) -> None:
+        # A line is in our log; FastMCP's would have a traceback.
+        super().__init__(message, log_level=logging.DEBUG)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBinding:
+    """How requests to one server are made.
+
+    Attributes:
+        monitor: What is known of the server.
+        policy: What its calls are subject to.
+        limits: What they may take.
+        slots: Places for those that run at once.
+    """
+
+    monitor: Monitor
+    policy: CallPolicy
+    limits: Limits
+    slots: Slots
+
+    @property
+    def remote(self) -> Remote:
+        """Which server."""
+        return self.monitor.remote
+
+    @property
+    def scopes(self) -> tuple[frozenset[str], ...]:
+        """The alternatives of scopes that a caller needs; see `ScopeGate`."""
+        return (frozenset(self.remote.scopes),) if self.remote.scopes else ()
+
+    @property
+    def check(self) -> Callable[[AuthContext], bool] | None:
+        """FastMCP's kind of check for what the server offers."""
+        return tool_check(self.scopes) if self.scopes else None
+
+    async def forward(
+        self,
+        send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
+        context: Context | None,
+        trace: Mapping[str, str],
+    ) -> Answer | InputRequiredResult:
+        """Send a request, and return its result, or a question that the server has first.
+
+        Args:
+            send: Sends it in a session; the second argument is for the session's method.
+            context: The FastMCP context of the request that leads to it.
+            trace: Its trace context.
+
+        Raises:
+            ServerError: the server refuses it.
+            NotForwarded: there is no result, or none that can be passed on.
+        """
+        name = self.remote.name
+        if self.monitor.status == "down":
+            raise NotForwarded(f"The server {name!r} is unavailable. Try again in a few seconds.")
+        state = read_state(context) if context is not None else None
+        asks = context is not None and can_ask(context)
+        options = {
+            "meta": {**trace} or None,
+            "input_responses": context.input_responses if context and state is not None else None,
+            "request_state": state or None,
+            "allow_input_required": True,
+        }
+        # With a callback the session says that questions to a user are answered.
+        callbacks = {"elicitation_callback": decline} if asks else {}
+        try:
+            with anyio.fail_after(self.limits.timeout):
+                answer = await self.monitor.exchange(
+                    lambda session: send(session, options), **callbacks
+                )
+        except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
+            raise self._explain(error) from None
+        if not isinstance(answer, InputRequiredResult):
+            return self._checked(answer)
+        asked = pass_on(answer, name, context) if context is not None and asks else None
+        if asked is None:
+            raise NotForwarded(
+                f"The server {name!r} asks for more than a question to its user, which is refused."
+                if asks
+                else f"The server {name!r} asks its user first; this client cannot."
+            )
+        return asked
+
+    def _checked(self, answer: Answer) -> Answer:
+        """Return a result that is not too large, without what speaks for the server."""
+        structured = len(to_json(getattr(answer, "structured_content", None)))
+        # Text and structure carry the same, and each is bounded by itself.
+        size = max(structured, len(to_json(answer)) - structured)
+        if size > self.limits.max_bytes:
+            raise NotForwarded(self._too_large())
+        kept = {
+            key: value
+            for key, value in (answer.meta or {}).items()
+            if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
+        }
+        return answer.model_copy(update={"meta": kept or None})
+
+    def _too_large(self) -> str:
+        return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."
+
+    def _explain(self, error: Exception) -> FastMCPError:
+        """Return what to raise: the server's own words only if they are meant for its caller."""
+        causes, name = [*find_causes(error)], self.remote.name
+        if any(isinstance(each, MCPError) and each.code == TOO_LARGE for each in causes):
+            return NotForwarded(self._too_large())
+        self.monitor.suspect()
+        refusal = next((each for each in causes if isinstance(each, ServerError)), None)
+        if refusal is not None:
+            return refusal
+        if isinstance(error, TimeoutError):
+            seconds = self.limits.timeout
+            return NotForwarded(f"The server {name!r} has not answered within {seconds:g} seconds.")
+        logger.warning("A request to the remote %r has failed: %s", name, type(causes[-1]).__name__)
+        logger.debug("What a request to the remote %r has raised", name, exc_info=error)
+        if isinstance(error, ValidationError):
+            return NotForwarded(
+                f"The server {name!r} has answered with something that is not valid MCP."
+            )
+        return NotForwarded(
+            f"The server {name!r} cannot be reached now. Try again in a few seconds."
+        )

@@ -1,0 +1,246 @@
+"""What another server offers, in a form that can be offered here.
+
+The server is not trusted: what it says is bounded and cleaned, and what is not of MCP is left out.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import mcp_types
+from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
+from mcp_types import ToolAnnotations
+from pydantic import ValidationError
+
+from mcp_mount.openapi.nodes import Schema
+from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
+from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.schemas import MAX_WORK, publish_input, publish_output, work_of
+from mcp_mount.remotes.text import clean_description, clean_title
+from mcp_mount.remotes.uris import add_prefix, is_template, is_uri
+from mcp_mount.tools.naming import names_within
+
+VIA_KEY: Final = "mcp-mount/via"
+"""In the ``_meta`` of what is offered: the gateways through which it has come."""
+
+_MAX_GATEWAYS: Final = 4
+_MAX_NAME: Final = 100
+_MAX_DATE: Final = 40
+_MAX_PROMPT_ARGUMENTS: Final = 50
+_MIME: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
+
+Kind = mcp_types.Resource | mcp_types.ResourceTemplate | mcp_types.Prompt
+Item = tuple[str, Mapping[str, Any]]
+"""The server's own name or address of something, and the fields of what stands for it here."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTool:
+    """A tool of another server, fit to be offered.
+
+    Attributes:
+        name: What the other server calls it.
+        title: None if it has none.
+        description: At most 2,000 characters.
+        schema: The schema of its arguments.
+        output_schema: None if none can be published.
+        annotations: What it claims of itself; nobody has checked it.
+        aliases: The server's names of arguments that are published under another one.
+        headers: Which arguments go into which headers as well (``x-mcp-header``).
+        via: The gateways through which it has come.
+    """
+
+    name: str
+    title: str | None
+    description: str
+    schema: Schema
+    output_schema: Schema | None
+    annotations: ToolAnnotations
+    aliases: Mapping[str, str]
+    headers: Mapping[tuple[str, ...], str]
+    via: tuple[str, ...]
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether it may destroy something, by its own account; saying nothing means yes."""
+        hints = self.annotations
+        return not hints.read_only_hint and hints.destructive_hint is not False
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What a server offers: tools by its own names, the rest with the fields of our components.
+
+    Attributes:
+        left_out: What is not offered, and why, a line each.
+    """
+
+    tools: Mapping[str, PublishedTool] = field(default_factory=dict)
+    resources: tuple[Item, ...] = ()
+    templates: tuple[Item, ...] = ()
+    prompts: tuple[Item, ...] = ()
+    lists: Lists = field(default_factory=Lists)
+    left_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Count it, e.g. ``"tools: 3, resources: 1, prompts: 0"``."""
+        resources = len(self.resources) + len(self.templates)
+        return f"tools: {len(self.tools)}, resources: {resources}, prompts: {len(self.prompts)}"
+
+
+def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
+    """Return what can be offered of a server's lists; this may take some seconds of a thread.
+
+    Args:
+        lists: As the server wrote them.
+        remote: The server.
+        gateway: Which gateway this is: what has come through it before is left out.
+    """
+    left_out = [f"its {what} cannot be listed" for what in lists.failed]
+    prompts = dict(_read_items(mcp_types.Prompt, lists.prompts, gateway, left_out))
+    return Catalog(
+        tools=_read_tools(lists.tools, remote, gateway, left_out),
+        resources=tuple(
+            (uri, {**fields, "uri": add_prefix(uri, remote.name)})
+            for uri, fields in _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
+            if is_uri(uri)
+        ),
+        templates=tuple(
+            (uri, {**fields, "uri_template": add_prefix(uri, remote.name), "parameters": {}})
+            for uri, fields in _read_items(
+                mcp_types.ResourceTemplate, lists.templates, gateway, left_out
+            )
+            if is_template(uri)
+        ),
+        prompts=tuple(
+            (name, {**prompts[name], "name": given})
+            for name, given in names_within(remote.name, prompts, ()).items()
+        ),
+        lists=lists,
+        left_out=tuple(left_out),
+    )
+
+
+def _read_tools(
+    entries: Sequence[Any], remote: Remote, gateway: str, left_out: list[str]
+) -> dict[str, PublishedTool]:
+    """Return the tools by the other server's names; of two with one name, the first."""
+    tools: dict[str, PublishedTool] = {}
+    names = [str(each["name"]) for each in entries if isinstance(each, dict) and "name" in each]
+    for pattern in remote.tools:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = ", ".join(map(repr, get_close_matches(pattern, names))) or "none"
+            left_out.append(f"no tool is called {pattern!r} (near: {near})")
+    work = 0
+    for entry in entries[:MAX_ENTRIES]:
+        try:
+            tool = mcp_types.Tool.model_validate(entry, by_name=False)
+            is_valid = tool.input_schema.get("type") == "object"
+            is_valid = is_valid and find_invalid_x_mcp_header(tool.input_schema) is None
+        except ValidationError:
+            is_valid = False
+        if not is_valid:
+            left_out.append(f"the tool {_name(entry)} is not valid MCP, and is left out")
+            continue
+        via = _read_via(tool.meta, gateway)
+        is_wanted = not remote.tools or any(fnmatchcase(tool.name, each) for each in remote.tools)
+        if tool.name in tools or via is None or not is_wanted:
+            continue
+        needed = work_of(tool.input_schema, tool.output_schema)
+        if work + needed > MAX_WORK:
+            tool = tool.model_copy(
+                update={"input_schema": {"type": "object"}, "output_schema": None}
+            )
+        else:
+            work += needed
+        tools[tool.name] = _publish_tool(tool, via)
+    if len(entries) > MAX_ENTRIES:
+        left_out.append(f"it lists more than the {MAX_ENTRIES} tools that are taken")
+    return tools
+
+
+def _publish_tool(tool: mcp_types.Tool, via: tuple[str, ...]) -> PublishedTool:
+    schema, aliases = publish_input(tool.input_schema)
+    hints = tool.annotations or ToolAnnotations()
+    title = clean_title(tool.title or hints.title)
+    return PublishedTool(
+        name=tool.name,
+        title=title,
+        description=clean_description(tool.description) or title or "No description.",
+        schema=schema,
+        output_schema=publish_output(tool.output_schema),
+        annotations=hints.model_copy(update={"title": None}),
+        aliases=aliases,
+        headers=x_mcp_header_map(tool.input_schema),
+        via=via,
+    )
+
+
+def _read_items(
+    kind: type[Kind], entries: Sequence[Any], gateway: str, left_out: list[str]
+) -> Iterator[Item]:
+    """Yield the entries of a list, cleaned."""
+    for entry in entries[:MAX_ENTRIES]:
+        try:
+            item = kind.model_validate(entry, by_name=False)
+        except ValidationError:
+            left_out.append(f"the {kind.__name__} {_name(entry)} is not valid MCP, and is left out")
+            continue
+        via = _read_via(item.meta, gateway)
+        if via is None:
+            continue
+        fields: dict[str, Any] = {
+            "title": clean_title(item.title),
+            "description": clean_description(item.description) or None,
+            "meta": {VIA_KEY: [*via]},
+        }
+        if isinstance(item, mcp_types.Prompt):
+            arguments = _read_arguments(item)
+            if arguments is not None:
+                yield item.name, {**fields, "arguments": arguments}
+            continue
+        is_type = _MIME.fullmatch(item.mime_type or "")
+        fields |= {
+            "name": clean_title(item.name) or "resource",
+            "mime_type": item.mime_type if is_type else "text/plain",
+            "annotations": _clean_annotations(item.annotations),
+        }
+        yield (str(item.uri) if isinstance(item, mcp_types.Resource) else item.uri_template), fields
+
+
+def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] | None:
+    """Return the gateways, this one first; None if it is among them already, or they are many."""
+    via = (meta or {}).get(VIA_KEY, [])
+    if not isinstance(via, list) or len(via) >= _MAX_GATEWAYS or gateway in via:
+        return None
+    return (gateway, *(str(each)[:64] for each in via))
+
+
+def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
+    date = said.last_modified if said is not None else None
+    if said is None or date is None or (len(date) <= _MAX_DATE and date.isprintable()):
+        return said
+    return said.model_copy(update={"last_modified": None})
+
+
+def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:
+    """Return a prompt's arguments; None if their names, which are sent back, cannot be shown."""
+    arguments = prompt.arguments or []
+    if any(len(each.name) > _MAX_NAME or not each.name.isprintable() for each in arguments):
+        return None
+    return [
+        {
+            "name": each.name,
+            "description": clean_description(each.description) or None,
+            "required": bool(each.required),
+        }
+        for each in arguments[:_MAX_PROMPT_ARGUMENTS]
+    ]
+
+
+def _name(entry: object) -> str:
+    name = entry.get("name") if isinstance(entry, dict) else entry
+    return repr(str(name)[:_MAX_NAME])

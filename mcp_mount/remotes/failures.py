@@ -1,0 +1,86 @@
+"""Why another server is down, in a word or two, and the errors that it wrote itself."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx2
+import mcp_types
+from fastmcp.exceptions import FastMCPError
+from mcp.shared.exceptions import MCPError
+from mcp_types import ErrorData
+from pydantic import ValidationError
+
+from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.text import clean_json, clean_text
+
+_MAX_DEPTH: Final = 10
+_MAX_MESSAGE: Final = 2_000
+_MAX_DATA: Final = 10_000
+
+
+class Ended(Exception):
+    """The program has ended."""
+
+
+class InvalidLists(Exception):
+    """What a server answers to a question for a list is not of MCP."""
+
+
+class ServerError(FastMCPError):
+    """An error that another server wrote for whoever calls it.
+
+    Attributes:
+        error: It, cleaned and bounded; data that is too large is left out.
+    """
+
+    def __init__(self, error: ErrorData) -> None:
+        message = clean_text(error.message, _MAX_MESSAGE) or "The request is refused."
+        super().__init__(message, log_level=logging.DEBUG)
+        self.error = ErrorData(code=error.code, message=message, data=_clean_data(error.data))
+
+
+def _clean_data(data: Any) -> Any:
+    clean = clean_json(data)
+    return clean if len(json.dumps(clean)) <= _MAX_DATA else None
+
+
+_CATEGORIES: Final = (
+    ((FileNotFoundError, PermissionError, NotADirectoryError), "cannot be started"),
+    ((httpx2.ConnectError, ConnectionError), "unreachable"),
+    ((TimeoutError, httpx2.TimeoutException), "timeout"),
+    (Ended, "ended"),
+    ((ValidationError, InvalidLists), "invalid answer"),
+)
+
+
+def describe_failure(error: BaseException, refused: int | None) -> str:
+    """Say in a word or two why a server is down; never in its own words, nor in an exception's.
+
+    Args:
+        error: What was raised.
+        refused: The HTTP status with which the server has refused its last request.
+    """
+    causes = [*find_causes(error)]
+    for kind, words in _CATEGORIES:
+        if any(isinstance(each, kind) for each in causes):
+            return words
+    codes = {each.code for each in causes if isinstance(each, MCPError)}
+    if TOO_LARGE in codes:
+        return "too large"
+    if refused in {401, 403}:
+        return "not authorized"
+    if refused is not None:
+        return f"HTTP {refused}"
+    return "ended" if mcp_types.CONNECTION_CLOSED in codes else "no MCP server"
+
+
+def find_causes(error: BaseException | None, depth: int = 0) -> Iterator[BaseException]:
+    """Yield an error, what it groups, and what it came of."""
+    if error is None or depth > _MAX_DEPTH:
+        return
+    yield error
+    for each in getattr(error, "exceptions", ()):
+        yield from find_causes(each, depth + 1)
+    yield from find_causes(error.__cause__ or error.__context__, depth + 1)

@@ -1,0 +1,250 @@
+"""Whether another server answers, and what it offers.
+
+* While the app runs, one task for each server asks it what it offers, again and again: every few
+  seconds while it answers, and after it has failed with growing and random pauses.
+* A list of ours waits for a server once, for two seconds after the start, or five for a program;
+  later it takes what is known. A server that does not answer offers nothing.
+* Where no lifespan is run, a request asks by itself, within the same bounds.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import mcp_types
+from anyio import to_thread
+from anyio.lowlevel import RunVar
+
+from mcp_mount.loops import PerLoop
+from mcp_mount.remotes.catalog import Catalog, read_catalog
+from mcp_mount.remotes.exchange import Answer, Connection, exchange
+from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
+from mcp_mount.remotes.http import HTTPConnection
+from mcp_mount.remotes.listing import list_everything
+from mcp_mount.remotes.program import StdioConnection
+from mcp_mount.remotes.remote import Remote, RemoteState, Status
+from mcp_mount.remotes.session import Session
+
+logger = logging.getLogger("mcp_mount.remotes")
+
+_reading: Final = PerLoop(lambda: anyio.CapacityLimiter(1))
+"""One server's lists are read at a time, so that others have the interpreter meanwhile."""
+
+_HTTP_PATIENCE: Final = 2.0
+_PROGRAM_PATIENCE: Final = 5.0
+"""Seconds that a list waits for a server that has not answered yet; a program starts first."""
+
+_MIN_INTERVAL: Final = 1.0
+"""Seconds between two questions, however many calls fail."""
+
+_MAX_MISSES: Final = 4
+"""Questions that a program can leave unanswered before it is started anew."""
+
+_MAX_LEFT_OUT: Final = 20
+"""Lines in the log on what is left out of a server's lists."""
+
+_MIN_PAUSE: Final = 0.5
+_MAX_FAILURES: Final = 6
+"""After so many the pause grows no more: 32 seconds."""
+
+_FAILURES_AFTER_SUCCESS: Final = 2
+"""So many are remembered of one that has answered: who dies soon is not started at once."""
+
+
+@dataclass(slots=True)
+class _Contact:
+    """What the requests of one event loop need to know of the task that asks a server.
+
+    Attributes:
+        patience: Until when a list waits for the first answer, in the event loop's time.
+        answered: Set when the server has answered, or failed, for the first time.
+        woken: Set to have it asked at once.
+    """
+
+    patience: float
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    woken: anyio.Event = field(default_factory=anyio.Event)
+
+    async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
+        """Wait, but no longer than until it is woken, or the server is lost."""
+        self.woken = anyio.Event()
+        with anyio.move_on_after(max(seconds, _MIN_PAUSE / 4)):
+            async with anyio.create_task_group() as tasks:
+                for event in (self.woken, *((lost,) if lost is not None else ())):
+                    tasks.start_soon(_cancel_after, event, tasks.cancel_scope)
+
+
+async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+class Monitor:
+    """What is known of one server.
+
+    Attributes:
+        remote: Which server.
+        catalog: What it offers, or offered when it was up.
+        status: Whether it answers.
+    """
+
+    def __init__(self, remote: Remote, gateway: str, *, max_bytes: int, max_blocks: int) -> None:
+        self.remote = remote
+        self.catalog = Catalog()
+        self.status: Status = "starting"
+        kind = HTTPConnection if remote.url is not None else StdioConnection
+        self._connection: Connection = kind(remote, max_bytes, max_blocks)
+        self._gateway = gateway
+        self._patience = _HTTP_PATIENCE if remote.url is not None else _PROGRAM_PATIENCE
+        self._error: str | None = None
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._failures = 0
+        self._due = 0.0
+        self._known: mcp_types.DiscoverResult | None = None
+        self._contact: RunVar[_Contact | None] = RunVar(remote.name, None)
+        self._loops = 0
+
+    @property
+    def state(self) -> RemoteState:
+        """How the server is now."""
+        count = len(self.catalog.tools) if self.status == "up" else 0
+        return RemoteState(self.status, count, self._error, self._since)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a task of this event loop notices what the server offers."""
+        return self._contact.get() is not None
+
+    async def run(self) -> None:
+        """Stay in touch with the server until this is cancelled."""
+        contact = _Contact(anyio.current_time() + self._patience)
+        token = self._contact.set(contact)
+        self._loops += 1
+        try:
+            while True:
+                try:
+                    async with self._connection.keep() as lost:
+                        await self._ask_again_and_again(contact, lost)
+                except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
+                    self._fail(error)
+                contact.answered.set()
+                await contact.pause(self._due - time.monotonic())
+        finally:
+            self._contact.reset(token)
+            self._loops -= 1
+            if not self._loops:
+                self.catalog, self._due = Catalog(), 0.0
+                self._set_status("starting")
+
+    async def _ask_again_and_again(self, contact: _Contact, lost: anyio.Event) -> None:
+        misses = 0
+        while True:
+            begun, pause = anyio.current_time(), self.remote.refresh
+            try:
+                await self._ask()
+                misses = 0
+            except Exception as error:
+                misses += 1
+                if lost.is_set() or not self._is_borne(error, misses):
+                    raise
+                self._fail(error)
+                pause = self._due - time.monotonic()
+            contact.answered.set()
+            await contact.pause(pause * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
+            if lost.is_set():
+                raise Ended
+            # Calls that fail one after the other make no flood of questions.
+            await anyio.sleep_until(begun + min(_MIN_INTERVAL, self.remote.refresh))
+
+    def _is_borne(self, error: Exception, misses: int) -> bool:
+        """Whether calls that still run are left to it: it may be busy with them, or starting."""
+        is_late = any(isinstance(each, TimeoutError) for each in find_causes(error))
+        return self.remote.url is not None or (is_late and misses < _MAX_MISSES)
+
+    async def wait_until_known(self) -> None:
+        """Wait until the server has been asked, for a short time at the most."""
+        contact = self._contact.get()
+        if contact is not None:
+            with anyio.move_on_at(contact.patience):
+                await contact.answered.wait()
+        elif time.monotonic() >= self._due:
+            # Nobody else does; the next request that comes meanwhile takes what was known.
+            self._due = time.monotonic() + self._patience
+            try:
+                with anyio.fail_after(self._patience):
+                    await self._ask()
+            except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
+                self._fail(error)
+            else:
+                self._due = time.monotonic() + self.remote.refresh
+
+    def suspect(self) -> None:
+        """Have the server asked again soon: a call of it has failed."""
+        self._due = min(self._due, time.monotonic())
+        contact = self._contact.get()
+        if contact is not None:
+            contact.woken.set()
+
+    async def exchange(
+        self, send: Callable[[Session], Awaitable[Answer]], **callbacks: Any
+    ) -> Answer:
+        """Send a request in the version that the server speaks; see `exchange`."""
+        is_handshake = self.status == "up" and self._known is None
+        return await exchange(
+            self._connection, send, known=self._known, is_handshake=is_handshake, **callbacks
+        )
+
+    async def _ask(self) -> None:
+        """Ask the server what it offers.
+
+        Raises:
+            Exception: whatever the client raises; the server is down.
+        """
+        with anyio.fail_after(self.remote.timeout):
+            async with self._connection.open_session() as session:
+                await session.connect(None)
+                self._known = session.discover_result
+                lists = await list_everything(session)
+        was, name = self.catalog, self.remote.name
+        is_new = lists != was.lists
+        if is_new:
+            # A thousand schemas take a while; others are served meanwhile, and the end waits for
+            # none of them.
+            read = partial(read_catalog, lists, self.remote, self._gateway)
+            self.catalog = await to_thread.run_sync(
+                read, abandon_on_cancel=True, limiter=_reading.get()
+            )
+        for line in self.catalog.left_out[:_MAX_LEFT_OUT] if is_new else ():
+            if line not in was.left_out:
+                logger.warning("The remote %r: %s.", name, line)
+        if is_new and self.status == "up":
+            logger.info("The remote %r offers something else: %s", name, self.catalog)
+        self._failures = min(self._failures, _FAILURES_AFTER_SUCCESS)
+        self._set_status("up")
+
+    def _fail(self, error: Exception) -> None:
+        """Hide what the server offers, and wait longer each time before the next question."""
+        # At random, so that many gateways do not all come back at one moment.
+        pause = _MIN_PAUSE * 2**self._failures * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        self._due = time.monotonic() + pause
+        self._failures = min(self._failures + 1, _MAX_FAILURES)
+        logger.debug("The remote %r has failed", self.remote.name, exc_info=error)
+        self._set_status("down", describe_failure(error, self._connection.refused))
+
+    def _set_status(self, status: Status, error: str | None = None) -> None:
+        if (status, error) == (self.status, self._error):
+            return
+        if status != self.status:
+            self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self.status, self._error = status, error
+        name = self.remote.name
+        if status == "up":
+            logger.info("The remote %r is up: %s", name, self.catalog)
+        elif status == "down":
+            logger.warning("The remote %r is down: %s. It is tried again.", name, error)

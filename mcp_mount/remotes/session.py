@@ -1,0 +1,198 @@
+"""An MCP session with another server, which is asked for no more than can be read.
+
+* Entries of lists are handed over as they came, to be read one by one: a bad one costs no other.
+* A result with too many blocks is refused before models are built of it.
+* Of the server's own requests a bounded number wait for their answers: it may never read them.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from itertools import count
+from typing import Any, Final
+
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from mcp import ClientSession
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.message import SessionMessage
+from mcp.shared.transport_context import TransportContext
+from mcp_types import (
+    CONNECTION_CLOSED,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    CallToolResult,
+    DiscoverResult,
+    Implementation,
+    JSONRPCError,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+from pydantic import ValidationError
+
+from mcp_mount.remotes.bounds import TOO_LARGE
+
+CLIENT_INFO: Final = Implementation(name="mcp-mount", version=version("mcp-mount"))
+"""What other servers are told of their client."""
+
+_MAX_WAITING: Final = 100
+"""Requests of the other server that wait for their answers."""
+
+_LISTS: Final = {
+    "tools/list": "tools",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "prompts/list": "prompts",
+}
+_BLOCKS: Final = {
+    "tools/call": "content",
+    "resources/read": "contents",
+    "prompts/get": "messages",
+}
+
+Received = SessionMessage | Exception
+
+
+class Dispatcher(JSONRPCDispatcher[TransportContext]):
+    """Sends requests and bounds what comes back.
+
+    Attributes:
+        entries: Those of the list that came last, as the server wrote them; None if it is none.
+        param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
+    """
+
+    def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
+        waiting = _Waiting()
+        super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
+        self.entries: list[Any] | None = None
+        self.param_headers: Mapping[str, str] = {}
+        self._ids = ids
+        self._max_blocks = max_blocks
+
+    def forget(self) -> None:
+        """Forget the entries of the last list."""
+        self.entries = None
+
+    async def send_raw_request(
+        self,
+        method: str,
+        params: Mapping[str, Any] | None,
+        opts: CallOptions | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Send a request; return its result without the entries of a list.
+
+        Raises:
+            MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks.
+        """
+        # A session lasts as long as a call, and ids must not come again (MCP "input_required").
+        options: CallOptions = {**(opts or {}), "request_id": next(self._ids)}
+        if method == "tools/call":
+            options["headers"] = {**options.get("headers", {}), **self.param_headers}
+        result = await super().send_raw_request(method, params, options, **more)
+        entries = result.get(_LISTS.get(method, ""))
+        if isinstance(entries, list):
+            self.entries = entries
+            return {**result, _LISTS[method]: []}
+        blocks = result.get(_BLOCKS.get(method, ""))
+        if isinstance(blocks, list) and len(blocks) > self._max_blocks:
+            raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
+        return result
+
+
+class Session(ClientSession):
+    """A session whose results are not validated against their schemas: the client does that.
+
+    Attributes:
+        dispatcher: What sends its requests.
+    """
+
+    def __init__(
+        self,
+        read: Any,
+        write: Any,
+        *,
+        ids: Iterator[int] | None = None,
+        max_blocks: int,
+        **callbacks: Any,
+    ) -> None:
+        self.dispatcher = Dispatcher(read, write, ids=ids or count(1), max_blocks=max_blocks)
+        super().__init__(dispatcher=self.dispatcher, client_info=CLIENT_INFO, **callbacks)
+
+    async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
+        """Leave it to the client that gets the result."""
+
+    async def connect(self, known: DiscoverResult | None, *, is_handshake: bool = False) -> None:
+        """Agree on a protocol version.
+
+        Args:
+            known: What the server has said of itself before, in the modern era.
+            is_handshake: Whether it is known to speak a handshake version.
+
+        Raises:
+            MCPError: the server speaks no version that we know.
+        """
+        if self.protocol_version is not None:
+            return
+        if known is not None:
+            self.adopt(known)
+        elif is_handshake:
+            await self.initialize()
+        else:
+            await self._negotiate()
+
+    async def _negotiate(self) -> None:
+        try:
+            await self.discover()
+        except (MCPError, ValidationError, RuntimeError):
+            try:
+                await self.initialize()
+            except MCPError as error:
+                if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+                    raise
+                # A program that was slow to start has taken the first question, and is modern.
+                await self.discover()
+
+    def was_said(self, error: MCPError) -> bool:
+        """Whether the server wrote an error, and not our client in its place."""
+        return not (error.code == CONNECTION_CLOSED and error.message == "Connection closed")
+
+
+class _Waiting:
+    """How many requests of the other server wait for their answers."""
+
+    count = 0
+
+
+class _Inbound(ObjectReceiveStream[Received]):
+    def __init__(self, stream: Any, waiting: _Waiting) -> None:
+        self._stream = stream
+        self._waiting = waiting
+
+    async def receive(self) -> Received:
+        while True:
+            item: Received = await self._stream.receive()
+            if not (isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCRequest)):
+                return item
+            if self._waiting.count < _MAX_WAITING:
+                self._waiting.count += 1
+                return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Outbound(ObjectSendStream[SessionMessage]):
+    def __init__(self, stream: Any, waiting: _Waiting) -> None:
+        self._stream = stream
+        self._waiting = waiting
+
+    async def send(self, item: SessionMessage) -> None:
+        await self._stream.send(item)
+        if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+            self._waiting.count -= 1
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

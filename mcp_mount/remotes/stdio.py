@@ -1,0 +1,114 @@
+"""MCP messages on the standard input and output of a program, one a line."""
+
+import logging
+import re
+from contextlib import suppress
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteReceiveStream, ByteSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, jsonrpc_message_adapter
+from pydantic import ValidationError
+
+from mcp_mount.remotes.bounds import Meter, too_large_error
+
+logger = logging.getLogger("mcp_mount.remotes")
+
+PAUSE: Final = 0.05
+"""Seconds before more is read of what is not wanted; a pipe gives some 64 KB at once."""
+
+_JUNK_LINES: Final = 32
+"""Lines that are no messages, after which others have their turn."""
+
+CLOSED: Final = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    ConnectionError,
+)
+
+
+_END: Final = 200
+"""Bytes at both ends of a message in which its id is looked for."""
+
+# Where the other members stand between, somebody else may have written what looks like an id.
+_ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')
+_ID_LAST: Final = re.compile(
+    rb'[}\]]\s*,\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\s*'
+    rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$'
+)
+
+
+async def read_messages(
+    output: ByteReceiveStream,
+    messages: MemoryObjectSendStream[SessionMessage | Exception],
+    max_bytes: int,
+    ended: anyio.Event,
+) -> None:
+    """Pass on its messages, one a line; lines that are no messages are read slowly, and dropped."""
+    line = _Line(max_bytes)
+    with messages, suppress(*CLOSED):
+        async for chunk in output:
+            *ends, rest = chunk.split(b"\n")
+            junk, is_junk = 0, bool(ends)
+            # A message is an object. Of other lines there may be thousands.
+            for end in [*ends[:1], *(each for each in ends[1:] if each.lstrip()[:1] == b"{")]:
+                line.add(end)
+                message, line = line.parse(), _Line(max_bytes)
+                if message is not None:
+                    is_junk = False
+                    await messages.send(message)
+                    continue
+                junk += 1
+                if junk % _JUNK_LINES == 0:
+                    await anyio.lowlevel.checkpoint()
+            line.add(rest)
+            if is_junk:
+                await anyio.sleep(PAUSE)
+    ended.set()
+
+
+class _Line:
+    """A line while it arrives; of one that is too large only the two ends are kept."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._meter = Meter(max_bytes)
+        self._text = bytearray()
+        self._head: bytes | None = None
+
+    def add(self, part: bytes) -> None:
+        self._text += part
+        if self._head is None and not self._meter.add(part):
+            self._head = bytes(self._text[:_END])
+        if self._head is not None:
+            del self._text[:-_END]
+
+    def parse(self) -> SessionMessage | None:
+        """Return the message, or the error that stands for one too large; None if it is none."""
+        if self._head is not None:
+            logger.warning("A program's message is too large")
+            found = _ID_FIRST.match(self._head) or _ID_LAST.search(bytes(self._text[-_END:]))
+            if found is None:
+                return None
+            return SessionMessage(
+                JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=too_large_error())
+            )
+        try:
+            message = jsonrpc_message_adapter.validate_json(bytes(self._text), by_name=False)
+        except ValidationError:
+            logger.debug("A line of a program's output is no message of MCP")
+            return None
+        return SessionMessage(message)
+
+
+async def write_messages(
+    program: ByteSendStream, messages: MemoryObjectReceiveStream[SessionMessage]
+) -> None:
+    """Write messages, one a line."""
+    with messages, suppress(*CLOSED):
+        async for each in messages:
+            line = each.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await program.send(line.encode() + b"\n")

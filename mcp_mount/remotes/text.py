@@ -1,0 +1,45 @@
+"""Text that another server wrote, without what cannot be seen, turns it or colours a terminal."""
+
+import re
+import unicodedata
+from typing import Any, Final
+
+from mcp_mount.openapi.simplify import shortened
+
+_MAX_DESCRIPTION: Final = 2_000
+_MAX_TITLE: Final = 100
+
+_ANSI: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL
+)
+
+
+def clean_text(text: str, max_length: int) -> str:
+    """Return at most `max_length` characters of a text, all of them visible."""
+    # Cut first: nobody has to look at a megabyte. `shortened` adds a character that marks the cut.
+    return shortened(_visible(text[: 4 * max_length]), max_length - 1)
+
+
+def clean_title(text: str | None) -> str | None:
+    """Return a title on one line; None if nothing is left of it."""
+    return " ".join(clean_text(text or "", _MAX_TITLE).split()) or None
+
+
+def clean_description(text: str | None) -> str:
+    """Return a description that every client shows whole."""
+    return clean_text(text or "", _MAX_DESCRIPTION)
+
+
+def clean_json(value: Any) -> Any:
+    """Return a JSON value whose names and texts are all visible."""
+    if isinstance(value, dict):
+        return {clean_json(key): clean_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [clean_json(each) for each in value]
+    # Printable text stays as it is: a value of an `enum` is sent back.
+    return _visible(value) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _visible(text: str) -> str:
+    plain = _ANSI.sub("", text)
+    return "".join(c for c in plain if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -1,0 +1,254 @@
+"""What another server sends takes little of the event loop and memory, and leaves no process."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from starlette.responses import Response
+
+from mcp_mount import Limits, Remote, gateway_app
+from tests.commands import COMMANDS
+from tests.others import free_port, gateway, heard, program, raw, text, tool
+from tests.starting import started
+from tests.support import ERAS, Era, call, rpc, tools
+from tests.test_gateway_hostile import written
+
+pytestmark = pytest.mark.faults
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+LONGEST_TURN = 0.4
+"""Seconds of the processor: eight times what is promised, for machines that are slow and busy."""
+
+
+@asynccontextmanager
+async def fair() -> AsyncIterator[None]:
+    """Check that nothing holds the event loop while this lasts."""
+    turns = [0.0]
+
+    async def watch() -> None:
+        while True:
+            begun = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            turns.append(time.thread_time() - begun)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        yield
+        tasks.cancel_scope.cancel()
+    assert max(turns) < LONGEST_TURN
+
+
+async def test_a_template_of_forty_segments_is_read_at_once() -> None:
+    """Promise F1: an address template takes time in proportion to its length."""
+    templates = [
+        {"uriTemplate": "x://" + "/".join(["segment"] * 40) + "/{", "name": "bad"},
+        {"uriTemplate": "x://" + "/".join(["a{b}c"] * 40) + "/{rest*}{?q}", "name": "good"},
+    ]
+    read = {"contents": [{"uri": "x://a", "text": "here"}], "ttlMs": 0, "cacheScope": "private"}
+    answers: dict[str, Any] = {
+        "resources/templates/list": {"resourceTemplates": templates},
+        "resources/read": read,
+    }
+    with raw([tool()], **answers) as (server, url):
+        async with fair(), gateway(Remote("raw", url=url)) as app:
+            listed = (await rpc(app, "modern", "resources/templates/list")).result
+            assert [each["name"] for each in listed["resourceTemplates"]] == ["good"]
+            uri = "x://raw/" + "/".join(["a7c"] * 40) + "/to/the/end?q=1"
+            found = await rpc(
+                app, "modern", "resources/read", {"uri": uri}, headers={"mcp-name": uri}
+            )
+            assert found.result["contents"][0]["text"] == "here"
+            other = uri.replace("a7c", "ac")
+            missing = await rpc(
+                app, "modern", "resources/read", {"uri": other}, headers={"mcp-name": other}
+            )
+            assert "not found" in missing.answer["error"]["message"]
+    assert server.requests[-1]["params"]["uri"] == uri.replace("x://raw/", "x://")
+
+
+@pytest.mark.parametrize("kind", ["json", "events"])
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"content": [{"type": "text", "text": "a"}] * 300_000},
+        {"content": [{"type": "text", "text": "a"}] * 2_000},
+        {"content": [], "structuredContent": {"rows": [[]] * 3_000_000}},
+        {"content": [], "structuredContent": {'"\\': [{}] * 200_000}},
+    ],
+    ids=["blocks", "some blocks", "lists", "objects"],
+)
+async def test_a_result_of_many_parts_is_refused_before_it_is_read(
+    result: dict[str, Any], kind: str
+) -> None:
+    """Promise F1: bytes alone do not bound what it costs to read them."""
+    body = json.dumps(
+        {"jsonrpc": "2.0", "id": "ID", "result": {"resultType": "complete", **result}}
+    )
+
+    def answer(params: dict[str, Any]) -> Response:
+        said = body.replace('"ID"', str(server.requests[-1]["id"]), 1)
+        if kind == "json":
+            return Response(said, media_type="application/json")
+        return Response(f"data: {said}\n\n", media_type="text/event-stream")
+
+    with raw([tool()], call=answer) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            async with fair():
+                reply = await call(app, "raw_tool")
+            assert reply.text_content == "The result is larger than 10485760 bytes (max_bytes)."
+            server.answers["tools/call"] = text("x" * 1_000_000)
+            assert len((await call(app, "raw_tool")).text_content) == 1_000_000
+
+
+async def test_a_stream_of_many_empty_events_ends_and_holds_nobody_up() -> None:
+    """Promise F1: lines are bounded too, and passed on a few at a time."""
+    flood = Response("data: {}\n\n" * 400_000, media_type="text/event-stream")
+    with raw([tool()], call=flood) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            reply = await call(app, "raw_tool")
+    assert reply.is_error
+
+
+async def test_a_list_of_many_parts_is_refused_before_it_is_read() -> None:
+    """Promise F1, F2: forty megabytes of small values would take two gigabytes of memory."""
+    listing = [tool(f"t{number}", _meta={"x": [{}] * 1_000}) for number in range(1_000)]
+    with raw(listing) as (_, url), heard() as log:
+        async with fair(), started(gateway_app([Remote("raw", url=url)])):
+            await log.line("'raw' is down: too large")
+
+
+async def test_a_thousand_of_everything_is_read_beside_other_work() -> None:
+    """Promise F1: reading a list takes a while, and nobody waits for it."""
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(8)}}
+    numbers = range(1_000)
+    lists: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": f"x://{n}", "name": "x"} for n in numbers]},
+        "resources/templates/list": {
+            "resourceTemplates": [{"uriTemplate": f"x://{n}/{{a}}", "name": "x"} for n in numbers]
+        },
+        "prompts/list": {"prompts": [{"name": f"p{n}"} for n in numbers]},
+    }
+    listing = [tool(f"t{n}", inputSchema=schema) for n in numbers]
+    with raw(listing, **lists) as (_, url):
+        async with fair(), gateway(Remote("raw", url=url)):
+            pass
+
+
+async def test_patterns_are_not_compiled() -> None:
+    """Promise F1: a short pattern can take a second, in which no other thread runs."""
+    bad = {"type": "string", "pattern": "((a{100}){100}){100}", "description": "Bad."}
+    schema = {
+        "type": "object",
+        "properties": {
+            "pattern": bad,
+            "patternProperties": {"type": "object", "patternProperties": {"(b{999}){999}": bad}},
+        },
+        "additionalProperties": False,
+    }
+    listing = [tool(f"t{n}", inputSchema=schema, outputSchema=schema) for n in range(60)]
+    with raw(listing) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            shown = (await tools(app))["raw_t59"]["inputSchema"]
+    assert {*shown["properties"]} == {"pattern", "patternProperties"}
+    assert shown["properties"]["pattern"] == {"type": "string", "description": "Bad."}
+    assert "{999}" not in json.dumps(shown)
+
+
+@eras
+async def test_resources_and_prompts_are_bounded_like_results(era: Era) -> None:
+    """Gateway, C6: `Limits.max_bytes`."""
+    message = {"role": "user", "content": {"type": "text", "text": "x" * 20_000}}
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": "data://a", "name": "a"}]},
+        "resources/read": {
+            "contents": [{"uri": "data://a", "text": "x" * 20_000}],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        },
+        "prompts/list": {"prompts": [{"name": "p"}]},
+        "prompts/get": {"messages": [message]},
+    }
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url), limits=Limits(max_bytes=10_000)) as app:
+            headers = {"mcp-name": "data://raw/a"} if era == "modern" else {}
+            read = await rpc(app, era, "resources/read", {"uri": "data://raw/a"}, headers=headers)
+            shown = await rpc(app, era, "prompts/get", {"name": "raw_p", "arguments": {}})
+    for reply in (read, shown):
+        assert "larger than 10000 bytes" in reply.answer["error"]["message"]
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+@pytest.mark.parametrize("what", ["\\n", "x\\n", "{}\\n", "x" * 1_000])
+async def test_a_program_that_writes_without_end_holds_nobody_up(where: str, what: str) -> None:
+    """Promise F1: it is read slowly; its own messages still arrive."""
+    flood = f"""
+import time
+answers = 0
+lock = threading.Lock()
+def flood():
+    while True:
+        with lock:
+            sys.{where}.write('{what}' * 2_000 + '\\n')
+            sys.{where}.flush()
+        time.sleep(0.001)
+threading.Thread(target=flood, daemon=True).start()
+plain = send
+def send(message):
+    with lock:
+        plain(message)
+"""
+    answer = "send({'jsonrpc': '2.0', 'id': asked, 'result': result('done')})"
+    async with gateway(program("raw", written(begin=flood, answer=answer))) as app, fair():
+        assert (await call(app, "raw_tool")).text_content == "done"
+
+
+async def test_a_program_that_dies_again_and_again_is_back_soon() -> None:
+    """Gateway: failures are forgotten when it has answered: the pause is short again."""
+    code = written(begin="import os; answers = 0", answer="os._exit(3)")
+    with heard() as log:
+        async with started(gateway_app([program("mortal", code)])) as app:
+            await log.line("'mortal' is up")
+            for times in range(2, 9):
+                assert (await call(app, "mortal_tool")).is_error
+                begun = time.monotonic()
+                await log.line("'mortal' is up", times=times)
+                took = time.monotonic() - begun
+    assert took < 10
+
+
+def test_a_program_ends_with_a_gateway_that_is_killed(tmp_path: Path) -> None:
+    """Gateway: also one that ignores its input's end, and what it has started."""
+    code = (
+        "import os, signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print('process', os.getpid(), child.pid, file=sys.stderr, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    file = tmp_path / "servers.json"
+    servers = {"stubborn": {"command": sys.executable, "args": ["-c", code]}}
+    file.write_text(json.dumps({"mcpServers": servers}), "utf-8")
+    with subprocess.Popen(
+        [str(COMMANDS / "mcp-mount"), "gateway", str(file), "--port", str(free_port())],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "stubborn: process" in line)
+        family = [os.pidfd_open(int(number)) for number in line.split()[-2:]]
+        process.kill()
+    for member in family:
+        ended, _, _ = select.select([member], [], [], 10)
+        assert ended, "it still runs"
+        os.close(member)
