@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     )
     from mcp_mount.gateway import gateway_app
     from mcp_mount.limits import Limits
-    from mcp_mount.mount import Mounted, MountOptions, mount_mcp
+    from mcp_mount.mount import MountOptions, mount_mcp
+    from mcp_mount.mounted import Mounted
     from mcp_mount.openapi.operations import Operation
     from mcp_mount.proxy import proxy_app
     from mcp_mount.remotes.remote import Remote, RemoteState
@@ -79,7 +80,8 @@ _MODULES: Final = {
     "errors": ("InvalidDocument", "InvalidMark", "InvalidSelector", "MountError", "NameClash"),
     "gateway": ("gateway_app",),
     "limits": ("Limits",),
-    "mount": ("MountOptions", "Mounted", "mount_mcp"),
+    "mount": ("MountOptions", "mount_mcp"),
+    "mounted": ("Mounted",),
     "openapi.operations": ("Operation",),
     "proxy": ("proxy_app",),
     "remotes.remote": ("Remote", "RemoteState"),

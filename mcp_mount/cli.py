@@ -16,7 +16,7 @@ from mcp_mount.errors import MountError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from mcp_mount.mount import Mounted
+    from mcp_mount.mounted import Mounted
 
 logger = logging.getLogger("mcp_mount")
 

@@ -3,37 +3,30 @@
 The endpoint is one route of the app; the app's middleware runs on it as on every other.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from fastapi import FastAPI
 from fastapi.params import Depends
-from fastmcp import FastMCP
 from fastmcp.server.auth import AuthProvider
-from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
-from mcp_mount.backends.forwarding import Forwarder
 from mcp_mount.backends.http import HTTPBackend
-from mcp_mount.backends.request import APP_KEY
 from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
-from mcp_mount.endpoints.client import client_for
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
 from mcp_mount.endpoints.lifespan import LifespanMiddleware
 from mcp_mount.endpoints.sse import Sse, SsePart
 from mcp_mount.endpoints.streamable import Streamable
-from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
-from mcp_mount.remotes.provider import RemoteProvider
-from mcp_mount.remotes.remote import Remote, RemoteState
+from mcp_mount.mounted import Mounted
+from mcp_mount.remotes.remote import Remote
 from mcp_mount.server import build_server, inline_references, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
@@ -42,74 +35,7 @@ from mcp_mount.tools.selection import Selector
 from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
-    from fastmcp import Client
-    from fastmcp.client.transports import StreamableHttpTransport
-
-
-@dataclass(frozen=True, slots=True)
-class Mounted:
-    """What `mount_mcp` put onto an app.
-
-    Attributes:
-        server: The FastMCP server; add tools, prompts, resources and middleware of your own.
-        path: The endpoint's path in the app, e.g. ``"/mcp"``.
-    """
-
-    server: FastMCP[Any]
-    path: str
-    _app: FastAPI = field(repr=False)
-    _forwards_cookies: bool = field(default=False, repr=False)
-    _others: RemoteProvider | None = field(default=None, repr=False)
-    _upstream: Forwarder | None = field(default=None, repr=False)
-
-    @property
-    def upstream(self) -> str | None:
-        """Where the API of `proxy_app` is, as a URL; None where it is the app itself."""
-        return str(self._upstream.base) if self._upstream is not None else None
-
-    async def upstream_answers(self) -> bool:
-        """Whether the API of `proxy_app` answers, whatever it says; for a health route.
-
-        It is asked once a second at the most. Where the app itself is the API, it answers.
-        """
-        return self._upstream is None or await self._upstream.answers()
-
-    def client(
-        self, request: HTTPConnection, *, headers: Mapping[str, str] | None = None
-    ) -> "Client[StreamableHttpTransport]":
-        """Return an MCP client of the endpoint that acts for the caller of a request.
-
-        It is for routes that use tools, such as an agent. Everything stays in this process, and
-        passes the app's middleware; the tools are those that the caller may use. Connect it with
-        ``async with``; leaving the block ends what still runs.
-
-        Args:
-            request: A request to the app, e.g. the one that a route answers, a WebSocket, or what
-                FastMCP's ``get_http_request()`` returns in a tool of your own.
-            headers: Headers to send besides the caller's, or in their place.
-
-        Raises:
-            MountError: the request is one to another app, or a header is none, or describes the
-                request itself.
-        """
-        if request.scope.get(APP_KEY, request.scope.get("app")) is not self._app:
-            message = (
-                f"The request to {request.url.path!r} is not one to the app that has this MCP "
-                "endpoint. Mount MCP on the app whose routes call its tools."
-            )
-            raise MountError(message)
-        return client_for(
-            self._app,
-            self.path,
-            request.scope,
-            headers=headers,
-            cookies=self._forwards_cookies,
-        )
-
-    @property
-    def remotes(self) -> Mapping[str, RemoteState]:
-        """How the other servers are by their names, for a health route of your own."""
-        return self._others.states if self._others is not None else {}
+    from mcp_mount.remotes.provider import RemoteProvider
 
 
 class MountOptions(TypedDict, total=False):
@@ -257,7 +183,7 @@ def mount_source(
     if isinstance(backend, HTTPBackend):
         # Now, because nothing about it changes later.
         backend.check(tool.binding.operation for tool in provider.tools().values())
-    others = RemoteProvider(remotes, policy, provider.tools) if remotes else None
+    others = _offer_remotes(remotes, policy, provider) if remotes else None
     check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
@@ -312,3 +238,12 @@ def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> 
     routes = auth.get_routes(path)
     known = {route.path for route in routes}
     return [*routes, *(route for route in beside if route.path not in known)]
+
+
+def _offer_remotes(
+    remotes: Sequence[Remote], policy: CallPolicy, provider: OperationProvider
+) -> "RemoteProvider":
+    # Most apps have none, and need not wait for the import.
+    from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
+
+    return RemoteProvider(remotes, policy, provider.tools)

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mcp_types
 from fastmcp import FastMCP
@@ -18,11 +18,11 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
-from mcp_mount.remotes.provider import RemoteProvider
-from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.confirm import seal
 from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.tools.tool import OperationTool
+
+if TYPE_CHECKING:
+    from mcp_mount.remotes.provider import RemoteProvider
 
 logger = logging.getLogger("mcp_mount")
 
@@ -89,15 +89,19 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
 async def inline_references(tools: Sequence[Tool]) -> Sequence[Tool]:
     """Inline the references in the schemas of tools that users added, as FastMCP does for all."""
-    finished = (OperationTool, RemoteTool)
-    others = [tool for tool in tools if not isinstance(tool, finished)]
+    others = [tool for tool in tools if not _is_inlined(tool)]
     context = MiddlewareContext(message=mcp_types.ListToolsRequest(method="tools/list"))
 
     async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
         return others
 
     inlined = iter(await DereferenceRefsMiddleware().on_list_tools(context, listed))
-    return [tool if isinstance(tool, finished) else next(inlined) for tool in tools]
+    return [tool if _is_inlined(tool) else next(inlined) for tool in tools]
+
+
+def _is_inlined(tool: Tool) -> bool:
+    """Whether the tool was published by this package."""
+    return type(tool).__module__.startswith("mcp_mount.")
 
 
 def strip_fastmcp_meta(components: Iterable[Any]) -> None:
@@ -111,7 +115,7 @@ def strip_fastmcp_meta(components: Iterable[Any]) -> None:
 def build_server(
     provider: OperationProvider,
     *,
-    remotes: RemoteProvider | None = None,
+    remotes: "RemoteProvider | None" = None,
     name: str,
     version: str,
     instructions: str | None,
@@ -157,7 +161,7 @@ def low_level_server(server: FastMCP[Any]) -> Server[Any]:
 
 
 def _input_schema(
-    provider: OperationProvider, remotes: RemoteProvider | None, name: str
+    provider: OperationProvider, remotes: "RemoteProvider | None", name: str
 ) -> Mapping[str, Any] | None:
     if (ctx := request_context.get()) is not None and ctx.input_schema is not None:
         return ctx.input_schema

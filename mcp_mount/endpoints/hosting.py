@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio.lowlevel import EventLoopToken, current_token
 from fastapi import FastAPI
@@ -14,8 +14,10 @@ from starlette.types import ASGIApp
 from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
-from mcp_mount.remotes.provider import RemoteProvider
 from mcp_mount.tools.provider import OperationProvider
+
+if TYPE_CHECKING:
+    from mcp_mount.remotes.provider import RemoteProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class MountContext:
     server: FastMCP[Any]
     provider: OperationProvider
     guard: RequestGuard
-    remotes: RemoteProvider | None = None
+    remotes: "RemoteProvider | None" = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for, whoever offers it."""

@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from mcp_mount.backends.request import RequestContext, cancel_tasks
 from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.messages import CallMessage, Known
-from mcp_mount.fastpath.tracing import call_span, is_traced
+from mcp_mount.fastpath.tracing import is_traced, request_span
 from mcp_mount.fastpath.writer import NO_META, ResponseWriter, ServerMeta, serialize
 from mcp_mount.tools import access_log
 from mcp_mount.tools.call import ToolCall
@@ -73,7 +73,8 @@ class FastPath:
                 await self._call(known, message, tool, answer, watch)
                 return True
             meta = self._meta if known.is_modern else NO_META
-            result = await self._tool_list.render(known.version, meta)
+            with self._span(known, None):
+                result = await self._tool_list.render(known.version, meta)
         except MountError:
             # What is wrong with the operations is said in one way only.
             return False
@@ -112,6 +113,18 @@ class FastPath:
         """What every result of the modern era says of the server."""
         return ServerMeta({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
 
+    def _span(self, known: Known, tool: OperationTool | None) -> AbstractContextManager[None]:
+        if not is_traced():
+            return _NO_SPAN
+        message = known.message
+        return request_span(
+            "tools/list" if tool is None else "tools/call",
+            tool,
+            server=self._server.name,
+            version=known.version,
+            parent=message.params.meta.trace,
+        )
+
     async def _call(
         self,
         known: Known,
@@ -121,22 +134,20 @@ class FastPath:
         watch: "_ClientWatch",
     ) -> None:
         params, meta = message.params, message.params.meta
-        trace = meta.trace
         call = ToolCall(
             params.name,
             tool.binding,
             params.arguments,
-            meta=trace,
+            meta=meta.trace,
             client=_client_name(bytes(meta.client)),
             progress=writer.progress,
         )
-        span = _NO_SPAN
-        if is_traced():
-            span = call_span(self._server.name, tool, known.version, trace)
         try:
-            with span:
+            with self._span(known, tool):
                 result = await call.run()
-            await writer.write(serialize(result, self._meta if known.is_modern else NO_META))
+            # Whoever waits no longer is no failure, and least of all one of the user's routes.
+            with suppress(OSError):
+                await writer.write(serialize(result, self._meta if known.is_modern else NO_META))
         except asyncio.CancelledError:
             if not watch.has_cancelled():
                 cancel_tasks(watch.ctx.tasks)
@@ -146,7 +157,7 @@ class FastPath:
             call.close()
 
 
-_NO_SPAN: Final[AbstractContextManager[object]] = nullcontext()
+_NO_SPAN: Final[AbstractContextManager[None]] = nullcontext()
 
 
 def _client_name(info: bytes) -> str | None:

@@ -1,9 +1,9 @@
-"""The span of a call that is answered here, as FastMCP makes it for the others."""
+"""The span of a request that is answered here, as FastMCP makes it for the others."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from fastmcp.server.telemetry import server_span
+from fastmcp.server.telemetry import seam_span, server_span
 from fastmcp.telemetry import extract_trace_context
 from fastmcp.tools import Tool
 from opentelemetry import context as otel_context
@@ -16,26 +16,29 @@ def is_traced() -> bool:
 
 
 @contextmanager
-def call_span(
-    server_name: str, tool: Tool, version: str, parent: Mapping[str, str]
-) -> Iterator[trace.Span]:
-    """Run a call within its span, which belongs to the trace of the client (``_meta``).
+def request_span(
+    method: str, tool: Tool | None, *, server: str, version: str, parent: Mapping[str, str]
+) -> Iterator[None]:
+    """Answer a request within its span, which belongs to the trace of the client (``_meta``).
 
     Args:
-        server_name: The FastMCP server's.
+        method: ``"tools/call"`` or ``"tools/list"``.
         tool: What is called.
+        server: The FastMCP server's name.
         version: The protocol version that the client speaks.
         parent: The trace context, e.g. ``{"traceparent": "00-…"}``.
     """
-    context = extract_trace_context(dict(parent)) if parent else None
-    token = otel_context.attach(context) if context is not None else None
-    name = tool.name
-    try:
-        with server_span(
-            f"tools/call {name}", "tools/call", server_name, "tool", name, tool_name=name
-        ) as span:
-            span.set_attributes({**tool.get_span_attributes(), "mcp.protocol.version": version})
-            yield span
-    finally:
-        if token is not None:
-            otel_context.detach(token)
+    name = tool.name if tool is not None else ""
+    with ExitStack() as stack:
+        if parent and (context := extract_trace_context(dict(parent))) is not None:
+            stack.callback(otel_context.detach, otel_context.attach(context))
+        span = stack.enter_context(seam_span(method, server))
+        span.set_attribute("mcp.protocol.version", version)
+        stack.enter_context(
+            server_span(
+                f"{method} {name}".strip(), method, server, "tool", name, tool_name=name or None
+            )
+        )
+        if tool is not None:
+            span.set_attributes(tool.get_span_attributes())
+        yield
