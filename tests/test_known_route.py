@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import MountError, mount_mcp
-from mcp_mount.backends.asgi import BOUND_KEY
+from mcp_mount.backends.request import BOUND_KEY
 from tests.support import ERAS, Era, call, http, tools
 
 

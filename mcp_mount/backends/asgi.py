@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from fastapi import FastAPI
@@ -13,15 +12,12 @@ from starlette.types import Scope
 
 from mcp_mount.backends.app_call import AppCall, TracebackFilter
 from mcp_mount.backends.backend import ToolIndex
-from mcp_mount.backends.request import Request, Sink, redirect_request, request_context
+from mcp_mount.backends.request import BOUND_KEY, Request, Sink, redirect_request, request_context
 from mcp_mount.backends.routing import Routing
 from mcp_mount.backends.scope import NOWHERE, inner_scope, route_path
 from mcp_mount.errors import InvalidArguments
 
 logger = logging.getLogger("mcp_mount")
-
-BOUND_KEY: Final = "mcp_mount.bound"
-"""The scope's key for where a call is bound; our endpoint, first of the routes, sees to it."""
 
 
 @dataclass(frozen=True, slots=True)

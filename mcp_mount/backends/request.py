@@ -21,6 +21,9 @@ TOOL_KEY: Final = "mcp_mount.tool"
 APP_KEY: Final = "mcp_mount.app"
 """The scope's key for the user's app, where FastMCP's own app stands under ``app``."""
 
+BOUND_KEY: Final = "mcp_mount.bound"
+"""The scope's key for the route that a call is bound for; the endpoint's route sees to it."""
+
 # RFC 3986 §3.4, and `%` for what is encoded already.
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 

@@ -7,11 +7,15 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.types import Scope
 
-from mcp_mount.backends.request import TOOL_KEY, Request
+from mcp_mount.backends.request import APP_KEY, BOUND_KEY, TOOL_KEY, Request
 
 # What routing and FastAPI write into a scope is theirs to write again. Everything else stays: what
 # the server, a parent app or a wrapper has said of the caller is as true of the call.
-_ROUTING_KEYS = frozenset({"app", "app_root_path", "endpoint", "route", "router"})
+_ROUTING_KEYS = (
+    *("app", "app_root_path", "endpoint", "route", "router"),
+    *("fastapi", "fastapi.telemetry", "fastapi_inner_astack", "fastapi_function_astack"),
+    *("fastapi_middleware_astack", APP_KEY, BOUND_KEY),
+)
 
 # A header of the MCP request reaches the route unless it speaks of that request's own message
 # (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
@@ -51,11 +55,9 @@ def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = Fa
         cookies: Whether the caller's cookies go along.
     """
     prefix = _mount_prefix(outer)
-    scope: Scope = {
-        key: value
-        for key, value in outer.items()
-        if key not in _ROUTING_KEYS and not key.startswith(("fastapi", "mcp_mount."))
-    }
+    scope: Scope = dict(outer)
+    for key in _ROUTING_KEYS:
+        scope.pop(key, None)
     scope["type"] = "http"
     # Whatever the server is: here `send` raises `OSError` when the client is gone.
     scope["asgi"] = {**outer.get("asgi", _ASGI), "spec_version": "2.4"}

@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, NoMatchFound
 from starlette.types import Message, Receive, Scope, Send
 
-from mcp_mount.backends.asgi import BOUND_KEY, ResolvedRoute
+from mcp_mount.backends.asgi import ResolvedRoute
+from mcp_mount.backends.request import BOUND_KEY
 from mcp_mount.backends.scope import route_path
 from mcp_mount.endpoints.guard import RequestGuard, dependency_route, reject_head
 from mcp_mount.errors import MountError

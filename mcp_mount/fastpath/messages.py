@@ -51,6 +51,9 @@ class _Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def trace(self) -> dict[str, str]:
         """The trace context (W3C), as far as there is one."""
+        unset = msgspec.UNSET
+        if self.traceparent is unset and self.tracestate is unset and self.baggage is unset:
+            return {}
         pairs = (
             ("traceparent", self.traceparent),
             ("tracestate", self.tracestate),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final
 
 import anyio
@@ -18,15 +18,14 @@ from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
 from mcp_mount.fastpath.context import run_in_context
 
-_FEW: Final = 8
-"""Parts of a result that are sent as one: all of them, unless it is large."""
-
 _STREAM = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
     (b"x-accel-buffering", b"no"),
 ]
+_JSON: Final = (b"content-type", b"application/json")
+
 write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
@@ -71,24 +70,20 @@ class ResponseWriter:
     async def write(self, result: Iterable[str]) -> None:
         """Send the result, given in parts; that ends the response."""
         self.is_over = True
-        parts = chain((f'{{"jsonrpc":"2.0","id":{self._id},"result":',), result, ("}",))
+        start = f'{{"jsonrpc":"2.0","id":{self._id},"result":'
         if self._is_stream:
             # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
             await self._write_body(b"event: message\r\ndata: ", more=True)
-            for part in parts:
+            for part in chain((start,), result, ("}",)):
                 await self._write_body(_to_one_line(part).encode(), more=True)
             await self._write_body(b"\r\n\r\n", more=False)
-            return
-        first = "".join(islice(parts, _FEW))
-        rest = next(parts, None)
-        if rest is None:
-            body = first.encode()
-            length = (b"content-length", b"%d" % len(body))
-            await self._start([length, (b"content-type", b"application/json")])
+        elif isinstance(result, tuple):
+            body = f"{start}{''.join(result)}}}".encode()
+            await self._start([(b"content-length", b"%d" % len(body)), _JSON])
             await self._write_body(body, more=False)
         else:
-            await self._start([(b"content-type", b"application/json")])
-            for part in chain((first, rest), parts):
+            await self._start([_JSON])
+            for part in chain((start,), result, ("}",)):
                 await self._write_body(part.encode(), more=True)
             await self._write_body(b"", more=False)
 
@@ -156,12 +151,19 @@ NO_META: Final = ServerMeta({})
 """Of the handshake versions."""
 
 
-def serialize(result: Result, server: ServerMeta) -> Iterator[str]:
-    """Write a result as JSON, a large one in many parts.
+def serialize(result: Result, server: ServerMeta) -> Iterable[str]:
+    """Write a result as JSON: a small one as a tuple, a large one in many parts.
 
     What the route wrote is put in as it is: `Result.json` is only set for a text that was parsed
     without a change, so that any reader finds the same value in it.
     """
+    texts = result.content
+    if len(texts) == 1 and isinstance(texts[0], str) and len(texts[0]) <= SLICE:
+        return (*_serialize(result, server),)
+    return _serialize(result, server)
+
+
+def _serialize(result: Result, server: ServerMeta) -> Iterator[str]:
     yield '{"content":['
     for number, block in enumerate(result.content):
         if number:
