@@ -113,7 +113,7 @@ async def test_a_query_parameter_is_written_in_its_style(
         ({}, [["a"]], "list"),
         ({"style": "deepObject"}, {"a": [None]}, "null"),
         ({}, {"a": {"b": 1}}, "object"),
-        ({"schema": {"type": "array", "items": {}, "default": [1]}}, [], "empty list"),
+        ({"schema": {"type": "array", "items": {}, "default": [1]}}, [], "cannot be empty"),
     ],
 )
 async def test_what_a_style_cannot_write_is_refused(

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
-from mcp_mount.conversion.styles import write_path
-from mcp_mount.conversion.texts import Given
+from mcp_mount.conversion.styles import path_writer
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.parameters import Parameter
 from tests.support import ERAS, Era, call
@@ -287,9 +286,9 @@ SHOWN = {
 @given(value=VALUES)
 def test_a_path_is_encoded_so_that_no_server_on_the_way_reads_another(value: str) -> None:
     """C5: one segment stays one segment, also where somebody normalizes the path."""
-    parameter = Parameter("id", "path", {})
+    write_path = path_writer("/users/{id}/posts", [("id", Parameter("id", "path", {}))])
     try:
-        path, values = write_path("/users/{id}/posts", [Given("id", parameter, value)])
+        path, values = write_path({"id": value})
     except InvalidArguments:
         return
     assert values == {"id": value}
