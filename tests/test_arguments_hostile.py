@@ -40,7 +40,7 @@ ATTACKS = [
     *(
         "http://evil/",
         "javascript:1",
-        "x" * 100_000,
+        "x" * 50_000,
         "--boundary",
         "null",
         "true",
@@ -274,7 +274,7 @@ async def test_a_file_keeps_name_media_type_and_content(
 
 
 SHOWN = {
-    "in_path": ["%2e%2e%2f", "?x#y", "{other}", "\r\nx-admin: 1", "é", "x" * 100_000],
+    "in_path": ["%2e%2e%2f", "?x#y", "{other}", "\r\nx-admin: 1", "é", "x" * 50_000],
     "in_long_path": ["a/b", "../admin", "/", "%2e/%2f"],
     "in_query": [attack for attack in ATTACKS if attack.isascii()],
     "in_header": ["../admin", "a&q=b", "é", '"', "a, b"],

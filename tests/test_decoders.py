@@ -1,7 +1,10 @@
 """How what is no JSON becomes a result: images, files, text, and nothing at all."""
 
+import gzip
 import json
+import zlib
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -152,19 +155,83 @@ async def test_an_error_keeps_its_text_in_any_charset(era: Era) -> None:
     assert result["content"] == [{"type": "text", "text": "400 Bad Request\ngröße"}]
 
 
+RAW_DEFLATE = zlib.compress(PNG, wbits=-15)
+PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("x-gzip", gzip.compress),
+    ("deflate", zlib.compress),
+]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("encoding", "pack"), PACKED)
+async def test_an_answer_that_is_compressed_against_our_wish_is_unpacked(
+    encoding: str, pack: Callable[[bytes], bytes], era: Era
+) -> None:
+    """R2: the inner request asks for no encoding; some middleware answers with one all the same."""
+    for body, content_type, status in (
+        (b'{"a": 1}', "application/json", 200),
+        ("größe".encode(), "text/plain", 200),
+        (b'{"detail": "no"}', "application/json", 404),
+    ):
+        plain = await answered(body, era, status, content_type=content_type)
+        packed = await answered(
+            pack(body), era, status, content_type=content_type, content_encoding=encoding
+        )
+        assert packed == plain
+
+
+async def test_raw_deflate_is_unpacked_as_browsers_do() -> None:
+    """R2: what some servers send as `deflate` (RFC 9110 §8.4.1.2)."""
+    result = await answered(RAW_DEFLATE, content_type="image/png", content_encoding="deflate")
+    assert b64decode(result["content"][0]["data"]) == PNG
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json"])
+async def test_what_is_unpacked_counts_for_the_limit(media_type: str) -> None:
+    """C6, F2: a kilobyte that unpacks to a megabyte is ended at `max_bytes`."""
+    app = FastAPI()
+
+    @app.get("/answer", response_class=Response)
+    async def answer() -> Response:
+        headers = {"content-type": media_type, "content-encoding": "gzip"}
+        return Response(gzip.compress(b"x" * 1_000_000), headers=headers)
+
+    mount_mcp(app, limits=Limits(max_bytes=10_000))
+    text = (await call(app, "answer")).text_content
+    assert text.count("x") == 10_000 + text.partition("[")[2].count("x")
+    assert "10000 bytes (max_bytes)" in text
+
+
+@pytest.mark.parametrize("cut", [10, -4])
+async def test_a_compressed_answer_that_is_cut_says_so(cut: int) -> None:
+    """R2, C6: what could be unpacked is kept."""
+    packed = gzip.compress(b"some text " * 10)[:cut]
+    result = await answered(packed, content_type="text/plain", content_encoding="gzip")
+    assert result["isError"]
+    assert "broke off" in result["content"][-1]["text"]
+
+
+async def test_what_is_no_compressed_data_says_so() -> None:
+    """R2: rather than being shown as garbled text."""
+    result = await answered(b"plain", content_type="text/plain", content_encoding="gzip")
+    assert result["isError"]
+    assert "broke off" in result["content"][-1]["text"]
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json", "image/png"])
-async def test_a_compressed_body_is_a_file_and_not_garbled_text(media_type: str) -> None:
-    """R2: the inner request asks for no encoding; an app may answer with one all the same."""
-    result = await answered(b"\x1f\x8b\x00", content_type=media_type, content_encoding="gzip")
+async def test_a_body_of_another_encoding_is_a_file_and_not_garbled_text(media_type: str) -> None:
+    """R2: Python cannot unpack it, and the model is told its bytes."""
+    result = await answered(b"\x0b\x00", content_type=media_type, content_encoding="br")
     (block,) = result["content"]
     assert block["resource"]["mimeType"] == "application/octet-stream"
-    assert b64decode(block["resource"]["blob"]) == b"\x1f\x8b\x00"
+    assert b64decode(block["resource"]["blob"]) == b"\x0b\x00"
 
 
-async def test_a_compressed_error_shows_its_status_only() -> None:
+async def test_an_error_of_another_encoding_shows_its_status_only() -> None:
     """R3."""
     result = await answered(
-        b"\x1f\x8b\x00", status=400, content_type="text/plain", content_encoding="gzip"
+        b"\x0b\x00", status=400, content_type="text/plain", content_encoding="br"
     )
     assert result["content"] == [{"type": "text", "text": "400 Bad Request"}]
 

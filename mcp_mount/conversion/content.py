@@ -77,6 +77,8 @@ def to_result(
     if not status:
         what = f"within {timeout:g} seconds" if outcome == "timeout" else "before it failed"
         return error(f"The API gave no answer {what}. The call was ended.")
+    if reader.is_damaged and outcome != "timeout":
+        outcome = "broken"
     note = _why_incomplete(reader, outcome, timeout)
     if status >= _BAD_REQUEST:
         return _error_result(reader, note)
@@ -87,12 +89,12 @@ def to_result(
         blocks = (reader.text(), note) if reader.is_readable else (note,)
         return Result(content=blocks, meta=_meta(reader), is_error=True)
     if status >= _MULTIPLE_CHOICES:
-        return _checked(reader, shape, _status_lines(reader))
+        return _redirect_result(reader, shape)
     if status == _NO_CONTENT or not reader.body():
-        return _checked(reader, shape, _status_line(status))
+        return _undocumented_result(reader, shape, _status_line(status))
     if is_json(reader.media_type):
         return _json_result(reader, shape)
-    return _checked(reader, shape, _binary_block(reader))
+    return _undocumented_result(reader, shape, _binary_block(reader))
 
 
 def _why_incomplete(reader: ResponseReader, outcome: Outcome, timeout: float) -> str | None:
@@ -111,14 +113,17 @@ def _error_result(reader: ResponseReader, note: str | None) -> Result:
 def _stream_result(
     reader: ResponseReader, shape: OutputSchema, note: str | None, *, is_broken: bool
 ) -> Result:
-    structured: dict[str, Any] | None = {"result": reader.items()} if reader.is_items else None
-    blocks: list[Block] = [reader.streamed() or _status_line(reader.status)]
+    text = reader.streamed() or _status_line(reader.status)
     if reader.is_shortened:
         note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
+    if reader.is_items:
+        result = Result((text,), _structured(reader, shape, reader.items()), _meta(reader))
+    else:
+        result = _undocumented_result(reader, shape, text)
     if note:
-        blocks.append(note)
+        structured = result.structured_content
         structured = structured and {**structured, "ended": note}
-    result = _checked(reader, shape, *blocks, structured=structured)
+        result = replace(result, content=(*result.content, note), structured_content=structured)
     return replace(result, is_error=True) if is_broken else result
 
 
@@ -127,27 +132,43 @@ def _json_result(reader: ResponseReader, shape: OutputSchema) -> Result:
     try:
         value, is_strict = read_json(text)
     except ValueError:
-        return _checked(reader, shape, text)
-    structured, json = shape.structured(value), None
-    if structured is not None and is_strict:
+        return _undocumented_result(reader, shape, text)
+    structured, json = _structured(reader, shape, value), None
+    if is_strict and structured is value:
+        json = text
+    elif is_strict and structured.keys() == {"result"} and structured["result"] is value:
         # What was parsed is what was written, so the text says the same in any message.
-        json = text if structured is value else f'{{"result":{text}}}'
-    return _checked(reader, shape, text, structured=structured, json=json)
+        json = f'{{"result":{text}}}'
+    return Result((text,), structured, _meta(reader), json=json)
 
 
-def _checked(
-    reader: ResponseReader,
-    shape: OutputSchema,
-    *blocks: Block,
-    structured: dict[str, Any] | None = None,
-    json: str | None = None,
-) -> Result:
-    """Return a result that keeps the promise of the output schema: to conform, or be an error."""
-    meta = _meta(reader)
-    if shape.is_declared and (structured is None or not shape.conforms(structured)):
+def _structured(reader: ResponseReader, shape: OutputSchema, value: object) -> dict[str, Any]:
+    """Write a value as structured content that conforms to the schema, where there is one."""
+    structured = shape.wrap(value)
+    if structured is not None and shape.conforms(structured):
+        return structured
+    place = "" if structured is None else shape.stray_place(structured)
+    shape.log_stray("schema", f"{_status_line(reader.status)} with another value at {place!r}")
+    return shape.fit(value)
+
+
+def _undocumented_result(reader: ResponseReader, shape: OutputSchema, block: Block) -> Result:
+    """Return a result without a value, for which a schema has no place."""
+    structured = None
+    if shape.is_declared:
+        kind = reader.media_type if reader.size else "no content"
+        shape.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
+        structured = shape.fit(block if isinstance(block, str) else kind)
+    return Result((block,), structured, _meta(reader))
+
+
+def _redirect_result(reader: ResponseReader, shape: OutputSchema) -> Result:
+    """Report a redirect that is not followed; no success, where one is documented."""
+    blocks: tuple[Block, ...] = (_status_lines(reader),)
+    if shape.is_declared:
         note = f"The API answered {_status_line(reader.status)}, but not with what it documents:"
-        return Result(content=(note, *blocks), meta=meta, is_error=True)
-    return Result(blocks, structured, meta, json=json)
+        blocks = (note, *blocks)
+    return Result(blocks, meta=_meta(reader), is_error=shape.is_declared)
 
 
 def _status_lines(reader: ResponseReader) -> str:

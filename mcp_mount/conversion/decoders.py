@@ -76,8 +76,10 @@ class JSONLinesDecoder:
 class EventDecoder:
     """Server-Sent Events (WHATWG HTML §9.2.6), each as one line of JSON with ``data`` and so on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_json_data: bool = False) -> None:
+        """Take whether each event's data is JSON; otherwise only what looks like it is read so."""
         self._lines = _LineDecoder()
+        self._has_json_data = has_json_data
         self._fields: dict[str, Any] = {}
         self._data: list[str] = []
         # Lines of no known field. The standard skips them, but many routes send bare text.
@@ -96,7 +98,7 @@ class EventDecoder:
     def _read_line(self, line: str) -> Iterator[str]:
         if not line:
             if data := self._data or self._bare:
-                event = {**self._fields, "data": _event_data("\n".join(data))}
+                event = {**self._fields, "data": self._read_data("\n".join(data))}
                 yield json.dumps(event, ensure_ascii=False)
             self._fields, self._data, self._bare = {}, [], []
             return
@@ -111,10 +113,10 @@ class EventDecoder:
         elif name not in {"", "id", "retry"}:
             self._bare.append(line)
 
-
-def _event_data(text: str) -> object:
-    """Read data that is a JSON object, list or string; a bare ``1.10`` may be a version."""
-    return parsed_or_text(text) if text[:1] in {"{", "[", '"'} else text
+    def _read_data(self, text: str) -> object:
+        # Where nothing says that it is JSON, a bare ``1.10`` may be a version.
+        is_json = self._has_json_data or text[:1] in {"{", "[", '"'}
+        return parsed_or_text(text) if is_json else text
 
 
 def parsed_or_text(text: str) -> object:

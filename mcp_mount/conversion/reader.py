@@ -4,6 +4,7 @@ Text, Server-Sent Events and JSON Lines are decoded part by part; everything els
 """
 
 import json
+import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -26,6 +27,9 @@ _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
 _EVENTS = "text/event-stream"
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # What a byte and an item can take in a message at the most: `\\u0000` in a string of JSON, which is
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
@@ -41,11 +45,13 @@ class ResponseReader:
     Attributes:
         status: The HTTP status; 0 until the response starts.
         headers: By lower-case name; several of one name are joined by commas.
-        media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is compressed.
-        size: The bytes of the body so far.
+        media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is in an
+            encoding that cannot be unpacked.
+        size: The bytes of the body so far, unpacked.
         is_items: Whether the response is a list of events or lines.
         full: The limit that was reached, e.g. ``"1000 items (max_items)"``.
         is_shortened: Whether a part of the stream is left out, which went as progress before.
+        is_damaged: Whether the body is compressed, and cannot be unpacked to its end.
     """
 
     status = 0
@@ -54,17 +60,29 @@ class ResponseReader:
     is_items = False
     full: str | None = None
     is_shortened = False
+    is_damaged = False
     _charset = "utf-8"
     _decoder: Decoder | None = None
     _text: SpooledText | None = None
+    _is_packed = False
+    _unpacker: "zlib._Decompress | None" = None
     _is_shown = False
     _has_no_type = False
 
-    def __init__(self, limits: Limits, progress: Progress | None) -> None:
-        """Take the limits, and where to send the pieces of a stream (None: nowhere)."""
+    def __init__(
+        self, limits: Limits, progress: Progress | None, *, has_json_data: bool = False
+    ) -> None:
+        """Prepare for a response.
+
+        Args:
+            limits: What the response may take.
+            progress: Where to send the pieces of a stream; None: nowhere.
+            has_json_data: Whether the data of events is documented to be JSON.
+        """
         self.headers: dict[str, str] = {}
         self._limits = limits
         self._progress = progress
+        self._has_json_data = has_json_data
         self._items: list[str] = []
         self._chunks: list[bytes] = []
 
@@ -74,7 +92,9 @@ class ResponseReader:
         for name, value in headers:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             named[key] = f"{named[key]}, {text}" if key in named else text
-        if named.get("content-encoding", "identity") == "identity":
+        encoding = named.get("content-encoding", "identity").lower()
+        self._is_packed = encoding in _PACKED
+        if self._is_packed or encoding == "identity":
             self.media_type, self._charset = read_content_type(named.get("content-type", _BYTES))
             self._has_no_type = "content-type" not in named
         if "content-length" in named:
@@ -83,7 +103,7 @@ class ResponseReader:
         if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
-            self._decoder, self.is_items = EventDecoder(), True
+            self._decoder, self.is_items = EventDecoder(has_json_data=self._has_json_data), True
         elif self.media_type in _JSON_LINES:
             self._decoder, self.is_items = JSONLinesDecoder(), True
         elif self.is_readable and not is_json(self.media_type):
@@ -97,6 +117,8 @@ class ResponseReader:
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
         room = self._limits.max_bytes - self.size
+        if self._is_packed and chunk:
+            chunk = self._unpack(chunk, room + 1)
         self.size += len(chunk)
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
@@ -111,10 +133,28 @@ class ResponseReader:
             self._chunks.append(chunk)
         else:
             await self._take(self._decoder.decode(chunk))
-        return self.full is None
+        return self.full is None and not self.is_damaged
+
+    def _unpack(self, chunk: bytes, most: int) -> bytes:
+        """Unpack a part of the body that was compressed although nobody asked for it."""
+        if self._unpacker is None:
+            self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                return self._unpacker.decompress(chunk, most)
+            except zlib.error:
+                # Some servers send it without its header (RFC 9110 §8.4.1.2).
+                self._unpacker = zlib.decompressobj(_RAW_DEFLATE)
+        try:
+            # What comes after the end is no part of it.
+            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, most)
+        except zlib.error:
+            self.is_damaged = True
+            return b""
 
     async def end(self) -> None:
         """Take the end of the body, whole or not."""
+        if self._unpacker is not None and not self._unpacker.eof and self.full is None:
+            self.is_damaged = True
         if self._decoder is not None:
             await self._take(self._decoder.decode(b"", final=True))
         if self._is_shown:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from mcp_mount.conversion.texts import SCALAR, write_delimited, write_text
+from mcp_mount.conversion.texts import SCALAR, check_length, join, write_delimited, write_text
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import FORM
 from mcp_mount.openapi.parameters import Parameter
@@ -52,11 +52,13 @@ def path_writer(
             value = arguments.get(argument)
             if value is None:
                 raise InvalidArguments(f"Missing argument {argument!r}.")
+            check_length(argument, value)
             if isinstance(value, SCALAR) and parameter.media_type is None:
                 text = write_text(argument, value)
                 encoded = percent_encode(text)
             else:
                 text = write_delimited(argument, parameter, value)
+                check_length(argument, text)
                 encoded = write_delimited(argument, parameter, value, encode=percent_encode)
             if text in {"", ".", ".."} or "\0" in text:
                 message = f"{argument!r} is part of a path: it cannot be {text!r}."
@@ -74,11 +76,14 @@ def query_writer(parameters: Iterable[Named]) -> Callable[[Mapping[str, Any]], s
     """Prepare a query such as ``"q=a%20b&tag=x&tag=y"`` (OpenAPI 3.1 §4.8.12.2)."""
     prepared = [(argument, _query_part_writer(argument, each)) for argument, each in parameters]
 
+    def texts(arguments: Mapping[str, Any]) -> Iterator[str]:
+        for argument, write in prepared:
+            value = arguments.get(argument)
+            if value is not None and (text := write(value)):
+                yield text
+
     def write_query(arguments: Mapping[str, Any]) -> str:
-        given = ((write, arguments.get(argument)) for argument, write in prepared)
-        return "&".join(
-            [text for write, value in given if value is not None if (text := write(value))]
-        )
+        return join("The query", "&", texts(arguments))
 
     return write_query
 
@@ -90,15 +95,19 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
     safe = _RESERVED if parameter.allow_reserved else ","
     start = f"{percent_encode(parameter.name)}="
 
+    def encode(text: str) -> str:
+        check_length(argument, text)
+        return percent_encode(text, safe)
+
     def write(value: Any) -> str:
         if isinstance(value, SCALAR) and parameter.media_type is None:
-            return start + percent_encode(write_text(argument, value), safe)
+            return start + encode(write_text(argument, value))
+        check_length(argument, value)
         pairs = query_pairs(argument, parameter, value)
         if parameter.is_whole:
-            return "".join(percent_encode(text) for _, text in pairs)
-        return "&".join(
-            f"{percent_encode(name)}={percent_encode(text, safe)}" for name, text in pairs
-        )
+            return "".join(encode(text) for _, text in pairs)
+        texts = (f"{percent_encode(name)}={encode(text)}" for name, text in pairs)
+        return join(repr(argument), "&", texts)
 
     return write
 
@@ -176,6 +185,7 @@ def header_writer(
 
 
 def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
+    check_length(argument, value)
     if value is None or _is_empty(argument, parameter, value):
         return []
     if isinstance(value, list) and not parameter.style:
@@ -185,6 +195,7 @@ def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
 
 
 def _cookie_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
+    check_length(argument, value)
     if value is None or _is_empty(argument, parameter, value):
         return []
     text = write_delimited(argument, parameter, value)

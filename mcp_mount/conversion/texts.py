@@ -6,7 +6,7 @@ cleaned or replaced.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -15,6 +15,10 @@ from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.parameters import Parameter
 
 SCALAR: Final = (str, int, float)
+_LONGEST: Final = 65_000
+"""Characters of a URL, or of a header; servers take 64 KiB for all of a request's head."""
+_MOST_ZEROS: Final = 40
+"""A larger number has an exponent: 1e308 is a thousand times as long without."""
 
 
 def write_text(argument: str, value: object) -> str:
@@ -42,10 +46,14 @@ def write_text(argument: str, value: object) -> str:
 
 
 def _write_float(value: float) -> str:
+    text = repr(value)
+    _, _, exponent = text.partition("e")
     if not math.isfinite(value):
         return write_compact(value)
-    # Without an exponent, which Starlette's pattern for numbers in a path does not take.
-    return format(Decimal(repr(value)), "f")
+    if exponent and abs(int(exponent)) <= _MOST_ZEROS:
+        # Starlette's pattern for numbers in a path takes no exponent.
+        return format(Decimal(text), "f")
+    return text
 
 
 write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -72,12 +80,46 @@ def write_delimited(
         return encode(write_compact(value))
     if not isinstance(value, list | Mapping):
         return encode(write_text(argument, value))
-    items: list[tuple[object, ...]] = [(item,) for item in value]
+    items: Iterable[tuple[object, ...]] = ((item,) for item in value)
     if isinstance(value, Mapping):
-        items = [each for each in value.items() if each[1] is not None]
-    written = [[write_text(argument, each) for each in item] for item in items]
-    if any(separator in text for texts in written for text in texts):
-        message = f"{argument!r} separates its items by {separator!r}: none can hold it."
-        raise InvalidArguments(message)
+        items = (each for each in value.items() if each[1] is not None)
     within = "=" if parameter.explode else separator
-    return separator.join(within.join(map(encode, texts)) for texts in written)
+
+    def texts() -> Iterator[str]:
+        for item in items:
+            written = [write_text(argument, each) for each in item]
+            if any(separator in text for text in written):
+                message = f"{argument!r} separates its items by {separator!r}: none can hold it."
+                raise InvalidArguments(message)
+            yield within.join(map(encode, written))
+
+    return join(repr(argument), separator, texts())
+
+
+def join(what: str, separator: str, texts: Iterable[str]) -> str:
+    """Join texts while all of them fit into a URL; `what` says what they are together.
+
+    Raises:
+        InvalidArguments: they do not.
+    """
+    left, taken = _LONGEST, []
+    for text in texts:
+        left -= len(text) + len(separator)
+        if left < 0:
+            raise _too_long(what)
+        taken.append(text)
+    return separator.join(taken)
+
+
+def check_length(argument: str, value: object) -> None:
+    """Refuse what no URL and no header can hold, before it takes long to write.
+
+    Raises:
+        InvalidArguments: the value has too many characters or items.
+    """
+    if isinstance(value, str | list | Mapping) and len(value) > _LONGEST:
+        raise _too_long(repr(argument))
+
+
+def _too_long(what: str) -> InvalidArguments:
+    return InvalidArguments(f"{what} is too long: {_LONGEST:,} characters can be sent.")

@@ -142,7 +142,9 @@ class DirectCall:
         self._deadline = loop.time() + binding.limits.timeout
         if self._is_gone:
             return
-        reader = ResponseReader(binding.limits, self._wire.progress)
+        reader = ResponseReader(
+            binding.limits, self._wire.progress, has_json_data=binding.shape.has_json_data
+        )
         name = params["name"]
         call = binding.caller.prepare(request, reader, tool=name, on_answer=self._answer)
         self._request, self._reading, self._call = request, reader, call

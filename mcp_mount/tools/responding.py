@@ -43,7 +43,7 @@ async def send_and_follow(
         hops: How many redirects to follow at the most.
     """
     for _ in range(1 + hops):
-        reader = ResponseReader(binding.limits, progress)
+        reader = ResponseReader(binding.limits, progress, has_json_data=binding.shape.has_json_data)
         readers.append(reader)
         left = deadline - anyio.current_time()
         outcome = await completed(binding.caller.prepare(request, reader, tool=tool), timeout=left)

@@ -1,8 +1,9 @@
 """Decides which operations are offered: by marks on the routes, `include`, then `exclude`. Pure."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -107,7 +108,19 @@ def select(
             advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
             raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
-    return tuple(chosen)
+    return tuple(_told_apart(chosen))
+
+
+def _told_apart(offers: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
+    """Begin each description that several have, such as those of two versions, with its path."""
+    words = Counter((each.operation.summary, each.operation.description) for each in offers)
+    for each in offers:
+        operation = each.operation
+        if operation.description and words[operation.summary, operation.description] > 1:
+            description = f"{operation}: {operation.description}"
+            yield replace(each, operation=replace(operation, description=description))
+        else:
+            yield each
 
 
 def _matching(
