@@ -63,13 +63,13 @@ def error(text: str) -> Result:
 
 
 def to_result(
-    reader: ResponseReader, shape: OutputSchema, *, outcome: Outcome, timeout: float
+    reader: ResponseReader, output: OutputSchema, *, outcome: Outcome, timeout: float
 ) -> Result:
     """Write what was read as the result of the tool.
 
     Args:
         reader: The response, whole or as far as it came.
-        shape: What the tool declared.
+        output: What the tool declared.
         outcome: How the response came to its end.
         timeout: The seconds after which an incomplete response was ended.
     """
@@ -83,18 +83,18 @@ def to_result(
     if status >= _BAD_REQUEST:
         return _error_result(reader, note)
     if reader.is_stream:
-        return _stream_result(reader, shape, note, is_broken=outcome == "broken")
+        return _stream_result(reader, output, note, is_broken=outcome == "broken")
     if note:
         # Half of a JSON document, or of an image, is none.
         blocks = (reader.text(), note) if reader.is_readable else (note,)
         return Result(content=blocks, meta=_meta(reader), is_error=True)
     if status >= _MULTIPLE_CHOICES:
-        return _redirect_result(reader, shape)
+        return _redirect_result(reader, output)
     if status == _NO_CONTENT or not reader.body():
-        return _undocumented_result(reader, shape, _status_line(status))
+        return _undocumented_result(reader, output, _status_line(status))
     if is_json(reader.media_type):
-        return _json_result(reader, shape)
-    return _undocumented_result(reader, shape, _binary_block(reader))
+        return _json_result(reader, output)
+    return _undocumented_result(reader, output, _binary_block(reader))
 
 
 def _why_incomplete(reader: ResponseReader, outcome: Outcome, timeout: float) -> str | None:
@@ -111,15 +111,15 @@ def _error_result(reader: ResponseReader, note: str | None) -> Result:
 
 
 def _stream_result(
-    reader: ResponseReader, shape: OutputSchema, note: str | None, *, is_broken: bool
+    reader: ResponseReader, output: OutputSchema, note: str | None, *, is_broken: bool
 ) -> Result:
     text = reader.streamed() or _status_line(reader.status)
     if reader.is_shortened:
         note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
     if reader.is_items:
-        result = Result((text,), _structured(reader, shape, reader.items()), _meta(reader))
+        result = Result((text,), _structured(reader, output, reader.items()), _meta(reader))
     else:
-        result = _undocumented_result(reader, shape, text)
+        result = _undocumented_result(reader, output, text)
     if note:
         structured = result.structured_content
         structured = structured and {**structured, "ended": note}
@@ -127,13 +127,13 @@ def _stream_result(
     return replace(result, is_error=True) if is_broken else result
 
 
-def _json_result(reader: ResponseReader, shape: OutputSchema) -> Result:
+def _json_result(reader: ResponseReader, output: OutputSchema) -> Result:
     text = reader.text()
     try:
         value, is_strict = read_json(text)
     except ValueError:
-        return _undocumented_result(reader, shape, text)
-    structured, json = _structured(reader, shape, value), None
+        return _undocumented_result(reader, output, text)
+    structured, json = _structured(reader, output, value), None
     if is_strict and structured is value:
         json = text
     elif is_strict and structured.keys() == {"result"} and structured["result"] is value:
@@ -142,33 +142,33 @@ def _json_result(reader: ResponseReader, shape: OutputSchema) -> Result:
     return Result((text,), structured, _meta(reader), json=json)
 
 
-def _structured(reader: ResponseReader, shape: OutputSchema, value: object) -> dict[str, Any]:
+def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> dict[str, Any]:
     """Write a value as structured content that conforms to the schema, where there is one."""
-    structured = shape.wrap(value)
-    if structured is not None and shape.conforms(structured):
+    structured = output.wrap(value)
+    if structured is not None and output.conforms(structured):
         return structured
-    place = "" if structured is None else shape.stray_place(structured)
-    shape.log_stray("schema", f"{_status_line(reader.status)} with another value at {place!r}")
-    return shape.fit(value)
+    place = "" if structured is None else output.stray_place(structured)
+    output.log_stray("schema", f"{_status_line(reader.status)} with another value at {place!r}")
+    return output.fit(value)
 
 
-def _undocumented_result(reader: ResponseReader, shape: OutputSchema, block: Block) -> Result:
+def _undocumented_result(reader: ResponseReader, output: OutputSchema, block: Block) -> Result:
     """Return a result without a value, for which a schema has no place."""
     structured = None
-    if shape.is_declared:
+    if output.is_declared:
         kind = reader.media_type if reader.size else "no content"
-        shape.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
-        structured = shape.fit(block if isinstance(block, str) else kind)
+        output.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
+        structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
 
 
-def _redirect_result(reader: ResponseReader, shape: OutputSchema) -> Result:
+def _redirect_result(reader: ResponseReader, output: OutputSchema) -> Result:
     """Report a redirect that is not followed; no success, where one is documented."""
     blocks: tuple[Block, ...] = (_status_lines(reader),)
-    if shape.is_declared:
+    if output.is_declared:
         note = f"The API answered {_status_line(reader.status)}, but not with what it documents:"
         blocks = (note, *blocks)
-    return Result(blocks, meta=_meta(reader), is_error=shape.is_declared)
+    return Result(blocks, meta=_meta(reader), is_error=output.is_declared)
 
 
 def _status_lines(reader: ResponseReader) -> str:

@@ -45,18 +45,15 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     Header, cookie and query parameters that carry credentials are left out.
 
     Raises:
-        InvalidDocument: a schema refers to what is not there, or a parameter in the path is in a
-            style that no API was seen to use (``label`` or ``matrix``).
+        InvalidDocument: a schema refers to what is not there, or the path has a ``matrix`` or
+            ``label`` parameter, which no API was seen to use.
     """
     with within(str(operation)):
         for each in operation.parameters:
             if each.location == "path" and each.style != "simple":
-                message = (
-                    f"the parameter {each.name!r} is in the style {each.style!r}; only 'simple' "
-                    "can be written in a path. Leave the operation out with "
-                    f"exclude=[{str(operation)!r}]."
-                )
-                raise InvalidDocument(message)
+                found = f"the parameter {each.name!r} is in the style {each.style!r}"
+                advice = f"leave the operation out with exclude=[{str(operation)!r}]"
+                raise InvalidDocument(f"{found}, and a path takes only 'simple': {advice}.")
         return _arguments(operation, schemas)
 
 

@@ -24,13 +24,12 @@ class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
-    each value decides for itself. `is_items` tells that results are lists of events or lines, and
-    `has_json_data` that the data of these events is JSON. `operation` is for the log.
+    each value decides for itself. `has_json_data` tells that results are events whose data is JSON.
+    `operation` is for the log.
     """
 
     wrapped: bool | None = None
     validator: Callable[[], jsonschema_rs.Draft202012Validator] | None = None
-    is_items: bool = False
     has_json_data: bool = False
     operation: str = ""
     _logged: set[str] = field(default_factory=set, compare=False)
@@ -99,47 +98,44 @@ def read_output_schema(
         InvalidDocument: a schema refers to what is not there.
     """
     with within(str(operation)):
-        documented = successes(operation)
-        if len(documented) != 1 or len(documented[0]) != 1:
+        medias = successes(operation)
+        if len(medias) != 1 or len(medias[0]) != 1:
             return None, OutputSchema()
-        media = documented[0][0]
+        (media,) = medias[0]
         if media.item_schema is not None:
-            schema = _wrap({"type": "array", "items": _item_schema(media, schemas)})
+            item, has_json_data = _item_schema(media, schemas)
+            schema = _wrap({"type": "array", "items": item})
             schema["properties"]["ended"] = {"type": "string"}
-            return schema, OutputSchema(
-                wrapped=True,
-                validator=_validator(schema),
-                is_items=True,
-                has_json_data="contentSchema" in _data_schema(media, schemas),
-                operation=str(operation),
-            )
-        if media.schema is None or not is_json(media.media_type):
-            return None, OutputSchema()
-        schema = schemas.publish(media.schema, "output")
-        if not schema:
-            return None, OutputSchema()
-        is_object = schema.get("type") == "object" and "anyOf" not in schema
-        schema = _without_conditions(schema) if is_object else _wrap(schema)
+            wrapped = True
+        else:
+            has_json_data, is_value = False, media.schema is not None and is_json(media.media_type)
+            schema = schemas.publish(media.schema or {}, "output") if is_value else {}
+            wrapped = schema.get("type") != "object" or "anyOf" in schema
+            if not schema:
+                return None, OutputSchema()
+            schema = _wrap(schema) if wrapped else _without_conditions(schema)
         return schema, OutputSchema(
-            wrapped=not is_object, validator=_validator(schema), operation=str(operation)
+            wrapped=wrapped,
+            # On first use: most tools of a large API are never called.
+            validator=cache(lambda: jsonschema_rs.Draft202012Validator(schema)),
+            has_json_data=has_json_data,
+            operation=str(operation),
         )
 
 
-def _item_schema(media: Media, schemas: Schemas) -> Schema:
+def _item_schema(media: Media, schemas: Schemas) -> tuple[Schema, bool]:
+    """Return the schema of a stream's items, and whether they are events whose data is JSON."""
     item = schemas.resolve(media.item_schema or {})
     if media.media_type != "text/event-stream":
-        return schemas.publish(item, "output")
+        return schemas.publish(item, "output"), False
     # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
-    data = schemas.publish(_data_schema(media, schemas).get("contentSchema", {}), "output")
+    documented = schemas.resolve(item.get("properties", {}).get("data"))
+    data = schemas.publish(documented.get("contentSchema", {}), "output")
     definitions = {"$defs": data.pop("$defs")} if "$defs" in data else {}
     text: Schema = {"type": "string"}
     properties = {"data": data, "event": text, "id": text, "retry": {"type": "integer"}}
-    return {"type": "object", "properties": properties, **definitions}
-
-
-def _data_schema(media: Media, schemas: Schemas) -> Schema:
-    item = schemas.resolve(media.item_schema or {})
-    return schemas.resolve(item.get("properties", {}).get("data"))
+    event = {"type": "object", "properties": properties, **definitions}
+    return event, "contentSchema" in documented
 
 
 def _without_conditions(schema: Schema) -> Schema:
@@ -157,8 +153,3 @@ def _wrap(schema: Schema) -> Schema:
         definitions = items["$defs"]
     wrapped: Schema = {"type": "object", "properties": {"result": inner}}
     return {**wrapped, "$defs": definitions} if definitions else wrapped
-
-
-def _validator(schema: Schema) -> Callable[[], jsonschema_rs.Draft202012Validator]:
-    # On first use: most tools of a large API are never called.
-    return cache(lambda: jsonschema_rs.Draft202012Validator(schema))

@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from mcp_mount.conversion.texts import SCALAR, check_length, join, write_delimited, write_text
+from mcp_mount.conversion.texts import (
+    LONGEST,
+    SCALAR,
+    check_length,
+    join,
+    too_long,
+    write_delimited,
+    write_text,
+)
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import FORM
 from mcp_mount.openapi.parameters import Parameter
@@ -76,14 +84,16 @@ def query_writer(parameters: Iterable[Named]) -> Callable[[Mapping[str, Any]], s
     """Prepare a query such as ``"q=a%20b&tag=x&tag=y"`` (OpenAPI 3.1 §4.8.12.2)."""
     prepared = [(argument, _query_part_writer(argument, each)) for argument, each in parameters]
 
-    def texts(arguments: Mapping[str, Any]) -> Iterator[str]:
+    def write_query(arguments: Mapping[str, Any]) -> str:
+        texts, left = [], LONGEST
         for argument, write in prepared:
             value = arguments.get(argument)
             if value is not None and (text := write(value)):
-                yield text
-
-    def write_query(arguments: Mapping[str, Any]) -> str:
-        return join("The query", "&", texts(arguments))
+                texts.append(text)
+                left -= len(text) + 1
+                if left < 0:
+                    raise too_long("The query")
+        return "&".join(texts)
 
     return write_query
 
@@ -96,7 +106,8 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
     start = f"{percent_encode(parameter.name)}="
 
     def encode(text: str) -> str:
-        check_length(argument, text)
+        if len(text) > LONGEST:
+            raise too_long(repr(argument))
         return percent_encode(text, safe)
 
     def write(value: Any) -> str:

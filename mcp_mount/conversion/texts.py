@@ -15,7 +15,7 @@ from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.parameters import Parameter
 
 SCALAR: Final = (str, int, float)
-_LONGEST: Final = 65_000
+LONGEST: Final = 65_000
 """Characters of a URL, or of a header; servers take 64 KiB for all of a request's head."""
 _MOST_ZEROS: Final = 40
 """A larger number has an exponent: 1e308 is a thousand times as long without."""
@@ -102,11 +102,11 @@ def join(what: str, separator: str, texts: Iterable[str]) -> str:
     Raises:
         InvalidArguments: they do not.
     """
-    left, taken = _LONGEST, []
+    left, taken = LONGEST, []
     for text in texts:
         left -= len(text) + len(separator)
         if left < 0:
-            raise _too_long(what)
+            raise too_long(what)
         taken.append(text)
     return separator.join(taken)
 
@@ -117,9 +117,10 @@ def check_length(argument: str, value: object) -> None:
     Raises:
         InvalidArguments: the value has too many characters or items.
     """
-    if isinstance(value, str | list | Mapping) and len(value) > _LONGEST:
-        raise _too_long(repr(argument))
+    if isinstance(value, str | list | Mapping) and len(value) > LONGEST:
+        raise too_long(repr(argument))
 
 
-def _too_long(what: str) -> InvalidArguments:
-    return InvalidArguments(f"{what} is too long: {_LONGEST:,} characters can be sent.")
+def too_long(what: str) -> InvalidArguments:
+    """Return the error about what does not fit into a URL or a header."""
+    return InvalidArguments(f"{what} is too long: {LONGEST:,} characters can be sent.")
