@@ -107,6 +107,15 @@ class Slots:
         finally:
             place.release()
 
+    def take_nowait(self) -> Place | None:
+        """Take a place; None where none is free."""
+        free = self._free.get()
+        try:
+            free.acquire_nowait()
+        except anyio.WouldBlock:
+            return None
+        return free
+
     async def take(self) -> Place:
         """Take a place, and return what releases it; whoever has waited longest gets it then.
 

@@ -1,11 +1,13 @@
 """What a tool takes, and the request that its arguments become."""
 
 import json
+import time
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Body, Cookie, FastAPI, Header, Query, Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBearer
+from mcp_types import TextContent
 from pydantic import BaseModel
 
 from mcp_mount import mount_mcp
@@ -113,7 +115,7 @@ async def test_a_query_parameter_is_written_in_its_style(
         ({}, [["a"]], "list"),
         ({"style": "deepObject"}, {"a": [None]}, "null"),
         ({}, {"a": {"b": 1}}, "object"),
-        ({"schema": {"type": "array", "items": {}, "default": [1]}}, [], "empty list"),
+        ({"schema": {"type": "array", "items": {}, "default": [1]}}, [], "cannot be empty"),
     ],
 )
 async def test_what_a_style_cannot_write_is_refused(
@@ -215,3 +217,74 @@ async def test_a_parameter_that_only_shares_its_name_with_a_credential_is_an_arg
     mount_mcp(app)
     reply = await call(app, "find", {"session": "s"}, headers={"session": "key"})
     assert answer(reply) == "s"
+
+
+async def test_a_large_number_is_written_in_few_characters() -> None:
+    """F1, F2: a million of these took seconds, and a gigabyte, with all their digits."""
+    app = FastAPI()
+
+    @app.get("/numbers")
+    async def numbers(request: Request, tag: Annotated[list[float], Query()]) -> Any:
+        return [request.url.query, tag]
+
+    mount_mcp(app)
+    given = [1e308, 1e-300, 1e22, 0.00001]
+    query, seen = answer(await call(app, "numbers", {"tag": given}))
+    assert seen == given
+    assert query == "tag=1e%2B308&tag=1e-300&tag=10000000000000000000000&tag=0.00001"
+
+
+TOO_LONG: list[tuple[str, Any]] = [
+    ("query", [1e308] * 600_000),
+    ("query", [[]] * 1_000_000),
+    ("query", "é" * 1_900_000),
+    ("joined", [1] * 40_000),
+    ("deep", {"a": {str(number): 1 for number in range(100_000)}}),
+    ("x-list", [7] * 600_000),
+    ("in_path", "é" * 1_900_000),
+    ("in_path", "x" * 65_001),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), TOO_LONG, ids=lambda value: str(value)[:12])
+async def test_what_no_url_can_hold_is_refused_before_it_is_written(name: str, value: Any) -> None:
+    """F1, F2: in process too, where no server's limit would stop it."""
+    app = FastAPI()
+    parameters = [
+        {"name": "joined", "in": "query", "explode": False, "schema": {"type": "array"}},
+        {"name": "deep", "in": "query", "style": "deepObject", "schema": {"type": "object"}},
+    ]
+
+    @app.get("/long/{in_path}", openapi_extra={"parameters": parameters})
+    async def long(
+        in_path: str,
+        query: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+        x_list: Annotated[list[int], Header()] = [],  # noqa: B006 - as above
+    ) -> None: ...
+
+    server = mount_mcp(app).server
+    tool = await server.get_tool("long")
+    assert tool is not None
+    started = time.process_time()
+    result = await tool.run({"in_path": "x", name: value})
+    assert time.process_time() - started < 0.5
+    assert result.is_error
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    assert "65,000 characters" in block.text
+
+
+@pytest.mark.in_process
+async def test_all_of_a_query_together_has_a_limit() -> None:
+    """F2: as each value has."""
+    app = FastAPI()
+
+    @app.get("/long")
+    async def long(a: str = "", b: str = "") -> int:
+        return len(a) + len(b)
+
+    mount_mcp(app)
+    assert answer(await call(app, "long", {"a": "x" * 60_000})) == 60_000
+    reply = await call(app, "long", {"a": "x" * 40_000, "b": "x" * 40_000})
+    assert reply.is_error
+    assert "65,000 characters" in reply.text_content

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from mcp_types import TextContent
 
 from mcp_mount import mount_mcp
-from mcp_mount.conversion.styles import write_path
-from mcp_mount.conversion.texts import Given
+from mcp_mount.conversion.styles import path_writer
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.parameters import Parameter
 from tests.support import ERAS, Era, call
@@ -41,7 +40,7 @@ ATTACKS = [
     *(
         "http://evil/",
         "javascript:1",
-        "x" * 100_000,
+        "x" * 50_000,
         "--boundary",
         "null",
         "true",
@@ -275,7 +274,7 @@ async def test_a_file_keeps_name_media_type_and_content(
 
 
 SHOWN = {
-    "in_path": ["%2e%2e%2f", "?x#y", "{other}", "\r\nx-admin: 1", "é", "x" * 100_000],
+    "in_path": ["%2e%2e%2f", "?x#y", "{other}", "\r\nx-admin: 1", "é", "x" * 50_000],
     "in_long_path": ["a/b", "../admin", "/", "%2e/%2f"],
     "in_query": [attack for attack in ATTACKS if attack.isascii()],
     "in_header": ["../admin", "a&q=b", "é", '"', "a, b"],
@@ -287,9 +286,9 @@ SHOWN = {
 @given(value=VALUES)
 def test_a_path_is_encoded_so_that_no_server_on_the_way_reads_another(value: str) -> None:
     """C5: one segment stays one segment, also where somebody normalizes the path."""
-    parameter = Parameter("id", "path", {})
+    write_path = path_writer("/users/{id}/posts", [("id", Parameter("id", "path", {}))])
     try:
-        path, values = write_path("/users/{id}/posts", [Given("id", parameter, value)])
+        path, values = write_path({"id": value})
     except InvalidArguments:
         return
     assert values == {"id": value}

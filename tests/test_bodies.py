@@ -153,8 +153,11 @@ async def test_a_body_of_defaults_is_sent_as_an_empty_object_and_an_optional_one
         ({}, "either as `text` or as `base64`"),
         ({"text": "a", "base64": "YQ=="}, "either as `text` or as `base64`"),
         ({"base64": "not base64"}, "cannot be decoded"),
-        ({"text": 3}, "all its properties are strings"),
-        ({"text": "a", "path": "/etc/passwd"}, "an object with `filename`, `text` or `base64`"),
+        ({"text": 3}, "all of them strings"),
+        (
+            {"text": "a", "path": "/etc/passwd"},
+            "an object with `filename`, `media_type`, and `text` or",
+        ),
         ([], ""),
         ({"text": "a", "filename": 'a"b'}, "`filename`"),
         ({"text": "a", "filename": ""}, "`filename`"),

@@ -1,7 +1,10 @@
 """How what is no JSON becomes a result: images, files, text, and nothing at all."""
 
+import gzip
 import json
+import zlib
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -152,31 +155,95 @@ async def test_an_error_keeps_its_text_in_any_charset(era: Era) -> None:
     assert result["content"] == [{"type": "text", "text": "400 Bad Request\ngröße"}]
 
 
+RAW_DEFLATE = zlib.compress(PNG, wbits=-15)
+PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("x-gzip", gzip.compress),
+    ("deflate", zlib.compress),
+]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("encoding", "pack"), PACKED)
+async def test_an_answer_that_is_compressed_against_our_wish_is_unpacked(
+    encoding: str, pack: Callable[[bytes], bytes], era: Era
+) -> None:
+    """R2: the inner request asks for no encoding; some middleware answers with one all the same."""
+    for body, content_type, status in (
+        (b'{"a": 1}', "application/json", 200),
+        ("größe".encode(), "text/plain", 200),
+        (b'{"detail": "no"}', "application/json", 404),
+    ):
+        plain = await answered(body, era, status, content_type=content_type)
+        packed = await answered(
+            pack(body), era, status, content_type=content_type, content_encoding=encoding
+        )
+        assert packed == plain
+
+
+async def test_raw_deflate_is_unpacked_as_browsers_do() -> None:
+    """R2: what some servers send as `deflate` (RFC 9110 §8.4.1.2)."""
+    result = await answered(RAW_DEFLATE, content_type="image/png", content_encoding="deflate")
+    assert b64decode(result["content"][0]["data"]) == PNG
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json"])
+async def test_what_is_unpacked_counts_for_the_limit(media_type: str) -> None:
+    """C6, F2: a kilobyte that unpacks to a megabyte is ended at `max_bytes`."""
+    app = FastAPI()
+
+    @app.get("/answer", response_class=Response)
+    async def answer() -> Response:
+        headers = {"content-type": media_type, "content-encoding": "gzip"}
+        return Response(gzip.compress(b"x" * 1_000_000), headers=headers)
+
+    mount_mcp(app, limits=Limits(max_bytes=10_000))
+    text = (await call(app, "answer")).text_content
+    assert text.count("x") == 10_000 + text.partition("[")[2].count("x")
+    assert "10000 bytes (max_bytes)" in text
+
+
+@pytest.mark.parametrize("cut", [10, -4])
+async def test_a_compressed_answer_that_is_cut_says_so(cut: int) -> None:
+    """R2, C6: what could be unpacked is kept."""
+    packed = gzip.compress(b"some text " * 10)[:cut]
+    result = await answered(packed, content_type="text/plain", content_encoding="gzip")
+    assert result["isError"]
+    assert "broke off" in result["content"][-1]["text"]
+
+
+async def test_what_is_no_compressed_data_says_so() -> None:
+    """R2: rather than being shown as garbled text."""
+    result = await answered(b"plain", content_type="text/plain", content_encoding="gzip")
+    assert result["isError"]
+    assert "broke off" in result["content"][-1]["text"]
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json", "image/png"])
-async def test_a_compressed_body_is_a_file_and_not_garbled_text(media_type: str) -> None:
-    """R2: the inner request asks for no encoding; an app may answer with one all the same."""
-    result = await answered(b"\x1f\x8b\x00", content_type=media_type, content_encoding="gzip")
+async def test_a_body_of_another_encoding_is_a_file_and_not_garbled_text(media_type: str) -> None:
+    """R2: Python cannot unpack it, and the model is told its bytes."""
+    result = await answered(b"\x0b\x00", content_type=media_type, content_encoding="br")
     (block,) = result["content"]
     assert block["resource"]["mimeType"] == "application/octet-stream"
-    assert b64decode(block["resource"]["blob"]) == b"\x1f\x8b\x00"
+    assert b64decode(block["resource"]["blob"]) == b"\x0b\x00"
 
 
-async def test_a_compressed_error_shows_its_status_only() -> None:
+async def test_an_error_of_another_encoding_shows_its_status_only() -> None:
     """R3."""
     result = await answered(
-        b"\x1f\x8b\x00", status=400, content_type="text/plain", content_encoding="gzip"
+        b"\x0b\x00", status=400, content_type="text/plain", content_encoding="br"
     )
     assert result["content"] == [{"type": "text", "text": "400 Bad Request"}]
 
 
 async def read(content_type: str, chunks: list[bytes]) -> ResponseReader:
     """Read a body that arrives in these parts."""
-    reading = ResponseReader(Limits(), None)
-    await reading.start(200, [(b"content-type", content_type.encode())])
+    reader = ResponseReader(Limits(), None)
+    await reader.start(200, [(b"content-type", content_type.encode())])
     for chunk in chunks:
-        assert await reading.write(chunk)
-    await reading.end()
-    return reading
+        assert await reader.write(chunk)
+    await reader.end()
+    return reader
 
 
 def cut(body: bytes, places: list[int]) -> list[bytes]:
@@ -201,8 +268,8 @@ async def test_json_lines_are_the_same_in_any_parts(
     body = end.join(json.dumps(value, ensure_ascii=False) for value in values).encode(
         "utf-8", "surrogatepass"
     )
-    reading = await read("application/jsonl", cut(body, places))
-    assert reading.items() == values
+    reader = await read("application/jsonl", cut(body, places))
+    assert reader.items() == values
 
 
 @given(
@@ -216,8 +283,8 @@ async def test_events_are_the_same_in_any_parts(
     """S2: WHATWG HTML §9.2.6: lines end in LF, CR LF or CR."""
     datas = [json.dumps({"text": text}, ensure_ascii=False) for text in events]
     body = "".join(f"id: {n}{end}data: {data}{end}{end}" for n, data in enumerate(datas))
-    reading = await read("text/event-stream", cut(body.encode(), places))
-    assert reading.items() == [
+    reader = await read("text/event-stream", cut(body.encode(), places))
+    assert reader.items() == [
         {"id": str(n), "data": {"text": text}} for n, text in enumerate(events)
     ]
 
@@ -225,8 +292,8 @@ async def test_events_are_the_same_in_any_parts(
 @given(text=st.text(st.characters(exclude_categories=["Cs"])), places=PLACES)
 async def test_text_is_the_same_in_any_parts(text: str, places: list[int]) -> None:
     """S2: a character cut in two is put together."""
-    reading = await read("text/plain; charset=utf-8", cut(text.encode(), places))
-    assert reading.text() == text
+    reader = await read("text/plain; charset=utf-8", cut(text.encode(), places))
+    assert reader.text() == text
 
 
 @pytest.mark.parametrize(
@@ -247,8 +314,8 @@ async def test_text_is_the_same_in_any_parts(text: str, places: list[int]) -> No
 )
 async def test_events_follow_the_standard(body: str, items: list[dict[str, Any]]) -> None:
     """S2."""
-    reading = await read("text/event-stream", [body.encode()])
-    assert reading.items() == [{"data": "a", **item} for item in items]
+    reader = await read("text/event-stream", [body.encode()])
+    assert reader.items() == [{"data": "a", **item} for item in items]
 
 
 @pytest.mark.in_process
@@ -256,6 +323,5 @@ def test_json_is_plain_where_any_reader_finds_the_same_value_in_it() -> None:
     """R1: only such a text is put into a message as it is."""
     plain = ['{"a": [1, -0, 0.10, 1.5e3, 1E-5]}', '{"NaN": "Infinity 1e999"}', "9" * 299]
     odd = ["NaN", "[1, -Infinity]", "1e999", '"\\ud83d"']
-    odd += [f'["{" " * before}", {"9" * 300}]' for before in range(300)]
     assert [text for text in plain if not read_json(text)[1]] == []
     assert [text for text in odd if read_json(text)[1]] == []

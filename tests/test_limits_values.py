@@ -67,12 +67,12 @@ def test_limits_cannot_be_changed_after_they_were_checked() -> None:
 WRONG: list[tuple[object, str]] = [
     ({"timeout": -1}, "Limits.timeout must be a positive number, not -1"),
     ({"max_items": 0}, "Limits.max_items must be a positive integer, not 0"),
-    ({"max_items": 1.5}, "'max_items': 1.5. It takes a value of type 'int'"),
-    ({"max_concurrency": True}, "'max_concurrency': True. It takes a value of type 'int'"),
-    ({"timeout": "5"}, "'timeout': '5'. It takes a value of type 'float'"),
-    ({"max_request_bytes": 5}, "unknown key 'max_request_bytes'"),
-    ({"tiemout": 5}, "unknown key 'tiemout'. Known are 'timeout', 'max_bytes'"),
-    (5, "'limits': 5"),
+    ({"max_items": 1.5}, "Limits.max_items must be a positive integer, not 1.5"),
+    ({"max_concurrency": True}, "Expected `int | float`, got `bool` - at `$.limits[...]`"),
+    ({"timeout": "5"}, "Expected `int | float`, got `str` - at `$.limits[...]`"),
+    ({"max_request_bytes": 5}, "|max_concurrency)\\\\Z' - at `key` in `$.limits`"),
+    ({"tiemout": 5}, "Expected `str` matching regex '\\\\A(timeout|max_bytes|"),
+    (5, "Expected `object`, got `int` - at `$.limits`"),
 ]
 
 

@@ -144,28 +144,3 @@ def test_a_document_that_cannot_be_made_stops_the_start_with_advice() -> None:
     mount_mcp(app, limits=Limits())
     with pytest.raises(MountError, match="include_in_schema=False"), TestClient(app):
         pass
-
-
-async def test_a_summary_made_of_the_name_is_not_said_twice() -> None:
-    """P3, P4: FastAPI's "Get Thing" says no more than the docstring."""
-    app = FastAPI()
-
-    @app.get("/thing/{thing_id}")
-    async def get_thing(thing_id: int) -> int:
-        """Return one thing."""
-        return thing_id
-
-    @app.get("/named", summary="Named by hand")
-    async def named() -> int:
-        """Return a number."""
-        return 1
-
-    @app.get("/bare")
-    async def bare() -> int:
-        return 1
-
-    mount_mcp(app)
-    listed = await tools(app)
-    assert listed["get_thing"]["description"] == "Return one thing."
-    assert listed["named"]["description"] == "Named by hand. Return a number."
-    assert listed["bare"]["description"] == "Bare"

@@ -188,16 +188,13 @@ async def test_a_mark_sets_name_title_description_and_hints() -> None:
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        ("hidden", "is 'hidden'. Use False or a mapping."),
-        (0, "is 0. Use False or a mapping."),
-        ({"nam": "x"}, "has the unknown key 'nam'. Known are 'name', 'title'"),
-        ({"title": 3}, "has 'title': 3. It takes a value of type 'str'."),
-        (
-            {"annotations": {"readOnly": True}},
-            "has the unknown key 'readOnly'. Known are 'readOnly",
-        ),
-        ({"annotations": {"readOnlyHint": "yes"}}, "It takes a value of type 'bool'."),
-        ({"annotations": []}, "has 'annotations': []. It takes a value of type 'Mapping'."),
+        ("hidden", "Expected `object`, got `str`. It is False, or a mapping with any of name,"),
+        (0, "Expected `object`, got `int`. It is False, or a mapping"),
+        ({"nam": "x"}, "unknown field `nam`. It is False, or a mapping with any of name, title,"),
+        ({"title": 3}, "Expected `str | null`, got `int` - at `$.title`."),
+        ({"annotations": {"readOnly": True}}, "'\\\\A(readOnlyHint|destructiveHint|"),
+        ({"annotations": {"readOnlyHint": "yes"}}, "Expected `bool`, got `str`"),
+        ({"annotations": []}, "Expected `object`, got `array` - at `$.annotations`."),
         ({"name": "with space"}, "names the tool 'with space'. Use letters, digits"),
         ({"name": ""}, "names the tool ''"),
         ({"name": "x" * 65}, "a letter first, at most 64."),

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastmcp import Client
+from mcp_types import TextContent
 from pydantic import BaseModel
 from starlette.concurrency import iterate_in_threadpool
 from starlette.types import ASGIApp
@@ -234,3 +235,41 @@ async def test_a_slow_reader_slows_the_route(kind: str, era: Era) -> None:
             if era == "legacy":
                 # Its route would run on to its limits.
                 scope.cancel()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_events_of_plain_values_are_what_they_document(era: Era) -> None:
+    """S2: FastAPI writes each as JSON, and says so with a `contentSchema`."""
+    app = FastAPI()
+
+    @app.get("/numbers", response_class=EventSourceResponse)
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(2):
+            yield number
+
+    @app.get("/words", response_class=EventSourceResponse)
+    async def words() -> AsyncIterator[str]:
+        yield "3"
+        yield "null"
+
+    @app.get("/optional", response_class=EventSourceResponse)
+    async def optional() -> AsyncIterator[Item | None]:
+        yield Item(number=1)
+        yield None
+
+    mount_mcp(app)
+    expected: dict[str, list[Any]] = {
+        "numbers": [0, 1],
+        "words": ["3", "null"],
+        "optional": [{"number": 1}, None],
+    }
+    async with connected(app, era) as client:
+        await client.list_tools()
+        for tool, values in expected.items():
+            result = await client.call_tool(tool)
+            assert not result.is_error
+            assert result.structured_content == {"result": [{"data": each} for each in values]}
+            (block,) = result.content
+            assert isinstance(block, TextContent)
+            lines = block.text.splitlines()
+            assert [json.loads(line)["data"] for line in lines] == values

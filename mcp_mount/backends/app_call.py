@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -25,6 +25,9 @@ logger = logging.getLogger("mcp_mount")
 
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
+
+SLOW: Final = 0.05
+"""Seconds after which a call that still runs is worth a task to watch it: most end before that."""
 
 TURN: Final = 0.002
 """Seconds for which a route that never waits may send before others run."""
@@ -119,11 +122,18 @@ class AppCall:
         self._delivery: anyio.CancelScope | None = None
         self._cancellation = anyio.CancelScope()
 
-    def start(self, deadline: float = math.inf) -> None:
-        """Run the app; at `deadline` (of the event loop's clock) the response is given up."""
+    def start(self, deadline: float = math.inf, on_slow: Callable[[], None] | None = None) -> None:
+        """Run the app.
+
+        Args:
+            deadline: When the response is given up, on the event loop's clock.
+            on_slow: Called if the response is not there after `SLOW` seconds.
+        """
         loop = asyncio.get_running_loop()
-        if deadline < math.inf:
-            self._timer = loop.call_at(deadline, self._expire)
+        # One timer for both, because most responses come before either.
+        at = deadline if on_slow is None else min(deadline, loop.time() + SLOW)
+        if at < math.inf:
+            self._timer = loop.call_at(at, self._tick, deadline, on_slow)
         self.task = loop.create_task(self._run())
 
     def send_disconnect(self) -> None:
@@ -158,7 +168,12 @@ class AppCall:
             await self.answered.wait()
         await self.cancel()
 
-    def _expire(self) -> None:
+    def _tick(self, deadline: float, on_slow: Callable[[], None] | None) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < deadline and on_slow is not None:
+            self._timer = loop.call_at(deadline, self._tick, deadline, None)
+            on_slow()
+            return
         self.send_disconnect()
         self.answered.set()
 

@@ -10,6 +10,6 @@ In the order in which to read them:
     decoders     the parts of a body, as text and values
     spooled      a long text, in memory or in a file
     reader       a response while it arrives
-    content      a response, as what a model gets
     output       what results a tool declares
+    content      a response, as what a model gets
 """

@@ -1,69 +1,53 @@
-"""What a model gives, as a request. Pure.
+"""What a model gives, as a request. Pure."""
 
-Files are objects with their content as ``text`` or ``base64``.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mcp_mount.backends.request import Request
-from mcp_mount.conversion.encoding import (
-    AS_IS,
-    Part,
-    write_form,
-    write_json,
-    write_multipart,
-    write_whole,
-)
-from mcp_mount.conversion.styles import write_cookies, write_headers, write_path, write_query
-from mcp_mount.conversion.texts import Given
+from mcp_mount.conversion.encoding import Content
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.openapi.bodies import Body, Encoding
-from mcp_mount.openapi.media import FORM, MULTIPART, is_json
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.openapi.parameters import Location, Parameter, names_in_query
+from mcp_mount.openapi.parameters import names_in_query
 
 # What a caller makes up is given back in part only.
-_MOST_ECHOES = 5
-_LONGEST_ECHO = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One property of a body that is sent as arguments of its own."""
-
-    argument: str
-    name: str
-    is_file: bool = False
-    encoding: Encoding = AS_IS
+_MOST_ECHOES: Final = 5
+_LONGEST_ECHO: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """How the arguments of one tool become a request.
 
-    `route` is the operation's path, and `query` what stands behind it in the document; most often
-    nothing. Where there is something, `choices` are the values that an argument is one of, because
-    others may lead to another operation of that path. `schema` is the tool's ``inputSchema``.
-    `parameters` pairs each argument's name with the parameter it fills, by where that is. `headers`
-    are those of every request.
+    Attributes:
+        operation: What is called.
+        schema: The tool's ``inputSchema``.
+        known: The names of all arguments.
+        required: The names of those that cannot be left out.
+        headers: Those of every request.
+        query_credentials: See `Request`.
+        write_path: See `styles.path_writer`.
+        write_query: See `styles.query_writer`.
+        write_headers: See `styles.header_writer`; None where there are none to write.
+        write_body: See `encoding.body_writer`; None where there is no body.
+        query: What stands behind the path in the document; most often nothing.
+        choices: Where something does, what an argument may be, because other values may lead to
+            another operation of that path.
     """
 
     operation: Operation
-    route: str
-    query: str
     schema: Schema
-    headers: tuple[tuple[bytes, bytes], ...]
     known: frozenset[str]
     required: frozenset[str]
+    headers: tuple[tuple[bytes, bytes], ...]
     query_credentials: frozenset[str]
-    parameters: Mapping[Location, tuple[tuple[str, Parameter], ...]]
+    write_path: Callable[[Mapping[str, Any]], tuple[str, dict[str, str]]]
+    write_query: Callable[[Mapping[str, Any]], str]
+    write_headers: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]] | None = None
+    write_body: Callable[[Mapping[str, Any]], Content | None] | None = None
+    query: str = ""
     choices: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    body: Body | None = None
-    fields: tuple[Field, ...] = ()
-    whole_body: str | None = None
 
     def request(self, arguments: Mapping[str, Any]) -> Request:
         """Build the request that the arguments describe.
@@ -76,59 +60,33 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        path, path_values = write_path(self.route, self._given("path", arguments))
-        query = write_query(self._given("query", arguments))
+        if self.choices:
+            self._check_choices(arguments)
+        path, path_values = self.write_path(arguments)
+        query = self.write_query(arguments)
         if self.query:
-            self._check_query(query)
-            query = f"{self.query}&{query}" if query else self.query
-        body, content_type = self._body(arguments)
-        headers = [*self.headers]
-        if "header" in self.parameters:
-            headers += write_headers(self._given("header", arguments))
-        if "cookie" in self.parameters:
-            headers += write_cookies(self._given("cookie", arguments))
-        if body is not None:
-            headers += [
+            query = self._with_fixed_query(query)
+        headers, body = self.headers, None
+        if self.write_headers is not None:
+            headers = (*headers, *self.write_headers(arguments))
+        content = self.write_body(arguments) if self.write_body is not None else None
+        if content is not None:
+            body, content_type = content
+            headers = (
+                *headers,
                 (b"content-type", content_type.encode()),
                 (b"content-length", b"%d" % len(body)),
-            ]
+            )
         return Request(
             method=self.operation.method,
             path=path,
             template=self.operation.path,
             path_values=path_values,
             query=query,
-            headers=tuple(headers),
+            headers=headers,
             body=body,
             query_credentials=self.query_credentials,
         )
-
-    def _given(self, location: Location, arguments: Mapping[str, Any]) -> list[Given]:
-        given = []
-        for argument, parameter in self.parameters.get(location, ()):
-            value = arguments.get(argument)
-            if value == [] and parameter.schema.get("default"):
-                message = (
-                    f"{argument!r} cannot be an empty list, which is written like its default."
-                )
-                raise InvalidArguments(message)
-            if argument in self.choices and value not in (None, *self.choices[argument]):
-                known = ", ".join(map(repr, self.choices[argument]))
-                message = f"{argument!r} tells operations of one path apart: it can be {known}."
-                raise InvalidArguments(message)
-            if value is not None:
-                given.append(Given(argument, parameter, value))
-            elif location == "path":
-                message = f"Missing argument {argument!r}."
-                raise InvalidArguments(message)
-        return given
-
-    def _check_query(self, query: str) -> None:
-        """Refuse names that the document writes behind the path: they lead to other operations."""
-        if taken := names_in_query(query) & names_in_query(self.query):
-            name = min(taken)
-            message = f"The query of this operation has its own {name!r}: no argument can hold it."
-            raise InvalidArguments(message)
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})
@@ -141,41 +99,17 @@ class Arguments:
             message = f"Missing argument {', '.join(map(repr, missing))}."
             raise InvalidArguments(message)
 
-    def _body(self, arguments: Mapping[str, Any]) -> tuple[bytes | None, str]:
-        """Return the body and its content type; None where nothing is sent."""
-        if self.body is None:
-            return None, ""
-        media_type = self.body.media_type
-        if self.whole_body is not None:
-            if self.whole_body not in arguments:
-                return None, ""
-            value = arguments[self.whole_body]
-            if media_type not in {FORM, MULTIPART}:
-                return write_whole(self.whole_body, value, media_type)
-            if not isinstance(value, Mapping):
-                message = f"{self.whole_body!r} is a form: it takes an object."
+    def _check_choices(self, arguments: Mapping[str, Any]) -> None:
+        for argument, choices in self.choices.items():
+            if arguments.get(argument) not in (None, *choices):
+                known = ", ".join(map(repr, choices))
+                message = f"{argument!r} tells operations of one path apart: it can be {known}."
                 raise InvalidArguments(message)
-            parts = [
-                Part(self.whole_body, name, item, encoding=self._encoding(name))
-                for name, item in value.items()
-            ]
-        else:
-            parts = [
-                Part(
-                    each.argument,
-                    each.name,
-                    arguments[each.argument],
-                    is_file=each.is_file,
-                    encoding=each.encoding,
-                )
-                for each in self.fields
-                if each.argument in arguments
-            ]
-            if not parts and not self.body.required:
-                return None, ""
-            if is_json(media_type):
-                return write_json({part.name: part.value for part in parts}), media_type
-        return write_form(parts) if media_type == FORM else write_multipart(parts)
 
-    def _encoding(self, name: str) -> Encoding:
-        return self.body.encodings.get(name, AS_IS) if self.body is not None else AS_IS
+    def _with_fixed_query(self, query: str) -> str:
+        """Put the document's query first, whose names lead to this operation and no other."""
+        if taken := names_in_query(query) & names_in_query(self.query):
+            name = min(taken)
+            message = f"The query of this operation has its own {name!r}: no argument can hold it."
+            raise InvalidArguments(message)
+        return f"{self.query}&{query}" if query else self.query

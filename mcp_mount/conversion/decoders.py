@@ -4,13 +4,19 @@ A decoder takes the body in parts, and gives the same pieces however it was cut.
 """
 
 import codecs
+import io
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from email.message import Message
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Protocol
 
-# `json` follows the depth of its text, and what is nested deeper breaks whoever serializes it.
+import msgspec
+
+# What is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
 # Text encodings of Python's own, which fail on bytes where a charset replaces them.
 _NO_CHARSETS = frozenset(
@@ -19,106 +25,80 @@ _NO_CHARSETS = frozenset(
 
 
 class Decoder(Protocol):
-    """Takes a body in parts, and gives the pieces that are ready to be shown."""
+    """Takes a body in parts; as the decoders of `codecs` do, it is told which is the last."""
 
-    def decode(self, chunk: bytes) -> Iterator[str]:
-        """Take a part of the body."""
-
-    def flush(self) -> Iterator[str]:
-        """Take the end of the body."""
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
+        """Take a part of the body; return the pieces that are ready to be shown."""
 
 
 class TextDecoder:
     """Text in its charset; a character cut across two parts is put together."""
 
     def __init__(self, charset: str) -> None:
-        """Take a charset that `known_charset` knows."""
+        """Take a charset that Python knows."""
         self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
 
-    def decode(self, chunk: bytes) -> Iterator[str]:
-        """Take a part of the body."""
-        yield self._decoder.decode(chunk)
-
-    def flush(self) -> Iterator[str]:
-        """Take the end of the body."""
-        yield self._decoder.decode(b"", final=True)
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
+        """Return the text so far."""
+        return (self._decoder.decode(chunk, final),)
 
 
-class _Lines:
-    """Lines that end in LF, CR LF or (in event streams) CR, without their ends."""
+class _LineDecoder:
+    """Lines of UTF-8 without their ends, which are LF, CR LF or CR."""
 
-    def __init__(self, *, bare_cr: bool) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+    def __init__(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
         self._rest: list[str] = []
-        self._bare_cr = bare_cr
-        self._after_cr = False
 
-    def decode(self, chunk: bytes) -> Iterator[str]:
-        yield from self._split(self._decoder.decode(chunk))
-
-    def flush(self) -> Iterator[str]:
-        yield from self._split(self._decoder.decode(b"", final=True))
-        if rest := "".join(self._rest):
-            self._rest.clear()
-            yield rest
-
-    def _split(self, text: str) -> Iterator[str]:
-        if self._bare_cr:
-            if self._after_cr and text.startswith("\n"):
-                text = text[1:]
-                self._after_cr = False
-            if text:
-                self._after_cr = text.endswith("\r")
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        first, *others = text.split("\n")
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
+        first, *others = self._decoder.decode(chunk, final).split("\n")
         self._rest.append(first)
         for following in others:
             # Before it is given, because whoever takes it may not come back.
-            line, self._rest = "".join(self._rest).removesuffix("\r"), [following]
+            line, self._rest = "".join(self._rest), [following]
             yield line
+        if final:
+            yield "".join(self._rest)
 
 
 class JSONLinesDecoder:
     """JSON Lines: each line that is not blank, as it stands."""
 
     def __init__(self) -> None:
-        self._lines = _Lines(bare_cr=False)
+        self._lines = _LineDecoder()
 
-    def decode(self, chunk: bytes) -> Iterator[str]:
-        """Take a part of the body."""
-        yield from (line for line in self._lines.decode(chunk) if line.strip())
-
-    def flush(self) -> Iterator[str]:
-        """Take the end of the body."""
-        yield from (line for line in self._lines.flush() if line.strip())
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
+        """Return the lines that are whole."""
+        return (line for line in self._lines.decode(chunk, final=final) if line.strip())
 
 
 class EventDecoder:
     """Server-Sent Events (WHATWG HTML §9.2.6), each as one line of JSON with ``data`` and so on."""
 
-    def __init__(self) -> None:
-        self._lines = _Lines(bare_cr=True)
+    def __init__(self, *, has_json_data: bool = False) -> None:
+        """Take whether each event's data is JSON; otherwise only what looks like it is read so."""
+        self._lines = _LineDecoder()
+        self._has_json_data = has_json_data
         self._fields: dict[str, Any] = {}
         self._data: list[str] = []
         # Lines of no known field. The standard skips them, but many routes send bare text.
         self._bare: list[str] = []
 
-    def decode(self, chunk: bytes) -> Iterator[str]:
-        """Take a part of the body."""
-        for line in self._lines.decode(chunk):
-            yield from self._line(line)
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
+        """Return the events that are whole.
 
-    def flush(self) -> Iterator[str]:
-        """Take the end of the body."""
-        for line in self._lines.flush():
-            yield from self._line(line)
-        # The standard drops an event that no blank line ends; here it would be lost information.
-        yield from self._line("")
+        The standard drops one that no blank line ends; here it would be lost information.
+        """
+        for line in self._lines.decode(chunk, final=final):
+            yield from self._read_line(line)
+        if final:
+            yield from self._read_line("")
 
-    def _line(self, line: str) -> Iterator[str]:
+    def _read_line(self, line: str) -> Iterator[str]:
         if not line:
             if data := self._data or self._bare:
-                event = {**self._fields, "data": _event_data("\n".join(data))}
+                event = {**self._fields, "data": self._read_data("\n".join(data))}
                 yield json.dumps(event, ensure_ascii=False)
             self._fields, self._data, self._bare = {}, [], []
             return
@@ -133,20 +113,18 @@ class EventDecoder:
         elif name not in {"", "id", "retry"}:
             self._bare.append(line)
 
-
-def _event_data(text: str) -> object:
-    """Read data that is a JSON object, list or string; a bare ``1.10`` may be a version."""
-    if text[:1] in {"{", "[", '"'}:
-        try:
-            return parse_json(text)
-        except ValueError:
-            return text
-    return text
+    def _read_data(self, text: str) -> object:
+        # Where nothing says that it is JSON, a bare ``1.10`` may be a version.
+        is_json = self._has_json_data or text[:1] in {"{", "[", '"'}
+        return parsed_or_text(text) if is_json else text
 
 
-def parse_json(text: str) -> object:
-    """Return the value that `read_json` does."""
-    return read_json(text)[0]
+def parsed_or_text(text: str) -> object:
+    """Return the value that `read_json` gives, or the text where it is no JSON."""
+    try:
+        return read_json(text)[0]
+    except ValueError:
+        return text
 
 
 def read_json(text: str) -> tuple[object, bool]:
@@ -158,29 +136,18 @@ def read_json(text: str) -> tuple[object, bool]:
     Raises:
         ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
     """
-    is_whole = "\\ud" not in text and "\\uD" not in text
-    is_plain = is_whole and not _has_long_number(text)
+    is_strict, value = True, None
     try:
         try:
-            value = _EXACT.decode(text)
-        except _NotFiniteError:
-            value, is_plain = _LENIENT.decode(text), False
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            # Python's own reader takes more.
+            is_strict, value = False, _mend(_LENIENT.decode(text))
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         raise ValueError("The JSON is nested too deeply.")
-    return (value if is_whole else _mended(value)), is_plain
-
-
-class _NotFiniteError(Exception):
-    """A number that no JSON can hold."""
-
-
-def _exact(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _NotFiniteError
-    return value
+    return value, is_strict
 
 
 def _finite(text: str) -> float | None:
@@ -189,50 +156,48 @@ def _finite(text: str) -> float | None:
 
 
 # `float("NaN")` is none that is finite, so one function does for both.
-_EXACT = json.JSONDecoder(parse_constant=_exact, parse_float=_exact)
 _LENIENT = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
-
-_LONGEST_NUMBER: Final = 300
-"""Digits; one with more may be none that a float can hold, which is all that some readers have."""
-
-_LONG_NUMBER = re.compile(rf"[0-9]{{{_LONGEST_NUMBER}}}")
-
-
-def _has_long_number(text: str) -> bool:
-    """Whether there are so many digits in a row: a sample of the text would have two of them."""
-    if len(text) < _LONGEST_NUMBER:
-        return False
-    sample = text[:: _LONGEST_NUMBER // 2]
-    return re.search("[0-9]{2}", sample) is not None and _LONG_NUMBER.search(text) is not None
 
 
 def _is_deep(value: object) -> bool:
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(_DEEPEST):
-        level = [child for parent in level for child in _children(parent)]
-        if not level:
-            return False
-    return True
+        inner = chain.from_iterable(
+            each.values() if isinstance(each, dict) else each for each in level
+        )
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return bool(level)
 
 
-def _children(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _mended(value: object) -> object:
+def _mend(value: object) -> object:
     """Replace half characters (lone surrogates), which no encoder writes."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [_mend(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(_mended(key)): _mended(item) for key, item in value.items()}
+        return {str(_mend(key)): _mend(item) for key, item in value.items()}
     return value
 
 
-def known_charset(charset: str) -> str:
+@lru_cache(maxsize=256)
+def read_content_type(value: str) -> tuple[str, str]:
+    """Return media type and charset; an app has few of them, and reading one takes a while."""
+    message = Message()
+    message["content-type"] = value
+    return message.get_content_type(), _known_charset(str(message.get_param("charset", "utf-8")))
+
+
+def looks_like_text(chunk: bytes) -> bool:
+    """Whether the beginning of a body is UTF-8 without control characters; it may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(chunk)
+    except UnicodeDecodeError:
+        return False
+    return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
+
+
+def _known_charset(charset: str) -> str:
     """Return the charset if it is one that can be read, otherwise UTF-8."""
     try:
         # `base64` and its like have a decoder, but are no text encodings; this tells them apart.

@@ -1,23 +1,24 @@
 """Writes the values of arguments as a body: JSON, text, forms and files. Pure.
 
-What `texts` says of the values of parameters is true here as well.
+Like those of `styles`, the function that writes a body is prepared once for each tool.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx2
+import msgspec
 
 from mcp_mount.conversion.styles import query_pairs
-from mcp_mount.conversion.texts import Given, write_compact, write_text
+from mcp_mount.conversion.texts import write_compact, write_text
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.openapi.bodies import Encoding
-from mcp_mount.openapi.media import FORM, is_json, is_text
+from mcp_mount.openapi.bodies import Body, Encoding
+from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.parameters import Parameter
 
@@ -38,53 +39,67 @@ AS_IS: Final = Encoding()
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The value of one field of a form, and the name of the argument it came from."""
+class Field:
+    """One property of a body, and the name of the argument that fills it."""
 
     argument: str
     name: str
-    value: Any
     is_file: bool = False
     encoding: Encoding = AS_IS
 
 
-def write_json(value: object) -> bytes:
-    """Write JSON in ASCII: half a character then stays the escape it was, and breaks no encoder."""
-    return write_compact(value).encode()
+Content = tuple[bytes, str]
+"""A body, and its content type."""
 
 
-def write_form(parts: Iterable[Part]) -> tuple[bytes, str]:
-    """Write a URL-encoded form; return it with its content type."""
-    fields = [(name, text) for part in parts for name, text, _ in _form_fields(part)]
-    return urlencode(fields).encode(), FORM
+def body_writer(
+    body: Body, fields: Sequence[Field], whole: str | None
+) -> Callable[[Mapping[str, Any]], Content | None]:
+    """Prepare a body that arguments fill: each a field of it, or `whole` all of it.
 
-
-def write_multipart(parts: Iterable[Part]) -> tuple[bytes, str]:
-    """Write a form with files (RFC 7578); return it with its content type.
-
-    A part without a file name is a plain field.
+    What is returned gives the body for the arguments of a call; None where nothing is sent.
     """
-    written: list[tuple[str, tuple[str | None, bytes, str | None]]] = []
-    for part in parts:
-        media_type = part.encoding.media_type
-        if not part.is_file:
-            written += [
-                (name, (None, text.encode(), kind))
-                for name, text, kind in _form_fields(part, media_type)
-            ]
-        elif part.value is not None:
-            for item in part.value if isinstance(part.value, list) else [part.value]:
-                file = _file(part.argument, item, media_type)
-                written.append((part.name, (file.filename, file.content, file.media_type)))
-    # The host is never asked: httpx2 writes the parts, and nothing is sent through it.
-    request = httpx2.Request("POST", "http://localhost", files=written or {"": (None, b"")})
-    return request.read(), request.headers["content-type"]
+    media_type = body.media_type
+    if whole is not None:
+        return lambda arguments: (
+            _write_whole(whole, arguments[whole], body) if whole in arguments else None
+        )
+
+    def write_body(arguments: Mapping[str, Any]) -> Content | None:
+        given = [(each, arguments[each.argument]) for each in fields if each.argument in arguments]
+        if not given and not body.required:
+            return None
+        if media_type in {FORM, MULTIPART}:
+            return _write_form(given, media_type)
+        return _write_json({field.name: value for field, value in given}), media_type
+
+    return write_body
 
 
-def write_whole(argument: str, value: object, media_type: str) -> tuple[bytes, str]:
-    """Write a body that is one value: JSON, text, or the content of a file."""
+def _write_json(value: object) -> bytes:
+    try:
+        data = msgspec.json.encode(value)
+    except (ValueError, OverflowError, RecursionError):
+        # It holds half of a character, or an integer that is too large.
+        return write_compact(value).encode()
+    # NaN, which Python's readers know, would be null.
+    return write_compact(value).encode() if b"null" in data else data
+
+
+def _write_whole(argument: str, value: object, body: Body) -> Content:
+    """Write a body that is one value: JSON, text, an open form, or the content of a file."""
+    media_type = body.media_type
+    if media_type in {FORM, MULTIPART}:
+        if not isinstance(value, Mapping):
+            raise InvalidArguments(f"{argument!r} is a form: it takes an object.")
+        encodings = body.encodings
+        fields = (
+            (Field(argument, name, encoding=encodings.get(name, AS_IS)), item)
+            for name, item in value.items()
+        )
+        return _write_form(fields, media_type)
     if is_json(media_type):
-        return write_json(value), media_type
+        return _write_json(value), media_type
     if is_text(media_type):
         text = write_text(argument, value)
         media_type = media_type.replace("text/*", "text/plain")
@@ -92,67 +107,90 @@ def write_whole(argument: str, value: object, media_type: str) -> tuple[bytes, s
             # Without it some servers read Latin-1, which was once the default.
             media_type = f"{media_type}; charset=utf-8"
         return text.encode(), media_type
-    file = _file(argument, value)
+    _, content, own_type = _read_file(argument, value)
     # A range of types, such as `image/*`, leaves the choice to the sender.
-    return file.content, file.media_type if "*" in media_type else media_type
+    return content, own_type if "*" in media_type else media_type
 
 
-def _form_fields(part: Part, media_type: str = "") -> Iterator[tuple[str, str, str | None]]:
+def _write_form(given: Iterable[tuple[Field, Any]], media_type: str) -> Content:
+    """Write a URL-encoded form, or one with files (RFC 7578)."""
+    if media_type == FORM:
+        pairs = [(name, text) for each in given for name, text, _ in _form_fields(*each)]
+        return urlencode(pairs).encode(), FORM
+    parts: list[tuple[str, tuple[str | None, bytes, str | None]]] = []
+    for field, value in given:
+        if not field.is_file:
+            # A part without a file name is a plain field.
+            texts = _form_fields(field, value, field.encoding.media_type)
+            parts += [(name, (None, text.encode(), kind)) for name, text, kind in texts]
+        elif value is not None:
+            for item in value if isinstance(value, list) else [value]:
+                file = _read_file(field.argument, item, field.encoding.media_type)
+                parts.append((field.name, file))
+    # The host is never asked: httpx2 writes the parts, and nothing is sent through it.
+    request = httpx2.Request("POST", "http://localhost", files=parts or {"": (None, b"")})
+    return request.read(), request.headers["content-type"]
+
+
+def _form_fields(
+    field: Field, value: Any, media_type: str = ""
+) -> Iterator[tuple[str, str, str | None]]:
     """Yield name, text and media type of a field; an object is JSON (OpenAPI 3.1 §4.8.15.1)."""
-    if part.value is None:
+    if value is None:
         return
-    if part.encoding.style and isinstance(part.value, list | Mapping):
-        style, explode = part.encoding.style, part.encoding.explode
-        parameter = Parameter(part.name, "query", {}, style=style, explode=explode)
-        for name, text in query_pairs(Given(part.argument, parameter, part.value)):
+    style, explode = field.encoding.style, field.encoding.explode
+    if style and isinstance(value, list | Mapping):
+        parameter = Parameter(field.name, "query", {}, style=style, explode=explode)
+        for name, text in query_pairs(field.argument, parameter, value):
             yield name, text, None
         return
-    for item in part.value if isinstance(part.value, list) else [part.value]:
+    for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict | list):
-            yield part.name, write_compact(item), media_type or "application/json"
+            yield field.name, write_compact(item), media_type or "application/json"
         else:
-            text = write_compact(item) if is_json(media_type) else write_text(part.argument, item)
-            yield part.name, text, media_type or None
+            text = write_compact(item) if is_json(media_type) else write_text(field.argument, item)
+            yield field.name, text, media_type or None
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    filename: str
-    media_type: str
-    content: bytes
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    filename: str = "file"
+    media_type: str | None = None
+    text: str | None = None
+    base64: str | None = None
 
 
-def _file(argument: str, value: object, expected: str = "") -> _File:
-    if isinstance(value, str):
-        value = {"text": value}
-    if not isinstance(value, Mapping) or value.keys() - FILE["properties"].keys():
-        message = f"{argument!r} is a file: an object with `filename`, `text` or `base64`."
-        raise InvalidArguments(message)
-    if any(not isinstance(item, str) for item in value.values()):
-        message = f"{argument!r} is a file: all its properties are strings."
-        raise InvalidArguments(message)
-    if ("text" in value) == ("base64" in value):
+def _read_file(argument: str, value: object, expected: str = "") -> tuple[str, bytes, str]:
+    """Return a file's name, content and media type."""
+    try:
+        file = msgspec.convert({"text": value} if isinstance(value, str) else value, _File)
+    except msgspec.ValidationError:
+        message = (
+            f"{argument!r} is a file: an object with `filename`, `media_type`, and `text` or "
+            "`base64`, all of them strings."
+        )
+        raise InvalidArguments(message) from None
+    if file.text is not None and file.base64 is None:
+        content, default = write_text(argument, file.text).encode(), "text/plain; charset=utf-8"
+    elif file.base64 is not None and file.text is None:
+        content, default = _decode(argument, file.base64), "application/octet-stream"
+    else:
         message = f"{argument!r} is a file: give its content either as `text` or as `base64`."
         raise InvalidArguments(message)
-    if "text" in value:
-        content, default = write_text(argument, value["text"]).encode(), "text/plain; charset=utf-8"
-    else:
-        content, default = _decoded(argument, value["base64"]), "application/octet-stream"
-    filename = write_text(argument, value.get("filename", "file"))
+    filename = write_text(argument, file.filename)
     if not filename or re.search(r'[\x00-\x1f\x7f"\\]', filename):
         # Readers disagree on how these are escaped (RFC 7578 §4.2, RFC 6266 appendix D).
         message = f'{argument!r} has a `filename` that is empty, or holds ", \\ or a line break.'
         raise InvalidArguments(message)
-    media_type = value.get("media_type", expected or default)
+    media_type = (expected or default) if file.media_type is None else file.media_type
     # Each part ends where the next begins, so that no text takes long to refuse.
     is_written_well = re.fullmatch(r"[!#$&^\w.+-]+/[!#$&^\w.+*-]+(;[ -~]*)?", media_type, re.ASCII)
     if len(media_type) > 255 or not is_written_well or media_type.endswith(" "):
         message = f"{argument!r} has a `media_type` that is none: write it like image/png."
         raise InvalidArguments(message)
-    return _File(filename, media_type, content)
+    return filename, content, media_type
 
 
-def _decoded(argument: str, text: str) -> bytes:
+def _decode(argument: str, text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):

@@ -7,13 +7,15 @@ Every parameter and every property of an object body is one argument. A body tha
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from mcp_mount.conversion.arguments import Arguments, Field
-from mcp_mount.conversion.encoding import AS_IS, FILE
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.encoding import AS_IS, FILE, Field, body_writer
+from mcp_mount.conversion.styles import Named, header_writer, path_writer, query_writer
+from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.openapi.parameters import Location, Parameter, query_of, route_of
+from mcp_mount.openapi.parameters import LOCATIONS, Location, Parameter, query_of, route_of
 from mcp_mount.openapi.schemas import Schemas, with_definitions
 from mcp_mount.openapi.simplify import without_null
 
@@ -43,9 +45,15 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     Header, cookie and query parameters that carry credentials are left out.
 
     Raises:
-        InvalidDocument: a schema refers to what is not there.
+        InvalidDocument: a schema refers to what is not there, or the path has a ``matrix`` or
+            ``label`` parameter, which no API was seen to use.
     """
     with within(str(operation)):
+        for each in operation.parameters:
+            if each.location == "path" and each.style != "simple":
+                found = f"the parameter {each.name!r} is in the style {each.style!r}"
+                advice = f"leave the operation out with exclude=[{str(operation)!r}]"
+                raise InvalidDocument(f"{found}, and a path takes only 'simple': {advice}.")
         return _arguments(operation, schemas)
 
 
@@ -89,45 +97,35 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     if required:
         root["required"] = required
     root["additionalProperties"] = False
+    by_location: dict[Location, list[Named]] = {location: [] for location in LOCATIONS}
+    for argument, parameter in parameters:
+        by_location[parameter.location].append((argument, parameter))
+    headers, cookies = by_location["header"], by_location["cookie"]
+    route = route_of(operation.path)
     return Arguments(
         operation=operation,
-        route=route_of(operation.path),
-        query=query_of(operation.path),
         schema=_with_shared_definitions(root),
-        headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),
         # Where nothing is said of a body, it is the API's to say whether it can be left out.
         required=frozenset(required)
         - (set() if body is None or body.required else {each.argument for each in fields}),
+        headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
-        parameters=_by_location(parameters),
-        choices=_choices(operation, parameters, schemas),
-        body=body,
-        fields=tuple(fields),
-        whole_body=whole,
+        write_path=path_writer(route, by_location["path"]),
+        write_query=query_writer(by_location["query"]),
+        write_headers=header_writer(headers, cookies) if headers or cookies else None,
+        write_body=None if body is None else body_writer(body, fields, whole),
+        query=query_of(operation.path),
+        choices={} if route == operation.path else _choices(parameters, schemas),
     )
 
 
-def _choices(
-    operation: Operation, parameters: Iterable[tuple[str, Parameter]], schemas: Schemas
-) -> Mapping[str, Sequence[object]]:
-    """Return what enumerated arguments can be, where operations of one path are told apart."""
-    if operation.path == route_of(operation.path):
-        return {}
+def _choices(parameters: Iterable[Named], schemas: Schemas) -> Mapping[str, Sequence[object]]:
+    """Return what enumerated arguments can be."""
     found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
     return {name: enum for name, enum in found if isinstance(enum, list)}
-
-
-def _by_location(
-    parameters: Iterable[tuple[str, Parameter]],
-) -> Mapping[Location, tuple[tuple[str, Parameter], ...]]:
-    found: dict[Location, tuple[tuple[str, Parameter], ...]] = {}
-    for each in parameters:
-        location = each[1].location
-        found[location] = (*found.get(location, ()), each)
-    return found
 
 
 def _is_open_object(schema: Schema, media_type: str) -> bool:

@@ -1,16 +1,88 @@
-"""An operation's results: their ``outputSchema``, and the form that keeps it. Pure."""
+"""An operation's results: their ``outputSchema``, and what they must conform to. Pure."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import compress
+from operator import not_
+from typing import Any
 
 import jsonschema_rs
 
-from mcp_mount.conversion.content import OutputSchema
 from mcp_mount.openapi.bodies import Media
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.openapi.schemas import Schemas
+
+logger = logging.getLogger("mcp_mount")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """How a tool's results are written: as its ``outputSchema`` says, where it has one.
+
+    `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
+    each value decides for itself. `has_json_data` tells that results are events whose data is JSON.
+    `operation` is for the log.
+    """
+
+    wrapped: bool | None = None
+    validator: Callable[[], jsonschema_rs.Draft202012Validator] | None = None
+    has_json_data: bool = False
+    operation: str = ""
+    _logged: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether results must have structured content."""
+        return self.wrapped is not None
+
+    def conforms(self, content: object) -> bool:
+        """Whether structured content is as the schema says."""
+        return self.validator is None or self.validator().is_valid(content)
+
+    def wrap(self, value: object) -> dict[str, Any] | None:
+        """Write a value as structured content, which is always an object; None if it cannot be."""
+        if isinstance(value, dict) and not self.wrapped:
+            return value
+        # Inside an object that was documented otherwise, it would pass for that object.
+        return None if self.wrapped is False else {"result": value}
+
+    def fit(self, value: object) -> dict[str, Any]:
+        """Write a value that strays from the schema as structured content that conforms.
+
+        What conforms is where it is documented; the rest is ``undocumented``, so that a client that
+        shows its model nothing but the structure shows it as well.
+        """
+        content: dict[str, Any] = {}
+        rest = value
+        if self.wrapped and isinstance(value, list):
+            is_fitting = [self.conforms({"result": [each]}) for each in value]
+            if any(is_fitting):
+                content = {"result": [*compress(value, is_fitting)]}
+                rest = [*compress(value, map(not_, is_fitting))]
+        elif isinstance(value, dict) and not self.wrapped:
+            content = {name: each for name, each in value.items() if self.conforms({name: each})}
+            rest = {name: each for name, each in value.items() if name not in content}
+        whole = {**content, "undocumented": rest}
+        return next((each for each in (whole, content) if self.conforms(each)), {})
+
+    def log_stray(self, kind: str, what: str) -> None:
+        """Warn, once for each kind, of a success that is not what its operation documents."""
+        if kind not in self._logged:
+            self._logged.add(kind)
+            logger.warning(
+                "%s answered %s, which is not what it documents. What conforms to the tool's "
+                "outputSchema is in the structured content, the rest beside it.",
+                *(self.operation, what),
+            )
+
+    def stray_place(self, content: object) -> str:
+        """Return where structured content first strays from the schema, e.g. ``"/items/0/id"``."""
+        errors = self.validator().iter_errors(content) if self.validator is not None else ()
+        return next(("".join(f"/{part}" for part in each.instance_path) for each in errors), "")
 
 
 def read_output_schema(
@@ -19,72 +91,65 @@ def read_output_schema(
     """Return the tool's ``outputSchema`` and how its results are written.
 
     There is one only where the operation documents a single success in a single JSON form: a
-    schema that not every success keeps would make clients throw the others away.
+    schema that not every success keeps would make clients throw the others away. For the same
+    reason ``{}`` conforms to each, and so does any object with other properties.
 
     Raises:
         InvalidDocument: a schema refers to what is not there.
     """
     with within(str(operation)):
-        return _shape(operation, schemas)
+        medias = successes(operation)
+        if len(medias) != 1 or len(medias[0]) != 1:
+            return None, OutputSchema()
+        (media,) = medias[0]
+        if media.item_schema is not None:
+            item, has_json_data = _item_schema(media, schemas)
+            schema = _wrap({"type": "array", "items": item})
+            schema["properties"]["ended"] = {"type": "string"}
+            wrapped = True
+        else:
+            has_json_data, is_value = False, media.schema is not None and is_json(media.media_type)
+            schema = schemas.publish(media.schema or {}, "output") if is_value else {}
+            wrapped = schema.get("type") != "object" or "anyOf" in schema
+            if not schema:
+                return None, OutputSchema()
+            schema = _wrap(schema) if wrapped else _without_conditions(schema)
+        return schema, OutputSchema(
+            wrapped=wrapped,
+            # On first use: most tools of a large API are never called.
+            validator=cache(lambda: jsonschema_rs.Draft202012Validator(schema)),
+            has_json_data=has_json_data,
+            operation=str(operation),
+        )
 
 
-def _shape(operation: Operation, schemas: Schemas) -> tuple[Schema | None, OutputSchema]:
-    documented = successes(operation)
-    if len(documented) != 1 or len(documented[0]) != 1:
-        return None, OutputSchema()
-    media = documented[0][0]
-    if media.item_schema is not None:
-        item = _item_schema(media, schemas)
-        schema = _wrapped({"type": "array", "items": item})
-        schema["properties"]["ended"] = {"type": "string"}
-        return schema, OutputSchema(wrapped=True, conforms=_validator(schema), is_items=True)
-    if media.schema is None or not is_json(media.media_type):
-        return None, OutputSchema()
-    published = schemas.publish(media.schema, "output")
-    if not published:
-        return None, OutputSchema()
-    is_object = published.get("type") == "object" and "anyOf" not in published
-    schema = published if is_object else _wrapped(published)
-    return schema, OutputSchema(wrapped=not is_object, conforms=_validator(schema))
-
-
-def _item_schema(media: Media, schemas: Schemas) -> Schema:
+def _item_schema(media: Media, schemas: Schemas) -> tuple[Schema, bool]:
+    """Return the schema of a stream's items, and whether they are events whose data is JSON."""
     item = schemas.resolve(media.item_schema or {})
     if media.media_type != "text/event-stream":
-        return schemas.publish(item, "output")
+        return schemas.publish(item, "output"), False
     # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
-    data = schemas.resolve(item.get("properties", {}).get("data")).get("contentSchema", {})
-    published = schemas.publish(data, "output")
-    event: Schema = {
-        "type": "object",
-        "properties": {
-            "data": {key: value for key, value in published.items() if key != "$defs"},
-            "event": {"type": "string"},
-            "id": {"type": "string"},
-            "retry": {"type": "integer"},
-        },
-    }
-    return {**event, "$defs": published["$defs"]} if "$defs" in published else event
+    documented = schemas.resolve(item.get("properties", {}).get("data"))
+    data = schemas.publish(documented.get("contentSchema", {}), "output")
+    definitions = {"$defs": data.pop("$defs")} if "$defs" in data else {}
+    text: Schema = {"type": "string"}
+    properties = {"data": data, "event": text, "id": text, "retry": {"type": "integer"}}
+    event = {"type": "object", "properties": properties, **definitions}
+    return event, "contentSchema" in documented
 
 
-def _wrapped(schema: Schema) -> Schema:
+def _without_conditions(schema: Schema) -> Schema:
+    """Leave out of an object's schema what ``{}`` might not conform to."""
+    kept = {"type", "properties", "patternProperties", "$defs"}
+    return {key: each for key, each in schema.items() if key in kept}
+
+
+def _wrap(schema: Schema) -> Schema:
     """Put what is no object into ``{"result": …}``; definitions stay at the root."""
     inner = dict(schema)
     definitions = inner.pop("$defs", None)
     if isinstance(items := inner.get("items"), dict) and "$defs" in items:
         inner["items"] = {key: value for key, value in items.items() if key != "$defs"}
         definitions = items["$defs"]
-    wrapped: Schema = {"type": "object", "properties": {"result": inner}, "required": ["result"]}
+    wrapped: Schema = {"type": "object", "properties": {"result": inner}}
     return {**wrapped, "$defs": definitions} if definitions else wrapped
-
-
-def _validator(schema: Schema) -> Callable[[object], bool]:
-    @cache
-    def compiled() -> jsonschema_rs.Draft202012Validator:
-        # On first use: most tools of a large API are never called.
-        return jsonschema_rs.Draft202012Validator(schema)
-
-    def conforms(value: object) -> bool:
-        return compiled().is_valid(value)
-
-    return conforms

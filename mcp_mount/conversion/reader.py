@@ -3,12 +3,9 @@
 Text, Server-Sent Events and JSON Lines are decoded part by part; everything else is collected.
 """
 
-import codecs
 import json
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from email.message import Message
-from functools import lru_cache
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from mcp_mount.conversion.decoders import (
@@ -16,12 +13,13 @@ from mcp_mount.conversion.decoders import (
     EventDecoder,
     JSONLinesDecoder,
     TextDecoder,
-    known_charset,
-    parse_json,
+    looks_like_text,
+    parsed_or_text,
+    read_content_type,
 )
 from mcp_mount.conversion.spooled import SpooledText, fitted, json_length
 from mcp_mount.limits import Limits
-from mcp_mount.openapi.media import is_json
+from mcp_mount.openapi.media import FORM, is_json, is_text
 
 Progress = Callable[[str], Awaitable[None]]
 
@@ -29,6 +27,9 @@ _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
 )
 _EVENTS = "text/event-stream"
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # What a byte and an item can take in a message at the most: `\\u0000` in a string of JSON, which is
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
@@ -36,13 +37,6 @@ _LONGEST_FIELDS: Final = 256
 _MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
-_TEXTS = frozenset(
-    {
-        *("application/xml", "application/javascript", "application/ecmascript"),
-        *("application/yaml", "application/x-yaml", "application/toml", "application/sql"),
-        *("application/graphql", "application/x-www-form-urlencoded", "application/x-sh"),
-    }
-)
 
 
 class ResponseReader:
@@ -51,53 +45,69 @@ class ResponseReader:
     Attributes:
         status: The HTTP status; 0 until the response starts.
         headers: By lower-case name; several of one name are joined by commas.
-        media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is compressed.
+        media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is in an
+            encoding that cannot be unpacked.
+        size: The bytes of the body so far, unpacked.
         is_items: Whether the response is a list of events or lines.
         full: The limit that was reached, e.g. ``"1000 items (max_items)"``.
         is_shortened: Whether a part of the stream is left out, which went as progress before.
+        is_damaged: Whether the body is compressed, and cannot be unpacked to its end.
     """
 
-    def __init__(self, limits: Limits, progress: Progress | None) -> None:
-        """Take the limits, and where to send the pieces of a stream (None: nowhere)."""
-        self.status = 0
+    status = 0
+    media_type = _BYTES
+    size = 0
+    is_items = False
+    full: str | None = None
+    is_shortened = False
+    is_damaged = False
+    _charset = "utf-8"
+    _decoder: Decoder | None = None
+    _text: SpooledText | None = None
+    _is_packed = False
+    _unpacker: "zlib._Decompress | None" = None
+    _is_shown = False
+    _has_no_type = False
+
+    def __init__(
+        self, limits: Limits, progress: Progress | None, *, has_json_data: bool = False
+    ) -> None:
+        """Prepare for a response.
+
+        Args:
+            limits: What the response may take.
+            progress: Where to send the pieces of a stream; None: nowhere.
+            has_json_data: Whether the data of events is documented to be JSON.
+        """
         self.headers: dict[str, str] = {}
-        self.media_type = _BYTES
-        self.is_items = False
-        self.full: str | None = None
-        self.is_shortened = False
-        self._is_shown = False
-        self._charset = "utf-8"
-        self._is_unnamed = False
         self._limits = limits
-        self._most_shown = limits.max_event_bytes * 7 // 8
         self._progress = progress
-        self._decoder: Decoder | None = None
+        self._has_json_data = has_json_data
         self._items: list[str] = []
-        self._text = SpooledText()
         self._chunks: list[bytes] = []
-        self.size = 0
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Choose the decoder from the content type."""
-        self.status = status
+        self.status, named = status, self.headers
         for name, value in headers:
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
-        if self.headers.get("content-encoding", "identity") == "identity":
-            content_type = self.headers.get("content-type", _BYTES)
-            self.media_type, self._charset = _read_content_type(content_type)
-            self._is_unnamed = "content-type" not in self.headers
-        if "content-length" in self.headers:
+            named[key] = f"{named[key]}, {text}" if key in named else text
+        encoding = named.get("content-encoding", "identity").lower()
+        self._is_packed = encoding in _PACKED
+        if self._is_packed or encoding == "identity":
+            self.media_type, self._charset = read_content_type(named.get("content-type", _BYTES))
+            self._has_no_type = "content-type" not in named
+        if "content-length" in named:
             # It is one piece, however it is sent; the result will have it soon enough.
             self._progress = None
         if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
-            self._decoder, self.is_items = EventDecoder(), True
+            self._decoder, self.is_items = EventDecoder(has_json_data=self._has_json_data), True
         elif self.media_type in _JSON_LINES:
             self._decoder, self.is_items = JSONLinesDecoder(), True
-        elif _is_text(self.media_type):
-            self._decoder = TextDecoder(self._charset)
+        elif self.is_readable and not is_json(self.media_type):
+            self._decoder, self._text = TextDecoder(self._charset), SpooledText()
 
     @property
     def may_wait(self) -> bool:
@@ -107,54 +117,55 @@ class ResponseReader:
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
         room = self._limits.max_bytes - self.size
+        if self._is_packed and chunk:
+            chunk = self._unpack(chunk, room + 1)
         self.size += len(chunk)
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
             chunk = chunk[:room]
-        if self._is_unnamed and chunk:
-            self._is_unnamed = False
-            if self.status < _MULTIPLE_CHOICES and _looks_like_text(chunk):
+        if self._has_no_type and chunk:
+            self._has_no_type = False
+            if self.status < _MULTIPLE_CHOICES and looks_like_text(chunk):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
-                self.media_type, self._decoder = "text/plain", TextDecoder("utf-8")
+                self.media_type = "text/plain"
+                self._decoder, self._text = TextDecoder("utf-8"), SpooledText()
         if self._decoder is None:
             self._chunks.append(chunk)
         else:
-            await self._show(self._decoder.decode(chunk))
-        return self.full is None
+            await self._take(self._decoder.decode(chunk))
+        return self.full is None and not self.is_damaged
+
+    def _unpack(self, chunk: bytes, most: int) -> bytes:
+        """Unpack a part of the body that was compressed although nobody asked for it."""
+        if self._unpacker is None:
+            self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                return self._unpacker.decompress(chunk, most)
+            except zlib.error:
+                # Some servers send it without its header (RFC 9110 §8.4.1.2).
+                self._unpacker = zlib.decompressobj(_RAW_DEFLATE)
+        try:
+            # What comes after the end is no part of it.
+            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, most)
+        except zlib.error:
+            self.is_damaged = True
+            return b""
 
     async def end(self) -> None:
         """Take the end of the body, whole or not."""
+        if self._unpacker is not None and not self._unpacker.eof and self.full is None:
+            self.is_damaged = True
         if self._decoder is not None:
-            await self._show(self._decoder.flush())
+            await self._take(self._decoder.decode(b"", final=True))
         if self._is_shown:
             self._shorten()
 
-    def _shorten(self) -> None:
-        """Keep as much of what was shown as fits into the message that ends an event stream."""
-        # The rest is for what stands around it in the message, beside headers that are reported.
-        most = self._most_shown - json_length(self.headers)
-        if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
-            return
-        if not self.is_items:
-            self.is_shortened = self._text.shorten(most)
-            return
-        for number, item in enumerate(self._items):
-            # It is in the text and, parsed, in the structured content.
-            most -= json_length(item + "\n") + json_length(_parsed_or_text(item))
-            if most < 0:
-                self.is_shortened = True
-                del self._items[number:]
-                return
-
-    def close(self) -> None:
-        """Forget a text that was streamed, once its result is written or nobody waits for it."""
-        self._text.close()
-
-    async def _show(self, pieces: Iterator[str]) -> None:
+    async def _take(self, pieces: Iterable[str]) -> None:
+        """Keep the pieces of a stream, and show them."""
         for piece in pieces:
             if not piece:
                 continue
-            if not self.is_items:
+            if self._text is not None:
                 self._text.append(piece)
             elif len(self._items) < self._limits.max_items:
                 self._items.append(piece)
@@ -167,27 +178,51 @@ class ResponseReader:
                     await self._progress(part)
 
     @property
+    def _most_shown(self) -> int:
+        """The bytes of a message; the rest of what it may have is for what is around it."""
+        return self._limits.max_event_bytes * 7 // 8
+
+    def _shorten(self) -> None:
+        """Keep as much of what was shown as fits into the message that ends an event stream."""
+        most = self._most_shown - json_length(self.headers)
+        if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
+            return
+        if self._text is not None:
+            self.is_shortened = self._text.shorten(most)
+        for number, item in enumerate(self._items):
+            # It is in the text and, parsed, in the structured content.
+            most -= json_length(item + "\n") + json_length(parsed_or_text(item))
+            if most < 0:
+                self.is_shortened = True
+                del self._items[number:]
+                return
+
+    def close(self) -> None:
+        """Forget a text that was streamed, once its result is written or nobody waits for it."""
+        if self._text is not None:
+            self._text.close()
+
+    @property
     def is_stream(self) -> bool:
         """Whether what has arrived is of use without the rest."""
         return self._decoder is not None
 
     def items(self) -> list[object]:
         """Return the events or lines, parsed; a line that is no JSON is itself."""
-        return [_parsed_or_text(piece) for piece in self._items]
+        return [parsed_or_text(piece) for piece in self._items]
 
     def streamed(self) -> str | SpooledText:
         """Return the text of a stream; a long one in slices, unless it is a list of items.
 
         A list stays in memory, because its structured content has to be there as well.
         """
-        return "\n".join(self._items) if self._items else self._text.text()
+        return "\n".join(self._items) if self._text is None else self._text.text()
 
     def text(self) -> str:
         """Return the body as text, in its own charset."""
         if self._decoder is not None:
             return "".join(self.streamed())
-        body = self.body()
-        charset = self._charset
+        body, charset = self.body(), self._charset
         if is_json(self.media_type):
             # Most begin with an ASCII character and no zero byte, which is UTF-8.
             is_utf8 = body[:1] in _JSON_BEGINS and body[1:2] != b"\0"
@@ -203,48 +238,4 @@ class ResponseReader:
     @property
     def is_readable(self) -> bool:
         """Whether the body is text that a model can read."""
-        return is_json(self.media_type) or _is_text(self.media_type)
-
-    @property
-    def filename(self) -> str | None:
-        """The file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
-        message = Message()
-        message["content-disposition"] = self.headers.get("content-disposition", "")
-        try:
-            name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
-            name.encode()
-        except (LookupError, ValueError):
-            # It is written in a charset that there is not, or that writes no text.
-            return None
-        return None if name in {"", ".", ".."} else name
-
-
-@lru_cache(maxsize=256)
-def _read_content_type(value: str) -> tuple[str, str]:
-    """Return media type and charset; an app has few of them, and reading one takes a while."""
-    message = Message()
-    message["content-type"] = value
-    return message.get_content_type(), known_charset(str(message.get_param("charset", "utf-8")))
-
-
-def _looks_like_text(chunk: bytes) -> bool:
-    """Whether the beginning of a body is UTF-8 without control characters; it may be cut."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(chunk)
-    except UnicodeDecodeError:
-        return False
-    return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
-
-
-@lru_cache(maxsize=256)
-def _is_text(essence: str) -> bool:
-    return (essence.startswith("text/") and essence != "text/json") or (
-        essence in _TEXTS or essence.endswith(("+xml", "+yaml"))
-    )
-
-
-def _parsed_or_text(piece: str) -> object:
-    try:
-        return parse_json(piece)
-    except ValueError:
-        return piece
+        return is_json(self.media_type) or is_text(self.media_type) or self.media_type == FORM

@@ -1,5 +1,6 @@
-"""A long text in pieces: in memory, and beyond that in a temporary file."""
+"""A long text: in memory, and beyond 1 MiB in a temporary file."""
 
+import codecs
 import errno
 import json
 import logging
@@ -8,7 +9,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from io import FileIO
+from io import FileIO, StringIO
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import Final
@@ -30,50 +31,45 @@ _LONGEST_CHARACTER: Final = 12
 
 
 class SpooledText:
-    """A text that grows piece by piece. A class because of its file, which `close` closes.
+    """A text that grows piece by piece; beyond 1 MiB it is in a file, which `close` closes.
 
-    The file has no name and no buffer. What cannot be written to it, because there is no place or
-    the disk is full, stays in memory: nothing is lost.
+    What cannot be written to the file, because there is no place for one or the disk is full, stays
+    in memory: nothing is lost, as it would be in a `tempfile.SpooledTemporaryFile`.
 
     It is written and read in the event loop: a slice is copied to the system's cache, or from it,
     in some 20 microseconds, and to hand it to a thread takes longer.
     """
 
-    __slots__ = ("_file", "_is_closed", "_length", "_parts", "_room", "_small")
+    __slots__ = ("_buffer", "_file", "_is_closed", "_most", "_size")
 
     def __init__(self) -> None:
         """Begin without any text."""
-        # Small pieces are put together: each alone takes more than its characters.
-        self._small: list[str] = []
-        self._length = 0
-        # Of the other parts each is in memory, or in the file, and then it is its length in bytes.
-        self._parts: list[str | int] = []
-        self._room: float = _MOST_IN_MEMORY
+        # The end of the text; what is before it is in the file, `_size` bytes of it.
+        self._buffer = StringIO()
         self._file: FileIO | None = None
+        self._size = 0
+        self._most: float = _MOST_IN_MEMORY
         self._is_closed = False
 
     def append(self, piece: str) -> None:
         """Add to the end of the text; once it is closed, nobody reads what is added."""
-        self._small.append(piece)
-        self._length += len(piece)
-        if self._length >= SLICE:
-            text = "".join(self._small)
-            self._small, self._length = [], 0
-            if not self._is_closed:
-                self._parts += map(self._put_away, sliced(text))
+        if not self._is_closed:
+            self._buffer.write(piece)
+            if self._buffer.tell() > self._most:
+                self._move_to_file()
 
     def text(self) -> "str | SpooledText":
-        """Return the text as one where it is short, otherwise this, which gives it in slices."""
-        return self if self._parts else "".join(self._small)
+        """Return the text itself if it is in memory, otherwise this, which gives it in slices."""
+        return self._buffer.getvalue() if self._file is None else self
 
     def shorten(self, most: int) -> bool:
         """Keep the beginning that takes no more than `most` bytes as JSON; False where all does."""
         for number, part in enumerate(self):
             length = json_length(part)
             if length > most:
-                kept = [*islice(self, number), _beginning(part, most)]
+                kept = "".join([*islice(self, number), _beginning(part, most)])
                 self.close()
-                self._small = kept
+                self._buffer = StringIO(kept)
                 return True
             most -= length
         return False
@@ -82,41 +78,36 @@ class SpooledText:
         """Read the text from its beginning, in slices."""
         if self._file is not None:
             self._file.seek(0)
-        for part in self._parts:
-            if isinstance(part, str):
-                yield part
-            elif self._file is not None:
-                yield self._file.read(part).decode("utf-8", "surrogatepass")
-        if self._small:
-            yield "".join(self._small)
+            # A text can hold half characters, which are kept as they are.
+            decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+            for start in range(0, self._size, SLICE):
+                yield decoder.decode(self._file.read(min(SLICE, self._size - start)))
+        yield from sliced(self._buffer.getvalue())
 
     def close(self) -> None:
         """Close the file, and forget the text."""
         self._is_closed = True
-        self._small, self._parts = [], []
+        self._buffer, self._size = StringIO(), 0
         if self._file is not None:
             # What may come too late to be written is no longer needed.
             with suppress(OSError):
                 self._file.close()
             self._file = None
 
-    def _put_away(self, part: str) -> str | int:
-        """Return a part of the text, or its length in the file once it is there."""
-        if self._room > 0:
-            self._room -= len(part)
-            return part
+    def _move_to_file(self) -> None:
+        """Write what is in memory to the end of the file."""
+        data = self._buffer.getvalue().encode("utf-8", "surrogatepass")
         try:
             if self._file is None:
                 self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - `close` closes it
-            # A text can hold half characters, which are kept as they are.
-            data = part.encode("utf-8", "surrogatepass")
             if self._file.write(data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             logger.warning("A long text stays in memory, for want of a temporary file: %s", error)
-            self._room = math.inf
-            return part
-        return len(data)
+            self._most = math.inf
+        else:
+            self._size += len(data)
+            self._buffer, self._most = StringIO(), SLICE
 
 
 def json_length(value: object) -> int:

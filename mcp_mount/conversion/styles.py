@@ -1,136 +1,143 @@
 """Writes the values of parameters in their styles: path, query, headers and cookies. Pure.
 
-A value arrives at the route exactly as it was given, or the call is refused: nothing is cut,
-cleaned or replaced. `null`, which only JSON can write, is left out.
+Each function here prepares, once for each tool, the function that writes the values of a call.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import quote
 
 from mcp_mount.conversion.texts import (
+    LONGEST,
     SCALAR,
-    Given,
-    delimited,
-    document_of,
-    quoted,
-    write_compact,
+    check_length,
+    join,
+    too_long,
+    write_delimited,
     write_text,
 )
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import FORM
+from mcp_mount.openapi.parameters import Parameter
 
+Named = tuple[str, Parameter]
+"""A parameter, and before it the name of the argument that fills it."""
+
+# RFC 3986 §2.3.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 # What `allowReserved` leaves as it is. The rest of RFC 3986 §2.2 ends a value, or a query, or reads
 # as a space; a `%` is one that the value holds.
-_RESERVED = ":/?@!$'()*,;="
-_DEEPEST = 30
-_SEPARATORS: Mapping[str, str] = {"spaceDelimited": " ", "pipeDelimited": "|"}
+_RESERVED: Final = ":/?@!$'()*,;="
+_DEEPEST: Final = 30
+_SEPARATORS: Final[Mapping[str, str]] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
-def write_path(template: str, given: Iterable[Given]) -> tuple[str, dict[str, str]]:
-    """Fill ``"/users/{id}"``; return the percent-encoded path, and the values in it.
+def percent_encode(text: str, safe: str = "") -> str:
+    """Percent-encode a text; most have nothing to encode, which is soon seen."""
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
 
-    Each value stays in its segment: ``../admin`` is ``..%2Fadmin``.
+
+def path_writer(
+    template: str, parameters: Iterable[Named]
+) -> Callable[[Mapping[str, Any]], tuple[str, dict[str, str]]]:
+    """Prepare a path such as ``"/users/{id}"``.
+
+    What is returned gives, for the arguments of a call, the percent-encoded path and the values in
+    it. Each value stays in its segment: ``../admin`` is ``..%2Fadmin``.
     """
-    values: dict[str, str] = {}
-    written: dict[str, str] = {}
-    for each in given:
-        parameter = each.parameter
-        if isinstance(each.value, SCALAR) and parameter.style == "simple":
-            text = write_text(each.argument, each.value)
-            written[parameter.name] = quoted(text)
-        else:
-            text = _in_path(each, str)
-            written[parameter.name] = _in_path(each, quoted)
-        if text in {"", ".", ".."} or "\0" in text:
-            message = f"{each.argument!r} is part of a path: it cannot be {text!r}."
-            raise InvalidArguments(message)
-        values[parameter.name] = text
-    filled = [*_template_parts(template)]
-    for index in range(1, len(filled), 2):
-        # A name that has no value is no parameter, and stays as it is.
-        name = filled[index]
-        filled[index] = written[name] if name in written else quoted(f"{{{name}}}")
-    path = "".join(filled)
-    if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
-        message = f"The path would be {path!r}, which leads elsewhere."
-        raise InvalidArguments(message)
-    return path, values
+    named = {parameter.name: (argument, parameter) for argument, parameter in parameters}
+    # A name that no parameter has stays as it is.
+    names = "|".join(map(re.escape, named)) or "(?!)"
+    start, *rest = re.split(rf"\{{({names})\}}", template)
+    start, *ends = (quote(text, safe="/:@!$&'()*+,;=~%") for text in (start, *rest[1::2]))
+    slots = [(*named[name], end) for name, end in zip(rest[::2], ends, strict=True)]
+
+    def write_path(arguments: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        path, values = start, {}
+        for argument, parameter, end in slots:
+            value = arguments.get(argument)
+            if value is None:
+                raise InvalidArguments(f"Missing argument {argument!r}.")
+            check_length(argument, value)
+            if isinstance(value, SCALAR) and parameter.media_type is None:
+                text = write_text(argument, value)
+                encoded = percent_encode(text)
+            else:
+                text = write_delimited(argument, parameter, value)
+                check_length(argument, text)
+                encoded = write_delimited(argument, parameter, value, encode=percent_encode)
+            if text in {"", ".", ".."} or "\0" in text:
+                message = f"{argument!r} is part of a path: it cannot be {text!r}."
+                raise InvalidArguments(message)
+            values[parameter.name] = text
+            path += encoded + end
+        if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
+            raise InvalidArguments(f"The path would be {path!r}, which leads elsewhere.")
+        return path, values
+
+    return write_path
 
 
-def _in_path(each: Given, write: Callable[[str], str]) -> str:
-    """Write a value in its style (OpenAPI 3.1 §4.8.12.4), each of its texts with `write`."""
-    value, parameter = each.value, each.parameter
-    if value in ([], {}):
-        return ""
-    is_exploded = isinstance(value, list | Mapping) and parameter.explode
-    if parameter.style == "label":
-        return "." + delimited(each, "." if is_exploded else ",", write)
-    if parameter.style != "matrix":
-        return delimited(each, ",", write)
-    name = write(parameter.name)
-    if is_exploded and isinstance(value, list):
-        items = [delimited(each._replace(value=[item]), ";", write) for item in value]
-        return "".join(f";{name}={item}" for item in items)
-    if is_exploded:
-        return ";" + delimited(each, ";", write)
-    text = delimited(each, ",", write)
-    return f";{name}={text}" if text else f";{name}"
+def query_writer(parameters: Iterable[Named]) -> Callable[[Mapping[str, Any]], str]:
+    """Prepare a query such as ``"q=a%20b&tag=x&tag=y"`` (OpenAPI 3.1 §4.8.12.2)."""
+    prepared = [(argument, _query_part_writer(argument, each)) for argument, each in parameters]
+
+    def write_query(arguments: Mapping[str, Any]) -> str:
+        texts, left = [], LONGEST
+        for argument, write in prepared:
+            value = arguments.get(argument)
+            if value is not None and (text := write(value)):
+                texts.append(text)
+                left -= len(text) + 1
+                if left < 0:
+                    raise too_long("The query")
+        return "&".join(texts)
+
+    return write_query
 
 
-@lru_cache(maxsize=4096)
-def _template_parts(template: str) -> tuple[str, ...]:
-    """Split ``"/users/{id}/x"`` into text and names in turn: ``("/users/", "id", "/x")``."""
-    texts = re.split(r"\{([^{}]+)\}", template)
-    texts[::2] = [quote(text, safe="/{}:@!$&'()*+,;=~%") for text in texts[::2]]
-    return tuple(texts)
-
-
-def write_query(given: Iterable[Given]) -> str:
-    """Write ``"q=a%20b&tag=x&tag=y"``, each value in its style (OpenAPI 3.1 §4.8.12.2)."""
-    return "&".join(text for each in given for text in _query_texts(each))
-
-
-def _query_texts(each: Given) -> Iterator[str]:
-    parameter, value = each.parameter, each.value
-    if parameter.is_whole and not (parameter.media_type == FORM and isinstance(value, Mapping)):
-        yield quoted(document_of(each))
-        return
+def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], str]:
+    if parameter.is_whole and parameter.media_type == FORM:
+        # The fields of a form are the query that an object is, exploded.
+        parameter = replace(parameter, media_type=None, is_whole=False)
     safe = _RESERVED if parameter.allow_reserved else ","
-    for name, text in _form_pairs(each) if parameter.is_whole else query_pairs(each):
-        yield f"{quoted(name)}={quoted(text, safe)}"
+    start = f"{percent_encode(parameter.name)}="
+
+    def encode(text: str) -> str:
+        if len(text) > LONGEST:
+            raise too_long(repr(argument))
+        return percent_encode(text, safe)
+
+    def write(value: Any) -> str:
+        if isinstance(value, SCALAR) and parameter.media_type is None:
+            return start + encode(write_text(argument, value))
+        check_length(argument, value)
+        pairs = query_pairs(argument, parameter, value)
+        if parameter.is_whole:
+            return "".join(encode(text) for _, text in pairs)
+        texts = (f"{percent_encode(name)}={encode(text)}" for name, text in pairs)
+        return join(repr(argument), "&", texts)
+
+    return write
 
 
-def _form_pairs(each: Given) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a form; what is neither text nor number is JSON."""
-    for name, value in each.value.items():
-        for item in value if isinstance(value, list) else [value]:
-            is_text = isinstance(item, SCALAR)
-            if item is not None:
-                yield name, write_text(each.argument, item) if is_text else write_compact(item)
-
-
-def query_pairs(each: Given) -> Iterator[tuple[str, str]]:
+def query_pairs(argument: str, parameter: Parameter, value: Any) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of one parameter, as they stand in a query or in a form."""
-    parameter, value = each.parameter, each.value
-    if parameter.media_type is not None:
-        yield parameter.name, document_of(each)
-    elif isinstance(value, SCALAR):
-        yield parameter.name, write_text(each.argument, value)
-    elif isinstance(value, Mapping | list) and parameter.style == "deepObject":
-        yield from _deep_pairs(each.argument, parameter.name, value)
-    elif isinstance(value, Mapping) and parameter.explode:
-        for key, item in value.items():
-            # A list in it is written like one beside it: Spring's `Pageable` has one of these.
-            items = item if isinstance(item, list) else [] if item is None else [item]
-            for each_item in items:
-                yield write_text(each.argument, key), write_text(each.argument, each_item)
-    elif isinstance(value, list) and parameter.explode:
-        for item in value:
-            yield parameter.name, write_text(each.argument, item)
-    elif value not in ([], {}):
-        yield parameter.name, delimited(each, _SEPARATORS.get(parameter.style, ","))
+    if _is_empty(argument, parameter, value):
+        return
+    is_structure = isinstance(value, list | Mapping) and parameter.media_type is None
+    if is_structure and parameter.style == "deepObject":
+        yield from _deep_pairs(argument, parameter.name, value)
+    elif is_structure and parameter.explode:
+        # A list in an object is written like one beside it: Spring's `Pageable` has one of these.
+        for key, item in value.items() if isinstance(value, Mapping) else [(parameter.name, value)]:
+            for each in item if isinstance(item, list) else [] if item is None else [item]:
+                yield write_text(argument, key), write_text(argument, each)
+    else:
+        separator = _SEPARATORS.get(parameter.style, ",")
+        yield parameter.name, write_delimited(argument, parameter, value, separator)
 
 
 def _deep_pairs(
@@ -156,56 +163,63 @@ def _deep_pairs(
         yield name, write_text(argument, value)
 
 
-def write_headers(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield header lines; a list without a style is one line for each item (RFC 9110 §5.3)."""
-    for each in given:
-        value, parameter = each.value, each.parameter
-        if isinstance(value, list) and not parameter.style:
-            items = value
-        else:
-            items = [] if value in ([], {}) else [delimited(each, ",")]
-        for item in items:
-            text = write_text(each.argument, item)
-            yield parameter.name.lower().encode("latin-1"), _field_value(each.argument, text)
+def _is_empty(argument: str, parameter: Parameter, value: object) -> bool:
+    """Whether a value is an empty list or object, of which nothing is sent."""
+    if value not in ([], {}) or parameter.media_type is not None:
+        return False
+    if parameter.schema.get("default"):
+        message = f"{argument!r} cannot be empty, which is written like its default."
+        raise InvalidArguments(message)
+    return True
 
 
-def write_cookies(given: Iterable[Given]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the one ``Cookie`` header (RFC 6265 §4.2.1), if there is anything for it."""
-    pairs = [
-        name.encode("latin-1") + b"=" + _field_value(each.argument, text)
-        for each in given
-        for name, text in _cookie_pairs(each)
-    ]
-    if pairs:
-        yield b"cookie", b"; ".join(pairs)
+def header_writer(
+    headers: Iterable[Named], cookies: Iterable[Named]
+) -> Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]]:
+    """Prepare header lines, the one ``Cookie`` line (RFC 6265 §4.2.1) among them."""
+    headers, cookies = [*headers], [*cookies]
+
+    def write_headers(arguments: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+        lines = [
+            (parameter.name.lower().encode("latin-1"), _field_value(argument, text))
+            for argument, parameter in headers
+            for text in _header_texts(argument, parameter, arguments.get(argument))
+        ]
+        pairs = [
+            parameter.name.encode("latin-1") + b"=" + _field_value(argument, text)
+            for argument, parameter in cookies
+            for text in _cookie_texts(argument, parameter, arguments.get(argument))
+        ]
+        return [*lines, (b"cookie", b"; ".join(pairs))] if pairs else lines
+
+    return write_headers
 
 
-def _cookie_pairs(each: Given) -> Iterator[tuple[str, str]]:
-    value, parameter = each.value, each.parameter
+def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
+    check_length(argument, value)
+    if value is None or _is_empty(argument, parameter, value):
+        return []
+    if isinstance(value, list) and not parameter.style:
+        # A list without a style is one line for each item (RFC 9110 §5.3).
+        return [write_text(argument, item) for item in value]
+    return [write_delimited(argument, parameter, value)]
+
+
+def _cookie_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
+    check_length(argument, value)
+    if value is None or _is_empty(argument, parameter, value):
+        return []
+    text = write_delimited(argument, parameter, value)
     if parameter.media_type is not None:
         # A JSON document has quotation marks, which no cookie can hold.
-        yield parameter.name, quoted(document_of(each))
-        return
-    is_styled = isinstance(value, list | Mapping) and parameter.style != ""
-    if is_styled and parameter.explode:
-        pairs = [*query_pairs(each)]
-        _check_cookie(each.argument, [text for pair in pairs for text in pair], ";,&=")
-        if parameter.style == "form" and pairs:
-            # By the letter of OpenAPI 3.1, where a cookie is in the form of a query (appendix D).
-            (name, text), *others = pairs
-            pairs = [(name, "&".join([text, *("=".join(pair) for pair in others)]))]
-        yield from pairs
-    elif value not in ([], {}):
-        text = delimited(each, ",")
-        _check_cookie(each.argument, [text], ";" if is_styled else ";,")
-        yield parameter.name, text
-
-
-def _check_cookie(argument: str, texts: Iterable[str], separators: str) -> None:
-    if any(re.search(rf'[{separators}"\\\s]', text) for text in texts):
-        known = " ".join(separators)
-        message = f'{argument!r} is a cookie: it cannot hold spaces or any of {known} " \\.'
+        return [percent_encode(text)]
+    if isinstance(value, list | Mapping) and (parameter.explode or not parameter.style):
+        raise InvalidArguments(f"{argument!r} is a cookie: it cannot hold a list or an object.")
+    # A comma separates the items of a list, and nothing else may look like one.
+    if re.search(r'[;"\\\s]' if isinstance(value, list | Mapping) else r'[;,"\\\s]', text):
+        message = f'{argument!r} is a cookie: it cannot hold spaces or any of ; , " \\.'
         raise InvalidArguments(message)
+    return [text]
 
 
 def _field_value(argument: str, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Writes one value as text: a scalar, a list, an object or a document of its own. Pure.
+"""Writes values as text: a scalar, a list, an object or a JSON document. Pure.
 
 A value arrives at the route exactly as it was given, or the call is refused: nothing is cut,
 cleaned or replaced.
@@ -6,72 +6,26 @@ cleaned or replaced.
 
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from typing import Any, Final
 
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.parameters import Parameter
 
 SCALAR: Final = (str, int, float)
-
-# RFC 3986 §2.3.
-_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
-
-
-class Given(NamedTuple):
-    """The value of one parameter, and the name of the argument it came from."""
-
-    argument: str
-    parameter: Parameter
-    value: Any
-
-
-def quoted(text: str, safe: str = "") -> str:
-    """Percent-encode a text; most have nothing to encode, which is soon seen."""
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
-
-
-def properties_of(each: Given) -> Iterator[tuple[str, str]]:
-    """Yield the names and texts of an object's properties; `null` is left out."""
-    for key, item in each.value.items():
-        if item is not None:
-            yield write_text(each.argument, key), write_text(each.argument, item)
-
-
-def delimited(each: Given, separator: str, write: Callable[[str], str] = str) -> str:
-    """Write a value as one text; what it consists of cannot hold what separates it."""
-    value, parameter = each.value, each.parameter
-    if parameter.media_type is not None:
-        return write(document_of(each))
-    items: list[tuple[str, ...]]
-    if isinstance(value, list):
-        items = [(write_text(each.argument, item),) for item in value]
-    elif isinstance(value, Mapping):
-        items = [*properties_of(each)]
-    else:
-        return write(write_text(each.argument, value))
-    if any(separator in text for item in items for text in item):
-        message = f"{each.argument!r} separates its items by {separator!r}: none can hold it."
-        raise InvalidArguments(message)
-    within = "=" if parameter.explode else separator
-    return separator.join(within.join(map(write, item)) for item in items)
-
-
-def document_of(each: Given) -> str:
-    """Write a value that is a document of its own (`content` instead of `schema`)."""
-    is_text = isinstance(each.value, SCALAR) and not is_json(each.parameter.media_type or "")
-    return write_text(each.argument, each.value) if is_text else write_compact(each.value)
+LONGEST: Final = 65_000
+"""Characters of a URL, or of a header; servers take 64 KiB for all of a request's head."""
+_MOST_ZEROS: Final = 40
+"""A larger number has an exponent: 1e308 is a thousand times as long without."""
 
 
 def write_text(argument: str, value: object) -> str:
-    """Write one value as text.
+    """Write a scalar as text.
 
     Raises:
-        InvalidArguments: it is a list, an object or null, or no text that can be sent.
+        InvalidArguments: it is a list, an object or null, or a text that UTF-8 cannot hold.
     """
     if isinstance(value, str):
         try:
@@ -84,14 +38,89 @@ def write_text(argument: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        # Without an exponent, which a path's own pattern for numbers does not take.
-        return format(Decimal(repr(value)), "f")
     if isinstance(value, float):
-        return write_compact(value)
+        return _write_float(value)
     kind = {type(None): "null", dict: "object"}.get(type(value), type(value).__name__)
     message = f"{argument!r} is written as text: it cannot hold a value of type {kind}."
     raise InvalidArguments(message)
 
 
+def _write_float(value: float) -> str:
+    text = repr(value)
+    _, _, exponent = text.partition("e")
+    if not math.isfinite(value):
+        return write_compact(value)
+    if exponent and abs(int(exponent)) <= _MOST_ZEROS:
+        # Starlette's pattern for numbers in a path takes no exponent.
+        return format(Decimal(text), "f")
+    return text
+
+
 write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""Writes JSON in ASCII: a lone surrogate stays the escape it was, and breaks no encoder."""
+
+
+def write_delimited(
+    argument: str,
+    parameter: Parameter,
+    value: Any,
+    separator: str = ",",
+    encode: Callable[[str], str] = str,
+) -> str:
+    """Write any value as one text, e.g. ``"R,100,G,200"`` or, exploded, ``"R=100,G=200"``.
+
+    Null, which has no text, is left out of an object.
+
+    Raises:
+        InvalidArguments: an item holds the separator, so that it would be read as two.
+    """
+    is_scalar, media_type = isinstance(value, SCALAR), parameter.media_type
+    if media_type is not None and (is_json(media_type) or not is_scalar):
+        # It is a document of its own (`content` instead of `schema`).
+        return encode(write_compact(value))
+    if not isinstance(value, list | Mapping):
+        return encode(write_text(argument, value))
+    items: Iterable[tuple[object, ...]] = ((item,) for item in value)
+    if isinstance(value, Mapping):
+        items = (each for each in value.items() if each[1] is not None)
+    within = "=" if parameter.explode else separator
+
+    def texts() -> Iterator[str]:
+        for item in items:
+            written = [write_text(argument, each) for each in item]
+            if any(separator in text for text in written):
+                message = f"{argument!r} separates its items by {separator!r}: none can hold it."
+                raise InvalidArguments(message)
+            yield within.join(map(encode, written))
+
+    return join(repr(argument), separator, texts())
+
+
+def join(what: str, separator: str, texts: Iterable[str]) -> str:
+    """Join texts while all of them fit into a URL; `what` says what they are together.
+
+    Raises:
+        InvalidArguments: they do not.
+    """
+    left, taken = LONGEST, []
+    for text in texts:
+        left -= len(text) + len(separator)
+        if left < 0:
+            raise too_long(what)
+        taken.append(text)
+    return separator.join(taken)
+
+
+def check_length(argument: str, value: object) -> None:
+    """Refuse what no URL and no header can hold, before it takes long to write.
+
+    Raises:
+        InvalidArguments: the value has too many characters or items.
+    """
+    if isinstance(value, str | list | Mapping) and len(value) > LONGEST:
+        raise too_long(repr(argument))
+
+
+def too_long(what: str) -> InvalidArguments:
+    """Return the error about what does not fit into a URL or a header."""
+    return InvalidArguments(f"{what} is too long: {LONGEST:,} characters can be sent.")

@@ -31,9 +31,6 @@ from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.tool import OperationTool
 
-_WATCH_AFTER: Final = 0.05
-"""Seconds after which a call that still runs is watched for its client: most end before that."""
-
 _PING: Final = 15.0
 """Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
 
@@ -141,6 +138,7 @@ class FastPath:
             meta=meta.trace,
             client=_client_name(bytes(meta.client)),
             progress=writer.progress,
+            on_slow=watch.start,
         )
         try:
             with self._span(known, tool):
@@ -172,18 +170,17 @@ class _ClientWatch:
     """Ends a call when its client goes, and keeps the client waiting while it takes long."""
 
     def __init__(self, ctx: RequestContext, receive: Receive, writer: ResponseWriter) -> None:
-        loop = asyncio.get_running_loop()
         self.ctx = ctx
         self._receive = receive
         self._writer = writer
-        self._task = asyncio.current_task(loop)
+        self._task = asyncio.current_task()
         self._has_cancelled = False
+        self._is_over = False
         self._watching: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(_WATCH_AFTER, self._start)
 
     def stop(self) -> None:
         """Watch no longer."""
-        self._timer.cancel()
+        self._is_over = True
         if self._watching is not None:
             self._watching.cancel()
 
@@ -194,7 +191,10 @@ class _ClientWatch:
         self._has_cancelled = False
         return self._task.uncancel() == 0
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to watch, unless that has been done."""
+        if self._is_over or self._watching is not None:
+            return
         loop = asyncio.get_running_loop()
         self._watching = loop.create_task(self._watch(), context=self._writer.context.copy())
 

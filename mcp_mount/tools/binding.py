@@ -6,9 +6,8 @@ from typing import Literal
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
-from mcp_mount.conversion.content import OutputSchema
 from mcp_mount.conversion.inputs import read_arguments
-from mcp_mount.conversion.output import read_output_schema
+from mcp_mount.conversion.output import OutputSchema, read_output_schema
 from mcp_mount.errors import InvalidMark, MountError
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.openapi.nodes import Schema

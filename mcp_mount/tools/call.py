@@ -46,7 +46,7 @@ class ToolCall:
 
     __slots__ = (
         *("_arguments", "_client", "_confirm", "_ctx", "_meta", "_progress", "_readers"),
-        *("binding", "name", "outcome"),
+        *("_on_slow", "binding", "name", "outcome"),
     )
 
     def __init__(
@@ -59,6 +59,7 @@ class ToolCall:
         client: str | None = None,
         progress: Progress | None = None,
         confirm: Callable[[], Result | None] | None = None,
+        on_slow: Callable[[], None] | None = None,
     ) -> None:
         """Prepare a call.
 
@@ -70,6 +71,7 @@ class ToolCall:
             client: The name that the client gives itself, for the log.
             progress: Where the pieces of a stream go; None: nowhere.
             confirm: Returns what to answer instead of running the call; None where it may run.
+            on_slow: Called if the call takes a while, perhaps several times.
         """
         self.name = name
         self.binding = binding
@@ -79,6 +81,7 @@ class ToolCall:
         self._client = client
         self._progress = progress
         self._confirm = confirm
+        self._on_slow = on_slow
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
 
@@ -120,8 +123,12 @@ class ToolCall:
         if binding.asks and self._confirm is not None and (answer := self._confirm()) is not None:
             return answer
         if binding.rate is not None and self._ctx is not None:
+            self._tell_slow()
             await binding.rate.count(self._ctx.request)
-        place = await binding.slots.take()
+        place = binding.slots.take_nowait()
+        if place is None:
+            self._tell_slow()
+            place = await binding.slots.take()
         call: AppCall | None = None
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
@@ -132,18 +139,27 @@ class ToolCall:
                     break
                 request = following
                 reader, call = await self._send(request, deadline)
+            if reader.size > _LARGE:
+                self._tell_slow()
             return await _convert(binding, reader, call.outcome)
         finally:
             _release(place, call)
+
+    def _tell_slow(self) -> None:
+        if self._on_slow is not None:
+            self._on_slow()
 
     async def _send(self, request: Request, deadline: float) -> tuple[ResponseReader, AppCall]:
         """Send a request and read its response, as far as it comes by the deadline."""
         ctx = self._ctx
         tasks = ctx.tasks if ctx is not None else []
-        reader = ResponseReader(self.binding.limits, self._progress)
+        binding = self.binding
+        reader = ResponseReader(
+            binding.limits, self._progress, has_json_data=binding.output.has_json_data
+        )
         self._readers.append(reader)
-        call = self.binding.backend.prepare(request, reader, tool=self.name)
-        call.start(deadline)
+        call = binding.backend.prepare(request, reader, tool=self.name)
+        call.start(deadline, self._on_slow)
         try:
             await call.answered.wait()
             if call.failure is not None:

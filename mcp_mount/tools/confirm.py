@@ -59,15 +59,12 @@ def seal(
 
     def principal(context: ServerRequestContext[object, object]) -> str | None:
         """Name who asks, whether a FastMCP provider or the app itself told who that is."""
-        request = context.request
-        return (
-            "\n".join(principals_of(request, credentials()))
-            if isinstance(request, Request)
-            else None
-        )
+        if not isinstance(context.request, Request):
+            return None
+        return "\n".join(principals_of(context.request, credentials()))
 
     return RequestStateSecurity(
-        keys=[key if key is not None else secrets.token_hex(32)],
+        keys=[key or secrets.token_hex(32)],
         ttl=_SECONDS,
         bind_principal=principal,
     )
@@ -89,7 +86,7 @@ def question(
     answer = (context.input_responses or {}).get(_QUESTION)
     # Without the state the answer is to a question that nobody asked about this call.
     if answer is None or context.request_state != _ASKED:
-        return _asked(_text(what, arguments, first))
+        return _ask(_write_question(what, arguments, first))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
     return error("The user did not confirm the call. Nothing was done.")
@@ -105,33 +102,33 @@ def can_ask(context: Context) -> bool:
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
 
-def _text(what: str, arguments: Mapping[str, Any], first: Iterable[str]) -> str:
+def _write_question(what: str, arguments: Mapping[str, Any], first: Iterable[str]) -> str:
     """Write the question, e.g. ``Run DELETE /articles/{slug} with {"slug": "a"}?``, on one line.
 
     Every argument is there, whatever order and length the model gave them.
     """
     names = dict.fromkeys([*(name for name in first if name in arguments), *arguments])
-    pairs = (f"{_json(name)}: {_short(arguments[name])}" for name in names)
+    pairs = (f"{_write_json(name)}: {_shorten(arguments[name])}" for name in names)
     given = f"{{{', '.join(pairs)}}}" if arguments else "no arguments"
     # What cannot be seen, or turns the direction of the text, could hide what is asked.
     plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
     return f"Run {what} with {plain}?"
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     """Write a value as JSON; a long one as a string of its two ends, which closes its quotes."""
-    text = value if isinstance(value, str) else _json(value)
+    text = value if isinstance(value, str) else _write_json(value)
     if len(text) <= _LONGEST_VALUE:
-        return _json(value)
+        return _write_json(value)
     end = _LONGEST_VALUE // 2
-    return f"{_json(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
+    return f"{_write_json(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
 
 
-def _json(value: object) -> str:
+def _write_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _asked(text: str) -> Question:
+def _ask(text: str) -> Question:
     params = ElicitRequestFormParams(
         message=text, requested_schema={"type": "object", "properties": {}}
     )

@@ -1,14 +1,22 @@
 """What a model reads of a tool: its title, its description and its hints."""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from html import unescape
+from typing import Any, Final
 
 from mcp_types import ToolAnnotations
 
-from mcp_mount.openapi.operations import Operation
+from mcp_mount.openapi.media import is_json
+from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.tools.selection import ToolOverrides
 
 _LONGEST_DESCRIPTION: Final = 2_000
+_BLOCKS = "p|br|div|ul|ol|li|dl|dt|dd|h[1-6]|hr|pre|blockquote|table|tr"
+_INLINE = "a|b|i|u|em|strong|code|tt|span|font|small|sub|sup|img|td|th|thead|tbody"
+_BLOCK_TAG = re.compile(rf"</?(?:{_BLOCKS})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_BLOCKS}|{_INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_ENTITY = re.compile(r"&#?\w{2,8};")
 
 
 def title_of(operation: Operation, mark: ToolOverrides) -> str | None:
@@ -18,30 +26,55 @@ def title_of(operation: Operation, mark: ToolOverrides) -> str | None:
 
 def description_of(operation: Operation, mark: ToolOverrides) -> str:
     """Say what the tool does, its first sentence first."""
-    if mark.description is not None:
-        text = mark.description
-    else:
-        summary, description = operation.summary.strip(), operation.description.strip()
-        if description.lower().startswith(summary.lower()) or _is_generated(operation):
-            text = description or summary
-        elif not description:
-            text = summary
-        else:
+    text = mark.description
+    if text is None:
+        summary = "" if _repeats_name(operation) else _as_text(operation.summary)
+        text = description = _as_text(operation.description)
+        if summary and not description.lower().startswith(summary.lower()):
             end = "" if summary.endswith((".", "!", "?")) else "."
-            text = f"{summary}{end} {description}"
-    # Clients and models want words; where there are none, at least what is called.
-    text = text if text.strip() else str(operation)
+            text = f"{summary}{end} {description}" if description else summary
+    if not text.strip():
+        # Clients and models want words; where there are none, at least what is called.
+        returned = _returned(operation)
+        text = f"{operation}. Returns {returned}." if returned else f"{operation}."
     if operation.deprecated:
         text = f"Deprecated. {text}"
     return _cut(text)
 
 
-def _is_generated(operation: Operation) -> bool:
+def _repeats_name(operation: Operation) -> bool:
     """Whether the summary is the one that FastAPI makes of the function's name."""
-    name = re.sub(r"[^a-z0-9]", "", operation.summary.lower())
-    generated = re.sub(r"[^a-z0-9]", "", operation.id.lower())
-    path = re.sub(r"[^a-z0-9]", "", operation.path.lower())
-    return bool(operation.description) and generated.startswith(f"{name}{path}")
+    summary, name = (
+        re.sub(r"[\W_]", "", text).lower() for text in (operation.summary, operation.id)
+    )
+    return bool(summary) and summary in name
+
+
+def _as_text(text: str) -> str:
+    """Return text without the HTML that some write in it; what only looks like a tag stays."""
+    if _TAG.search(text):
+        text = _TAG.sub("", _BLOCK_TAG.sub("\n", text))
+        text = "\n".join(filter(None, map(str.strip, text.splitlines())))
+    return _ENTITY.sub(lambda found: unescape(found[0]), text).strip()
+
+
+def _returned(operation: Operation) -> str:
+    """Name what a success returns, e.g. ``"a list of Order"``; empty where nothing says it."""
+    media = next((media for medias in successes(operation) for media in medias), None)
+    if media is None:
+        return ""
+    if media.item_schema is not None:
+        return f"a stream of {_name_of(media.item_schema) or 'events'}"
+    return _name_of(media.schema or {}) if is_json(media.media_type) else media.media_type
+
+
+def _name_of(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    kind, items = schema.get("type"), schema.get("items")
+    if kind == "array" and isinstance(items, Mapping) and (name := _name_of(items)):
+        return f"a list of {name}"
+    return kind if isinstance(kind, str) and kind != "object" else ""
 
 
 def _cut(text: str) -> str:

@@ -4,13 +4,13 @@
   that with the path and the method behind it.
 * Every client accepts it: ``[A-Za-z][A-Za-z0-9_-]*``, at most 64 characters, and different from
   all others also after lower-casing and turning ``-`` into ``_``.
-* Where names clash, every side is told apart by its path or method, whatever the order of the
-  operations. A name that an author chose is never changed; two of them cannot both be offered.
+* Where names clash, each is told apart by its path or method, whatever the order of the operations.
+  A name that an author chose is never changed; two of them cannot both be offered.
 """
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,29 +38,23 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
     Two names are the same only where authors chose them; see `check_names`.
     """
     claims = [_claim(operation, wish) for operation, wish in wishes]
-    siblings: dict[str, list[Operation]] = {}
+    siblings: dict[str, list[Operation]] = defaultdict(list)
     for claim in claims:
-        siblings.setdefault(folded(claim.base), []).append(claim.operation)
-
-    levels = [0] * len(claims)
-    names = [claim.base for claim in claims]
-    holders: dict[str, set[int]] = {}
-
-    def hold(index: int) -> str:
-        claim, level = claims[index], levels[index]
-        names[index] = _qualified(claim, level, siblings[folded(claim.base)])
-        holders.setdefault(folded(names[index]), set()).add(index)
-        return folded(names[index])
-
+        siblings[folded(claim.base)].append(claim.operation)
+    names, levels = [""] * len(claims), [0] * len(claims)
+    moving = [*range(len(claims))]
     # In rounds, so that the outcome does not depend on who came first.
-    changed = {hold(index) for index in range(len(claims))}
-    while clashes := [holders[name] for name in changed if len(holders[name]) > 1]:
-        moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
-        changed = {folded(names[index]) for index in moving}
+    while moving:
         for index in moving:
-            holders[folded(names[index])].discard(index)
+            claim = claims[index]
+            names[index] = _qualified(claim, levels[index], siblings[folded(claim.base)])
+        holders: dict[str, list[int]] = defaultdict(list)
+        for index, name in enumerate(names):
+            holders[folded(name)].append(index)
+        clashes = [indices for indices in holders.values() if len(indices) > 1]
+        moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
+        for index in moving:
             levels[index] += 1
-        changed |= {hold(index) for index in moving}
     return names
 
 
@@ -79,7 +73,7 @@ def names_within(namespace: str, names: Iterable[str], taken: Container[str]) ->
     for name, wish in wishes.items():
         named = wish
         if claims[folded(wish)] > 1 or folded(wish) in taken:
-            named = f"{wish[: _LONGEST - 9]}_{_digest_of(name)}"
+            named = _cut(wish, name)
         if folded(named) not in taken and folded(named) not in used:
             given[name] = named
             used.add(folded(named))
@@ -89,9 +83,8 @@ def names_within(namespace: str, names: Iterable[str], taken: Container[str]) ->
 def _within(namespace: str, name: str) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9_-]", "_", name[: 2 * _LONGEST]).strip("_-")
     wish = f"{namespace}_{cleaned}" if cleaned else namespace
-    if len(wish) <= _LONGEST and len(name) <= 2 * _LONGEST:
-        return wish
-    return f"{wish[: _LONGEST - 9].rstrip('_-')}_{_digest_of(name)}"
+    is_short = len(wish) <= _LONGEST and len(name) <= 2 * _LONGEST
+    return wish if is_short else _cut(wish, name)
 
 
 def check_names(named: Iterable[tuple[str, Operation]]) -> None:
@@ -163,22 +156,17 @@ def _qualified(claim: _Claim, level: int, siblings: Sequence[Operation]) -> str:
     elif level == 2:
         name = f"{base}_{slug}_{method}"
     else:
-        name = f"{base}_{_digest(operation)}"
-    return _shortened(name, operation, claim.longest)
+        name = f"{base}_{_digest(str(operation))}"
+    return _cut(name, str(operation), claim.longest) if len(name) > claim.longest else name
 
 
-def _shortened(name: str, operation: Operation, longest: int) -> str:
-    if len(name) <= longest:
-        return name
-    digest = _digest(operation)
+def _cut(name: str, whole: str, longest: int = _LONGEST) -> str:
+    """Cut a name, and end it in a hash of what it stands for."""
+    digest = _digest(whole)
     return f"{name[: longest - len(digest) - 1].rstrip('_-')}_{digest}"
 
 
-def _digest(operation: Operation) -> str:
-    return _digest_of(str(operation))
-
-
-def _digest_of(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
 
 

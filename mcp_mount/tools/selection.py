@@ -1,40 +1,28 @@
 """Decides which operations are offered: by marks on the routes, `include`, then `exclude`. Pure."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated
+
+import msgspec
 
 from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.tools.naming import check_names, give_names, is_name
 
-_KEYS = {
-    "name": str,
-    "title": str,
-    "description": str,
-    "annotations": Mapping,
-    "limits": Mapping,
-    "confirm": bool,
-}
-_LIMITS = {
-    "timeout": float,
-    **dict.fromkeys(("max_bytes", "max_items", "max_event_bytes", "max_concurrency"), int),
-}
 Selector = str | Callable[[Operation], bool]
 
-_HINTS = {
-    "readOnlyHint": bool,
-    "destructiveHint": bool,
-    "idempotentHint": bool,
-    "openWorldHint": bool,
-}
+_HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
+_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency"
+_Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
+_Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOverrides:
+class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
 
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
@@ -42,53 +30,39 @@ class ToolOverrides:
     caller's user is asked first.
     """
 
-    hidden: bool = False
     name: str | None = None
     title: str | None = None
     description: str | None = None
-    annotations: Mapping[str, bool] = field(default_factory=dict)
-    limits: Mapping[str, float] = field(default_factory=dict)
+    annotations: dict[_Hint, bool] = {}
+    limits: dict[_Limit, int | float] = {}
     confirm: bool | None = None
 
 
-def read_overrides(operation: Operation) -> ToolOverrides:
-    """Read an operation's ``x-mcp`` value: ``False`` hides it, a mapping describes the tool.
+def read_overrides(operation: Operation) -> ToolOverrides | None:
+    """Read an operation's ``x-mcp`` value: a mapping describes the tool, ``False`` hides it (None).
 
     Raises:
         InvalidMark: the value has another form, or a key that is not known.
     """
-    value = operation.mark
-    if value is None or isinstance(value, bool):
-        return ToolOverrides(hidden=value is False)
-    if not isinstance(value, Mapping):
-        raise InvalidMark(_mark_message(operation, f"is {value!r}", "Use False or a mapping."))
-    _check_keys(operation, value, _KEYS)
-    _check_keys(operation, value.get("annotations", {}), _HINTS)
-    _check_keys(operation, value.get("limits", {}), _LIMITS)
-    name = value.get("name")
-    if name is not None and not is_name(name):
-        advice = "Use letters, digits, '_' and '-', a letter first, at most 64."
-        raise InvalidMark(_mark_message(operation, f"names the tool {name!r}", advice))
-    return ToolOverrides(**value)
-
-
-def _check_keys(
-    operation: Operation, value: Mapping[str, Any], expected: Mapping[str, type]
-) -> None:
-    known = ", ".join(repr(key) for key in expected)
-    for key, item in value.items():
-        if key not in expected:
-            advice = f"Known are {known}."
-            raise InvalidMark(_mark_message(operation, f"has the unknown key {key!r}", advice))
-        # As in JSON and in Python's type hints, an integer will do where a number is expected.
-        accepted = int | float if expected[key] is float else expected[key]
-        if not isinstance(item, accepted) or (isinstance(item, bool) and expected[key] is not bool):
-            advice = f"It takes a value of type {expected[key].__name__!r}."
-            raise InvalidMark(_mark_message(operation, f"has {key!r}: {item!r}", advice))
-
-
-def _mark_message(operation: Operation, found: str, advice: str) -> str:
-    return f"The 'x-mcp' mark of {operation} {found}. {advice}"
+    if operation.mark is None or operation.mark is True:
+        return ToolOverrides()
+    if operation.mark is False:
+        return None
+    try:
+        overrides = msgspec.convert(operation.mark, ToolOverrides)
+    except msgspec.ValidationError as error:
+        message = (
+            f"The 'x-mcp' mark of {operation} cannot be read: {error}. It is False, or a mapping "
+            f"with any of {', '.join(ToolOverrides.__struct_fields__)}."
+        )
+        raise InvalidMark(message) from None
+    if overrides.name is not None and not is_name(overrides.name):
+        message = (
+            f"The 'x-mcp' mark of {operation} names the tool {overrides.name!r}. Use letters, "
+            "digits, '_' and '-', a letter first, at most 64."
+        )
+        raise InvalidMark(message)
+    return overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +94,11 @@ def select(
         NameClash: the authors of two operations to be offered chose the same name.
     """
     marked = [(operation, read_overrides(operation)) for operation in operations]
-    names = give_names([(operation, mark.name) for operation, mark in marked])
+    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
     offers = [
         SelectedOperation(name, operation, mark)
         for name, (operation, mark) in zip(names, marked, strict=True)
-        if not mark.hidden
+        if mark is not None
     ]
     selected = _matching(offers, include, "include") if include else set(range(len(offers)))
     selected -= _matching(offers, exclude, "exclude")
@@ -134,7 +108,19 @@ def select(
             advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
             raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
-    return tuple(chosen)
+    return tuple(_told_apart(chosen))
+
+
+def _told_apart(offers: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
+    """Begin each description that several have, such as those of two versions, with its path."""
+    words = Counter((each.operation.summary, each.operation.description) for each in offers)
+    for each in offers:
+        operation = each.operation
+        if operation.description and words[operation.summary, operation.description] > 1:
+            description = f"{operation}: {operation.description}"
+            yield replace(each, operation=replace(operation, description=description))
+        else:
+            yield each
 
 
 def _matching(
@@ -158,7 +144,7 @@ def _matching(
 
 def _matches(offer: SelectedOperation, selector: Selector) -> bool:
     if callable(selector):
-        return _answer(selector, offer.operation)
+        return _ask(selector, offer.operation)
     operation = offer.operation
     if selector.startswith("tag:"):
         return any(_is_like(tag, selector[4:]) for tag in operation.tags)
@@ -175,7 +161,7 @@ def _is_like(text: str, pattern: str) -> bool:
     return text == pattern or fnmatchcase(text, pattern)
 
 
-def _answer(selector: Callable[[Operation], bool], operation: Operation) -> bool:
+def _ask(selector: Callable[[Operation], bool], operation: Operation) -> bool:
     """Ask a callable; one that fails must not decide, least of all that a route is offered."""
     try:
         answer: object = selector(operation)
