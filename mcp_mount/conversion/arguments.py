@@ -3,8 +3,8 @@
 Files are objects with their content as ``text`` or ``base64``.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mcp_mount.backends.request import Request
@@ -23,7 +23,7 @@ from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.openapi.parameters import Location, Parameter, names_in_query
+from mcp_mount.openapi.parameters import Location, Parameter
 
 # What a caller makes up is given back in part only.
 _MOST_ECHOES = 5
@@ -44,23 +44,17 @@ class Field:
 class Arguments:
     """How the arguments of one tool become a request.
 
-    `route` is the operation's path, and `query` what stands behind it in the document; most often
-    nothing. Where there is something, `choices` are the values that an argument is one of, because
-    others may lead to another operation of that path. `schema` is the tool's ``inputSchema``.
-    `parameters` pairs each argument's name with the parameter it fills, by where that is. `headers`
-    are those of every request.
+    `schema` is the tool's ``inputSchema``. `parameters` pairs each argument's name with the
+    parameter it fills, by where that is. `headers` are those of every request.
     """
 
     operation: Operation
-    route: str
-    query: str
     schema: Schema
     headers: tuple[tuple[bytes, bytes], ...]
     known: frozenset[str]
     required: frozenset[str]
     query_credentials: frozenset[str]
     parameters: Mapping[Location, tuple[tuple[str, Parameter], ...]]
-    choices: Mapping[str, Sequence[object]] = field(default_factory=dict)
     body: Body | None = None
     fields: tuple[Field, ...] = ()
     whole_body: str | None = None
@@ -76,11 +70,8 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        path, path_values = write_path(self.route, self._given("path", arguments))
+        path, path_values = write_path(self.operation.path, self._given("path", arguments))
         query = write_query(self._given("query", arguments))
-        if self.query:
-            self._check_query(query)
-            query = f"{self.query}&{query}" if query else self.query
         body, content_type = self._body(arguments)
         headers = [*self.headers]
         if "header" in self.parameters:
@@ -112,23 +103,12 @@ class Arguments:
                     f"{argument!r} cannot be an empty list, which is written like its default."
                 )
                 raise InvalidArguments(message)
-            if argument in self.choices and value not in (None, *self.choices[argument]):
-                known = ", ".join(map(repr, self.choices[argument]))
-                message = f"{argument!r} tells operations of one path apart: it can be {known}."
-                raise InvalidArguments(message)
             if value is not None:
                 given.append(Given(argument, parameter, value))
             elif location == "path":
                 message = f"Missing argument {argument!r}."
                 raise InvalidArguments(message)
         return given
-
-    def _check_query(self, query: str) -> None:
-        """Refuse names that the document writes behind the path: they lead to other operations."""
-        if taken := names_in_query(query) & names_in_query(self.query):
-            name = min(taken)
-            message = f"The query of this operation has its own {name!r}: no argument can hold it."
-            raise InvalidArguments(message)
 
     def _check_names(self, arguments: Mapping[str, Any]) -> None:
         known = self.schema.get("properties", {})

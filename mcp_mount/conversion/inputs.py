@@ -5,7 +5,7 @@ Every parameter and every property of an object body is one argument. A body tha
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from mcp_mount.conversion.arguments import Arguments, Field
 from mcp_mount.conversion.encoding import AS_IS, FILE
@@ -13,9 +13,9 @@ from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.openapi.parameters import Location, Parameter, query_of, route_of
-from mcp_mount.openapi.schemas import Schemas, with_definitions
-from mcp_mount.openapi.simplify import without_null
+from mcp_mount.openapi.parameters import Location, Parameter
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.openapi.simplify import drop_null
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -81,18 +81,14 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         if _is_open_object(resolved, body.media_type):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
-            schema = _whole_schema(body, schemas)
+            schema = _whole_schema(body, schemas, patch=operation.method == "PATCH")
             whole = add("body", schema, needed=body.required, prefix="request")
-    root: Schema = {"type": "object"}
-    if properties:
-        root["properties"] = properties
+    root: Schema = {"type": "object", "properties": properties}
     if required:
         root["required"] = required
     root["additionalProperties"] = False
     return Arguments(
         operation=operation,
-        route=route_of(operation.path),
-        query=query_of(operation.path),
         schema=_with_shared_definitions(root),
         headers=((b"accept", _accept(operation).encode()), (b"accept-encoding", b"identity")),
         known=frozenset(properties),
@@ -103,21 +99,10 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
             name for location, name in operation.credentials if location == "query"
         ),
         parameters=_by_location(parameters),
-        choices=_choices(operation, parameters, schemas),
         body=body,
         fields=tuple(fields),
         whole_body=whole,
     )
-
-
-def _choices(
-    operation: Operation, parameters: Iterable[tuple[str, Parameter]], schemas: Schemas
-) -> Mapping[str, Sequence[object]]:
-    """Return what enumerated arguments can be, where operations of one path are told apart."""
-    if operation.path == route_of(operation.path):
-        return {}
-    found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
-    return {name: enum for name, enum in found if isinstance(enum, list)}
 
 
 def _by_location(
@@ -145,7 +130,9 @@ def _is_open_object(schema: Schema, media_type: str) -> bool:
 def _fields(
     body: Body, resolved: Schema, schemas: Schemas, add: Callable[..., str], *, patch: bool
 ) -> Iterator[Field]:
-    published = schemas.publish(body.schema, "input")
+    # As arguments, the body itself cannot be null.
+    whole = {**resolved, "nullable": False}
+    published = schemas.publish(whole, "input", keep_null=patch)
     needed = set() if body.is_optional else set(resolved.get("required", ()))
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
@@ -155,9 +142,10 @@ def _fields(
         if is_file:
             shown = _file_schema(property_)
         else:
-            # In a PATCH, null clears a value; elsewhere it says no more than leaving it out.
-            shown = schema if patch or name in needed else without_null(schema)
-        shown = with_definitions(shown, definitions)
+            # A form has no way to write null.
+            shown = schema if is_json(body.media_type) else drop_null(schema)
+        if definitions:
+            shown = {**shown, "$defs": definitions}
         argument = add(name, shown, needed=name in needed, prefix="body")
         yield Field(argument, name, is_file=is_file, encoding=encoding)
 
@@ -184,9 +172,10 @@ def _file_schema(resolved: Schema) -> Schema:
     return _described(schema, resolved.get("description", ""))
 
 
-def _whole_schema(body: Body, schemas: Schemas) -> Schema:
+def _whole_schema(body: Body, schemas: Schemas, *, patch: bool) -> Schema:
     if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
-        return schemas.publish(_described(schemas.resolve(body.schema), body.description), "input")
+        described = _described(schemas.resolve(body.schema), body.description)
+        return schemas.publish(described, "input", keep_null=patch)
     if is_text(body.media_type):
         return _described({"type": "string"}, body.description)
     return _described(FILE, body.description)
@@ -196,7 +185,7 @@ def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
     described = _described(schemas.resolve(parameter.schema), parameter.description)
     if parameter.deprecated:
         described = {**described, "deprecated": True}
-    return without_null(schemas.publish(described, "input"))
+    return drop_null(schemas.publish(described, "input", keep_null=False))
 
 
 def _described(schema: Schema, description: str) -> Schema:
@@ -246,9 +235,8 @@ def _with_shared_definitions(schema: Schema) -> Schema:
     """Move the definitions of single arguments to the root, where their references point."""
     definitions: Schema = {}
     properties = {}
-    for name, argument in schema.get("properties", {}).items():
+    for name, argument in schema["properties"].items():
         definitions |= argument.get("$defs", {})
         properties[name] = {key: value for key, value in argument.items() if key != "$defs"}
-    if properties:
-        schema = {**schema, "properties": properties}
+    schema = {**schema, "properties": properties}
     return {**schema, "$defs": definitions} if definitions else schema

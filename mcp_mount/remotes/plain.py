@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Any, Final
 
-from mcp_mount.openapi.simplify import shortened
+from mcp_mount.openapi.simplify import shorten
 
 _LONGEST_DESCRIPTION: Final = 2_000
 _LONGEST_TITLE: Final = 100
@@ -18,7 +18,7 @@ def plain(text: str, longest: int) -> str:
     """Return text without what cannot be seen, turns its direction or colours a terminal."""
     # Cut first: nobody has to look at a megabyte. With its mark, what is cut has a character more
     # than asked for.
-    return shortened(_visible(text[: 4 * longest]), longest - 1)
+    return shorten(_visible(text[: 4 * longest]), longest - 1)
 
 
 def _visible(text: str) -> str:
