@@ -78,7 +78,7 @@ class _Writer:
         self._pointers: dict[str, str] = {}
         self._nodes = 0
         self._is_cut = False
-        self._max_description = 0
+        self._is_tight = False
 
     def publish(self, schema: Schema) -> Schema:
         root = self._restrict(self._models.resolve(schema))
@@ -106,19 +106,19 @@ class _Writer:
         return {**published, "$defs": definitions} if definitions else published
 
     def _fit(self, node: object, depth: int = 0) -> Schema:
-        """Write as many levels of a schema as fit; at least one, maybe without descriptions."""
+        """Write as many levels of a schema as fit; at least one, then as short as possible."""
         fitting: Schema | None = None
         for levels in range(1, MAX_DEPTH):
-            deeper = self._attempt(node, levels, depth, _MAX_INNER_DESCRIPTION)
+            deeper = self._attempt(node, levels, depth)
             if len(json.dumps(deeper, default=str)) > _MAX_SIZE[self._direction]:
                 break
             fitting = deeper
             if not self._is_cut:
                 break
-        return self._attempt(node, 1, depth, 0) if fitting is None else fitting
+        return self._attempt(node, 1, depth, tight=True) if fitting is None else fitting
 
-    def _attempt(self, node: object, levels: int, depth: int, max_description: int) -> Schema:
-        self._nodes, self._is_cut, self._max_description = 0, False, max_description
+    def _attempt(self, node: object, levels: int, depth: int, *, tight: bool = False) -> Schema:
+        self._nodes, self._is_cut, self._is_tight = 0, False, tight
         return self._write(node, levels, depth)
 
     def _write(self, node: object, levels: int, depth: int) -> Schema:
@@ -150,9 +150,12 @@ class _Writer:
         self._drop_nulls(written)
         if self._direction == "input":
             self._name_alternatives(resolved, written)
-            written |= describe_example(resolved) if self._max_description else {}
+            written |= {} if self._is_tight else describe_example(resolved)
         shows_values = self._direction == "input"
-        return simplify(written, nullable=nullable, shows_values=shows_values)
+        simple = simplify(written, nullable=nullable, shows_values=shows_values)
+        # Most of what takes much space is a flat result with a hundred values that may be null.
+        is_long = self._is_tight and depth > 0 and not shows_values
+        return {} if is_long and drop_null(simple) != simple else simple
 
     def _drop_nulls(self, written: Schema) -> None:
         for name, each in [] if self._keep_null else written.get("properties", {}).items():
@@ -226,8 +229,9 @@ class _Writer:
         if key in SINGLES:
             return self._write(value, levels, depth + 1)
         if key == "description":
-            longest = self._max_description if depth else _MAX_DESCRIPTION
-            return shorten(value, longest) if longest and isinstance(value, str) else None
+            if depth == 0:
+                return shorten(value, _MAX_DESCRIPTION)
+            return None if self._is_tight else shorten(value, _MAX_INNER_DESCRIPTION)
         return None if key == "default" and value is None else value
 
 
