@@ -1,7 +1,6 @@
 """Rewrites one schema in the form that clients and models know; it accepts no less than before."""
 
 import json
-import re
 from typing import Any
 
 from mcp_mount.openapi.nodes import Schema
@@ -101,8 +100,7 @@ def shorten(text: str, longest: int) -> str:
     text = "\n".join(line for line in lines if line)
     if len(text) <= longest:
         return text
-    whole_words = re.sub(r"\s+\S*$", "", text[: longest - 1])
-    return f"{whole_words} …"
+    return f"{text[: longest - 1].rsplit(maxsplit=1)[0]} …"
 
 
 def _flatten_union(schema: Schema) -> Schema:
