@@ -3,6 +3,7 @@
 Files are objects with their content as ``text`` or ``base64``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,11 @@ from mcp_mount.openapi.media import FORM, MULTIPART, is_json
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.parameters import Location, Parameter
+
+METHOD_FIELD = "_method"
+"""A field of a query or form that some frameworks take for the method of the request."""
+
+_OVERRIDE = re.compile(rf"(?:^|[&;]){METHOD_FIELD}=", re.IGNORECASE)
 
 # What a caller makes up is given back in part only.
 _MOST_ECHOES = 5
@@ -72,6 +78,7 @@ class Arguments:
             self._check_names(arguments)
         path, path_values = write_path(self.operation.path, self._given("path", arguments))
         query = write_query(self._given("query", arguments))
+        _refuse_override(query)
         body, content_type = self._body(arguments)
         headers = [*self.headers]
         if "header" in self.parameters:
@@ -155,7 +162,20 @@ class Arguments:
                 return None, ""
             if is_json(media_type):
                 return write_json({part.name: part.value for part in parts}), media_type
-        return write_form(parts) if media_type == FORM else write_multipart(parts)
+        if media_type == FORM:
+            form = write_form(parts)
+            _refuse_override(form[0].decode())
+            return form
+        for part in parts:
+            _refuse_override(f"{part.name}=")
+        return write_multipart(parts)
 
     def _encoding(self, name: str) -> Encoding:
         return self.body.encodings.get(name, AS_IS) if self.body is not None else AS_IS
+
+
+def _refuse_override(form: str) -> None:
+    """Refuse a free name that would make the call one of another operation."""
+    if _OVERRIDE.search(form):
+        message = f"{METHOD_FIELD!r} cannot be sent: a tool has one method. Leave it out."
+        raise InvalidArguments(message)

@@ -7,7 +7,7 @@ Every parameter and every property of an object body is one argument. A body tha
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from mcp_mount.conversion.arguments import Arguments, Field
+from mcp_mount.conversion.arguments import METHOD_FIELD, Arguments, Field
 from mcp_mount.conversion.encoding import AS_IS, FILE
 from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
@@ -33,6 +33,14 @@ _CREDENTIAL_PREFIXES = (
     *("x-forwarded-", "x-auth-request-", "x-remote-", "cf-", "x-ms-client-principal"),
     *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
 )
+# What a middleware routes by in place of the method and the path: no tool may become another one.
+_OVERRIDES = frozenset(
+    {
+        *(("header", "x-http-method-override"), ("header", "x-method-override")),
+        *(("header", "x-http-method"), ("header", "x-original-url"), ("header", "x-rewrite-url")),
+        ("query", METHOD_FIELD),
+    }
+)
 _SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
@@ -40,7 +48,7 @@ _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     """Work out an operation's arguments and how they become a request.
 
-    Header, cookie and query parameters that carry credentials are left out.
+    Parameters that carry credentials, or override the method or path, are left out.
 
     Raises:
         InvalidDocument: a schema refers to what is not there.
@@ -75,7 +83,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
             parameter,
         )
         for parameter in operation.parameters
-        if not _is_credential(parameter, operation)
+        if not _is_reserved(parameter, operation)
     )
     if body is not None:
         if _is_open_object(resolved, body.media_type):
@@ -136,6 +144,8 @@ def _fields(
     needed = set() if body.is_optional else set(resolved.get("required", ()))
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
+        if name.lower() == METHOD_FIELD and not is_json(body.media_type):
+            continue
         encoding = body.encodings.get(name, AS_IS)
         property_ = schemas.resolve(resolved["properties"][name])
         is_file = body.media_type == MULTIPART and _is_file(property_, encoding, schemas)
@@ -208,14 +218,14 @@ def _argument_name(
     return candidate
 
 
-def _is_credential(parameter: Parameter, operation: Operation) -> bool:
+def _is_reserved(parameter: Parameter, operation: Operation) -> bool:
     name = parameter.name.lower()
     if parameter.location == "header":
         if name in _CREDENTIAL_HEADERS or name.startswith(_CREDENTIAL_PREFIXES):
             return True
     elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
         return True
-    return (parameter.location, name) in operation.credentials
+    return (parameter.location, name) in operation.credentials | _OVERRIDES
 
 
 def _accept(operation: Operation) -> str:
