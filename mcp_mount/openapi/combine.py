@@ -49,8 +49,8 @@ def without_children(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key not in gone}
 
 
-def find_children(document: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
-    """Return which schemas inherit (``allOf``) from each one, directly or not, as pointers."""
+def find_children(document: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """Return which schemas name each one in their ``allOf``, as pointers."""
     children: dict[str, list[str]] = {}
     for name, schema in _schemas_of(document).items():
         parts = schema.get("allOf") if isinstance(schema, Mapping) else None
@@ -58,18 +58,7 @@ def find_children(document: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
             pointer = part.get("$ref") if isinstance(part, Mapping) else None
             if isinstance(pointer, str):
                 children.setdefault(pointer, []).append(_pointer_to(name))
-    return {parent: _descendants(parent, children) for parent in children}
-
-
-def _descendants(parent: str, children: Mapping[str, list[str]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    waiting = [*children[parent]]
-    while waiting:
-        each = waiting.pop(0)
-        if each not in found:
-            found[each] = None
-            waiting.extend(children.get(each, ()))
-    return tuple(found)
+    return children
 
 
 def read_discriminator(

@@ -11,15 +11,10 @@ from mcp_mount.openapi.combine import (
     without_children,
 )
 from mcp_mount.openapi.nodes import Schema, is_3_0, resolve_pointer
-from mcp_mount.openapi.tidy import tidy
+from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 
 # Deeper than any real model, and far from the end of Python's stack.
 MAX_DEPTH = 60
-
-# The keywords whose values hold schemas.
-MAPS = frozenset({"properties", "patternProperties"})
-LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-SINGLES = frozenset({"items", "additionalProperties", "propertyNames"})
 
 
 class Models:
@@ -32,7 +27,7 @@ class Models:
         self._resolved: dict[tuple[str, bool], Schema] = {}
         self._recursive: dict[str, bool] = {}
         self._edges: dict[str, tuple[str, ...]] = {}
-        self._children: Mapping[str, tuple[str, ...]] | None = None
+        self._children: Mapping[str, list[str]] | None = None
 
     def resolve(self, schema: object) -> Schema:
         """Return a schema without ``$ref`` and ``allOf`` of its own; inner ones are as before.
@@ -90,7 +85,10 @@ class Models:
         if self._children is None:
             self._children = find_children(self._document)
         named = read_discriminator(self._document, parent["discriminator"])
-        children = [*dict.fromkeys([*named, *self._children.get(pointer, ())])]
+        family = [pointer]
+        for each in family:
+            family += [child for child in self._children.get(each, ()) if child not in family]
+        children = dict.fromkeys([*named, *family[1:]])
         if not children:
             return parent
         kept = ("description", "discriminator", "nullable", "deprecated", "readOnly", "writeOnly")

@@ -90,8 +90,8 @@ class Paths:
 
 def _build_route(operation: Operation, *, may_hold_slashes: bool) -> _Route:
     literals = [unquote(each) for each in _PARAMETER.split(operation.path)]
-    sample = f"{_ANY_VALUE}/{_ANY_VALUE}" if may_hold_slashes else _ANY_VALUE
-    sample = sample.join(literals)
+    # An empty segment is taken by nothing but a value with slashes.
+    sample = (f"{_ANY_VALUE}//{_ANY_VALUE}" if may_hold_slashes else _ANY_VALUE).join(literals)
     # Servers redirect to the path with or without a slash at its end, as they like.
     literals[-1] = literals[-1].removesuffix("/")
     value = "." if may_hold_slashes else "[^/]"

@@ -10,19 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mcp_mount.openapi.models import (
-    LISTS,
-    MAPS,
-    MAX_DEPTH,
-    SINGLES,
-    Models,
-    find_references,
-    pointer_of,
-)
+from mcp_mount.openapi.models import MAX_DEPTH, Models, find_references, pointer_of
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.simplify import describe_example, drop_null, shorten, simplify, unify_items
-from mcp_mount.openapi.tidy import tidy
+from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 
 Direction = Literal["input", "output"]
 

@@ -46,7 +46,7 @@ def read_base(url: str) -> Base:
         MountError: it is no absolute HTTP URL, or holds a password.
     """
     origin = origin_of(url)
-    if origin is None or not _is_valid_host(origin):
+    if origin is None:
         shown = without_secrets(url) if "@" in url else url
         message = f"The upstream cannot be {shown!r}: write it like 'http://localhost:9000'."
         raise MountError(message)
@@ -61,22 +61,14 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4), else None."""
     try:
         parts = urlsplit(url)
-        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
-    except ValueError:
+        host, port = parts.hostname or "", parts.port
+        # Refuses names that cannot be looked up (RFC 5891).
+        httpx2.URL(scheme="http", host=host)
+    except (ValueError, httpx2.InvalidURL):
         return None
-    host = parts.hostname or ""
+    port = _PORTS.get(parts.scheme) if port is None else port
     is_http = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
     return (parts.scheme, host, port) if is_http and port else None
-
-
-def _is_valid_host(origin: tuple[str, str, int]) -> bool:
-    """Whether the host is a domain name or an address (RFC 5891)."""
-    scheme, host, port = origin
-    try:
-        httpx2.URL(scheme=scheme, host=host, port=port)
-    except httpx2.InvalidURL:
-        return False
-    return True
 
 
 def _prefix_of(url: str) -> str:

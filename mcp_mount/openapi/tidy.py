@@ -4,64 +4,38 @@ A keyword with a value of a wrong type is left out: real documents have ``requir
 property, ``enum: null`` or ``type: file``. The rest accepts no less.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
+
+import jsonschema_rs
 
 from mcp_mount.openapi.nodes import Schema
 
-_TYPES: Final = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
+# The keywords whose values hold schemas.
+MAPS: Final = frozenset({"properties", "patternProperties"})
+LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+SINGLES: Final = frozenset({"items", "additionalProperties", "propertyNames"})
 
-
-def _is_schema(value: object) -> bool:
-    return isinstance(value, Mapping | bool)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and bool(value)
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_type(value: object) -> bool:
-    kinds = value if isinstance(value, list) else [value]
-    return bool(kinds) and all(isinstance(kind, str) and kind in _TYPES for kind in kinds)
-
-
-_CHECKS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    key: check
-    for check, keys in (
-        (lambda value: isinstance(value, Mapping), "properties patternProperties"),
-        (_is_list, "allOf anyOf oneOf prefixItems enum required"),
-        (_is_schema, "items additionalProperties propertyNames not"),
-        (_is_number, "minimum maximum"),
-        (lambda value: _is_number(value) and value > 0, "multipleOf"),
-        (lambda value: _is_bool(value) or _is_number(value), "exclusiveMinimum exclusiveMaximum"),
-        (_is_size, "minLength maxLength minItems maxItems minProperties maxProperties"),
-        (_is_bool, "uniqueItems deprecated nullable readOnly writeOnly"),
-        (_is_text, "description format pattern contentMediaType contentEncoding $ref"),
-        (_is_type, "type"),
-        (
-            lambda value: isinstance(value, Mapping) and _is_text(value.get("propertyName")),
-            "discriminator",
-        ),
-    )
-    for key in keys.split()
+_BOUNDS: Final = frozenset({"exclusiveMinimum", "exclusiveMaximum"})
+_SCALARS: Final = _BOUNDS | {
+    *("$ref", "type", "description", "format", "pattern", "contentMediaType", "contentEncoding"),
+    *("minimum", "maximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems"),
+    *("minProperties", "maxProperties", "uniqueItems", "deprecated", "readOnly", "writeOnly"),
 }
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    if key in MAPS:
+        return isinstance(value, Mapping)
+    if key in LISTS or key in {"enum", "required"}:
+        return isinstance(value, list) and bool(value)
+    if key in SINGLES or key == "not":
+        return isinstance(value, Mapping | bool)
+    if key == "discriminator":
+        return isinstance(value, Mapping) and isinstance(value.get("propertyName"), str)
+    if key == "nullable" or (key in _BOUNDS and isinstance(value, bool)):
+        return value is True
+    return key not in _SCALARS or jsonschema_rs.meta.is_valid({key: value})
 
 
 def tidy(schema: object) -> Schema:
@@ -74,20 +48,16 @@ def tidy(schema: object) -> Schema:
     if isinstance(schema.get("items"), list) and "prefixItems" not in schema:
         # Until draft 2019-09.
         schema = {**schema, "prefixItems": schema["items"], "items": schema.get("additionalItems")}
-    valid = {
-        key: value for key, value in schema.items() if key not in _CHECKS or _CHECKS[key](value)
-    }
+    valid = {key: value for key, value in schema.items() if _is_valid(key, value)}
     if "required" in valid:
-        valid["required"] = [name for name in valid["required"] if isinstance(name, str)]
-    for key in ("exclusiveMinimum", "exclusiveMaximum"):
+        names = [name for name in valid["required"] if isinstance(name, str)]
+        valid["required"] = [*dict.fromkeys(names)]
+    for key in _BOUNDS:
         # A flag beside the bound in OpenAPI 3.0, the bound itself in JSON Schema.
-        if isinstance(flag := valid.get(key), bool):
+        if valid.get(key) is True:
             del valid[key]
-            bound = valid.pop(key.replace("exclusiveM", "m"), None) if flag else None
-            if bound is not None:
+            if (bound := valid.pop(key.replace("exclusiveM", "m"), None)) is not None:
                 valid[key] = bound
-    if valid.get("nullable") is False:
-        del valid["nullable"]
     if isinstance(types := valid.get("type"), list):
         # Null is a flag, as in OpenAPI 3.0, until the schema is published.
         others = [kind for kind in types if kind != "null"] or ["null"]
