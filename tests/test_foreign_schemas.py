@@ -10,12 +10,12 @@ from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.output import read_output_schema
 from mcp_mount.openapi.operations import read_operations
-from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.openapi.schemas import Direction, Schemas
 from mcp_mount.tools.selection import select
 from tests.profile import check_schema
 
 Schema = dict[str, Any]
-INTEGER, TEXT = {"type": "integer"}, {"type": "string"}
+INTEGER, TEXT, NULL = {"type": "integer"}, {"type": "string"}, {"type": "null"}
 
 
 def document(version: str = "3.0.3", **schemas: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_all_of_is_written_as_one_schema(schema: Schema, expected: Schema) -> No
     """P1: few clients and models read it."""
     optional = published(schema, Id=TEXT)
     if schema.get("nullable"):
-        assert optional == {"type": ["string", "null"]}
+        assert optional == {"anyOf": [TEXT, NULL]}
     else:
         assert optional == expected
 
@@ -214,12 +214,12 @@ def test_an_answer_may_be_any_child() -> None:
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+        ({"type": "string", "nullable": True}, {"anyOf": [TEXT, NULL]}),
         ({"type": "string", "nullable": False}, TEXT),
-        ({"oneOf": [ref("Id")], "nullable": True}, {"type": ["string", "null"]}),
+        ({"oneOf": [ref("Id")], "nullable": True}, {"anyOf": [TEXT, NULL]}),
         (
             {"type": "string", "enum": ["a"], "nullable": True},
-            {"type": ["string", "null"], "enum": ["a", None]},
+            {"anyOf": [{"type": "string", "enum": ["a"]}, NULL]},
         ),
         (
             {"type": "integer", "minimum": 0, "exclusiveMinimum": True},
@@ -233,7 +233,7 @@ def test_an_answer_may_be_any_child() -> None:
             {**TEXT, "description": 'For example "x".'},
         ),
         ({"type": "string", "externalDocs": {}, "x-go-name": "A", "title": "A"}, TEXT),
-        ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
+        ({"type": ["string", "null"]}, {"anyOf": [TEXT, NULL]}),
         ({"type": ["string"]}, TEXT),
         (
             {"type": "object", "additionalProperties": INTEGER},
@@ -335,6 +335,68 @@ def test_recursive_schemas_are_published_with_definitions() -> None:
     read = body(ref("Child"), Node=node, Child=child)
     assert {*read.schema["properties"]} == {"children", "named", "parent"}
     assert {*read.schema["$defs"]} == {"Node", "Child"}
+
+
+NODE: Schema = {
+    "type": "object",
+    "properties": {"parent": {"allOf": [ref("Node")], "nullable": True}, "child": ref("Node")},
+    "required": ["parent"],
+}
+
+
+@pytest.mark.parametrize("direction", ["input", "output"])
+def test_a_recursive_property_may_be_null(direction: Direction) -> None:
+    """P5: of OpenAPI 3.0, which writes it beside an `allOf` of one reference."""
+    found = Schemas(document(Node=NODE)).publish(ref("Node"), direction)
+    node = {"$ref": "#/$defs/Node"}
+    assert found["$defs"]["Node"]["properties"] == {
+        "parent": {"anyOf": [node, NULL]},
+        "child": node,
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "required", "keeps"),
+    [("post", [], False), ("patch", [], True), ("post", ["a", "b", "c"], True)],
+)
+def test_null_is_published_where_it_says_more_than_leaving_out(
+    method: str, required: list[str], *, keeps: bool
+) -> None:
+    """P4, C5: a PATCH clears a value with it, and a default other than null is not null."""
+    optional = {"anyOf": [INTEGER, NULL]}
+    inner = {"type": "object", "properties": {"c": optional}, "required": required[2:]}
+    schema = {
+        "type": "object",
+        "properties": {"a": optional, "b": inner, "limit": {**optional, "default": 10}},
+        "required": required[:2],
+    }
+    properties = body(schema, method=method).schema["properties"]
+    assert properties["a"] == properties["b"]["properties"]["c"] == (optional if keeps else INTEGER)
+    assert properties["limit"] == {"anyOf": [INTEGER, NULL], "default": 10}
+
+
+def test_a_form_and_a_query_have_no_way_to_write_null() -> None:
+    """P4, C5: so that it is not offered there, whatever the default."""
+    optional = {"anyOf": [INTEGER, NULL], "default": 10}
+    content = {"application/x-www-form-urlencoded": {"schema": {"properties": {"a": optional}}}}
+    whole = document("3.1.0")
+    whole["paths"] = {
+        "/pets": {
+            "patch": {
+                "parameters": [{"name": "q", "in": "query", "schema": optional}],
+                "requestBody": {"content": content},
+            }
+        }
+    }
+    (operation,) = read_operations(whole)
+    properties = read_arguments(operation, Schemas(whole)).schema["properties"]
+    assert properties == {key: {**INTEGER, "default": 10} for key in ("q", "a")}
+
+
+def test_a_body_that_may_be_null_is_still_an_argument_for_each_property() -> None:
+    """P4: some generators write `nullable` into every model."""
+    pet = {"type": "object", "nullable": True, "properties": {"name": TEXT}}
+    assert body(ref("Pet"), Pet=pet).schema["properties"] == {"name": TEXT}
 
 
 def test_a_schema_of_generic_java_is_published() -> None:

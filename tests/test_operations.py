@@ -183,7 +183,10 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
     }
     components = {"schemas": {"E": {"type": "integer", "title": "E"}}}
     assert Schemas({"components": components}).publish(schema, "input")["properties"] == {
-        "a": {"type": ["string", "null"], "description": 'For example "x".'},
+        "a": {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": 'For example "x".',
+        },
         "b": {"type": "number", "exclusiveMinimum": 0},
         "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         "d": {"type": "array", "items": {}},

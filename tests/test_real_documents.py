@@ -37,107 +37,24 @@ async def test_a_parameter_without_a_name_is_left_out() -> None:
     assert said.lines == ["GET /items?q=x"]
 
 
-async def test_a_query_behind_a_path_is_sent_as_a_query() -> None:
-    """C5, proxy: some tell the operations of one path apart by what stands behind it."""
-    city = {"name": "city", "in": "path", "required": True, "schema": TEXT}
-    page = {"name": "page", "in": "query", "schema": {"type": "integer"}}
+@pytest.mark.parametrize("other", ["/rest?method=drop", "/rest#method=drop"])
+async def test_operations_that_only_a_query_tells_apart_are_not_offered(other: str) -> None:
+    """C5, proxy: any of them could be called as another one, which may be left out."""
     paths = {
-        "/rest?method=find&city={city}": {"get": {"operationId": "find", "parameters": [city]}},
-        "/rest?method=list&page={page}": {"get": {"operationId": "list", "parameters": [page]}},
-        "/rest?zone={zone}&a b": {"get": {"operationId": "zone"}},
-        "/#Target=Put": {"post": {"operationId": "put"}},
-        "/#Target={other}": {"post": {"operationId": "other"}},
-    }
-    async with api(*[ok()] * 6) as said:
-        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url)
-        schemas = {name: tool["inputSchema"] for name, tool in (await tools(app)).items()}
-        assert schemas["find"]["required"] == ["city"]
-        assert schemas["other"] == {"type": "object", "additionalProperties": False}
-        for name, arguments in (
-            ("find", {"city": "../a/b&method=drop"}),
-            ("list", {}),
-            ("list", {"page": 2}),
-            ("zone", {"zone": ""}),
-            ("put", {}),
-            ("other", {}),
-        ):
-            assert (await call(app, name, arguments)).text_content == "here"
-    assert said.lines == [
-        "GET /rest?method=find&city=..%2Fa%2Fb%26method%3Ddrop",
-        "GET /rest?method=list",
-        "GET /rest?method=list&page=2",
-        "GET /rest?a%20b&zone=",
-        "POST /",
-        "POST /",
-    ]
-
-
-async def test_no_argument_takes_the_place_of_what_stands_behind_a_path() -> None:
-    """C5, proxy: it would lead to another operation, which may be no tool."""
-    method = {"name": "method", "in": "query", "schema": TEXT}
-    free = {"name": "more", "in": "query", "schema": {"type": "object"}}
-    deep = {"name": "Method", "in": "query", "style": "deepObject", "schema": {"type": "object"}}
-    form = {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
-    whole = {"name": "all", "in": "querystring", "content": form}
-    action = {"name": "Action", "in": "query", "schema": {"enum": ["List"]}}
-    target = {"name": "X-Target", "in": "header", "schema": {"enum": ["List"]}}
-    paths = {
-        "/rest?method=find": {"get": {"operationId": "find", "parameters": [method, free, deep]}},
-        "/rest?method=all": {"get": {"operationId": "all", "parameters": [whole]}},
-        "/#Action=List": {"get": {"operationId": "list", "parameters": [action, target]}},
-    }
-    async with api(*[ok()] * 4) as said:
-        app = proxy_app({"openapi": "3.2.0", "paths": paths}, said.url)
-        assert {*(await tools(app))["find"]["inputSchema"]["properties"]} == {"more"}
-        for name, arguments in (
-            ("find", {"more": {"method": "drop"}}),
-            ("find", {"more": {"METHOD[]": "drop"}}),
-            ("all", {"all": {"a": "b", "method": ["drop"]}}),
-            ("list", {"Action": "Drop"}),
-            ("list", {"Action": "List", "X-Target": "Drop"}),
-        ):
-            assert (await call(app, name, arguments)).is_error, arguments
-        assert said.lines == []
-        for name, arguments in (
-            ("find", {"more": {"methods": "x"}}),
-            ("all", {"all": {"a": "method=drop&b"}}),
-            ("list", {"Action": "List", "X-Target": "List"}),
-            ("list", {}),
-        ):
-            assert (await call(app, name, arguments)).text_content == "here"
-    assert said.lines == [
-        "GET /rest?method=find&methods=x",
-        "GET /rest?method=all&a=method%3Ddrop%26b",
-        "GET /?Action=List",
-        "GET /",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("tool", "location", "is_followed"),
-    [
-        ("find", "/rest/?method=find&page=2", True),
-        ("find", "/rest?method=drop", False),
-        ("find", "/rest?method=find&METHOD[]=drop", False),
-        ("find", "/rest", False),
-        ("put", "/?Target=Drop", False),
-        ("start", "/rest?method=find", True),
-        ("start", "/rest?method=drop", False),
-    ],
-)
-async def test_a_redirect_leads_to_no_other_operation_of_a_path(
-    tool: str, location: str, *, is_followed: bool
-) -> None:
-    """Proxy: a redirect is followed to a tool, and others may be told apart by the query."""
-    paths = {
-        "/rest?method=find": {"get": {"operationId": "find"}},
-        "/#Target=Put": {"get": {"operationId": "put"}},
+        "/rest": {"get": {"operationId": "rest"}},
+        other: {"get": {"operationId": "drop"}},
         "/start": {"get": {"operationId": "start"}},
+        "/items{?page}": {"get": {"operationId": "items"}},
     }
-    async with api(sent_to(location), ok()) as said:
-        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url)
-        assert ((await call(app, tool)).text_content == "here") == is_followed
-    assert len(said.lines) == 1 + is_followed
+    described = {"openapi": "3.0.3", "paths": paths}
+    for left_out in ("drop", "rest"):
+        with pytest.raises(MountError, match=r"/rest.*only a query .* exclude=\['GET /rest"):
+            proxy_app(described, "http://localhost:9", exclude=[left_out])
+    async with api(sent_to(other), ok()) as said:
+        app = proxy_app(described, said.url, exclude=["drop", "rest"])
+        assert [*await tools(app)] == ["start", "items"]
+        assert "302" in (await call(app, "start")).text_content
+    assert said.lines == ["GET /start"]
 
 
 @pytest.mark.parametrize(

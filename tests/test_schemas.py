@@ -322,7 +322,8 @@ async def test_a_property_that_goes_one_way_is_published_for_that_way() -> None:
 async def test_a_tool_without_arguments_takes_an_empty_object() -> None:
     """P1: in the one form that all clients take."""
     tool = (await tools(APP))["nothing"]
-    assert tool["inputSchema"] == {"type": "object", "additionalProperties": False}
+    expected = {"type": "object", "properties": {}, "additionalProperties": False}
+    assert tool["inputSchema"] == expected
 
 
 async def test_the_schema_says_what_a_model_needs_and_no_more() -> None:
@@ -334,7 +335,11 @@ async def test_the_schema_says_what_a_model_needs_and_no_more() -> None:
     assert [each["properties"]["kind"]["const"] for each in properties["pet"]["anyOf"]] == [
         *("cat", "dog")
     ]
-    assert properties["choice"] == {"enum": ["a", 1], "default": "a"}
+    # Null is not the default here, so that it says something.
+    assert properties["choice"] == {
+        "anyOf": [{"enum": ["a", 1]}, {"type": "null"}],
+        "default": "a",
+    }
     assert "required" not in (await tools(APP))["optionals"]["inputSchema"]
 
 

@@ -182,7 +182,7 @@ REWRITTEN: dict[str, tuple[Schema, Schema, Any]] = {
         {"type": "array", "prefixItems": [INTEGER, TEXT], "maxItems": 2, "items": {}},
         [1, "a"],
     ),
-    "optional": ({"anyOf": [TEXT, NULL]}, {"type": ["string", "null"]}, None),
+    "optional": ({"anyOf": [TEXT, NULL]}, {"anyOf": [TEXT, NULL]}, None),
     "optional_choice": (
         {"anyOf": [{"type": "string", "enum": ["a"]}, NULL]},
         {"anyOf": [{"type": "string", "enum": ["a"]}, NULL]},
@@ -220,8 +220,32 @@ REWRITTEN: dict[str, tuple[Schema, Schema, Any]] = {
     ),
     "nullable_choice": (
         {"type": "string", "enum": ["a"], "nullable": True},
-        {"type": ["string", "null"], "enum": ["a", None]},
+        {"anyOf": [{"type": "string", "enum": ["a"]}, NULL]},
         None,
+    ),
+    "nullable_constant": (
+        {"const": "a", "nullable": True, "description": "A."},
+        {"anyOf": [{"const": "a"}, NULL], "description": "A."},
+        None,
+    ),
+    "nullable_union": (
+        {"type": "string", "anyOf": [{"minLength": 3}, {"enum": ["a"]}], "nullable": True},
+        {"anyOf": [{"type": "string", "anyOf": [{"minLength": 3}, {"enum": ["a"]}]}, NULL]},
+        None,
+    ),
+    "several_types": (
+        {"type": ["string", "array", "null"], "items": INTEGER, "maxLength": 3, "default": "a"},
+        {
+            "anyOf": [TEXT, {"type": "array", "items": INTEGER}, NULL],
+            "maxLength": 3,
+            "default": "a",
+        },
+        None,
+    ),
+    "several_types_of_some_values": (
+        {"type": ["string", "integer"], "enum": ["a", 1]},
+        {"enum": ["a", 1]},
+        1,
     ),
     "refused_by_what_clients_do_not_know": (
         {"type": "integer", "not": {"const": 3}, "if": {"minimum": 9}, "then": False},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
@@ -15,7 +15,6 @@ from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirect_request
 from mcp_mount.backends.upstream import Upstream, forwarded, joined
 from mcp_mount.errors import InvalidArguments, MountError
 from mcp_mount.openapi.operations import Operation, read_operations
-from mcp_mount.openapi.parameters import name_in_query, names_in_query, query_of, route_of
 from mcp_mount.openapi.paths import Paths
 from mcp_mount.openapi.servers import Bases, origin_of, read_base
 
@@ -128,12 +127,9 @@ class HTTPBackend:
             return None
         following = redirect_request(request, status, path, target.query)
         if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
-            is_own = own is None or _keeps(own, target.query)
-            return replace(following, template=request.template) if is_own else None
+            return replace(following, template=request.template)
         found = self._paths.found(following.method, path)
-        if found is None or not _keeps(found, target.query):
-            return None
-        if not self._index().offers(found.method, found.path):
+        if found is None or not self._index().offers(found.method, found.path):
             return None
         return replace(following, template=found.path)
 
@@ -141,16 +137,6 @@ class HTTPBackend:
 def _is_inside(path: str) -> bool:
     """Whether a percent-encoded path goes down only, however its server reads it."""
     return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
-
-
-def _keeps(operation: Operation, query: str) -> bool:
-    """Whether a query leads to the operation, and to no other that the document has at its path."""
-    if route_of(operation.path) == operation.path:
-        return True
-    own = query_of(operation.path)
-    pairs = parse_qsl(query, keep_blank_values=True)
-    kept = [pair for pair in pairs if name_in_query(pair[0]) in names_in_query(own)]
-    return bool(own) and sorted(kept) == sorted(parse_qsl(own, keep_blank_values=True))
 
 
 def _is_short(*parts: str) -> bool:

@@ -1,15 +1,14 @@
 """What a model gives, as a request. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mcp_mount.backends.request import Request
-from mcp_mount.conversion.encoding import Content
+from mcp_mount.conversion.encoding import Content, refuse_override
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.openapi.parameters import names_in_query
 
 # What a caller makes up is given back in part only.
 _MOST_ECHOES: Final = 5
@@ -31,9 +30,6 @@ class Arguments:
         write_query: See `styles.query_writer`.
         write_headers: See `styles.header_writer`; None where there are none to write.
         write_body: See `encoding.body_writer`; None where there is no body.
-        query: What stands behind the path in the document; most often nothing.
-        choices: Where something does, what an argument may be, because other values may lead to
-            another operation of that path.
     """
 
     operation: Operation
@@ -46,8 +42,6 @@ class Arguments:
     write_query: Callable[[Mapping[str, Any]], str]
     write_headers: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]] | None = None
     write_body: Callable[[Mapping[str, Any]], Content | None] | None = None
-    query: str = ""
-    choices: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     def request(self, arguments: Mapping[str, Any]) -> Request:
         """Build the request that the arguments describe.
@@ -60,12 +54,10 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        if self.choices:
-            self._check_choices(arguments)
         path, path_values = self.write_path(arguments)
         query = self.write_query(arguments)
-        if self.query:
-            query = self._with_fixed_query(query)
+        if query:
+            refuse_override(query)
         headers, body = self.headers, None
         if self.write_headers is not None:
             headers = (*headers, *self.write_headers(arguments))
@@ -98,18 +90,3 @@ class Arguments:
         if missing := [name for name in known if name in self.required - arguments.keys()]:
             message = f"Missing argument {', '.join(map(repr, missing))}."
             raise InvalidArguments(message)
-
-    def _check_choices(self, arguments: Mapping[str, Any]) -> None:
-        for argument, choices in self.choices.items():
-            if arguments.get(argument) not in (None, *choices):
-                known = ", ".join(map(repr, choices))
-                message = f"{argument!r} tells operations of one path apart: it can be {known}."
-                raise InvalidArguments(message)
-
-    def _with_fixed_query(self, query: str) -> str:
-        """Put the document's query first, whose names lead to this operation and no other."""
-        if taken := names_in_query(query) & names_in_query(self.query):
-            name = min(taken)
-            message = f"The query of this operation has its own {name!r}: no argument can hold it."
-            raise InvalidArguments(message)
-        return f"{self.query}&{query}" if query else self.query

@@ -34,6 +34,11 @@ FILE: Final[Schema] = {
     "additionalProperties": False,
 }
 
+METHOD_FIELD: Final = "_method"
+"""A field of a query or form that some frameworks take for the method of the request."""
+
+_OVERRIDE: Final = re.compile(rf"(?:^|[&;]){METHOD_FIELD}=", re.IGNORECASE)
+
 AS_IS: Final = Encoding()
 """Of a field of which the document says nothing."""
 
@@ -116,9 +121,12 @@ def _write_form(given: Iterable[tuple[Field, Any]], media_type: str) -> Content:
     """Write a URL-encoded form, or one with files (RFC 7578)."""
     if media_type == FORM:
         pairs = [(name, text) for each in given for name, text, _ in _form_fields(*each)]
-        return urlencode(pairs).encode(), FORM
+        form = urlencode(pairs)
+        refuse_override(form)
+        return form.encode(), FORM
     parts: list[tuple[str, tuple[str | None, bytes, str | None]]] = []
     for field, value in given:
+        refuse_override(f"{field.name}=")
         if not field.is_file:
             # A part without a file name is a plain field.
             texts = _form_fields(field, value, field.encoding.media_type)
@@ -130,6 +138,17 @@ def _write_form(given: Iterable[tuple[Field, Any]], media_type: str) -> Content:
     # The host is never asked: httpx2 writes the parts, and nothing is sent through it.
     request = httpx2.Request("POST", "http://localhost", files=parts or {"": (None, b"")})
     return request.read(), request.headers["content-type"]
+
+
+def refuse_override(form: str) -> None:
+    """Refuse a name in a query or a form that would make the call one of another operation.
+
+    Raises:
+        InvalidArguments: there is one.
+    """
+    if _OVERRIDE.search(form):
+        message = f"{METHOD_FIELD!r} cannot be sent: a tool has one method. Leave it out."
+        raise InvalidArguments(message)
 
 
 def _form_fields(

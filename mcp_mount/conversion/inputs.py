@@ -4,20 +4,26 @@ Every parameter and every property of an object body is one argument. A body tha
 (a list, a union, a mapping) is the one argument ``body``.
 """
 
+import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
 
 from mcp_mount.conversion.arguments import Arguments
-from mcp_mount.conversion.encoding import AS_IS, FILE, Field, body_writer
+from mcp_mount.conversion.encoding import AS_IS, FILE, METHOD_FIELD, Field, body_writer
 from mcp_mount.conversion.styles import Named, header_writer, path_writer, query_writer
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.openapi.parameters import LOCATIONS, Location, Parameter, query_of, route_of
-from mcp_mount.openapi.schemas import Schemas, with_definitions
-from mcp_mount.openapi.simplify import without_null
+from mcp_mount.openapi.parameters import LOCATIONS, Location, Parameter
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.openapi.simplify import drop_null
+
+logger = logging.getLogger("mcp_mount")
 
 # Headers that carry who the caller is. They come from the caller's request, never from a model.
 _CREDENTIAL_HEADERS = frozenset(
@@ -35,6 +41,14 @@ _CREDENTIAL_PREFIXES = (
     *("x-forwarded-", "x-auth-request-", "x-remote-", "cf-", "x-ms-client-principal"),
     *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
 )
+# What a middleware routes by in place of the method and the path: no tool may become another one.
+_OVERRIDES = frozenset(
+    {
+        *(("header", "x-http-method-override"), ("header", "x-method-override")),
+        *(("header", "x-http-method"), ("header", "x-original-url"), ("header", "x-rewrite-url")),
+        ("query", METHOD_FIELD),
+    }
+)
 _SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
@@ -42,7 +56,7 @@ _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
     """Work out an operation's arguments and how they become a request.
 
-    Header, cookie and query parameters that carry credentials are left out.
+    Parameters that carry credentials, or override the method or path, are left out.
 
     Raises:
         InvalidDocument: a schema refers to what is not there, or the path has a ``matrix`` or
@@ -65,9 +79,15 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     properties: dict[str, Schema] = {}
     required: list[str] = []
 
-    def add(name: str, schema: Schema, *, needed: bool, prefix: str) -> str:
+    mirrored: dict[str, object] = {}
+
+    def add(
+        name: str, schema: Schema, source: Mapping[str, Any], *, needed: bool, prefix: str
+    ) -> str:
         argument = _argument_name(name, prefix, properties.keys(), own - {name})
         properties[argument] = schema
+        if (header := source.get(X_MCP_HEADER_KEY)) is not None:
+            mirrored[argument] = header
         if needed:
             required.append(argument)
         return argument
@@ -77,23 +97,24 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
             add(
                 parameter.name,
                 _parameter_schema(parameter, schemas),
+                parameter.schema,
                 needed=parameter.required,
                 prefix=parameter.location,
             ),
             parameter,
         )
         for parameter in operation.parameters
-        if not _is_credential(parameter, operation)
+        if not _is_reserved(parameter, operation)
     )
     if body is not None:
         if _is_open_object(resolved, body.media_type):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
-            schema = _whole_schema(body, schemas)
-            whole = add("body", schema, needed=body.required, prefix="request")
-    root: Schema = {"type": "object"}
-    if properties:
-        root["properties"] = properties
+            schema = _whole_schema(body, schemas, patch=operation.method == "PATCH")
+            whole = add("body", schema, {}, needed=body.required, prefix="request")
+    for argument, header in mirrored.items():
+        _mirror(properties, argument, header)
+    root: Schema = {"type": "object", "properties": properties}
     if required:
         root["required"] = required
     root["additionalProperties"] = False
@@ -101,7 +122,6 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     for argument, parameter in parameters:
         by_location[parameter.location].append((argument, parameter))
     headers, cookies = by_location["header"], by_location["cookie"]
-    route = route_of(operation.path)
     return Arguments(
         operation=operation,
         schema=_with_shared_definitions(root),
@@ -113,19 +133,24 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
-        write_path=path_writer(route, by_location["path"]),
+        write_path=path_writer(operation.path, by_location["path"]),
         write_query=query_writer(by_location["query"]),
         write_headers=header_writer(headers, cookies) if headers or cookies else None,
         write_body=None if body is None else body_writer(body, fields, whole),
-        query=query_of(operation.path),
-        choices={} if route == operation.path else _choices(parameters, schemas),
     )
 
 
-def _choices(parameters: Iterable[Named], schemas: Schemas) -> Mapping[str, Sequence[object]]:
-    """Return what enumerated arguments can be."""
-    found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
-    return {name: enum for name, enum in found if isinstance(enum, list)}
+def _mirror(properties: dict[str, Schema], argument: str, header: object) -> None:
+    """Say that clients mirror an argument in a header (MCP "Transports", "Custom Headers").
+
+    A mark that clients do not accept would cost the tool, so it is left out.
+    """
+    marked = {**properties, argument: {**properties[argument], X_MCP_HEADER_KEY: header}}
+    reason = find_invalid_x_mcp_header({"type": "object", "properties": marked})
+    if reason is None:
+        properties[argument] = marked[argument]
+    else:
+        logger.warning("The argument %r is not mirrored in a header: %s", argument, reason)
 
 
 def _is_open_object(schema: Schema, media_type: str) -> bool:
@@ -143,20 +168,25 @@ def _is_open_object(schema: Schema, media_type: str) -> bool:
 def _fields(
     body: Body, resolved: Schema, schemas: Schemas, add: Callable[..., str], *, patch: bool
 ) -> Iterator[Field]:
-    published = schemas.publish(body.schema, "input")
+    # As arguments, the body itself cannot be null.
+    whole = {**resolved, "nullable": False}
+    published = schemas.publish(whole, "input", keep_null=patch)
     needed = set() if body.is_optional else set(resolved.get("required", ()))
     definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
+        if name.lower() == METHOD_FIELD and not is_json(body.media_type):
+            continue
         encoding = body.encodings.get(name, AS_IS)
         property_ = schemas.resolve(resolved["properties"][name])
         is_file = body.media_type == MULTIPART and _is_file(property_, encoding, schemas)
         if is_file:
             shown = _file_schema(property_)
         else:
-            # In a PATCH, null clears a value; elsewhere it says no more than leaving it out.
-            shown = schema if patch or name in needed else without_null(schema)
-        shown = with_definitions(shown, definitions)
-        argument = add(name, shown, needed=name in needed, prefix="body")
+            # A form has no way to write null.
+            shown = schema if is_json(body.media_type) else drop_null(schema)
+        if definitions:
+            shown = {**shown, "$defs": definitions}
+        argument = add(name, shown, property_, needed=name in needed, prefix="body")
         yield Field(argument, name, is_file=is_file, encoding=encoding)
 
 
@@ -182,9 +212,10 @@ def _file_schema(resolved: Schema) -> Schema:
     return _described(schema, resolved.get("description", ""))
 
 
-def _whole_schema(body: Body, schemas: Schemas) -> Schema:
+def _whole_schema(body: Body, schemas: Schemas, *, patch: bool) -> Schema:
     if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
-        return schemas.publish(_described(schemas.resolve(body.schema), body.description), "input")
+        described = _described(schemas.resolve(body.schema), body.description)
+        return schemas.publish(described, "input", keep_null=patch)
     if is_text(body.media_type):
         return _described({"type": "string"}, body.description)
     return _described(FILE, body.description)
@@ -194,7 +225,7 @@ def _parameter_schema(parameter: Parameter, schemas: Schemas) -> Schema:
     described = _described(schemas.resolve(parameter.schema), parameter.description)
     if parameter.deprecated:
         described = {**described, "deprecated": True}
-    return without_null(schemas.publish(described, "input"))
+    return drop_null(schemas.publish(described, "input", keep_null=False))
 
 
 def _described(schema: Schema, description: str) -> Schema:
@@ -217,14 +248,14 @@ def _argument_name(
     return candidate
 
 
-def _is_credential(parameter: Parameter, operation: Operation) -> bool:
+def _is_reserved(parameter: Parameter, operation: Operation) -> bool:
     name = parameter.name.lower()
     if parameter.location == "header":
         if name in _CREDENTIAL_HEADERS or name.startswith(_CREDENTIAL_PREFIXES):
             return True
     elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
         return True
-    return (parameter.location, name) in operation.credentials
+    return (parameter.location, name) in operation.credentials | _OVERRIDES
 
 
 def _accept(operation: Operation) -> str:
@@ -244,9 +275,8 @@ def _with_shared_definitions(schema: Schema) -> Schema:
     """Move the definitions of single arguments to the root, where their references point."""
     definitions: Schema = {}
     properties = {}
-    for name, argument in schema.get("properties", {}).items():
+    for name, argument in schema["properties"].items():
         definitions |= argument.get("$defs", {})
         properties[name] = {key: value for key, value in argument.items() if key != "$defs"}
-    if properties:
-        schema = {**schema, "properties": properties}
+    schema = {**schema, "properties": properties}
     return {**schema, "$defs": definitions} if definitions else schema

@@ -1,19 +1,19 @@
-"""What an OpenAPI document says, and its schemas as every client accepts them.
+"""Reads OpenAPI documents, and publishes their schemas as every client accepts them.
 
-In the order in which to read them:
+In reading order:
 
-    nodes         the parts of a document
-    media         what a media type says
-    parameters    what a request holds beside its body
-    bodies        what is sent, and what may come back
-    operations    the operations of an OpenAPI document
-    document      an OpenAPI document from a file or a URL
-    servers       where an API is, as its document says
-    paths         which operation a path leads to elsewhere
+    nodes         typed access to the nodes of a document, and its references
+    media         what a media type says about a body
+    parameters    path, query, header and cookie values
+    bodies        request bodies and responses
+    operations    the operations of a document
+    document      a document from a file, a URL or a mapping
+    servers       where an API is
+    paths         which operation a path leads to on another server
     patterns      which regular expressions clients can compile
-    tidy          a schema of any version, as JSON Schema
-    combine       schemas that hold together, as one
-    models        the schemas of a document, each with what it refers to
-    simplify      a schema in the form and the words that clients need
+    tidy          a schema of any version in today's keywords
+    combine       merged schemas, and inheritance
+    models        schemas with their references followed
+    simplify      one schema in the form that clients know
     schemas       JSON Schema that every client accepts
 """

@@ -1,92 +1,75 @@
-"""Schemas that hold together (``allOf``, or beside a ``$ref``), written as one. Pure.
+"""Merges the schemas of an ``allOf``, and reads which schemas inherit from which.
 
-The one accepts whatever all of them accept. Of two values of a keyword the last stands, since each
-of them alone accepts no less than both.
+A merged schema accepts whatever all of its parts accept. Where two have the same keyword the last
+one stays, since either alone accepts no less than both.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mcp_mount.openapi.nodes import Schema, mapping_in
+from mcp_mount.openapi.nodes import Schema, get_mapping
 
-_UNITED = ("properties", "patternProperties")
+_MERGED_BY_NAME = ("properties", "patternProperties")
 _ITEMS = frozenset({"prefixItems", "items", "maxItems", "minItems"})
 
 
-def combined(schemas: Iterable[Schema]) -> Schema:
-    """Return the schemas, whose own references are followed already, as one."""
+def merge(schemas: Iterable[Schema]) -> Schema:
+    """Return one schema for several that have no ``$ref`` or ``allOf`` of their own."""
     whole: Schema = {}
     for schema in schemas:
         both = {**whole, **schema}
-        for key in _UNITED:
+        for key in _MERGED_BY_NAME:
             if key in whole and key in schema:
-                both[key] = _united(whole[key], schema[key])
+                both[key] = _merge_properties(whole[key], schema[key])
         if "required" in whole and "required" in schema:
             both["required"] = [*dict.fromkeys([*whole["required"], *schema["required"]])]
         if whole.keys() & _ITEMS and "prefixItems" in (whole.keys() | schema.keys()):
-            # What follows a tuple depends on its length.
+            # `items` depends on the length of `prefixItems`: take all from one schema.
+            source = schema if schema.keys() & _ITEMS else whole
             both = {key: each for key, each in both.items() if key not in _ITEMS}
-            both |= {key: schema[key] for key in _ITEMS if key in schema} or {
-                key: whole[key] for key in _ITEMS if key in whole
-            }
+            both |= {key: source[key] for key in _ITEMS & source.keys()}
         whole = both
     return whole
 
 
-def _united(first: Mapping[str, object], second: Mapping[str, object]) -> dict[str, object]:
-    """Return the properties of both; one that both have is to be as both say."""
-    return {
-        **first,
-        **{
-            name: {"allOf": [first[name], each]} if first.get(name, each) != each else each
-            for name, each in second.items()
-        },
+def _merge_properties(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    clashes = {
+        name: {"allOf": [first[name], each]}
+        for name, each in second.items()
+        if first.get(name, each) != each
     }
+    return {**first, **second, **clashes}
 
 
-def as_base(schema: Schema) -> Schema:
-    """Return what a model inherits from a schema: not that it is one of the schema's children."""
+def without_children(schema: Schema) -> Schema:
+    """Return what a model inherits from a schema, which is not the union of its children."""
     if "discriminator" not in schema:
         return schema
-    return {
-        key: value
-        for key, value in schema.items()
-        if key not in {"discriminator", "oneOf", "anyOf"}
-    }
+    gone = {"discriminator", "oneOf", "anyOf"}
+    return {key: value for key, value in schema.items() if key not in gone}
 
 
-def children_of(document: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
-    """Return by its pointer which schemas of a document inherit from one (``allOf``)."""
-    parents: dict[str, list[str]] = {}
+def find_children(document: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """Return which schemas name each one in their ``allOf``, as pointers."""
+    children: dict[str, list[str]] = {}
     for name, schema in _schemas_of(document).items():
         parts = schema.get("allOf") if isinstance(schema, Mapping) else None
         for part in parts if isinstance(parts, list) else ():
             pointer = part.get("$ref") if isinstance(part, Mapping) else None
             if isinstance(pointer, str):
-                parents.setdefault(pointer, []).append(_pointer_to(name))
-    return {parent: _descendants(parent, parents) for parent in parents}
+                children.setdefault(pointer, []).append(_pointer_to(name))
+    return children
 
 
-def _descendants(parent: str, children: Mapping[str, list[str]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    waiting = [*children[parent]]
-    while waiting:
-        each = waiting.pop(0)
-        if each not in found:
-            found[each] = None
-            waiting.extend(children.get(each, ()))
-    return tuple(found)
-
-
-def discriminated(
+def read_discriminator(
     document: Mapping[str, Any], discriminator: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """Return the values of a discriminator's ``mapping`` by what they point to."""
+    """Return the values of a discriminator's ``mapping`` by the schema they stand for."""
     mapping = discriminator.get("mapping")
     schemas = _schemas_of(document)
     found: dict[str, list[str]] = {}
     for value, target in mapping.items() if isinstance(mapping, Mapping) else ():
-        # A name alone is that of a schema, as well as a reference would be; some name another file.
+        # A target is the name of a schema, or a pointer; those into other files are left out.
         if isinstance(target, str) and (target in schemas or target.startswith("#/")):
             pointer = _pointer_to(target) if target in schemas else target
             found.setdefault(pointer, []).append(str(value))
@@ -94,7 +77,7 @@ def discriminated(
 
 
 def _schemas_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    return mapping_in(mapping_in(document, "components"), "schemas")
+    return get_mapping(get_mapping(document, "components"), "schemas")
 
 
 def _pointer_to(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a media type says of a body: whether it is JSON, text, a form or bytes. Pure."""
+"""What a media type says about a body: JSON, text, form or bytes."""
 
 from functools import lru_cache
 from typing import Final
@@ -17,20 +17,20 @@ _TEXTS: Final = frozenset(
 
 @lru_cache(maxsize=256)
 def essence_of(media_type: str) -> str:
-    """Return a media type without its parameters, in lower case (WHATWG MIME Sniffing §4.2)."""
+    """Return a media type without parameters, in lower case (WHATWG MIME Sniffing §4.2)."""
     return media_type.partition(";")[0].strip().lower()
 
 
 @lru_cache(maxsize=256)
 def is_json(media_type: str) -> bool:
-    """Whether a media type is one JSON document, e.g. ``application/problem+json``."""
+    """Whether the body is one JSON document, e.g. ``application/problem+json``."""
     essence = essence_of(media_type)
     return essence in {"application/json", "text/json"} or essence.endswith("+json")
 
 
 @lru_cache(maxsize=256)
 def is_text(media_type: str) -> bool:
-    """Whether a body is written as text that a model can write, e.g. ``application/xml``."""
+    """Whether a model can write the body as text, e.g. ``application/xml``."""
     essence = essence_of(media_type)
     return (
         essence.startswith("text/")
@@ -41,12 +41,12 @@ def is_text(media_type: str) -> bool:
 
 @lru_cache(maxsize=256)
 def is_any(media_type: str) -> bool:
-    """Whether a range of types leaves open what a body is, e.g. ``*/*``."""
+    """Whether a media type range leaves the type open, e.g. ``*/*``."""
     return essence_of(media_type) in {"*/*", "application/*", "*"}
 
 
-def preference(media_type: str) -> int:
-    """Rank how well a model can write a media type, the best first."""
+def rank_media_type(media_type: str) -> int:
+    """Rank media types by how well a model can write them; 0 is the best."""
     if is_json(media_type):
         return 0
     order = (MULTIPART, FORM, "text/plain")

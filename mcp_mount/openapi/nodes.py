@@ -1,7 +1,7 @@
-"""The parts of an OpenAPI document, each as what it has to be. Pure.
+"""Reads the nodes of an OpenAPI document, and follows its references.
 
-Null is as good as absent, and words may be numbers: both are common in the wild. Anything else of
-another kind than the specification's is refused, with where it stands.
+Null counts as absent, and a number as text: both are common in real documents. Any other value of a
+wrong type raises `InvalidDocument`, which names the place.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from mcp_mount.errors import InvalidDocument
 
 Schema = dict[str, Any]
 
-_KINDS: Final[Mapping[type, str]] = {
+_TYPES: Final[Mapping[type, str]] = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
@@ -23,55 +23,60 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
-def mapping_in(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object at a key of a node; an empty one where there is none.
-
-    Raises:
-        InvalidDocument: there is something else.
-    """
+def get_mapping(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the object at `key`, or an empty one."""
     value = node.get(key)
-    return {} if value is None else as_mapping(value, repr(key))
+    return {} if value is None else expect_mapping(value, repr(key))
 
 
-def list_in(node: Mapping[str, Any], key: str) -> list[Any]:
-    """Return the list at a key of a node; an empty one where there is none.
-
-    Raises:
-        InvalidDocument: there is something else.
-    """
+def get_list(node: Mapping[str, Any], key: str) -> list[Any]:
+    """Return the list at `key`, or an empty one."""
     value = node.get(key)
     if value is None:
         return []
-    # A mapping that is given in Python may hold tuples.
+    # A document given as a Python mapping may hold tuples.
     if not isinstance(value, list | tuple):
-        raise InvalidDocument(f"{key!r} is {_kind(value)}, where a list is expected.")
+        raise InvalidDocument(f"{key!r} is {_describe_type(value)}, where a list is expected.")
     return [*value]
 
 
-def text_in(node: Mapping[str, Any], key: str) -> str:
-    """Return the words at a key of a node; none where there is anything but words."""
+def get_text(node: Mapping[str, Any], key: str) -> str:
+    """Return the text or number at `key` as text; ``""`` for anything else."""
     value = node.get(key)
     return str(value) if isinstance(value, str | int | float) else ""
 
 
-def as_mapping(value: object, what: str) -> Mapping[str, Any]:
-    """Return what is an object.
+def get_schema(node: Mapping[str, Any]) -> Schema:
+    """Return the ``schema`` of a parameter or media type, or ``{}``."""
+    schema = node.get("schema")
+    if schema is None or schema is True:
+        return {}
+    return {"not": {}} if schema is False else dict(expect_mapping(schema, "'schema'"))
 
-    Raises:
-        InvalidDocument: it is none; `what` says how to call it.
-    """
+
+def get_content(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the ``content`` of a node by media type, without names that no header can hold."""
+    return {
+        str(name): resolve(document, expect_mapping({} if raw is None else raw, repr(name)))
+        for name, raw in get_mapping(node, "content").items()
+        if str(name).isascii() and str(name).isprintable() and not str(name).startswith("x-")
+    }
+
+
+def expect_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """Return `value` if it is an object; the error calls it `what`."""
     if not isinstance(value, Mapping):
-        raise InvalidDocument(f"{what} is {_kind(value)}, where an object is expected.")
+        raise InvalidDocument(f"{what} is {_describe_type(value)}, where an object is expected.")
     return value
 
 
-def _kind(value: object) -> str:
-    return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), "an object")
+def _describe_type(value: object) -> str:
+    return next((name for kind, name in _TYPES.items() if isinstance(value, kind)), "an object")
 
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Name the place, e.g. ``GET /items/{id}``, in the errors of what is read meanwhile."""
+    """Prefix errors with the place they come from, e.g. ``GET /items/{id}``."""
     try:
         yield
     except InvalidDocument as error:
@@ -79,38 +84,37 @@ def within(place: str) -> Iterator[None]:
 
 
 def is_3_0(document: Mapping[str, Any]) -> bool:
-    """Whether nothing may stand beside a ``$ref`` (OpenAPI 3.0 §4.7.23)."""
+    """Whether what stands beside a ``$ref`` is ignored (OpenAPI 3.0 §4.7.23)."""
     return str(document.get("openapi", "")).startswith("3.0")
 
 
 def resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow ``$ref`` until it ends, e.g. ``{"$ref": "#/components/parameters/Id"}``.
+    """Follow ``$ref`` to its end, e.g. ``{"$ref": "#/components/parameters/Id"}``.
 
-    From OpenAPI 3.1 on a reference may replace the description of what it points to (§4.8.23).
+    From OpenAPI 3.1 on, a ``summary`` or ``description`` beside the reference replaces that of its
+    target (§4.8.23).
 
     Raises:
-        InvalidDocument: the reference is not inside the document, points to nothing, or to itself.
+        InvalidDocument: the target is missing, outside of the document, or the reference itself.
     """
     seen: set[str] = set()
     words: dict[str, Any] = {}
-    current = node
-    while isinstance(pointer := current.get("$ref"), str):
+    while isinstance(pointer := node.get("$ref"), str):
         if pointer in seen:
             message = f"The OpenAPI document refers to itself at {pointer!r} and nothing else."
             raise InvalidDocument(message)
         seen.add(pointer)
         if not is_3_0(document):
-            own = {key: current[key] for key in ("summary", "description") if key in current}
-            words = own | words
-        current = as_mapping(pointed_to(document, pointer), f"What is at {pointer!r}")
-    return {**current, **words}
+            words = {key: node[key] for key in ("summary", "description") if key in node} | words
+        node = expect_mapping(resolve_pointer(document, pointer), f"What is at {pointer!r}")
+    return {**node, **words}
 
 
-def pointed_to(document: Mapping[str, Any], pointer: str) -> object:
-    """Return what is at an RFC 6901 pointer in URI fragment form (``#/a/b``).
+def resolve_pointer(document: Mapping[str, Any], pointer: str) -> object:
+    """Return the value at an RFC 6901 pointer in URI fragment form, e.g. ``#/paths``.
 
     Raises:
-        InvalidDocument: there is nothing. Another file, or another host, is never asked.
+        InvalidDocument: there is no such value. Other files and hosts are never read.
     """
     target: Any = document
     try:
@@ -128,25 +132,3 @@ def pointed_to(document: Mapping[str, Any], pointer: str) -> object:
         raise InvalidDocument(message)
     found: object = target
     return found
-
-
-def schema_in(node: Mapping[str, Any]) -> Schema:
-    """Return the schema of a parameter or of a body; ``{}`` where there is none.
-
-    Raises:
-        InvalidDocument: there is something else.
-    """
-    schema = node.get("schema")
-    if schema is None or schema is True:
-        return {}
-    return {"not": {}} if schema is False else dict(as_mapping(schema, "'schema'"))
-
-
-def content_in(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the representations of a body by media type; those that cannot be written are left."""
-    return {
-        str(media_type): resolve(document, as_mapping({} if raw is None else raw, repr(media_type)))
-        for media_type, raw in mapping_in(node, "content").items()
-        if str(media_type).isascii() and str(media_type).isprintable()
-        if not str(media_type).startswith("x-")
-    }

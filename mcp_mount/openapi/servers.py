@@ -1,4 +1,4 @@
-"""Where an API is, by its URL and by what its document says (``servers``, OpenAPI §4.8.5). Pure."""
+"""Where an API is: by its URL, and by its document's ``servers`` (OpenAPI 3.1 §4.8.5)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from mcp_mount.openapi.operations import Operation, server_urls
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[^\s{}<>\\^`|%\"]+")
-# RFC 3986 §3.3 and §3.4; what is encoded already stays as it is.
-_IN_PATH = "/:@!$&'()*+,;=~%"
-_IN_QUERY = f"{_IN_PATH}?"
+# RFC 3986 §3.3 and §3.4; percent-encoded characters stay as they are.
+_SAFE_IN_PATH = "/:@!$&'()*+,;=~%"
+_SAFE_IN_QUERY = f"{_SAFE_IN_PATH}?"
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Where an API is: its origin, and what stands before the paths of its document.
+    """The origin of an API, and the prefix of its document's paths.
 
     E.g. ``Base(("http", "localhost", 9000), prefix="/api/v3")``. `query` goes with every request.
     """
@@ -33,7 +33,7 @@ class Base:
     query: str = ""
 
     def __str__(self) -> str:
-        """Show where it is, as a URL; the query, which may hold a key, stays out."""
+        """Return the URL without its query, which may hold a key."""
         scheme, host, port = self.origin
         host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{port}{self.prefix}"
@@ -46,7 +46,7 @@ def read_base(url: str) -> Base:
         MountError: it is no absolute HTTP URL, or holds a password.
     """
     origin = origin_of(url)
-    if origin is None or not _can_be_called(origin):
+    if origin is None:
         shown = without_secrets(url) if "@" in url else url
         message = f"The upstream cannot be {shown!r}: write it like 'http://localhost:9000'."
         raise MountError(message)
@@ -54,41 +54,33 @@ def read_base(url: str) -> Base:
     if "@" in parts.netloc:
         message = "The upstream's URL holds a user name. Send the 'Authorization' header instead."
         raise MountError(message)
-    return Base(origin, _prefix_of(url), quote(parts.query, safe=_IN_QUERY))
+    return Base(origin, _prefix_of(url), quote(parts.query, safe=_SAFE_IN_QUERY))
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4); None for any other."""
+    """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4), else None."""
     try:
         parts = urlsplit(url)
-        port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
-    except ValueError:
+        host, port = parts.hostname or "", parts.port
+        # Refuses names that cannot be looked up (RFC 5891).
+        httpx2.URL(scheme="http", host=host)
+    except (ValueError, httpx2.InvalidURL):
         return None
-    host = parts.hostname or ""
-    is_known = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
-    return (parts.scheme, host, port) if is_known and port else None
-
-
-def _can_be_called(origin: tuple[str, str, int]) -> bool:
-    """Whether the name of the host can be looked up (RFC 5891)."""
-    scheme, host, port = origin
-    try:
-        httpx2.URL(scheme=scheme, host=host, port=port)
-    except httpx2.InvalidURL:
-        return False
-    return True
+    port = _PORTS.get(parts.scheme) if port is None else port
+    is_http = parts.scheme in _PORTS and _HOST.fullmatch(host) is not None
+    return (parts.scheme, host, port) if is_http and port else None
 
 
 def _prefix_of(url: str) -> str:
-    """Return what stands before the paths of an API at a URL, percent-encoded: ``"/api/v3"``."""
-    return quote(urlsplit(urljoin("http://localhost/", url)).path, safe=_IN_PATH).rstrip("/")
+    """Return the percent-encoded path of a server without a slash at its end: ``"/api/v3"``."""
+    return quote(urlsplit(urljoin("http://localhost/", url)).path, safe=_SAFE_IN_PATH).rstrip("/")
 
 
 def upstream_of(document: Mapping[str, Any], source: str) -> str:
-    """Return where the API is of a document that was fetched from `source`, on the same host.
+    """Return the URL of the API whose document was fetched from `source`, on the same host.
 
     Raises:
-        InvalidDocument: the document points to another host.
+        InvalidDocument: the document names other hosts only.
     """
     named = server_urls(document) or ["/"]
     for url in named:
@@ -104,10 +96,10 @@ def upstream_of(document: Mapping[str, Any], source: str) -> str:
 
 
 class Bases:
-    """Where the operations of one document are. A class because it keeps what they share."""
+    """The prefixes of a document's operations on one upstream."""
 
     def __init__(self, document: Mapping[str, Any], base: Base) -> None:
-        """Take the document and the upstream; a path of the upstream's own replaces ``servers``.
+        """Take the document and the upstream; a path in the upstream's URL replaces ``servers``.
 
         Raises:
             InvalidDocument: the path of a server has a variable without a value.
@@ -116,13 +108,11 @@ class Bases:
         servers = server_urls(document)
         here = [url for url in servers if self._origin(url) == base.origin]
         self._server = next(iter([*here, *servers]), "")
-        # A path of the upstream's own does without that of the document.
-        self._common = "" if base.prefix and "{" in self._server else self._path(self._server)
+        is_replaced = base.prefix and "{" in self._server
+        self._common = "" if is_replaced else _check_prefix(self._server)
 
     def check(self, operations: Sequence[Operation]) -> None:
-        """Refuse operations that are on another host.
-
-        One that is where the document says that the API is goes to the upstream with all others.
+        """Refuse operations on hosts that are neither the upstream's nor the document's.
 
         Raises:
             InvalidDocument: there is one, or its path has a variable without a value.
@@ -138,28 +128,28 @@ class Bases:
             raise InvalidDocument(message)
         for each in own:
             with within(str(each)):
-                self._path(each.server)
+                _check_prefix(each.server)
 
     def prefix(self, operation: Operation | None) -> str:
-        """Return what stands before the path of an operation, e.g. ``"/api/v3"``."""
+        """Return what precedes the path of an operation, e.g. ``"/api/v3"``."""
         own = operation.server if operation is not None else ""
         if own and self.base.prefix in {"", self._common}:
-            return self._path(own)
+            return _check_prefix(own)
         return self.base.prefix or self._common
 
     def _origin(self, url: str) -> tuple[str, str, int] | None:
-        """Return the origin of a server, which may be relative to the upstream."""
         try:
             return origin_of(urljoin(str(self.base), url))
         except ValueError:
             return None
 
-    def _path(self, url: str) -> str:
-        try:
-            prefix = _prefix_of(url)
-        except ValueError:
-            prefix = "{"
-        if "%7B" in prefix or "{" in prefix:
-            message = f"The server {url!r} is no URL, or has a variable without a default."
-            raise InvalidDocument(message)
-        return prefix
+
+def _check_prefix(url: str) -> str:
+    try:
+        prefix = _prefix_of(url)
+    except ValueError:
+        prefix = "{"
+    if "%7B" in prefix or "{" in prefix:
+        message = f"The server {url!r} is no URL, or has a variable without a default."
+        raise InvalidDocument(message)
+    return prefix

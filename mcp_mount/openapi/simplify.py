@@ -1,77 +1,79 @@
-"""Says what one schema says in the form, and with the words, that clients and models need. Pure.
+"""Rewrites one schema in the form that clients and models know; it accepts no less than before."""
 
-Everything here accepts what was accepted before.
-"""
-
-import inspect
 import json
-import re
 from typing import Any
 
 from mcp_mount.openapi.nodes import Schema
 
-# Of more values than this a model is told a few; the API answers a wrong one with the list.
-_LONGEST_ENUM = 50
+# Of a longer enumeration a model is told some values; the API answers a wrong one with the list.
+_MAX_ENUM = 50
 _SHOWN_OF_ENUM = 5
-_LONGEST_EXAMPLE = 60
-# What tells a model more than an example does.
+_MAX_EXAMPLE = 60
+# Keywords that tell a model more than an example does.
 _TELLING = frozenset({"description", "enum", "const", "default", "format", "properties"})
+_ANNOTATIONS = frozenset({"description", "default", "deprecated"})
+_OF_ARRAYS = frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems"})
 _NULL: Schema = {"type": "null"}
 
 
-def simplified(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
-    """Bring what OpenAPI 3.0 and Pydantic write into the one form that clients know.
+def simplify(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
+    """Return a schema with one kind of union, one type, and null as an alternative.
 
     Args:
         schema: A schema whose inner schemas are simplified already.
-        nullable: Whether OpenAPI 3.0's keyword of this name was beside it.
-        shows_values: Whether a description is to name some values of a long enumeration.
+        nullable: Whether the schema accepts null besides.
+        shows_values: Whether the description is to name some values of a long enumeration.
     """
-    schema = dict(schema)
+    schema = {key: each for key, each in schema.items() if key not in _MAPS or each}
     if isinstance(one_of := schema.pop("oneOf", None), list):
         # Of two unions one is enough: it accepts no less.
         schema.setdefault("anyOf", one_of)
-    if nullable:
-        schema |= _with_null(schema)
-    for key in ("properties", "patternProperties"):
-        if schema.get(key) == {}:
-            del schema[key]
-    schema = _merged_null(_one_union(schema))
-    kind = schema.get("type")
-    if kind == "array" or (isinstance(kind, list) and "array" in kind):
-        schema = one_kind_of_item(schema)
+    schema = _shorten_enum(schema, shows_values=shows_values)
+    if isinstance(types := schema.get("type"), list):
+        schema = _split_types(schema, types)
+    elif types == "array":
+        schema = unify_items(schema)
         schema.setdefault("items", {})
-    return _short_enum(schema, shows_values=shows_values)
+    return _flatten_union(_with_null(schema) if nullable else schema)
+
+
+_MAPS = frozenset({"properties", "patternProperties"})
+
+
+def _split_types(schema: Schema, types: list[str]) -> Schema:
+    """Write ``type: [string, array]`` as an ``anyOf``, because some clients refuse a list."""
+    rest = {key: each for key, each in schema.items() if key != "type"}
+    if {"enum", "const", "anyOf"} & rest.keys():
+        return rest
+    array = {key: rest.pop(key) for key in _OF_ARRAYS & rest.keys()}
+    of_type = {"array": {"items": {}, **array}}
+    return {**rest, "anyOf": [{"type": kind, **of_type.get(kind, {})} for kind in types]}
 
 
 def _with_null(schema: Schema) -> Schema:
-    """Return the keywords of a schema that have to change so that they accept null."""
-    changed: Schema = {key: [*schema[key], _NULL] for key in ("anyOf",) if key in schema}
-    if isinstance(schema.get("type"), str):
-        changed["type"] = [schema["type"], "null"]
-    if "enum" in schema and None not in schema["enum"]:
-        changed["enum"] = [*schema["enum"], None]
-    return changed
+    """Write ``anyOf: [{…}, {"type": "null"}]`` around a schema, as Pydantic does."""
+    if "anyOf" in schema and not {"type", "enum", "const"} & schema.keys():
+        return {**schema, "anyOf": [*schema["anyOf"], _NULL]}
+    outer = {key: each for key, each in schema.items() if key in _ANNOTATIONS}
+    inner = {key: each for key, each in schema.items() if key not in _ANNOTATIONS}
+    if not {"type", "enum", "const", "anyOf", "$ref"} & inner.keys():
+        # It accepts null as it is.
+        return schema
+    if None in inner.get("enum", ()):
+        inner["enum"] = [each for each in inner["enum"] if each is not None]
+    return {**outer, "anyOf": [inner, _NULL] if inner.get("enum") != [] else [_NULL]}
 
 
-def without_null(schema: Schema) -> Schema:
+def drop_null(schema: Schema) -> Schema:
     """Return a published schema without its ``null`` alternative, where another is left."""
-    kind = schema.get("type")
-    if isinstance(kind, list) and "null" in kind:
-        rest = [item for item in kind if item != "null"]
-        return {**schema, "type": rest[0] if len(rest) == 1 else rest}
-    options = schema.get("anyOf")
-    if isinstance(options, list) and _NULL in options:
-        rest = [option for option in options if option != _NULL]
-        others = {key: value for key, value in schema.items() if key != "anyOf"}
-        if len(rest) == 1 and _can_join(rest[0], others):
-            return {**rest[0], **others}
-        return {**schema, "anyOf": rest}
-    return schema
+    options = schema.get("anyOf", [])
+    if _NULL not in options or len(options) == 1:
+        return schema
+    return _flatten_union({**schema, "anyOf": [each for each in options if each != _NULL]})
 
 
-def one_kind_of_item(schema: Schema) -> Schema:
-    """Write a tuple of items of one kind, such as coordinates, as a list of that length."""
+def unify_items(schema: Schema) -> Schema:
+    """Write a tuple of equal items, such as coordinates, as a list of that length."""
     first, *others = schema.get("prefixItems") or [None]
     if first is None or schema.get("maxItems") != 1 + len(others):
         return schema
@@ -81,29 +83,28 @@ def one_kind_of_item(schema: Schema) -> Schema:
     return {**rest, "items": first}
 
 
-def example_of(schema: Schema) -> Schema:
-    """Describe a value of which nothing else is said: ``{"description": 'For example "a".'}``."""
+def describe_example(schema: Schema) -> Schema:
+    """Describe a value by its example if that is all there is: ``For example "BE-7".``."""
     examples = schema.get("examples")
     first = examples[0] if isinstance(examples, list) and examples else None
     example = schema.get("example", first)
     if not isinstance(example, str | int | float) or schema.keys() & _TELLING:
         return {}
     text = json.dumps(example, ensure_ascii=False)
-    return {"description": f"For example {text}."} if len(text) <= _LONGEST_EXAMPLE else {}
+    return {"description": f"For example {text}."} if len(text) <= _MAX_EXAMPLE else {}
 
 
-def shortened(text: str, longest: int) -> str:
-    """Return a text without indentation and blank lines, and whole words of it if it is long."""
-    text = re.sub(r"[ \t]*\n\s*", "\n", inspect.cleandoc(text).strip())
-    text = re.sub(r"[ \t]{2,}", " ", text)
+def shorten(text: str, longest: int) -> str:
+    """Return text without indentation and blank lines, cut between words if it is too long."""
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    text = "\n".join(line for line in lines if line)
     if len(text) <= longest:
         return text
-    whole_words = re.sub(r"\s+\S*$", "", text[: longest - 1])
-    return f"{whole_words} …"
+    return f"{text[: longest - 1].rsplit(maxsplit=1)[0]} …"
 
 
-def _one_union(schema: Schema) -> Schema:
-    """Write a union of unions as one, and no alternative twice."""
+def _flatten_union(schema: Schema) -> Schema:
+    """Write a union of unions as one, each alternative once, and a union of one as itself."""
     options = schema.get("anyOf")
     if not isinstance(options, list):
         return schema
@@ -112,40 +113,19 @@ def _one_union(schema: Schema) -> Schema:
         for each in option["anyOf"] if option.keys() == {"anyOf"} else [option]:
             if each not in flat:
                 flat.append(each)
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
     if {} in flat:
-        return {key: value for key, value in schema.items() if key != "anyOf"}
+        return rest
     if {"type": "number"} in flat:
         flat = [each for each in flat if each != {"type": "integer"}]
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    if len(flat) == 1 and _can_join(flat[0], rest):
+    if len(flat) == 1 and not flat[0].keys() & rest.keys() - _ANNOTATIONS:
         return {**flat[0], **rest}
-    return {**schema, "anyOf": flat}
+    return {**rest, "anyOf": flat}
 
 
-def _can_join(schema: Schema, outer: Schema) -> bool:
-    """Whether what stands around a schema can be written into it, and replaces only words."""
-    return not schema.keys() & outer.keys() - {"description", "default", "deprecated"}
-
-
-def _merged_null(schema: Schema) -> Schema:
-    """Write ``anyOf: [{type: string}, {type: null}]`` as ``type: [string, null]``."""
-    options = schema.get("anyOf")
-    if not isinstance(options, list) or len(options) != 2 or _NULL not in options:
-        return schema
-    other = options[0] if options[1] == _NULL else options[1]
-    kind = other.get("type")
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    if not isinstance(kind, str) or kind == "null" or not _can_join(other, rest):
-        return schema
-    # These would still refuse null.
-    if {"enum", "const", "anyOf", "allOf", "not"} & other.keys():
-        return schema
-    return {**other, **rest, "type": [kind, "null"]}
-
-
-def _short_enum(schema: Schema, *, shows_values: bool) -> Schema:
+def _shorten_enum(schema: Schema, *, shows_values: bool) -> Schema:
     values: list[Any] = schema.get("enum") or []
-    if len(values) <= _LONGEST_ENUM:
+    if len(values) <= _MAX_ENUM:
         return schema
     schema = {key: value for key, value in schema.items() if key != "enum"}
     if shows_values:

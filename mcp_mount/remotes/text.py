@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import Any, Final
 
-from mcp_mount.openapi.simplify import shortened
+from mcp_mount.openapi.simplify import shorten
 
 _MAX_DESCRIPTION: Final = 2_000
 _MAX_TITLE: Final = 100
@@ -16,8 +16,8 @@ _ANSI: Final = re.compile(
 
 def clean_text(text: str, max_length: int) -> str:
     """Return at most `max_length` characters of a text, all of them visible."""
-    # Cut first: nobody has to look at a megabyte. `shortened` adds a character that marks the cut.
-    return shortened(_visible(text[: 4 * max_length]), max_length - 1)
+    # Cut first: nobody has to look at a megabyte. `shorten` adds a character that marks the cut.
+    return shorten(_visible(text[: 4 * max_length]), max_length - 1)
 
 
 def clean_title(text: str | None) -> str | None:

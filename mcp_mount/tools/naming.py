@@ -22,7 +22,7 @@ _LONGEST = 64
 # Clients put the server's name before the tool's, and some cut the result at 63 characters.
 _LONGEST_DERIVED = 48
 # What a generated id ends in.
-_METHODS = "get|put|post|delete|patch|query|head|options|trace"
+_METHODS = ("get", "put", "post", "delete", "patch", "query", "head", "options", "trace")
 # The name itself, with path or method, with both, and with a hash of both.
 _LEVELS = 4
 
@@ -120,9 +120,11 @@ def _claim(operation: Operation, wish: str | None) -> _Claim:
     if wish is not None:
         return _Claim(operation, wish, chosen=True)
     # FastAPI's generated id is the function's name, the path and one of the route's methods.
-    path = re.escape(re.sub(r"\W", "_", operation.path))
-    if generated := re.fullmatch(rf"(.+){path}_(?:{_METHODS})", operation.id):
-        base, longest = _clean(generated[1]), _LONGEST_DERIVED
+    path = re.sub(r"\W", "_", operation.path)
+    ends = [f"{path}_{method}" for method in _METHODS if operation.id.endswith(f"_{method}")]
+    function = operation.id.removesuffix(ends[0]) if ends else ""
+    if function and function != operation.id:
+        base, longest = _clean(function), _LONGEST_DERIVED
     else:
         base, longest = _clean(operation.id), _LONGEST
     if not base:

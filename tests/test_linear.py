@@ -1,0 +1,157 @@
+"""Foreign text is read in time that grows with its length, and no faster.
+
+A regular expression that backtracks takes seconds for a few thousand characters, or never ends. The
+limit is processor time, so that a busy machine changes nothing, and far above what is needed.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from mcp_mount import MountError
+from mcp_mount.conversion.decoders import parsed_or_text
+from mcp_mount.conversion.inputs import read_arguments
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.openapi.document import load_document, without_secrets
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.paths import Paths
+from mcp_mount.openapi.patterns import is_ecmascript
+from mcp_mount.openapi.schemas import Schemas
+from mcp_mount.openapi.servers import origin_of
+from mcp_mount.openapi.simplify import shorten
+from mcp_mount.tools.describing import description_of
+from mcp_mount.tools.selection import ToolOverrides, read_overrides, select
+
+LENGTH = 50_000
+SECONDS = 1.0
+
+# A part that is repeated as often as fits, between others that may not fit to it.
+ENDS = st.text(max_size=3)
+UNITS = st.text(
+    st.sampled_from("aZ0-_.~[](){}?*+\\^$|:=!<>/#&;,@%\" \t\n'é"), min_size=1, max_size=6
+)
+TEXTS = st.tuples(ENDS, UNITS, ENDS)
+
+
+@contextmanager
+def within_seconds() -> Iterator[None]:
+    """Stop what takes longer; `re` looks for signals while it backtracks."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"It takes more than {SECONDS} s for {LENGTH} characters.")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def operation(text: str, place: str = "", *, path: str = "/a") -> dict[str, Any]:
+    """A document of one operation, in which the text stands at a place."""
+    parameter = {"name": "q", "in": "query", "schema": {"type": "string"}}
+    if place in {"path", "query", "header", "cookie"}:
+        parameter |= {"in": place, "name": text}
+    get = {
+        "operationId": text if place == "id" else "get",
+        "summary": "a",
+        "description": text,
+        "parameters": [parameter],
+        "security": [],
+    }
+    item = {"additionalOperations": {text: get}} if place == "method" else {"get": get}
+    return {"openapi": "3.2.0", "paths": {path: item}}
+
+
+def read(document: dict[str, Any]) -> None:
+    for offer in select(read_operations(document)):
+        read_arguments(offer.operation, Schemas(document))
+        description_of(offer.operation, read_overrides(offer.operation) or ToolOverrides())
+
+
+def read_name(place: str, text: str) -> None:
+    read(operation(text, place))
+
+
+def call(place: str, text: str) -> None:
+    """Give the text as a value of a place."""
+    schema = {"type": "string", "format": "binary"}
+    content = {"multipart/form-data": {"schema": {"properties": {"file": schema}}}}
+    document = operation("", path="/{id}-x.json")
+    names = {"id": "path", "q": "query", "h": "header", "c": "cookie"}
+    document["paths"]["/{id}-x.json"]["get"] |= {
+        "parameters": [
+            {"name": name, "in": where, "schema": {"type": "array"}}
+            for name, where in names.items()
+        ],
+        "requestBody": {"content": content},
+    }
+    (only,) = read_operations(document)
+    values: dict[str, Any] = {"id": "a", place: text}
+    for file in ({"text": "a", "media_type": text}, {"text": "a", "filename": text}):
+        read_arguments(only, Schemas(document)).request(
+            {**values, "file": file} if place == "file" else values
+        )
+
+
+ROUTES = [Operation("GET", path) for path in ("/{x}", "/{a}-{b}-{c}-{d}.json", "/{a}a{b}{c}/aaab")]
+
+READERS: dict[str, Callable[[str], object]] = {
+    "pattern": lambda text: is_ecmascript(text[:1_000]),
+    "description": lambda text: shorten(text, 1_000),
+    "url": lambda text: (without_secrets(f"http://{text}"), origin_of(f"http://{text}")),
+    "path": lambda text: read(operation("", path=f"/{text}")),
+    "path_and_id": lambda text: read(operation(2 * text, "id", path=f"/{text}")),
+    "route": lambda text: Paths(ROUTES).leads_to(ROUTES[2], f"/{text}"),
+    "reference": lambda text: Schemas({}).publish(
+        {"$ref": f"#/components/schemas/{text}"}, "input"
+    ),
+    "json": parsed_or_text,
+    **{
+        f"name_of_{place}": partial(read_name, place)
+        for place in ("id", "method", "path", "query", "header", "cookie")
+    },
+    **{f"value_of_{place}": partial(call, place) for place in ("id", "q", "h", "c", "file")},
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(text=TEXTS)
+@example(text=("", "a-[^]", "\\"))
+@example(text=("", "[-]", "\\"))
+@example(text=("", "(?=a)", ")"))
+@example(text=("", "a", "b"))
+@example(text=("a", " ", "a"))
+@example(text=("", "\n ", "a"))
+@example(text=("", "{a}-", "?"))
+@example(text=("", "9", "x"))
+@example(text=("", "_", ""))
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+def test_no_text_takes_long_to_read(reader: str, text: tuple[str, str, str]) -> None:
+    """F1: neither names and descriptions of a document, nor values of a caller."""
+    first, unit, last = text
+    long = f"{first}{unit * (LENGTH // len(unit))}{last}"
+    with within_seconds(), suppress(MountError, InvalidArguments, ValueError):
+        READERS[reader](long)
+
+
+@given(unit=st.text(st.sampled_from("+-0123456789.eE_~nTf<"), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+def test_no_scalar_of_a_document_takes_long_to_read(
+    tmp_path_factory: pytest.TempPathFactory, unit: str
+) -> None:
+    """F1: PyYAML looks with an expression at what each may be."""
+    path: Path = tmp_path_factory.mktemp("yaml") / "openapi.yaml"
+    path.write_text(f"openapi: 3.0.0\nx-a: {unit * (LENGTH // len(unit))}x\n")
+    with within_seconds(), suppress(MountError):
+        load_document(path)
