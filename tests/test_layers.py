@@ -83,7 +83,8 @@ def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> No
         line.strip()
         for source in SOURCES.values()
         for line in source.splitlines()
-        if "SLF001" in line
+        # A component is our own class.
+        if "SLF001" in line and not line.strip().startswith("component.")
     ]
     assert used == ["return server._mcp_server  # noqa: SLF001"]
     checked_with = "4.1.2"

@@ -189,7 +189,8 @@ class AppCall:
         except Exception:  # noqa: BLE001 - logged
             # What is raised after a disconnect follows from it, as over REST. By now the app may
             # have answered with an error, to nobody.
-            left = self._gone.is_set and self.outcome != "complete"
+            is_over = self.done.is_set and self.outcome != "timeout"
+            left = self._gone.is_set and not is_over
             self._log(logging.DEBUG if left else logging.ERROR)
         except asyncio.CancelledError:
             if self.task.cancelling():

@@ -1,7 +1,7 @@
 """The request of a call, the sink of its response, and the MCP request it is made for."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -103,15 +103,10 @@ async def wait_for_tasks(tasks: list[asyncio.Task[None]]) -> None:
         try:
             await asyncio.wait(running)
         except asyncio.CancelledError:
-            cancel_tasks(running)
+            for task in running:
+                task.cancel()
             raise
     tasks.clear()
-
-
-def cancel_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel what still runs, as a server cancels a route."""
-    for task in tasks:
-        task.cancel()
 
 
 request_context: ContextVar[RequestContext | None] = ContextVar(

@@ -3,7 +3,6 @@
 An app whose lifespan is never run gets an MCP server for each request that needs one.
 """
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -16,7 +15,6 @@ from mcp_mount.access.sessions import SessionSeal
 from mcp_mount.backends.request import (
     APP_KEY,
     RequestContext,
-    cancel_tasks,
     request_context,
     wait_for_tasks,
 )
@@ -59,9 +57,6 @@ class Streamable:
         token = request_context.set(ctx)
         try:
             await self._entry(scope, receive, send)
-        except asyncio.CancelledError:
-            cancel_tasks(ctx.tasks)
-            raise
         finally:
             request_context.reset(token)
             if ctx.tasks:

@@ -18,6 +18,10 @@ _FEW: Final = 50
 """Tools that the event loop renders itself, in some milliseconds."""
 
 
+_Rendered = tuple[str, list[str], str]
+"""What stands before the tools, each of them, and what stands behind, as JSON."""
+
+
 class ToolList:
     """Renders the tools that a server offers, in FastMCP's order and words.
 
@@ -48,7 +52,7 @@ class ToolList:
         self._seen: tuple[object, ...] = ()
         self._guarded: list[tuple[int, Sequence[Scopes]]] = []
         self._tools: list[Tool] = []
-        self._rendered: dict[str, tuple[list[str], str]] = {}
+        self._rendered: dict[str, _Rendered] = {}
 
     async def render(self, version: str, meta: ServerMeta) -> Sequence[str] | None:
         """Return the result as JSON, in parts; None where only FastMCP can tell who sees what.
@@ -78,11 +82,11 @@ class ToolList:
                 if tools is not self._tools:
                     return None
                 self._rendered[version] = rendered
-            parts, ending = self._rendered[version]
+            before, parts, after = self._rendered[version]
             hidden = self._hidden()
         if hidden:
             parts = [part for index, part in enumerate(parts) if index not in hidden]
-        return ('{"tools":[', ",".join(parts), ending)
+        return (before, ",".join(parts), after)
 
     def _remember(self, seen: tuple[object, ...], tools: Sequence[Tool]) -> None:
         self._seen, self._rendered = seen, {}
@@ -102,15 +106,15 @@ class ToolList:
         return {index for index, needed in self._guarded if to_ask_for(needed, granted)}
 
 
-def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> tuple[list[str], str]:
-    """Return each tool as JSON, and what stands behind them in the result."""
+def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
     listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools])
     strip_fastmcp_meta(listed.tools)
     dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
     result = serialize_server_result("tools/list", version, dumped)
-    parts = [write_json(tool) for tool in result.pop("tools")]
+    parts = [write_json(tool) for tool in result["tools"]]
+    result["tools"] = []
     if meta.is_modern:
         result.setdefault("resultType", "complete")
         result["_meta"] = {**result.get("_meta", {}), **meta.meta}
-    rest = write_json(result)[1:]
-    return parts, f"],{rest}" if len(rest) > 1 else "]}"
+    before, _, after = write_json(result).partition('"tools":[]')
+    return f'{before}"tools":[', parts, f"]{after}"

@@ -20,7 +20,7 @@ from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
 from starlette.types import Receive, Send
 
-from mcp_mount.backends.request import RequestContext, cancel_tasks
+from mcp_mount.backends.request import RequestContext
 from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.messages import CallMessage, Known
@@ -83,7 +83,7 @@ class FastPath:
     async def _operation(self, name: str) -> OperationTool | None:
         """Return the operation's tool of a name, unless another stands in its place."""
         tool = self._provider.find(name)
-        if tool is None or tool.binding.asks:
+        if tool is None or tool.binding.asks or tool.binding.mirrors:
             return None
         return tool if await self._server.local_provider.get_tool(name) is None else None
 
@@ -148,7 +148,6 @@ class FastPath:
                 await writer.write(serialize(result, self._meta if known.is_modern else NO_META))
         except asyncio.CancelledError:
             if not watch.has_cancelled():
-                cancel_tasks(watch.ctx.tasks)
                 raise
         finally:
             watch.stop()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mcp.shared.inbound import X_MCP_HEADER_KEY
+
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
@@ -51,6 +53,8 @@ class ToolBinding:
     rate: CallRate | None
     asks: bool
     """Whether the caller's user is to be asked first."""
+    mirrors: bool
+    """Whether clients mirror some arguments in headers, which the SDK compares."""
 
 
 def bind_operation(
@@ -61,10 +65,11 @@ def bind_operation(
     output_schema, output = read_output_schema(operation, schemas)
     limits = _limits(selected, policy)
     has_own_slots = "max_concurrency" in selected.mark.limits
+    arguments = read_arguments(operation, schemas)
     return ToolBinding(
         operation=operation,
         label=str(operation),
-        arguments=read_arguments(operation, schemas),
+        arguments=arguments,
         output_schema=output_schema,
         output=output,
         backend=backend,
@@ -72,6 +77,7 @@ def bind_operation(
         slots=Slots(limits.max_concurrency) if has_own_slots else policy.slots,
         rate=policy.rate,
         asks=_asks(selected, policy),
+        mirrors=any(X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()),
     )
 
 
