@@ -287,6 +287,24 @@ def test_a_large_argument_is_published_down_to_the_levels_that_fit() -> None:
     assert properties["small"] == INTEGER
 
 
+def test_a_long_flat_result_says_nothing_of_what_may_be_null() -> None:
+    """P4: as an alternative, null takes more space than most of what a model needs to know."""
+    optional = {"anyOf": [TEXT, NULL]}
+    model = {
+        "type": "object",
+        "properties": {"id": TEXT, **{f"property_{n}": optional for n in range(100)}},
+    }
+    schemas = Schemas({})
+    published = schemas.publish(model, "output")
+    assert published["properties"]["id"] == TEXT
+    assert published["properties"]["property_0"] == {}
+    few = {"type": "object", "properties": {"id": TEXT, "a": optional, "b": model}}
+    published = schemas.publish(few, "output")
+    assert published["properties"] == {"id": TEXT, "a": optional, "b": {"type": "object"}}
+    nullable = schemas.publish({**few, "nullable": True}, "output")
+    assert nullable["anyOf"][-1] == NULL
+
+
 def test_a_result_says_what_it_is_of_and_nothing_of_itself() -> None:
     """P4: code reads results, and has the document; models read the results themselves."""
     point = {**PAIR, "minItems": 2, "maxItems": 2, "description": "Longitude and latitude."}

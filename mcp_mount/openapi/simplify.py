@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mcp_mount.openapi.nodes import Schema
+from mcp_mount.openapi.tidy import MAPS
 
 # Of a longer enumeration a model is told some values; the API answers a wrong one with the list.
 _MAX_ENUM = 50
@@ -24,7 +25,7 @@ def simplify(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
         nullable: Whether the schema accepts null besides.
         shows_values: Whether the description is to name some values of a long enumeration.
     """
-    schema = {key: each for key, each in schema.items() if key not in _MAPS or each}
+    schema = {key: each for key, each in schema.items() if key not in MAPS or each}
     if isinstance(one_of := schema.pop("oneOf", None), list):
         # Of two unions one is enough: it accepts no less.
         schema.setdefault("anyOf", one_of)
@@ -35,9 +36,6 @@ def simplify(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
         schema = unify_items(schema)
         schema.setdefault("items", {})
     return _flatten_union(_with_null(schema) if nullable else schema)
-
-
-_MAPS = frozenset({"properties", "patternProperties"})
 
 
 def _split_types(schema: Schema, types: list[str]) -> Schema:
