@@ -6,6 +6,7 @@ Every parameter and every property of an object body is one argument. A body tha
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
 
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.encoding import AS_IS, FILE, Field, body_writer
@@ -15,7 +16,7 @@ from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.openapi.parameters import LOCATIONS, Location, Parameter, query_of, route_of
+from mcp_mount.openapi.parameters import Location, Parameter, query_of, route_of
 from mcp_mount.openapi.schemas import Schemas, with_definitions
 from mcp_mount.openapi.simplify import without_null
 
@@ -97,10 +98,11 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     if required:
         root["required"] = required
     root["additionalProperties"] = False
-    by_location: dict[Location, list[Named]] = {location: [] for location in LOCATIONS}
-    for argument, parameter in parameters:
-        by_location[parameter.location].append((argument, parameter))
-    headers, cookies = by_location["header"], by_location["cookie"]
+
+    def at(location: Location) -> list[Named]:
+        return [each for each in parameters if each[1].location == location]
+
+    headers, cookies = at("header"), at("cookie")
     route = route_of(operation.path)
     return Arguments(
         operation=operation,
@@ -113,8 +115,8 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
-        write_path=path_writer(route, by_location["path"]),
-        write_query=query_writer(by_location["query"]),
+        write_path=path_writer(route, at("path")),
+        write_query=query_writer(at("query")),
         write_headers=header_writer(headers, cookies) if headers or cookies else None,
         write_body=None if body is None else body_writer(body, fields, whole),
         query=query_of(operation.path),
@@ -124,8 +126,8 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
 
 def _choices(parameters: Iterable[Named], schemas: Schemas) -> Mapping[str, Sequence[object]]:
     """Return what enumerated arguments can be."""
-    found = ((name, schemas.resolve(each.schema).get("enum")) for name, each in parameters)
-    return {name: enum for name, enum in found if isinstance(enum, list)}
+    enums = {name: schemas.resolve(each.schema).get("enum") for name, each in parameters}
+    return {name: enum for name, enum in enums.items() if isinstance(enum, list)}
 
 
 def _is_open_object(schema: Schema, media_type: str) -> bool:
@@ -210,11 +212,8 @@ def _argument_name(
         alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
     if alias in taken or alias in reserved:
         alias = f"{prefix}_{alias}"[:60]
-    candidate, count = alias, 1
-    while candidate in taken or candidate in reserved:
-        count += 1
-        candidate = f"{alias}_{count}"
-    return candidate
+    candidates = chain((alias,), (f"{alias}_{number}" for number in count(2)))
+    return next(each for each in candidates if each not in taken and each not in reserved)
 
 
 def _is_credential(parameter: Parameter, operation: Operation) -> bool:
@@ -229,9 +228,7 @@ def _is_credential(parameter: Parameter, operation: Operation) -> bool:
 
 def _accept(operation: Operation) -> str:
     """Prefer the documented representations of success in their order, and take any other."""
-    documented = dict.fromkeys(
-        media.media_type for medias in successes(operation) for media in medias
-    )
+    documented = dict.fromkeys(each.media_type for each in chain(*successes(operation)))
     ranked = [
         media_type if rank == 0 else f"{media_type};q={max(0.2, 1 - rank / 10):.1f}"
         for rank, media_type in enumerate(documented)
