@@ -91,9 +91,9 @@ async def test_without_any_words_a_tool_says_what_is_called_and_what_comes_back(
         "changes": "GET /changes. Returns a stream of Order.",
         "count": "GET /count. Returns integer.",
         "text": "GET /text. Returns text/plain.",
-        "file": "GET /file.",
-        "delete_order": "DELETE /orders/{number}.",
-        "anything": "GET /any.",
+        "file": "GET /file",
+        "delete_order": "DELETE /orders/{number}",
+        "anything": "GET /any",
     }
 
 

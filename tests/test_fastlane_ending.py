@@ -256,7 +256,7 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("fails", {"how": "teapot"}, "error"),
     ("slow", {}, "error"),
     ("capped", {}, "error"),
-    ("redirect", {"to": "/nothing"}, "error"),
+    ("redirect", {"to": "/nothing"}, "ok"),
     ("nothing", {"unknown": 1}, "refused"),
 ]
 

@@ -7,6 +7,7 @@ Every parameter and every property of an object body is one argument. A body tha
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, count
 from typing import Any
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
@@ -241,11 +242,8 @@ def _argument_name(
         alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
     if alias in taken or alias in reserved:
         alias = f"{prefix}_{alias}"[:60]
-    candidate, count = alias, 1
-    while candidate in taken or candidate in reserved:
-        count += 1
-        candidate = f"{alias}_{count}"
-    return candidate
+    candidates = chain((alias,), (f"{alias}_{number}" for number in count(2)))
+    return next(each for each in candidates if each not in taken and each not in reserved)
 
 
 def _is_reserved(parameter: Parameter, operation: Operation) -> bool:
@@ -260,9 +258,7 @@ def _is_reserved(parameter: Parameter, operation: Operation) -> bool:
 
 def _accept(operation: Operation) -> str:
     """Prefer the documented representations of success in their order, and take any other."""
-    documented = dict.fromkeys(
-        media.media_type for medias in successes(operation) for media in medias
-    )
+    documented = dict.fromkeys(each.media_type for each in chain(*successes(operation)))
     ranked = [
         media_type if rank == 0 else f"{media_type};q={max(0.2, 1 - rank / 10):.1f}"
         for rank, media_type in enumerate(documented)

@@ -15,6 +15,7 @@ from mcp_mount.conversion.texts import (
     check_length,
     join,
     too_long,
+    write_compact,
     write_delimited,
     write_text,
 )
@@ -99,7 +100,8 @@ def query_writer(parameters: Iterable[Named]) -> Callable[[Mapping[str, Any]], s
 
 
 def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], str]:
-    if parameter.is_whole and parameter.media_type == FORM:
+    is_form = parameter.is_whole and parameter.media_type == FORM
+    if is_form:
         # The fields of a form are the query that an object is, exploded.
         parameter = replace(parameter, media_type=None, is_whole=False)
     safe = _RESERVED if parameter.allow_reserved else ","
@@ -114,6 +116,9 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
         if isinstance(value, SCALAR) and parameter.media_type is None:
             return start + encode(write_text(argument, value))
         check_length(argument, value)
+        if is_form and isinstance(value, Mapping):
+            items = value.items()
+            value = {key: write_compact(e) if isinstance(e, Mapping) else e for key, e in items}
         pairs = query_pairs(argument, parameter, value)
         if parameter.is_whole:
             return "".join(encode(text) for _, text in pairs)

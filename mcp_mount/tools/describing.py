@@ -36,7 +36,7 @@ def description_of(operation: Operation, mark: ToolOverrides) -> str:
     if not text.strip():
         # Clients and models want words; where there are none, at least what is called.
         returned = _returned(operation)
-        text = f"{operation}. Returns {returned}." if returned else f"{operation}."
+        text = f"{operation}. Returns {returned}." if returned else str(operation)
     if operation.deprecated:
         text = f"Deprecated. {text}"
     return _cut(text)
