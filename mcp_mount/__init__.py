@@ -26,6 +26,7 @@ from mcp_mount.mount import Mounted, mount_mcp
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.proxy import proxy_app
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.version import __version__
 
 __all__ = [
     "ClientCredentials",
@@ -39,6 +40,7 @@ __all__ = [
     "RateLimit",
     "Remote",
     "Upstream",
+    "__version__",
     "gateway_app",
     "mount_mcp",
     "proxy_app",

@@ -23,6 +23,7 @@ from mcp_mount.limits import Limits
 from mcp_mount.mount import Mounted
 from mcp_mount.openapi.document import is_url
 from mcp_mount.proxy import proxy_app
+from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount")
 
@@ -33,6 +34,7 @@ _PORTS: Final = Number(gte=1, lte=65535)
 # The order of the commands is that of the functions below.
 app = cyclopts.App(
     name="mcp-mount",
+    version=__version__,
     help="Offers HTTP APIs and other MCP servers as one MCP endpoint.",
     default_parameter=cyclopts.Parameter(negative=()),
 )

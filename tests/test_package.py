@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+import mcp_mount
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
@@ -143,6 +145,56 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module.partition(".")[0]
+
+
+# In front of what is run: no metadata of ours are found, as in a checkout that was not installed.
+UNINSTALLED = """
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+
+found = PathFinder.find_distributions
+PathFinder.find_distributions = lambda *context: (
+    each for each in found(*context) if each.name != "mcp-mount"
+)
+assert list(metadata.distributions(name="fastmcp"))
+assert not list(metadata.distributions(name="mcp-mount"))
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from mock_api.main import app",
+        "sys.argv = ['mcp-mount', '--version']; from mcp_mount.cli import app; app()",
+        "import pytest; sys.exit(pytest.main(['--quiet', 'tests/test_layers.py']))",
+    ],
+    ids=["uvicorn", "mcp-mount", "pytest"],
+)
+def test_a_checkout_works_without_being_installed(code: str, tmp_path: Path) -> None:
+    """Its dependencies are enough for `uvicorn mock_api.main:app` and `pytest`."""
+    started = subprocess.run(
+        [sys.executable, "-c", UNINSTALLED + code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"KB_DATABASE": str(tmp_path / "kb.sqlite3")},
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    if "--version" in code:
+        assert started.stdout.strip() == mcp_mount.__version__
+
+
+def test_the_installed_package_has_the_version_and_the_command_of_the_source() -> None:
+    try:
+        installed = metadata.distribution("mcp-mount")
+    except metadata.PackageNotFoundError:
+        pytest.skip("mcp-mount is not installed here: `make test` installs it")
+    (command,) = installed.entry_points.select(group="console_scripts")
+    assert installed.version == mcp_mount.__version__
+    assert command.name == "mcp-mount"
+    assert callable(command.load())
 
 
 # Run in an interpreter of its own. The dependencies are imported first, so that what they do at

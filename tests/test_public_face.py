@@ -26,6 +26,7 @@ def test_the_public_names_are_these() -> None:
         "RateLimit",
         "Remote",
         "Upstream",
+        "__version__",
         "gateway_app",
         "mount_mcp",
         "proxy_app",

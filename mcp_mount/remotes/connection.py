@@ -10,7 +10,6 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any, Final
 
 import anyio
@@ -26,6 +25,7 @@ from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.remotes.program import running
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.sieve import Sieve
+from mcp_mount.version import __version__
 
 HOPS_KEY: Final = "mcp-mount/hops"
 """In a request's ``_meta``: how many gateways it has passed."""
@@ -33,7 +33,7 @@ HOPS_KEY: Final = "mcp-mount/hops"
 _CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 """As many as there are calls, which `Limits.max_concurrency` bounds."""
 
-OURSELVES: Final = Implementation(name="mcp-mount", version=version("mcp-mount"))
+OURSELVES: Final = Implementation(name="mcp-mount", version=__version__)
 """What other servers are told of their client."""
 
 _KEPT_META: Final = frozenset({"traceparent", "tracestate", "progressToken", HOPS_KEY})
