@@ -59,8 +59,6 @@ scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLL
 	@.venv-scale-litellm/bin/python -m pytest -m slow -k litellm tests/scale $(ARGS)
 
 bench: .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
-	@command -v wrk >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y --no-install-recommends wrk >/dev/null; } || { \
-	  echo "wrk is needed, which makes the requests; on Debian or Ubuntu: sudo apt install wrk" >&2; exit 1; }
 	@.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 # The oldest Python needs the most packages: its list serves the newer ones too.
