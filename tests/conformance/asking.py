@@ -30,11 +30,13 @@ def add_tools_of_one_question(server: FastMCP) -> None:
     @server.tool
     @server.tool(name="test_streaming_elicitation")
     async def test_input_required_result_elicitation(ctx: Context) -> str | InputRequiredResult:
+        """Ask for a name."""
         name = answer(ctx, "user_name", "name")
         return f"Hello, {name}!" if name else ask({"user_name": form("What is your name?", "name")})
 
     @server.tool
     async def test_input_required_result_sampling(ctx: Context) -> str | InputRequiredResult:
+        """Ask the client's model."""
         said = (ctx.input_responses or {}).get("capital_question")
         if isinstance(said, CreateMessageResult):
             return f"It said: {said.content}"
@@ -42,6 +44,7 @@ def add_tools_of_one_question(server: FastMCP) -> None:
 
     @server.tool
     async def test_input_required_result_list_roots(ctx: Context) -> str | InputRequiredResult:
+        """Ask for the client's roots."""
         listed = (ctx.input_responses or {}).get("client_roots")
         if isinstance(listed, ListRootsResult):
             return f"Roots: {[str(root.uri) for root in listed.roots]}"
@@ -52,12 +55,14 @@ def add_tools_with_state(server: FastMCP) -> None:
     @server.tool
     @server.tool(name="test_input_required_result_tampered_state")
     async def test_input_required_result_request_state(ctx: Context) -> str | InputRequiredResult:
+        """Ask, and know the question again."""
         if ctx.request_state == "asked" and answer(ctx, "confirm", "ok") is not None:
             return "state-ok"
         return ask({"confirm": form("Please confirm", "ok", of="boolean")}, "asked")
 
     @server.tool
     async def test_input_required_result_multiple_inputs(ctx: Context) -> str | InputRequiredResult:
+        """Ask three things at once."""
         questions: dict[str, InputRequest] = {
             "user_name": form("What is your name?", "name"),
             "greeting": sample("Generate a greeting"),
@@ -69,6 +74,7 @@ def add_tools_with_state(server: FastMCP) -> None:
 
     @server.tool
     async def test_input_required_result_multi_round(ctx: Context) -> str | InputRequiredResult:
+        """Ask two things, one after the other."""
         if ctx.request_state == "second" and (color := answer(ctx, "step2", "color")):
             return f"The color is {color}."
         if ctx.request_state == "first" and answer(ctx, "step1", "name"):
@@ -79,6 +85,7 @@ def add_tools_with_state(server: FastMCP) -> None:
 def add_tool_that_knows_its_client(server: FastMCP) -> None:
     @server.tool
     async def test_input_required_result_capabilities(ctx: Context) -> str | InputRequiredResult:
+        """Ask only what the client can answer."""
         questions: dict[str, InputRequest] = {}
         if supports(ctx, "sampling"):
             questions["greeting"] = sample("Generate a greeting")

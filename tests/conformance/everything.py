@@ -53,26 +53,33 @@ def everything_app(*, sessions: bool) -> FastAPI:
 def add_routes(app: FastAPI) -> None:
     @app.get("/text")
     async def test_simple_text() -> PlainTextResponse:
+        """Return a text."""
         return PlainTextResponse("This is a simple text response for testing.")
 
     @app.get("/image")
     async def test_image_content() -> Response:
+        """Return an image."""
         return Response(PNG, media_type="image/png")
 
     @app.get("/audio")
     async def test_audio_content() -> Response:
+        """Return a sound."""
         return Response(WAV, media_type="audio/wav")
 
     @app.get("/document")
     async def test_embedded_resource() -> Response:
+        """Return a document."""
         return Response(b"%PDF-1.7", media_type="application/pdf")
 
     @app.get("/error")
     async def test_error_handling() -> None:
+        """Fail."""
         raise HTTPException(400, "This tool intentionally returns an error for testing")
 
     @app.get("/progress")
     async def test_tool_with_progress() -> StreamingResponse:
+        """Count to a hundred."""
+
         async def count() -> AsyncIterator[str]:
             for done in ("0", "50", "100"):
                 yield f"{done} of 100\n"
@@ -86,11 +93,13 @@ def add_talking_tools(server: FastMCP) -> None:
 
     @server.tool
     async def test_multiple_content_types() -> list[TextContent | ImageContent | EmbeddedResource]:
+        """Return a text, an image and a resource."""
         return [TextContent(text="Multiple content types test:"), image(), embedded('{"value": 1}')]
 
     @server.tool
     @server.tool(name="test_logging_tool")
     async def test_tool_with_logging(ctx: Context) -> str:
+        """Send three log messages."""
         for message in ("execution started", "processing data", "execution completed"):
             await ctx.info(f"Tool {message}")
             await anyio.sleep(_PAUSE)
@@ -98,6 +107,7 @@ def add_talking_tools(server: FastMCP) -> None:
 
     @server.tool
     async def test_sampling(prompt: str, ctx: Context) -> str:
+        """Ask the client's model."""
         said = await ctx.session.create_message(
             [SamplingMessage(role="user", content=TextContent(text=prompt))],
             max_tokens=100,
@@ -107,12 +117,14 @@ def add_talking_tools(server: FastMCP) -> None:
 
     @server.tool
     async def test_elicitation(message: str, ctx: Context) -> str:
+        """Ask the user for a name and an address."""
         return await elicit(
             ctx, message, username={"type": "string"}, email={"type": "string"}, required=True
         )
 
     @server.tool
     async def test_elicitation_sep1034_defaults(ctx: Context) -> str:
+        """Ask the user, with defaults for all types (SEP-1034)."""
         return await elicit(
             ctx,
             "Are these right?",
@@ -125,6 +137,7 @@ def add_talking_tools(server: FastMCP) -> None:
 
     @server.tool
     async def test_elicitation_sep1330_enums(ctx: Context) -> str:
+        """Ask the user, with all forms of a choice (SEP-1330)."""
         options = choice("option1", "option2", "option3")
         titled = [{"const": f"value{n}", "title": f"Option {n}"} for n in (1, 2, 3)]
         names = ["Option One", "Option Two", "Option Three"]
@@ -140,6 +153,7 @@ def add_talking_tools(server: FastMCP) -> None:
 
     @server.tool
     async def test_missing_capability(ctx: Context) -> str:
+        """Need a client that can sample."""
         if not supports(ctx, "sampling"):
             raise MCPError(
                 MISSING_REQUIRED_CLIENT_CAPABILITY,
@@ -170,25 +184,30 @@ def add_resources(server: FastMCP) -> None:
 def add_prompts(server: FastMCP) -> None:
     @server.prompt
     async def test_simple_prompt() -> str:
+        """Return one message."""
         return "This is a simple prompt for testing."
 
     @server.prompt
     async def test_prompt_with_arguments(arg1: str, arg2: str) -> str:
+        """Return a message with both arguments in it."""
         return f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"
 
     @server.prompt
     async def test_prompt_with_embedded_resource(
         resourceUri: str,  # noqa: N803 - the suite's name
     ) -> list[Message]:
+        """Return a resource and what to do with it."""
         resource = embedded("Embedded resource content for testing.", resourceUri)
         return [Message(resource), Message("Please process the embedded resource above.")]
 
     @server.prompt
     async def test_prompt_with_image() -> list[Message]:
+        """Return an image and what to do with it."""
         return [Message(image()), Message("Please analyze the image above.")]
 
     @server.prompt
     async def test_input_required_result_prompt(ctx: Context) -> str | InputRequiredResult:
+        """Ask for the context of the prompt."""
         context = answer(ctx, "user_context", "context")
         if context:
             return f"Answer in the context of {context}."
