@@ -86,8 +86,8 @@ def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> No
         if "SLF001" in line
     ]
     assert used == ["return server._mcp_server  # noqa: SLF001"]
-    checked_with = "4.1.2"
-    assert metadata.version("fastmcp") == checked_with, (
+    checked_with = {"4.1.0", "4.1.2"}
+    assert metadata.version("fastmcp") in checked_with, (
         "Look in FastMCP for a public way to set `get_tool_input_schema` of the low-level server. "
         "Where there is none, and tests/test_cost.py passes, write the new version here."
     )

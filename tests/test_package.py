@@ -29,9 +29,9 @@ EXTRAS = {
 REQUIREMENTS = [*RUNTIME, *(requirement for extra in EXTRAS.values() for requirement in extra)]
 
 
-def pins() -> dict[NormalizedName, Version]:
-    """`constraints.txt` as `{"fastapi": Version("0.165.0"), …}`."""
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+def pins(file: str = "constraints.txt") -> dict[NormalizedName, Version]:
+    """A file of constraints as `{"fastapi": Version("0.165.0"), …}`."""
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     return {
         canonicalize_name(name): Version(version)
         for name, version in (line.split("==") for line in lines)
@@ -64,22 +64,37 @@ def test_the_wheel_holds_mcp_mount_with_its_types_and_nothing_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_a_dependency_starts_at_a_tested_version_and_excludes_the_next_major(
+def test_a_dependency_is_bounded_by_its_next_major_and_tested_within(
     requirement: Requirement,
 ) -> None:
     bounds = {bound.operator: Version(bound.version) for bound in requirement.specifier}
     pinned = pins()[canonicalize_name(requirement.name)]
     assert set(bounds) == {">=", "<"}
-    assert bounds[">="].major == pinned.major
     assert bounds["<"] == Version(str(pinned.major + 1))
     assert pinned in requirement.specifier
 
 
-def test_constraints_are_plain_names_with_versions() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+@pytest.mark.parametrize(
+    "requirement",
+    [*RUNTIME, *EXTRAS["rate-limit"], *EXTRAS["demo"]],
+    ids=lambda requirement: requirement.name,
+)
+def test_a_user_s_dependency_starts_at_the_oldest_version_that_is_tested(
+    requirement: Requirement,
+) -> None:
+    (start,) = (bound for bound in requirement.specifier if bound.operator == ">=")
+    assert (
+        Version(start.version)
+        == pins("constraints-lowest.txt")[canonicalize_name(requirement.name)]
+    )
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-lowest.txt"])
+def test_constraints_are_plain_names_with_versions(file: str) -> None:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     odd = [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)]
     assert odd == []
-    assert len(pins()) == len(lines), "a name stands twice"
+    assert len(pins(file)) == len(lines), "a name stands twice"
 
 
 def test_the_whole_dependency_tree_is_pinned() -> None:
