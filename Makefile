@@ -6,23 +6,28 @@ ARGS ?=
 SEED ?= 1
 REQUESTS ?= 100000
 
-VENV := .venv
-BIN := $(VENV)/bin
-# Named after the Python version, so that another PYTHON= makes another environment.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# A Python that was named has an environment of its own: the usual one stays as it is.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(VERSION))
+BIN := $(VENV)/bin
+# What the demo needs; and that with all that the other targets need. Named after the version, so
+# that a newer python3 makes the environment anew.
+DEMO := $(VENV)/.demo-$(VERSION)
 STAMP := $(VENV)/.installed-$(VERSION)
+# The suite brings 240 MB, a Node of its own among them: kept for all checkouts.
+CONFORMANCE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mcp-mount/conformance-0.2.0-alpha.12
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test faults fuzz bench check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults fuzz conformance bench have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 chooses the Python, PORT=9000 the port, ARGS='-k chat' the tests."
 
-run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/mcp
+run: $(DEMO) ## Serve the demo with its MCP endpoint at http://localhost:8000/mcp
 	@# The demo writes its own access log, so uvicorn's would say everything twice. A client that
 	@# watches the changes holds its stream open, and would hold up Ctrl+C too.
 	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log --timeout-graceful-shutdown 2
@@ -30,11 +35,17 @@ run: $(STAMP) ## Serve the demo with its MCP endpoint at http://localhost:8000/m
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -rs -n auto $(ARGS)
 
+test-lowest: .venv-lowest/.installed-$(VERSION) ## Run the tests with the oldest versions that the bounds allow
+	@.venv-lowest/bin/python -m pytest -rs -n auto $(ARGS)
+
 faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
+
+conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conformance suite (needs npm)
+	@$(BIN)/python -W ignore -m tests.conformance $(CONFORMANCE)
 
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
@@ -58,10 +69,12 @@ scale: .venv-scale/.installed-$(VERSION) ## List and call TiTiler and an app of 
 scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLLM's 996 operations
 	@.venv-scale-litellm/bin/python -m pytest -m slow -k litellm tests/scale $(ARGS)
 
-bench: .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
-	@command -v wrk >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y --no-install-recommends wrk >/dev/null; } || { \
-	  echo "wrk is needed, which makes the requests; on Debian or Ubuntu: sudo apt install wrk" >&2; exit 1; }
+bench: have-wrk .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
 	@.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+have-wrk:
+	@command -v wrk >/dev/null || { \
+	  echo "wrk is needed, which makes the requests; on Debian or Ubuntu: sudo apt install wrk" >&2; exit 1; }
 
 # The oldest Python needs the most packages: its list serves the newer ones too.
 constraints: ## Write constraints.txt anew with the newest versions the bounds allow
@@ -71,19 +84,37 @@ constraints: ## Write constraints.txt anew with the newest versions the bounds a
 	  "$$fresh/bin/pip" --disable-pip-version-check freeze --exclude-editable >"$$fresh/constraints.txt" && \
 	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
 
-clean: ## Remove the environment, the caches and what was built
-	@rm -rf $(VENV) .venv-bench .venv-peers .venv-scale .venv-scale-litellm dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove the environments, the caches and what was built
+	@rm -rf .venv .venv-* dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find benchmarks mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # An environment of another Python, or one whose making was interrupted, is made again.
-$(STAMP): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is $(or $(VERSION),not found). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@[ "$$($(BIN)/python -c 'import pip, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" ] || { \
 	  echo "Setting up $(VENV) with Python $(VERSION) (once, about half a minute)"; \
 	  $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	    echo "Python's venv module is incomplete; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; }
+	@$(PIP) install -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(STAMP): $(DEMO)
 	@$(PIP) install -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+# Of a package that both files name, the first line counts.
+.venv-lowest/.installed-$(VERSION): pyproject.toml constraints.txt constraints-lowest.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@awk -F == '!seen[tolower($$1)]++' constraints-lowest.txt constraints.txt >$(@D)/constraints.txt
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+$(CONFORMANCE)/.installed:
+	@command -v npm >/dev/null || { \
+	  echo "npm is needed, which installs the suite; on Debian or Ubuntu: sudo apt install npm" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@npm install --silent --no-audit --no-fund --prefix $(@D) node@22 @modelcontextprotocol/conformance@0.2.0-alpha.12
 	@touch $@
 
 # Foreign applications bring a hundred packages each, and run here with the versions we are tested

@@ -26,6 +26,8 @@ tool call by ``scope[TOOL_KEY]``, the tool's name.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from mcp_mount.version import __version__
+
 if TYPE_CHECKING:
     from mcp_mount.access.auth import ScopesOf
     from mcp_mount.access.rates import RateLimit
@@ -66,6 +68,7 @@ __all__ = [
     "ScopesOf",
     "Selector",
     "Upstream",
+    "__version__",
     "gateway_app",
     "mount_mcp",
     "proxy_app",

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from mcp_mount.errors import MountError
+from mcp_mount.version import __version__
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -27,6 +28,7 @@ _PORTS: Final = Number(gte=1, lte=65535)
 # The order of the commands is that of the functions below.
 app = cyclopts.App(
     name="mcp-mount",
+    version=__version__,
     help="Offers HTTP APIs and other MCP servers as one MCP endpoint.",
     default_parameter=cyclopts.Parameter(negative=()),
 )

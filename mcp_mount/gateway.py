@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from difflib import get_close_matches
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, TypeGuard, Unpack
 
@@ -17,6 +16,7 @@ from mcp_mount.environment import expanded
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -57,7 +57,7 @@ def gateway_app(
     """
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
-    app = FastAPI(title="MCP gateway", version=version("mcp-mount"), docs_url=None, redoc_url=None)
+    app = FastAPI(title="MCP gateway", version=__version__, docs_url=None, redoc_url=None)
     mounted = mount_mcp(app, path=path, sse_path=sse_path, remotes=remotes, **options)
 
     @app.get("/health", include_in_schema=False)

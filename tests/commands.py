@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.others import free_port
 
 COMMANDS = Path(sys.executable).parent
+MCP_MOUNT = (sys.executable, "-m", "mcp_mount")
+"""``mcp-mount``, also in a checkout that is not installed."""
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -26,8 +28,9 @@ def environment(**variables: str) -> dict[str, str]:
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command, *rest = words
+    program = MCP_MOUNT if command == "mcp-mount" else (str(COMMANDS / command),)
     return subprocess.run(
-        [str(COMMANDS / command), *rest],
+        [*program, *rest],
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -43,7 +46,7 @@ def running(*words: str, **variables: str) -> Iterator[tuple[str, list[str]]]:
     port = str(free_port())
     lines: list[str] = []
     with subprocess.Popen(
-        [str(COMMANDS / "mcp-mount"), *words],
+        [*MCP_MOUNT, *words],
         stderr=subprocess.PIPE,
         text=True,
         env=environment(PORT=port, **variables),

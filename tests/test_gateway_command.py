@@ -14,7 +14,7 @@ import pytest
 
 from mcp_mount import MountError, Remote, gateway_app
 from mcp_mount.gateway import read_servers
-from tests.commands import COMMANDS, run
+from tests.commands import MCP_MOUNT, run
 from tests.others import free_port, offered, parts_server
 
 pytestmark = pytest.mark.faults
@@ -34,7 +34,7 @@ def test_the_example_answers_at_once() -> None:
     """Gateway: one command, and `fastmcp call` prints the greeting."""
     port = free_port()
     with subprocess.Popen(
-        [str(COMMANDS / "mcp-mount"), "gateway", "--example", "--port", str(port)],
+        [*MCP_MOUNT, "gateway", "--example", "--port", str(port)],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
@@ -261,7 +261,7 @@ def test_a_file_of_a_url_and_a_program_works_from_the_command_line(tmp_path: Pat
         file = written(tmp_path, {"mcpServers": servers})
         environment = os.environ | {"PORT": str(port), "GATEWAY_SERVERS": str(file)}
         with subprocess.Popen(
-            [str(COMMANDS / "mcp-mount"), "gateway"],
+            [*MCP_MOUNT, "gateway"],
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
@@ -290,7 +290,7 @@ def test_programs_end_with_the_gateway_however_it_is_told(tmp_path: Path, name: 
     servers = {"stubborn": {"command": sys.executable, "args": ["-c", code]}}
     file = written(tmp_path, {"mcpServers": servers})
     with subprocess.Popen(
-        [str(COMMANDS / "mcp-mount"), "gateway", str(file), "--port", str(free_port())],
+        [*MCP_MOUNT, "gateway", str(file), "--port", str(free_port())],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

@@ -72,7 +72,7 @@ def test_no_module_imports_what_another_package_keeps_private() -> None:
         f"{module} imports {name}"
         for module, source in SOURCES.items()
         for name in imports(source)
-        if any(part.startswith("_") and part != "__future__" for part in name.split("."))
+        if any(re.match("_(?!_)", part) for part in name.split("."))
     ]
     assert private == []
 
@@ -87,8 +87,8 @@ def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> No
         if "SLF001" in line and not line.strip().startswith("component.")
     ]
     assert used == ["return server._mcp_server  # noqa: SLF001"]
-    checked_with = "4.1.2"
-    assert metadata.version("fastmcp") == checked_with, (
+    checked_with = {"4.1.0", "4.1.2"}
+    assert metadata.version("fastmcp") in checked_with, (
         "Look in FastMCP for a public way to set `get_tool_input_schema` of the low-level server. "
         "Where there is none, and tests/test_cost.py passes, write the new version here."
     )

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+import mcp_mount
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
@@ -27,9 +29,9 @@ EXTRAS = {
 REQUIREMENTS = [*RUNTIME, *(requirement for extra in EXTRAS.values() for requirement in extra)]
 
 
-def pins() -> dict[NormalizedName, Version]:
-    """`constraints.txt` as `{"fastapi": Version("0.165.0"), …}`."""
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+def pins(file: str = "constraints.txt") -> dict[NormalizedName, Version]:
+    """A file of constraints as `{"fastapi": Version("0.165.0"), …}`."""
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     return {
         canonicalize_name(name): Version(version)
         for name, version in (line.split("==") for line in lines)
@@ -62,22 +64,37 @@ def test_the_wheel_holds_mcp_mount_with_its_types_and_nothing_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_a_dependency_starts_at_a_tested_version_and_excludes_the_next_major(
+def test_a_dependency_is_bounded_by_its_next_major_and_tested_within(
     requirement: Requirement,
 ) -> None:
     bounds = {bound.operator: Version(bound.version) for bound in requirement.specifier}
     pinned = pins()[canonicalize_name(requirement.name)]
     assert set(bounds) == {">=", "<"}
-    assert bounds[">="].major == pinned.major
     assert bounds["<"] == Version(str(pinned.major + 1))
     assert pinned in requirement.specifier
 
 
-def test_constraints_are_plain_names_with_versions() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+@pytest.mark.parametrize(
+    "requirement",
+    [*RUNTIME, *EXTRAS["rate-limit"], *EXTRAS["demo"]],
+    ids=lambda requirement: requirement.name,
+)
+def test_a_user_s_dependency_starts_at_the_oldest_version_that_is_tested(
+    requirement: Requirement,
+) -> None:
+    (start,) = (bound for bound in requirement.specifier if bound.operator == ">=")
+    assert (
+        Version(start.version)
+        == pins("constraints-lowest.txt")[canonicalize_name(requirement.name)]
+    )
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-lowest.txt"])
+def test_constraints_are_plain_names_with_versions(file: str) -> None:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     odd = [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)]
     assert odd == []
-    assert len(pins()) == len(lines), "a name stands twice"
+    assert len(pins(file)) == len(lines), "a name stands twice"
 
 
 def test_the_whole_dependency_tree_is_pinned() -> None:
@@ -143,6 +160,56 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module.partition(".")[0]
+
+
+# In front of what is run: no metadata of ours are found, as in a checkout that was not installed.
+UNINSTALLED = """
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+
+found = PathFinder.find_distributions
+PathFinder.find_distributions = lambda *context: (
+    each for each in found(*context) if each.name != "mcp-mount"
+)
+assert list(metadata.distributions(name="fastmcp"))
+assert not list(metadata.distributions(name="mcp-mount"))
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from mock_api.main import app",
+        "sys.argv = ['mcp-mount', '--version']; from mcp_mount.cli import app; app()",
+        "import pytest; sys.exit(pytest.main(['--quiet', 'tests/test_layers.py']))",
+    ],
+    ids=["uvicorn", "mcp-mount", "pytest"],
+)
+def test_a_checkout_works_without_being_installed(code: str, tmp_path: Path) -> None:
+    """Its dependencies are enough for `uvicorn mock_api.main:app` and `pytest`."""
+    started = subprocess.run(
+        [sys.executable, "-c", UNINSTALLED + code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"KB_DATABASE": str(tmp_path / "kb.sqlite3")},
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    if "--version" in code:
+        assert started.stdout.strip() == mcp_mount.__version__
+
+
+def test_the_installed_package_has_the_version_and_the_command_of_the_source() -> None:
+    try:
+        installed = metadata.distribution("mcp-mount")
+    except metadata.PackageNotFoundError:
+        pytest.skip("mcp-mount is not installed here: `make test` installs it")
+    (command,) = installed.entry_points.select(group="console_scripts")
+    assert installed.version == mcp_mount.__version__
+    assert command.name == "mcp-mount"
+    assert callable(command.load())
 
 
 # Run in an interpreter of its own. The dependencies are imported first, so that what they do at

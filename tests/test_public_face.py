@@ -37,6 +37,7 @@ def test_the_public_names_are_these() -> None:
         "ScopesOf",
         "Selector",
         "Upstream",
+        "__version__",
         "gateway_app",
         "mount_mcp",
         "proxy_app",

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.metadata import version
 from typing import Final
 
 import anyio
@@ -24,6 +23,7 @@ from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encoded, usual_tls
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
+from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount")
 
@@ -209,7 +209,7 @@ class Forwarder:
         return PlainTextResponse(f"The API {what}.", status)
 
 
-_USER_AGENT: Final = (b"user-agent", f"mcp-mount/{version('mcp-mount')}".encode())
+_USER_AGENT: Final = (b"user-agent", f"mcp-mount/{__version__}".encode())
 
 
 def _is_silence(error: httpx2.RequestError) -> bool:

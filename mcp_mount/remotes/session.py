@@ -6,7 +6,6 @@
 """
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from itertools import count
 from typing import Any, Final
 
@@ -30,8 +29,9 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.version import __version__
 
-CLIENT_INFO: Final = Implementation(name="mcp-mount", version=version("mcp-mount"))
+CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
 """What other servers are told of their client."""
 
 _MAX_WAITING: Final = 100

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
@@ -28,9 +27,7 @@ NOBODY = "http://127.0.0.1:9/keys"
 
 
 def new_key(name: str) -> RSAKey:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    key: RSAKey = RSAKey.import_key(private)
-    return RSAKey.import_key({**key.as_dict(private=True), "kid": name, "use": "sig"})
+    return RSAKey.generate_key(2048, {"kid": name, "use": "sig"})
 
 
 @dataclass
