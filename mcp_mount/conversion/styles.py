@@ -10,11 +10,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mcp_mount.conversion.texts import (
-    LONGEST,
     SCALAR,
     check_length,
     join,
-    too_long,
     write_compact,
     write_delimited,
     write_text,
@@ -61,13 +59,10 @@ def path_writer(
             value = arguments.get(argument)
             if value is None:
                 raise InvalidArguments(f"Missing argument {argument!r}.")
-            check_length(argument, value)
-            if isinstance(value, SCALAR) and parameter.media_type is None:
-                text = write_text(argument, value)
-                encoded = percent_encode(text)
-            else:
-                text = write_delimited(argument, parameter, value)
-                check_length(argument, text)
+            text = write_delimited(argument, parameter, value)
+            check_length(argument, len(text))
+            encoded = percent_encode(text)
+            if isinstance(value, list | Mapping):
                 encoded = write_delimited(argument, parameter, value, encode=percent_encode)
             if text in {"", ".", ".."} or "\0" in text:
                 message = f"{argument!r} is part of a path: it cannot be {text!r}."
@@ -86,14 +81,13 @@ def query_writer(parameters: Iterable[Named]) -> Callable[[Mapping[str, Any]], s
     prepared = [(argument, _query_part_writer(argument, each)) for argument, each in parameters]
 
     def write_query(arguments: Mapping[str, Any]) -> str:
-        texts, left = [], LONGEST
+        texts, length = [], 0
         for argument, write in prepared:
             value = arguments.get(argument)
             if value is not None and (text := write(value)):
                 texts.append(text)
-                left -= len(text) + 1
-                if left < 0:
-                    raise too_long("The query")
+                length += len(text)
+                check_length(argument, length)
         return "&".join(texts)
 
     return write_query
@@ -108,14 +102,14 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
     start = f"{percent_encode(parameter.name)}="
 
     def encode(text: str) -> str:
-        if len(text) > LONGEST:
-            raise too_long(repr(argument))
+        check_length(argument, len(text))
         return percent_encode(text, safe)
 
     def write(value: Any) -> str:
         if isinstance(value, SCALAR) and parameter.media_type is None:
             return start + encode(write_text(argument, value))
-        check_length(argument, value)
+        if isinstance(value, list | Mapping):
+            check_length(argument, len(value))
         if is_form and isinstance(value, Mapping):
             items = value.items()
             value = {key: write_compact(e) if isinstance(e, Mapping) else e for key, e in items}
@@ -123,7 +117,7 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
         if parameter.is_whole:
             return "".join(encode(text) for _, text in pairs)
         texts = (f"{percent_encode(name)}={encode(text)}" for name, text in pairs)
-        return join(repr(argument), "&", texts)
+        return join(argument, "&", texts)
 
     return write
 
@@ -201,17 +195,16 @@ def header_writer(
 
 
 def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
-    check_length(argument, value)
     if value is None or _is_empty(argument, parameter, value):
         return []
     if isinstance(value, list) and not parameter.style:
         # A list without a style is one line for each item (RFC 9110 §5.3).
+        check_length(argument, len(value))
         return [write_text(argument, item) for item in value]
     return [write_delimited(argument, parameter, value)]
 
 
 def _cookie_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
-    check_length(argument, value)
     if value is None or _is_empty(argument, parameter, value):
         return []
     text = write_delimited(argument, parameter, value)
@@ -229,6 +222,7 @@ def _cookie_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
 
 def _field_value(argument: str, text: str) -> bytes:
     """Write a header's value (RFC 9110 §5.5): Latin-1, and nothing that a reader would drop."""
+    check_length(argument, len(text))
     try:
         value = text.encode("latin-1")
     except UnicodeEncodeError:

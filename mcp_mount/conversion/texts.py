@@ -15,7 +15,7 @@ from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.parameters import Parameter
 
 SCALAR: Final = (str, int, float)
-LONGEST: Final = 65_000
+_LONGEST: Final = 65_000
 """Characters of a URL, or of a header; servers take 64 KiB for all of a request's head."""
 _MOST_ZEROS: Final = 40
 """A larger number has an exponent: 1e308 is a thousand times as long without."""
@@ -80,6 +80,7 @@ def write_delimited(
         return encode(write_compact(value))
     if not isinstance(value, list | Mapping):
         return encode(write_text(argument, value))
+    check_length(argument, len(value))
     items: Iterable[tuple[object, ...]] = ((item,) for item in value)
     if isinstance(value, Mapping):
         items = (each for each in value.items() if each[1] is not None)
@@ -93,34 +94,25 @@ def write_delimited(
                 raise InvalidArguments(message)
             yield within.join(map(encode, written))
 
-    return join(repr(argument), separator, texts())
+    return join(argument, separator, texts())
 
 
-def join(what: str, separator: str, texts: Iterable[str]) -> str:
-    """Join texts while all of them fit into a URL; `what` says what they are together.
-
-    Raises:
-        InvalidArguments: they do not.
-    """
-    left, taken = LONGEST, []
+def join(argument: str, separator: str, texts: Iterable[str]) -> str:
+    """Join texts while all of them fit into a URL; raises `InvalidArguments` where they do not."""
+    length, taken = 0, []
     for text in texts:
-        left -= len(text) + len(separator)
-        if left < 0:
-            raise too_long(what)
+        length += len(text) + len(separator)
+        check_length(argument, length)
         taken.append(text)
     return separator.join(taken)
 
 
-def check_length(argument: str, value: object) -> None:
+def check_length(argument: str, length: int) -> None:
     """Refuse what no URL and no header can hold, before it takes long to write.
 
     Raises:
-        InvalidArguments: the value has too many characters or items.
+        InvalidArguments: there are too many characters, or items.
     """
-    if isinstance(value, str | list | Mapping) and len(value) > LONGEST:
-        raise too_long(repr(argument))
-
-
-def too_long(what: str) -> InvalidArguments:
-    """Return the error about what does not fit into a URL or a header."""
-    return InvalidArguments(f"{what} is too long: {LONGEST:,} characters can be sent.")
+    if length > _LONGEST:
+        message = f"{argument!r} is too long: a URL or a header takes {_LONGEST:,} characters."
+        raise InvalidArguments(message)
