@@ -20,7 +20,7 @@ Start here:
 Their options are `Limits`, `RateLimit`, a `Selector` of an `Operation`, and `ScopesOf`; what all
 three take is in `MountOptions`. A wrong option or document raises `MountError`, of which
 `InvalidDocument`, `InvalidMark`, `InvalidSelector` and `NameClash` are kinds. Middleware knows a
-tool call by ``scope[TOOL_KEY]``, the tool's name.
+tool call by ``scope[TOOL_KEY]``, the tool's name. `__version__` is the package's.
 """
 
 from importlib import import_module

@@ -38,28 +38,6 @@ _running: set[asyncio.Task[None]] = set()
 """Tasks that may outlive whoever began them; the event loop alone would forget them."""
 
 
-class _Flag:
-    """An event that costs next to nothing until somebody waits for it."""
-
-    __slots__ = ("_event", "is_set")
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self._event: asyncio.Event | None = None
-
-    def set(self) -> None:
-        self.is_set = True
-        if self._event is not None:
-            self._event.set()
-
-    async def wait(self) -> None:
-        if self.is_set:
-            return
-        if self._event is None:
-            self._event = asyncio.Event()
-        await self._event.wait()
-
-
 class TracebackFilter:
     """A sink that hides the traceback with which an app in debug mode answers an exception.
 
@@ -96,8 +74,8 @@ class AppCall:
     """One request on its way through an app.
 
     Attributes:
-        answered: Set when nothing more will reach the sink.
-        done: Set when the route has sent its last message or ended; the rest is background tasks.
+        is_answered: Nothing more will reach the sink.
+        is_done: The route has sent its last message, or ended; the rest is background tasks.
         outcome: How the response ended, once it is answered.
         failure: What the sink raised, which is not the route's to handle.
         task: Runs the app, from `start` until its background tasks have ended.
@@ -107,8 +85,8 @@ class AppCall:
 
     def __init__(self, app: ASGIApp, scope: Scope, body: bytes | None, sink: Sink) -> None:
         """Prepare the call; nothing happens before `start`."""
-        self.answered = _Flag()
-        self.done = _Flag()
+        self.is_answered = False
+        self.is_done = False
         self.outcome: Outcome = "timeout"
         self.failure: Exception | None = None
         self._app = app
@@ -117,7 +95,8 @@ class AppCall:
         self._sink = sink
         self._is_started = False
         self._turn = -math.inf
-        self._gone = _Flag()
+        self._is_gone = False
+        self._changed: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: anyio.CancelScope | None = None
         self._cancellation = anyio.CancelScope()
@@ -138,9 +117,30 @@ class AppCall:
 
     def send_disconnect(self) -> None:
         """Tell the route that its client is gone; nothing more reaches the sink."""
-        self._gone.set()
+        self._is_gone = True
+        self._notify()
         if self._delivery is not None:
             self._delivery.cancel()
+
+    async def wait_until_answered(self) -> None:
+        """Wait until nothing more will reach the sink."""
+        while not self.is_answered:
+            await self._wait()
+
+    async def _wait_until_done(self) -> None:
+        while not self.is_done:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until the state of the call is another one."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def cancel_soon(self, *, at: float = -math.inf) -> asyncio.Task[None]:
         """Begin to `cancel` the call, at a time of the event loop's clock; return the task."""
@@ -156,16 +156,16 @@ class AppCall:
         """
         self.send_disconnect()
         with anyio.move_on_after(GRACE, shield=True):
-            await self.done.wait()
+            await self._wait_until_done()
             return
         self._cancellation.cancel()
         with anyio.move_on_after(GRACE, shield=True):
             # A route in a worker thread cannot be interrupted; its task ends with the thread.
-            await self.done.wait()
+            await self._wait_until_done()
 
     async def _cancel_at(self, at: float) -> None:
         with anyio.CancelScope(deadline=max(at, asyncio.get_running_loop().time())):
-            await self.answered.wait()
+            await self.wait_until_answered()
         await self.cancel()
 
     def _tick(self, deadline: float, on_slow: Callable[[], None] | None) -> None:
@@ -174,8 +174,8 @@ class AppCall:
             self._timer = loop.call_at(deadline, self._tick, deadline, None)
             on_slow()
             return
+        self.is_answered = True
         self.send_disconnect()
-        self.answered.set()
 
     async def _run(self) -> None:
         """Run the app. What it raises is logged here and reaches no client."""
@@ -189,8 +189,8 @@ class AppCall:
         except Exception:  # noqa: BLE001 - logged
             # What is raised after a disconnect follows from it, as over REST. By now the app may
             # have answered with an error, to nobody.
-            is_over = self.done.is_set and self.outcome != "timeout"
-            left = self._gone.is_set and not is_over
+            is_over = self.is_done and self.outcome != "timeout"
+            left = self._is_gone and not is_over
             self._log(logging.DEBUG if left else logging.ERROR)
         except asyncio.CancelledError:
             if self.task.cancelling():
@@ -198,14 +198,16 @@ class AppCall:
             # The app let out the end of a task that it had waited for.
             self._log(logging.ERROR)
         finally:
-            if not (self._gone.is_set or self.answered.is_set):
+            if not (self._is_gone or self.is_answered):
                 # Only the last message of the body tells that a response is whole.
                 self.outcome = "broken"
-            self._answer()
-            self.done.set()
+            if not (self.is_done and self.is_answered):
+                self.is_done = True
+                self._answer()
 
     def _answer(self) -> None:
-        self.answered.set()
+        self.is_answered = True
+        self._notify()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -215,8 +217,8 @@ class AppCall:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         # `is_disconnected()` asks without waiting, in a cancelled scope.
-        if not self._gone.is_set:
-            await self._gone.wait()
+        while not self._is_gone:
+            await self._wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -235,26 +237,26 @@ class AppCall:
         if self._is_started:
             raise RuntimeError("The response was started twice.")
         self._is_started = True
-        if not self._gone.is_set:
+        if not self._is_gone:
             await self._sink.start(status, [*headers])
 
     async def _write(self, chunk: bytes, *, more: bool) -> None:
         if not self._is_started:
             raise RuntimeError("The response's body came before its start.")
-        wanted = not self._gone.is_set
+        wanted = not self._is_gone
         if wanted and chunk:
             wanted = await self._push(bytes(chunk))
         if wanted and more:
             await self._take_turns()
             return
-        if not self._gone.is_set:
+        self.is_done = not more
+        if not self._is_gone:
             self.outcome = "complete" if wanted else "ended"
-            self._answer()
-            # Only now: a route that listens for its client's going ends what it still does.
-            self._gone.set()
+            # With that, a route that listens for its client's going ends what it still does.
+            self._is_gone = True
+        self._answer()
         if more:
             raise OSError("The client is gone.")
-        self.done.set()
 
     async def _push(self, chunk: bytes) -> bool:
         """Push a chunk into the sink; False when the sink or the client had enough.

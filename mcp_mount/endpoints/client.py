@@ -192,7 +192,7 @@ class _Sink:
     async def end_with(self, call: AppCall) -> None:
         """End the response with the call; what the app does in the background may last longer."""
         try:
-            await call.answered.wait()
+            await call.wait_until_answered()
         finally:
             self._chunks.close()
             self.started.set()
@@ -217,5 +217,5 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._chunks.close()
-        if not self._call.done.is_set:
+        if not self._call.is_done:
             self._tasks.start_soon(self._call.cancel)

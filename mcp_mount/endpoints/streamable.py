@@ -3,6 +3,7 @@
 An app whose lifespan is never run gets an MCP server for each request that needs one.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -57,6 +58,12 @@ class Streamable:
         token = request_context.set(ctx)
         try:
             await self._entry(scope, receive, send)
+        except asyncio.CancelledError:
+            if not ctx.disconnect_ends_call:
+                # They would go on until their deadline, for a client that is only out of sight.
+                for task in ctx.tasks:
+                    task.cancel()
+            raise
         finally:
             request_context.reset(token)
             if ctx.tasks:

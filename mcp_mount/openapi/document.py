@@ -112,6 +112,8 @@ def _parse(data: bytes, name: str) -> object:
         return _parse_yaml(text, name)
     except RecursionError:
         raise InvalidDocument(f"{name!r} is nested too deeply.") from None
+    except InvalidDocument:
+        raise
     except (yaml.YAMLError, ValueError, LookupError) as error:
         # PyYAML raises LookupError for `!!bool maybe`.
         mark = getattr(error, "problem_mark", None)

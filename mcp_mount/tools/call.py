@@ -45,7 +45,16 @@ class ToolCall:
     """One call of an operation's tool. Use `run` once, then `close`."""
 
     __slots__ = (
-        *("_arguments", "_client", "_confirm", "_ctx", "_meta", "_progress", "_readers"),
+        *(
+            "_arguments",
+            "_client",
+            "_cancel_ends_call",
+            "_confirm",
+            "_ctx",
+            "_meta",
+            "_progress",
+            "_readers",
+        ),
         *("_on_slow", "binding", "name", "outcome"),
     )
 
@@ -60,6 +69,7 @@ class ToolCall:
         progress: Progress | None = None,
         confirm: Callable[[], Result | None] | None = None,
         on_slow: Callable[[], None] | None = None,
+        cancel_ends_call: bool = True,
     ) -> None:
         """Prepare a call.
 
@@ -72,6 +82,8 @@ class ToolCall:
             progress: Where the pieces of a stream go; None: nowhere.
             confirm: Returns what to answer instead of running the call; None where it may run.
             on_slow: Called if the call takes a while, perhaps several times.
+            cancel_ends_call: Whether the call ends when the task is cancelled; else it ends at its
+                deadline, because only the connection is lost (see `RequestContext`).
         """
         self.name = name
         self.binding = binding
@@ -82,6 +94,7 @@ class ToolCall:
         self._progress = progress
         self._confirm = confirm
         self._on_slow = on_slow
+        self._cancel_ends_call = cancel_ends_call
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
 
@@ -161,16 +174,16 @@ class ToolCall:
         call = binding.backend.prepare(request, reader, tool=self.name)
         call.start(deadline, self._on_slow)
         try:
-            await call.answered.wait()
+            await call.wait_until_answered()
             if call.failure is not None:
                 raise call.failure
             await _finish_reading(call, reader, deadline)
         except asyncio.CancelledError:
-            if not call.done.is_set:
-                ends_now = ctx is None or ctx.disconnect_ends_call
-                tasks += (call.cancel_soon(at=-math.inf if ends_now else deadline), call.task)
+            if not call.is_done:
+                at = -math.inf if self._cancel_ends_call else deadline
+                tasks += (call.cancel_soon(at=at), call.task)
             raise
-        if not call.done.is_set:
+        if not call.is_done:
             # Without waiting: a route that does not listen must not hold the result back.
             call.send_disconnect()
             tasks.append(call.cancel_soon())
@@ -189,7 +202,7 @@ class ToolCall:
 
 def _release(place: Place, call: AppCall | None) -> None:
     """Release a place when the route has ended: one that goes on still takes up a thread."""
-    if call is None or call.done.is_set:
+    if call is None or call.is_done:
         place.release()
     else:
         call.task.add_done_callback(lambda _: place.release())

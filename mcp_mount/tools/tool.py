@@ -68,7 +68,7 @@ class OperationTool(Tool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
-        context = current_context()
+        context, ctx = current_context(), request_context.get()
         binding, confirm = self.binding, None
         if binding.asks and context is not None:
             path = (each.name for each in binding.operation.parameters if each.location == "path")
@@ -81,6 +81,7 @@ class OperationTool(Tool):
             client=_client_name(context),
             progress=_progress(context),
             confirm=confirm,
+            cancel_ends_call=ctx is None or ctx.disconnect_ends_call,
         )
         try:
             return to_tool_result(await call.run())
