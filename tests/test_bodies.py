@@ -118,7 +118,7 @@ async def test_explicit_null_is_kept_and_what_is_left_out_is_not_sent() -> None:
 
     mount_mcp(app)
     schema = (await tools(app))["patch"]["inputSchema"]
-    assert schema["properties"]["title"] == {"type": ["string", "null"]}
+    assert schema["properties"]["title"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
     assert answer(await call(app, "patch", {"part_id": 1, "title": None})) == {"title": None}
     assert answer(await call(app, "patch", {"part_id": 1, "size": 2})) == {"size": 2}
     assert answer(await call(app, "patch", {"part_id": 1})) == {}

@@ -30,6 +30,7 @@ METHOD_FIELD = "_method"
 """A field of a query or form that some frameworks take for the method of the request."""
 
 _OVERRIDE = re.compile(rf"(?:^|[&;]){METHOD_FIELD}=", re.IGNORECASE)
+_NO_OVERRIDE = f"{METHOD_FIELD!r} cannot be sent: a tool has one method. Leave it out."
 
 # What a caller makes up is given back in part only.
 _MOST_ECHOES = 5
@@ -78,7 +79,9 @@ class Arguments:
             self._check_names(arguments)
         path, path_values = write_path(self.operation.path, self._given("path", arguments))
         query = write_query(self._given("query", arguments))
-        _refuse_override(query)
+        # Free names of an object are in it, too.
+        if _OVERRIDE.search(query):
+            raise InvalidArguments(_NO_OVERRIDE)
         body, content_type = self._body(arguments)
         headers = [*self.headers]
         if "header" in self.parameters:
@@ -162,20 +165,11 @@ class Arguments:
                 return None, ""
             if is_json(media_type):
                 return write_json({part.name: part.value for part in parts}), media_type
-        if media_type == FORM:
-            form = write_form(parts)
-            _refuse_override(form[0].decode())
-            return form
-        for part in parts:
-            _refuse_override(f"{part.name}=")
-        return write_multipart(parts)
+        form = write_form(parts) if media_type == FORM else write_multipart(parts)
+        names = [part.name.lower() for part in parts]
+        if METHOD_FIELD in names or (media_type == FORM and _OVERRIDE.search(form[0].decode())):
+            raise InvalidArguments(_NO_OVERRIDE)
+        return form
 
     def _encoding(self, name: str) -> Encoding:
         return self.body.encodings.get(name, AS_IS) if self.body is not None else AS_IS
-
-
-def _refuse_override(form: str) -> None:
-    """Refuse a free name that would make the call one of another operation."""
-    if _OVERRIDE.search(form):
-        message = f"{METHOD_FIELD!r} cannot be sent: a tool has one method. Leave it out."
-        raise InvalidArguments(message)
