@@ -10,7 +10,7 @@ _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 _INPUT: Final = re.compile(r"\$\{(?:input|command|config):[^}]*\}")
 
 
-def expanded(value: Any, where: str) -> Any:
+def expand_variables(value: Any, where: str) -> Any:
     """Put variables in, wherever ``${NAME}`` or ``${NAME:-default}`` stands in a JSON value.
 
     Args:
@@ -21,9 +21,9 @@ def expanded(value: Any, where: str) -> Any:
         MountError: a variable is not set.
     """
     if isinstance(value, list):
-        return [expanded(each, where) for each in value]
+        return [expand_variables(each, where) for each in value]
     if isinstance(value, dict):
-        return {key: expanded(each, where) for key, each in value.items()}
+        return {key: expand_variables(each, where) for key, each in value.items()}
     if not isinstance(value, str):
         return value
 

@@ -31,7 +31,7 @@ class NameClash(MountError):
 
 
 class InvalidArguments(Exception):
-    """The arguments of a call do not fit the tool. The message names the known ones."""
+    """The arguments of a call cannot become a request. The message says why."""
 
 
 class Busy(Exception):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcp_mount.backends.token import ClientCredentials
-from mcp_mount.environment import expanded
+from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
 
 
@@ -21,7 +21,7 @@ def read_headers(lines: Sequence[str]) -> dict[str, str]:
         if not colon or not name.strip():
             # The line may hold a secret.
             raise MountError("A header is written with a colon: --upstream-header 'X-Key: …'.")
-        headers[name.strip()] = expanded(value.strip(), f"The header {name.strip()!r}")
+        headers[name.strip()] = expand_variables(value.strip(), f"The header {name.strip()!r}")
     return headers
 
 

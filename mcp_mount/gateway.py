@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
-from mcp_mount.environment import expanded
+from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
 from mcp_mount.mount import MountOptions, mount_mcp
 from mcp_mount.remotes.remote import Remote
@@ -162,7 +162,7 @@ def _read_server(name: str, server: Mapping[str, Any], where: str) -> Remote:
         options["url"] = url
     if isinstance(options.get("env"), dict):
         options["env"] = {key: _write_text(value) for key, value in options["env"].items()}
-    given = expanded(options, where)
+    given = expand_variables(options, where)
     if given.get("auth") == "oauth":
         raise MountError(f"{where} asks for a login in a browser; give a token as auth or header.")
     timeout = given.get("timeout")

@@ -1,6 +1,5 @@
-"""What one call may take, how many may run at once, and how often a caller may call."""
+"""What one call may take, and how many may run at once."""
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -11,8 +10,6 @@ import anyio
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.loops import PerLoop
 from mcp_mount.validation import Rule, check_fields, is_positive, is_positive_integer
-
-logger = logging.getLogger("mcp_mount")
 
 _WAIT: Final = 1.0
 """Seconds that a call waits for its turn before it is told to come back."""
@@ -83,19 +80,19 @@ class Place(Protocol):
 
 
 class Slots:
-    """Places for calls that run at once. A class because it counts them.
+    """Places for calls that run at once.
 
     Each event loop has places of its own: a server process has one loop, and what waits in another
     thread's loop, or in one that has ended, cannot be told of a free place.
     """
 
-    def __init__(self, places: int, patience: float | None = None) -> None:
+    def __init__(self, places: int, max_wait: float | None = None) -> None:
         """Take how many calls may run at once, and the seconds that one more waits for its turn."""
-        self._patience = _WAIT if patience is None else patience
+        self._redis_options = _WAIT if max_wait is None else max_wait
         self._free = PerLoop(lambda: anyio.Semaphore(places))
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
+    async def held(self) -> AsyncIterator[None]:
         """Hold a place, after a short wait where none is free.
 
         Raises:
@@ -126,7 +123,7 @@ class Slots:
         try:
             free.acquire_nowait()
         except anyio.WouldBlock:
-            with anyio.move_on_after(self._patience):
+            with anyio.move_on_after(self._redis_options):
                 await free.acquire()
                 return free
             raise Busy("Too many calls are running. Try again in a few seconds.") from None

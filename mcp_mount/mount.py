@@ -183,11 +183,11 @@ def mount_source(
     if isinstance(backend, HTTPBackend):
         # Now, because nothing about it changes later.
         backend.check(tool.binding.operation for tool in provider.tools().values())
-    others = _offer_remotes(remotes, policy, provider) if remotes else None
+    remote_provider = _offer_remotes(remotes, policy, provider) if remotes else None
     check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
-        remotes=others,
+        remotes=remote_provider,
         name=source.name,
         version=source.version,
         instructions=source.instructions,
@@ -203,7 +203,7 @@ def mount_source(
         sessions=sessions,
         forward_cookies=forward_cookies,
     )
-    context = MountContext(app, server, provider, guard, others)
+    context = MountContext(app, server, provider, guard, remote_provider)
     tool_list = ToolList(server, context.offered, context.scopes, inline_references)
     fast_path = FastPath(server, low_level_server(server), provider, tool_list)
     streamable = Streamable(context, path, fast_path)
@@ -225,7 +225,7 @@ def mount_source(
         path=path,
         _app=app,
         _forwards_cookies=forward_cookies,
-        _others=others,
+        _remotes=remote_provider,
         _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
     )
 

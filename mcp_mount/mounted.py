@@ -34,7 +34,7 @@ class Mounted:
     path: str
     _app: FastAPI = field(repr=False)
     _forwards_cookies: bool = field(default=False, repr=False)
-    _others: "RemoteProvider | None" = field(default=None, repr=False)
+    _remotes: "RemoteProvider | None" = field(default=None, repr=False)
     _upstream: Forwarder | None = field(default=None, repr=False)
 
     @property
@@ -84,4 +84,4 @@ class Mounted:
     @property
     def remotes(self) -> Mapping[str, RemoteState]:
         """How the other servers are by their names, for a health route of your own."""
-        return self._others.states if self._others is not None else {}
+        return self._remotes.states if self._remotes is not None else {}

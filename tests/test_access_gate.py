@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import mount_mcp
-from mcp_mount.access.auth import called_tool, to_ask_for
+from mcp_mount.access.auth import called_tool, scopes_to_request
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
 from tests.support import ERAS, Era, envelope
@@ -191,4 +191,4 @@ def test_the_nearest_of_several_alternatives_is_asked_for(
 ) -> None:
     """C4: all of its scopes, as clients may drop those they do not ask for again."""
     given = frozenset(granted) if granted is not None else None
-    assert to_ask_for(alternatives, given) == asked
+    assert scopes_to_request(alternatives, given) == asked

@@ -347,7 +347,7 @@ async def test_a_short_call_is_not_watched_for_its_client(
     era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X2, cheaply: a task for it would cost as much as the call does."""
-    monkeypatch.setattr("mcp_mount.backends.app_call.SLOW", 60)
+    monkeypatch.setattr("mcp_mount.backends.app_call.WATCH_AFTER", 60)
     app = large_app(5)
     async with started(app) as served:
         await call(served, "number_3", {"number": 1}, era=era)

@@ -4,7 +4,7 @@
   HTTP 403 and the scopes to ask for, before anything runs (MCP "Authorization", "Scope Challenge").
 * Who the caller is, is decided before: by the app's own middleware, by the dependencies of the
   endpoint, or by a FastMCP auth provider. Strangers are told nothing about scopes.
-* Should a call get past the gate, e.g. through a tool that calls tools, the tool's own check still
+* Should a call get past that, e.g. through a tool that calls tools, the tool's own check still
   refuses it, as if there were no such tool.
 """
 
@@ -34,7 +34,7 @@ granted_scopes: ContextVar[Scopes | None] = ContextVar("mcp_mount_granted_scopes
 """The scopes of the current caller; None where nothing tells them, and so nothing is hidden."""
 
 
-def to_ask_for(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
+def scopes_to_request(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
     """Return the scopes to ask for, some of which the caller has; none where it has enough.
 
     Args:
@@ -50,7 +50,7 @@ def tool_check(alternatives: Sequence[Scopes]) -> Callable[[AuthContext], bool]:
     """Return FastMCP's kind of check for a tool with these scopes: it hides, and refuses."""
 
     def allows(context: AuthContext) -> bool:  # noqa: ARG001 - FastMCP's signature
-        return not to_ask_for(alternatives, granted_scopes.get())
+        return not scopes_to_request(alternatives, granted_scopes.get())
 
     return allows
 
@@ -97,7 +97,7 @@ class ScopeCheck:
         )
 
 
-def is_early(user: object) -> bool:
+def is_not_valid_yet(user: object) -> bool:
     """Whether the time of a caller's token has not come yet (RFC 7519 §4.1.5).
 
     FastMCP's verifiers check when a token ends, and not when it begins.

@@ -70,7 +70,7 @@ class RateLimit:
 
 
 class CallRate:
-    """Counts the calls of each caller. A class because it keeps the store."""
+    """Counts the calls of each caller."""
 
     def __init__(
         self, limit: RateLimit, credentials: Callable[[], Iterable[tuple[str, str]]] = tuple
@@ -89,7 +89,7 @@ class CallRate:
         self._caller_of = limit.caller_of
         self._credentials = credentials
         self._rate, self._window, self._is_remote = _opened(limit)
-        self._connections = Slots(_MOST_CONNECTIONS, patience=5 * _SECONDS)
+        self._connections = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
 
     async def count(self, request: Request) -> None:
         """Count one call.
@@ -99,7 +99,7 @@ class CallRate:
         """
         try:
             callers = self._callers(request)
-            seconds = await self._asked(callers) if self._is_remote else self._hit(callers)
+            seconds = await self._ask_store(callers) if self._is_remote else self._hit(callers)
         except Busy:
             raise
         except Exception:
@@ -119,9 +119,9 @@ class CallRate:
             raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
         return callers
 
-    async def _asked(self, callers: list[str]) -> int:
+    async def _ask_store(self, callers: list[str]) -> int:
         """Ask a store over the network, in a thread: its connections then belong to no loop."""
-        async with self._connections.taken():
+        async with self._connections.held():
             # Threads of our own: those of the app's routes are not to wait for the store.
             limiter = anyio.CapacityLimiter(1)
             return await anyio.to_thread.run_sync(self._hit, callers, limiter=limiter)
@@ -168,7 +168,7 @@ def _storage(url: str) -> "Storage":
     from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
 
     scheme = str(url).partition(":")[0]
-    options = _patience(scheme)
+    options = _redis_options(scheme)
     try:
         storage = storage_from_string(url, **options)
         if not isinstance(storage, Storage):
@@ -183,8 +183,8 @@ def _storage(url: str) -> "Storage":
     return storage
 
 
-def _patience(scheme: str) -> dict[str, Any]:
-    """Return the options with which Redis' client gives up soon: ten times in ten seconds is late.
+def _redis_options(scheme: str) -> dict[str, Any]:
+    """Return the options with which Redis' client gives up after a second.
 
     What the URL itself says goes first, e.g. ``redis://host?socket_timeout=3``.
     """

@@ -19,7 +19,7 @@ _SESSION_ID = b"mcp-session-id"
 
 
 class SessionSeal:
-    """Pure ASGI middleware around the MCP app. A class because it keeps the key of the seals."""
+    """Pure ASGI middleware around the MCP app."""
 
     def __init__(
         self, app: ASGIApp, *, credentials: Callable[[], Iterable[tuple[str, str]]]
@@ -34,7 +34,7 @@ class SessionSeal:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        caller = caller_of(scope, self._credentials())
+        caller = session_owner(scope, self._credentials())
 
         async def send_sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -61,7 +61,7 @@ class SessionSeal:
         return session if hmac.compare_digest(sealed, self._sealed(session, caller)) else b""
 
 
-def caller_of(scope: Scope, credentials: Iterable[tuple[str, str]]) -> bytes:
+def session_owner(scope: Scope, credentials: Iterable[tuple[str, str]]) -> bytes:
     """Tell who calls: the authenticated subject, or else what the caller shows for itself.
 
     Not the address, which changes as people move. `credentials` are where the app looks for keys.

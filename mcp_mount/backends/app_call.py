@@ -19,14 +19,14 @@ from typing import Final
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from mcp_mount.backends.request import Headers, Outcome, Sink, request_context
+from mcp_mount.backends.request import Headers, ResponseEnd, Sink, request_context
 
 logger = logging.getLogger("mcp_mount")
 
 GRACE: Final = 0.5
 """Seconds between telling a route that its client is gone and cancelling it."""
 
-SLOW: Final = 0.05
+WATCH_AFTER: Final = 0.05
 """Seconds after which a call that still runs is worth a task to watch it: most end before that."""
 
 TURN: Final = 0.002
@@ -87,7 +87,7 @@ class AppCall:
         """Prepare the call; nothing happens before `start`."""
         self.is_answered = False
         self.is_done = False
-        self.outcome: Outcome = "timeout"
+        self.outcome: ResponseEnd = "timeout"
         self.failure: Exception | None = None
         self._app = app
         self._scope = scope
@@ -101,18 +101,20 @@ class AppCall:
         self._delivery: anyio.CancelScope | None = None
         self._cancellation = anyio.CancelScope()
 
-    def start(self, deadline: float = math.inf, on_slow: Callable[[], None] | None = None) -> None:
+    def start(
+        self, deadline: float = math.inf, watch_client: Callable[[], None] | None = None
+    ) -> None:
         """Run the app.
 
         Args:
             deadline: When the response is given up, on the event loop's clock.
-            on_slow: Called if the response is not there after `SLOW` seconds.
+            watch_client: Called if the response is not there after `WATCH_AFTER` seconds.
         """
         loop = asyncio.get_running_loop()
         # One timer for both, because most responses come before either.
-        at = deadline if on_slow is None else min(deadline, loop.time() + SLOW)
+        at = deadline if watch_client is None else min(deadline, loop.time() + WATCH_AFTER)
         if at < math.inf:
-            self._timer = loop.call_at(at, self._tick, deadline, on_slow)
+            self._timer = loop.call_at(at, self._tick, deadline, watch_client)
         self.task = loop.create_task(self._run())
 
     def send_disconnect(self) -> None:
@@ -168,11 +170,11 @@ class AppCall:
             await self.wait_until_answered()
         await self.cancel()
 
-    def _tick(self, deadline: float, on_slow: Callable[[], None] | None) -> None:
+    def _tick(self, deadline: float, watch_client: Callable[[], None] | None) -> None:
         loop = asyncio.get_running_loop()
-        if loop.time() < deadline and on_slow is not None:
+        if loop.time() < deadline and watch_client is not None:
             self._timer = loop.call_at(deadline, self._tick, deadline, None)
-            on_slow()
+            watch_client()
             return
         self.is_answered = True
         self.send_disconnect()

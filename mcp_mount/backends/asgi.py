@@ -46,7 +46,7 @@ class ASGIBackend:
     def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` through the app's whole middleware stack.
 
-        See `mcp_mount.backends.backend.Caller`.
+        See `Backend.prepare`.
         """
         if self.app.debug:
             sink = TracebackFilter(sink)
@@ -86,7 +86,7 @@ class ASGIBackend:
         found, template = self._routing.destination({**scope, BOUND_KEY: None})
         if template is None:
             return not found
-        return self._index().offers(scope["method"], template)
+        return self._index().may_lead_to(scope["method"], template)
 
     def follow(self, request: Request, status: int, location: str) -> Request | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
@@ -128,6 +128,6 @@ class ASGIBackend:
             scope = inner_scope(outer, replace(request, path=each), "")
             found, template = self._routing.destination(scope)
             if found:
-                offered = template and self._index().offers(request.method, template)
+                offered = template and self._index().may_lead_to(request.method, template)
                 return template is not None and (template == own or bool(offered))
         return False

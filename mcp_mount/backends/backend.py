@@ -14,8 +14,15 @@ class ToolIndex(Protocol):
     def routes(self) -> object:
         """Stands for the app's routes when its tools were read; another object: other routes."""
 
-    def offers(self, method: str, template: str) -> bool:
-        """Whether an operation is a tool, e.g. that of ``GET`` and ``"/items/{item_id}"``."""
+    def may_lead_to(self, method: str, template: str) -> bool:
+        """Whether a redirect or rewrite may lead the caller to an operation.
+
+        It does if the operation is a tool that the caller may use, and needs no confirmation.
+
+        Args:
+            method: E.g. ``"GET"``.
+            template: E.g. ``"/items/{item_id}"``.
+        """
 
 
 class Backend(Protocol):

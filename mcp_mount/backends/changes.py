@@ -9,8 +9,6 @@ class Changes:
 
     FastAPI's own document is another object as soon as there is another route. One that the app
     writes itself may be written anew each time, at a cost that grows with the routes, or never.
-
-    A class because it holds an app of its own that FastAPI tells of new routes.
     """
 
     def __init__(self, app: FastAPI, *, is_described: bool = True) -> None:

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.backends.token import NoToken
-from mcp_mount.backends.upstream import Upstream, encoded, usual_tls
+from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 from mcp_mount.version import __version__
@@ -51,13 +51,13 @@ class _Shared:
 
 
 class Forwarder:
-    """The ASGI application. A class because it holds the connections while its lifespan lasts."""
+    """The ASGI application."""
 
     def __init__(self, upstream: Upstream, base: Base) -> None:
         """Take how to call the API, and where it is."""
         self._upstream = upstream
         self.base = base
-        self._own = encoded(upstream.headers)
+        self._own = encode_headers(upstream.headers)
         self._tls = upstream.tls or usual_tls()
         self._shared = PerLoop(_Shared)
 
@@ -160,7 +160,7 @@ class Forwarder:
         send: Send,
     ) -> None:
         try:
-            response = await self._sent(client, request)
+            response = await self._send_with_retries(client, request)
         except httpx2.RequestError as error:
             logger.warning("%s %s: %r", request.method, self.base, error)
             await self._refusal(error)(scope, receive, send)
@@ -178,7 +178,9 @@ class Forwarder:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    async def _sent(self, client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
+    async def _send_with_retries(
+        self, client: httpx2.AsyncClient, request: httpx2.Request
+    ) -> httpx2.Response:
         pause = _FIRST_PAUSE
         retries = self._upstream.retries if request.method in _REPEATABLE else 0
         for _ in range(retries):

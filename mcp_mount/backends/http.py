@@ -12,7 +12,7 @@ from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.forwarding import Forwarder
 from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirect_request, request_context
-from mcp_mount.backends.upstream import Upstream, forwarded, joined
+from mcp_mount.backends.upstream import Upstream, forwarded_names, merge_headers
 from mcp_mount.errors import InvalidArguments, MountError
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.paths import Paths
@@ -39,7 +39,7 @@ class HTTPBackend:
         self._bases = Bases(document, base)
         self._paths = Paths(operations, upstream.slashes)
         self._index = index
-        self._forwarded = forwarded(upstream)
+        self._forwarded = forwarded_names(upstream)
         unknown = set(upstream.slashes) - {str(each) for each in operations}
         if unknown:
             message = (
@@ -59,7 +59,7 @@ class HTTPBackend:
     def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` to the API.
 
-        See `mcp_mount.backends.backend.Caller`.
+        See `Backend.prepare`.
         """
         operation = self._paths.operation(request.method, request.template or "")
         path = self._path(operation, request) if operation is not None else request.path
@@ -79,7 +79,7 @@ class HTTPBackend:
             "path": unquote(path),
             "raw_path": raw_path.encode("ascii"),
             "query_string": request.query.encode("ascii"),
-            "headers": joined(sent, request.headers),
+            "headers": merge_headers(sent, request.headers),
             TOOL_KEY: tool,
         }
         return AppCall(self.forwarder, scope, request.body, sink)
@@ -129,7 +129,7 @@ class HTTPBackend:
         if path.rstrip("/") == request.path.rstrip("/") and following.method == request.method:
             return replace(following, template=request.template)
         found = self._paths.found(following.method, path)
-        if found is None or not self._index().offers(found.method, found.path):
+        if found is None or not self._index().may_lead_to(found.method, found.path):
             return None
         return replace(following, template=found.path)
 

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 Headers = list[tuple[bytes, bytes]]
 
-Outcome = Literal["complete", "ended", "timeout", "broken"]
+ResponseEnd = Literal["complete", "ended", "timeout", "broken"]
 """How a response ended: whole, at a limit of the sink, at the deadline, or by a failure."""
 
 TOOL_KEY: Final = "mcp_mount.tool"
@@ -23,6 +23,12 @@ APP_KEY: Final = "mcp_mount.app"
 
 BOUND_KEY: Final = "mcp_mount.bound"
 """The scope's key for the route that a call is bound for; the endpoint's route sees to it."""
+
+ROUTING_OVERRIDES: Final = (
+    *("x-http-method-override", "x-http-method", "x-method-override"),
+    *("x-original-url", "x-rewrite-url"),
+)
+"""Headers by which some middleware routes a request, in place of its method and path."""
 
 # RFC 3986 §3.4, and `%` for what is encoded already.
 _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"

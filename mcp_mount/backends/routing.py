@@ -16,11 +16,7 @@ from starlette.types import Scope
 
 
 class Routing:
-    """The routing of one application, asked without calling anything.
-
-    A class because it remembers, for each operation, the few routes that could take its paths:
-    an app with a thousand routes is not searched for every call.
-    """
+    """The routing of one application, asked without calling anything."""
 
     def __init__(self, app: FastAPI) -> None:
         """Take the application; routes may still be added to it."""

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.types import Scope
 
-from mcp_mount.backends.request import APP_KEY, BOUND_KEY, TOOL_KEY, Request
+from mcp_mount.backends.request import APP_KEY, BOUND_KEY, ROUTING_OVERRIDES, TOOL_KEY, Request
 
 # What routing and FastAPI write into a scope is theirs to write again. Everything else stays: what
 # the server, a parent app or a wrapper has said of the caller is as true of the call.
@@ -19,14 +19,13 @@ _ROUTING_KEYS = (
 
 # A header of the MCP request reaches the route unless it speaks of that request's own message
 # (RFC 9110 §6 and §8), of its connection (§7.6.1), of caching or ranges (§13, §14), or of the
-# browser's page. The last four would let a request be routed to another operation.
+# browser's page, or lets some middleware route the request to another operation.
 _OWN_HEADERS = frozenset(
     b"accept accept-charset accept-encoding expect date digest repr-digest origin referer "
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings "
     b"proxy-authenticate proxy-authorization range cookie cookie2 last-event-id "
-    b"signature signature-input x-http-method-override x-http-method x-method-override "
-    b"x-original-url x-rewrite-url".split()
-)
+    b"signature signature-input".split()
+) | {name.encode() for name in ROUTING_OVERRIDES}
 _OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
 
 _ASGI: Final = {"version": "3.0"}

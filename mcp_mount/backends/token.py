@@ -33,7 +33,7 @@ class NoToken(httpx2.RequestError):
 class ClientCredentials(httpx2.Auth):
     """Sends a token that the issuer gives for the proxy's own id and secret.
 
-    One token serves all callers, until it ends or the API refuses it. A class because it keeps it.
+    One token serves all callers, until it ends or the API refuses it.
     """
 
     def __init__(

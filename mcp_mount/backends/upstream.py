@@ -99,7 +99,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 
 
-def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Write the proxy's own headers.
 
     Raises:
@@ -117,7 +117,7 @@ def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return lines
 
 
-def forwarded(upstream: Upstream) -> frozenset[bytes]:
+def forwarded_names(upstream: Upstream) -> frozenset[bytes]:
     """Return the names of the callers' headers that go along, in lower case.
 
     Raises:
@@ -131,7 +131,7 @@ def forwarded(upstream: Upstream) -> frozenset[bytes]:
     return frozenset(name.encode() for name in names)
 
 
-def joined(callers: Collection[Header], own: Iterable[Header]) -> list[Header]:
+def merge_headers(callers: Collection[Header], own: Iterable[Header]) -> list[Header]:
     """Return the headers of one request: the caller's that go along, and the request's own.
 
     A header is sent once. Those of the request count, but for cookies: the one line that there may

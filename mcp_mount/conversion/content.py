@@ -19,7 +19,7 @@ from mcp_types import (
     ImageContent,
 )
 
-from mcp_mount.backends.request import Outcome
+from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.decoders import read_json
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
@@ -63,7 +63,7 @@ def error(text: str) -> Result:
 
 
 def to_result(
-    reader: ResponseReader, output: OutputSchema, *, outcome: Outcome, timeout: float
+    reader: ResponseReader, output: OutputSchema, *, outcome: ResponseEnd, timeout: float
 ) -> Result:
     """Write what was read as the result of the tool.
 
@@ -97,7 +97,7 @@ def to_result(
     return _undocumented_result(reader, output, _binary_block(reader))
 
 
-def _why_incomplete(reader: ResponseReader, outcome: Outcome, timeout: float) -> str | None:
+def _why_incomplete(reader: ResponseReader, outcome: ResponseEnd, timeout: float) -> str | None:
     if outcome == "broken":
         return "[The response broke off here: the API failed while it was answering.]"
     limit = reader.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
 
+from mcp_mount.backends.request import ROUTING_OVERRIDES
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.encoding import AS_IS, FILE, METHOD_FIELD, Field, body_writer
 from mcp_mount.conversion.styles import Named, header_writer, path_writer, query_writer
@@ -45,8 +46,7 @@ _CREDENTIAL_PREFIXES = (
 # What a middleware routes by in place of the method and the path: no tool may become another one.
 _OVERRIDES = frozenset(
     {
-        *(("header", "x-http-method-override"), ("header", "x-method-override")),
-        *(("header", "x-http-method"), ("header", "x-original-url"), ("header", "x-rewrite-url")),
+        *(("header", name) for name in ROUTING_OVERRIDES),
         ("query", METHOD_FIELD),
     }
 )
@@ -108,7 +108,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         if not _is_reserved(parameter, operation)
     )
     if body is not None:
-        if _is_open_object(resolved, body.media_type):
+        if _splits_into_arguments(resolved, body.media_type):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
             schema = _whole_schema(body, schemas, patch=operation.method == "PATCH")
@@ -154,7 +154,7 @@ def _mirror(properties: dict[str, Schema], argument: str, header: object) -> Non
         logger.warning("The argument %r is not mirrored in a header: %s", argument, reason)
 
 
-def _is_open_object(schema: Schema, media_type: str) -> bool:
+def _splits_into_arguments(schema: Schema, media_type: str) -> bool:
     """Whether a body's properties can be arguments of their own, with nothing beside them."""
     sends_properties = is_json(media_type) or media_type in {FORM, MULTIPART}
     return (

@@ -17,7 +17,7 @@ from mcp_mount.conversion.decoders import (
     parsed_or_text,
     read_content_type,
 )
-from mcp_mount.conversion.spooled import SpooledText, fitted, json_length
+from mcp_mount.conversion.spooled import SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import FORM, is_json, is_text
 
@@ -174,7 +174,7 @@ class ResponseReader:
                 return
             if self._progress is not None:
                 self._is_shown = True
-                for part in fitted(piece, self._most_shown):
+                for part in cut_to_fit(piece, self._most_shown):
                     await self._progress(part)
 
     @property

@@ -129,7 +129,7 @@ def sliced(text: str, size: int = SLICE) -> Iterable[str]:
     return (text[start : start + size] for start in range(0, len(text), size))
 
 
-def fitted(text: str, most: int) -> Iterable[str]:
+def cut_to_fit(text: str, most: int) -> Iterable[str]:
     """Cut a text where it takes more than `most` bytes as JSON."""
     if len(text) * _LONGEST_CHARACTER <= most or (len(text) <= most and json_length(text) <= most):
         return (text,)

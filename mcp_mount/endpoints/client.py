@@ -103,10 +103,7 @@ def _fields(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
 
 
 class _AsCaller(httpx2.AsyncBaseTransport):
-    """Sends requests into an app on behalf of the caller of another.
-
-    A class because it holds the tasks that the app runs in until it is closed.
-    """
+    """Sends requests into an app on behalf of the caller of another."""
 
     _tasks: TaskGroup
 
@@ -167,7 +164,7 @@ class _AsCaller(httpx2.AsyncBaseTransport):
 
 
 class _Sink:
-    """Hands a response over, chunk by chunk. A class because it waits for the start."""
+    """Hands a response over, chunk by chunk."""
 
     may_wait = True
 

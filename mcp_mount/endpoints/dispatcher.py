@@ -13,9 +13,9 @@ from mcp_mount.access.auth import (
     Scopes,
     called_tool,
     granted_scopes,
-    is_early,
+    is_not_valid_yet,
     metadata_url,
-    to_ask_for,
+    scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.guard import read_body, replay_body, too_large
@@ -51,7 +51,7 @@ class Dispatcher:
             await self._app(scope, receive, send)
             return
         ctx = request_context.get()
-        if is_early(scope.get("user")):
+        if is_not_valid_yet(scope.get("user")):
             scope = {**scope, "user": UnauthenticatedUser()}
         if self._auth is not None:
             if not self._is_authorized(scope):
@@ -99,20 +99,20 @@ class Dispatcher:
         if scope["method"] != "POST":
             await self._app(scope, replay_body(body, receive), send)
             return
-        known = self._messages.read(scope, body) if self._fast_path is not None else None
-        refusal = self._refuse_scopes(known.called_tool if known else called_tool(body), granted)
+        hot = self._messages.read(scope, body) if self._fast_path is not None else None
+        refusal = self._refuse_scopes(hot.called_tool if hot else called_tool(body), granted)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         # A session's messages belong to it: what cancels one of them goes to FastMCP too.
-        is_alone = known is not None and (known.is_modern or not self._mount.guard.sessions)
+        is_alone = hot is not None and (hot.is_modern or not self._mount.guard.sessions)
         if (
-            self._fast_path is not None and known is not None and is_alone and ctx is not None
-        ) and await self._fast_path.respond(known, ctx, receive, send):
+            self._fast_path is not None and hot is not None and is_alone and ctx is not None
+        ) and await self._fast_path.respond(hot, ctx, receive, send):
             return
         if ctx is not None:
             ctx.input_schema = await self._mount.own_schema(
-                known.called_tool if known else called_tool(body)
+                hot.called_tool if hot else called_tool(body)
             )
         await self._app(scope, replay_body(body, receive), send)
 
@@ -120,7 +120,7 @@ class Dispatcher:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
         if self._scopes is None or granted is None or tool is None:
             return None
-        needed = to_ask_for(self._mount.scopes(tool), granted)
+        needed = scopes_to_request(self._mount.scopes(tool), granted)
         return self._scopes.refuse(needed) if needed else None
 
 

@@ -58,7 +58,7 @@ class RunningApp:
     _app: tuple[ASGIApp, EventLoopToken] | None = field(default=None, init=False)
 
     @property
-    def is_set(self) -> bool:
+    def is_running(self) -> bool:
         """Whether there is one, in whichever event loop."""
         return self._app is not None
 
@@ -88,7 +88,7 @@ class StartableTransport(Protocol):
         """
 
 
-def check(mount: MountContext, path: str, option: str = "path") -> None:
+def check_can_start(mount: MountContext, path: str, option: str = "path") -> None:
     """Refuse to start what would fail later, or fail its callers.
 
     Args:

@@ -42,7 +42,7 @@ class LifespanMiddleware:
                 raise
 
         async def receive_stopping() -> Message:
-            if not any(each.running.is_set for each in self._transports):
+            if not any(each.running.is_running for each in self._transports):
                 return await receive()
             try:
                 return await receive()

@@ -16,17 +16,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
-from mcp_mount.endpoints.hosting import MountContext, RunningApp, check
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
 from mcp_mount.endpoints.streams import StreamGate, Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Sse:
-    """What both paths of the transport have in common; `elsewhere` is that of Streamable HTTP."""
+    """What both paths of the transport have in common.
+
+    Attributes:
+        streamable_path: Where the same server is with Streamable HTTP, for the error that names it.
+    """
 
     mount: MountContext
     path: str
-    elsewhere: str
+    streamable_path: str
     running: RunningApp = field(default_factory=RunningApp)
 
     @property
@@ -38,7 +42,7 @@ class Sse:
         """Start an MCP app: see `StartableTransport`."""
         mount = self.mount
         for path in (self.path, self.messages):
-            check(mount, path, "sse_path")
+            check_can_start(mount, path, "sse_path")
         streams = Streams()
         dispatcher = Middleware(Dispatcher, mount=mount, path=self.path)
         gate = Middleware(StreamGate, streams=streams, credentials=mount.provider.credentials)
@@ -73,7 +77,7 @@ class SsePart:
             message = (
                 "SSE needs the app's lifespan, which has not been run in this event loop: run it "
                 "(servers do; a TestClient does in a with block), or use Streamable HTTP at "
-                f"{self.sse.elsewhere!r}."
+                f"{self.sse.streamable_path!r}."
             )
             await refuse(503, message)(scope, receive, send)
             return

@@ -22,7 +22,7 @@ from mcp_mount.backends.request import (
 from mcp_mount.endpoints.collapse import collapse_single_event
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
-from mcp_mount.endpoints.hosting import MountContext, RunningApp, check
+from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
 from mcp_mount.fastpath.responder import FastPath
 
 
@@ -73,7 +73,7 @@ class Streamable:
     async def start(self, stack: AsyncExitStack) -> ASGIApp:
         """Start FastMCP's app: see `StartableTransport`."""
         mount = self.mount
-        check(mount, self.path)
+        check_can_start(mount, self.path)
         app = mount.server.http_app(
             path=self.path,
             stateless_http=not mount.guard.sessions,

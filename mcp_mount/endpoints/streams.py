@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.sessions import caller_of
+from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
 from mcp_mount.endpoints.guard import replay_body
 
@@ -102,7 +102,7 @@ class Streams:
 
 
 class _Opening:
-    """The answer to a GET while it is sent. A class because it learns the stream's id from it."""
+    """The answer to a GET while it is sent."""
 
     def __init__(self, send: Send, on_id: Callable[[str], None], keys: str) -> None:
         """Take the server's `send`, and keys of the query that the client is to send again."""
@@ -163,7 +163,7 @@ class StreamGate:
             await self._app(scope, receive, send)
             return
         places = [*self._credentials()]
-        caller = caller_of(scope, places)
+        caller = session_owner(scope, places)
         if scope["method"] == "GET":
             async with self._streams.opened(caller) as stream:
                 on_id = partial(self._streams.name, stream)

@@ -9,7 +9,7 @@ from fastmcp.tools import Tool
 from mcp_types import ListToolsResult
 from mcp_types.methods import serialize_server_result
 
-from mcp_mount.access.auth import Scopes, granted_scopes, to_ask_for
+from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.fastpath.writer import ServerMeta, write_json
 from mcp_mount.loops import PerLoop
 from mcp_mount.server import strip_fastmcp_meta
@@ -103,7 +103,7 @@ class ToolList:
         granted = granted_scopes.get()
         if granted is None:
             return set()
-        return {index for index, needed in self._guarded if to_ask_for(needed, granted)}
+        return {index for index, needed in self._guarded if scopes_to_request(needed, granted)}
 
 
 def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:

@@ -96,7 +96,7 @@ Message = CallMessage | ListMessage
 _decode = msgspec.json.Decoder(Message).decode
 
 
-class Known(msgspec.Struct, frozen=True):
+class HotRequest(msgspec.Struct, frozen=True):
     """A request that was read, and the version it speaks."""
 
     message: Message
@@ -120,7 +120,7 @@ class MessageReader:
         self._known_media: set[tuple[bytes, bytes]] = set()
         self._known_clients: set[tuple[str, bytes, bytes]] = set()
 
-    def read(self, scope: Scope, body: bytes) -> Known | None:
+    def read(self, scope: Scope, body: bytes) -> HotRequest | None:
         """Return the request; None where it is not surely a valid call or list.
 
         Args:
@@ -141,7 +141,7 @@ class MessageReader:
         if not _is_ascii_or_number(message.id):
             return None
         agrees = self._agrees(message, version, headers) if is_modern else _is_plain(message)
-        return Known(message, version) if agrees else None
+        return HotRequest(message, version) if agrees else None
 
     def _takes_json(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the body is JSON, and the answer may be that or an event stream."""
@@ -213,8 +213,8 @@ def _is_valid_client(version: str, meta: _Meta) -> bool:
     return isinstance(client, dict)
 
 
-def _remember(known: set[Any], item: tuple[str | bytes, ...]) -> None:
+def _remember(hot: set[Any], item: tuple[str | bytes, ...]) -> None:
     if sum(map(len, item)) <= _LONGEST_KNOWN:
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known.add(item)
+        if len(hot) >= _MOST_KNOWN:
+            hot.clear()
+        hot.add(item)

@@ -23,7 +23,7 @@ from starlette.types import Receive, Send
 from mcp_mount.backends.request import RequestContext
 from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
-from mcp_mount.fastpath.messages import CallMessage, Known
+from mcp_mount.fastpath.messages import CallMessage, HotRequest
 from mcp_mount.fastpath.tracing import is_traced, request_span
 from mcp_mount.fastpath.writer import NO_META, ResponseWriter, ServerMeta, serialize
 from mcp_mount.tools import access_log
@@ -54,12 +54,12 @@ class FastPath:
         self._providers = [*server.providers]
 
     async def respond(
-        self, known: Known, ctx: RequestContext, receive: Receive, send: Send
+        self, hot: HotRequest, ctx: RequestContext, receive: Receive, send: Send
     ) -> bool:
         """Answer a request; return False where that is FastMCP's to do."""
         if not self._is_open():
             return False
-        message = known.message
+        message = hot.message
         try:
             if isinstance(message, CallMessage):
                 tool = await self._operation(message.params.name)
@@ -67,11 +67,11 @@ class FastPath:
                     return False
                 answer = ResponseWriter(message.id, message.params.meta.token, send)
                 watch = _ClientWatch(ctx, receive, answer)
-                await self._call(known, message, tool, answer, watch)
+                await self._call(hot, message, tool, answer, watch)
                 return True
-            meta = self._meta if known.is_modern else NO_META
-            with self._span(known, None):
-                result = await self._tool_list.render(known.version, meta)
+            meta = self._meta if hot.is_modern else NO_META
+            with self._span(hot, None):
+                result = await self._tool_list.render(hot.version, meta)
         except MountError:
             # What is wrong with the operations is said in one way only.
             return False
@@ -83,7 +83,7 @@ class FastPath:
     async def _operation(self, name: str) -> OperationTool | None:
         """Return the operation's tool of a name, unless another stands in its place."""
         tool = self._provider.find(name)
-        if tool is None or tool.binding.asks or tool.binding.mirrors:
+        if tool is None or tool.binding.needs_confirmation or tool.binding.has_header_arguments:
             return None
         return tool if await self._server.local_provider.get_tool(name) is None else None
 
@@ -110,21 +110,21 @@ class FastPath:
         """What every result of the modern era says of the server."""
         return ServerMeta({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
 
-    def _span(self, known: Known, tool: OperationTool | None) -> AbstractContextManager[None]:
+    def _span(self, hot: HotRequest, tool: OperationTool | None) -> AbstractContextManager[None]:
         if not is_traced():
             return _NO_SPAN
-        message = known.message
+        message = hot.message
         return request_span(
             "tools/list" if tool is None else "tools/call",
             tool,
             server=self._server.name,
-            version=known.version,
+            version=hot.version,
             parent=message.params.meta.trace,
         )
 
     async def _call(
         self,
-        known: Known,
+        hot: HotRequest,
         message: CallMessage,
         tool: OperationTool,
         writer: ResponseWriter,
@@ -138,14 +138,14 @@ class FastPath:
             meta=meta.trace,
             client=_client_name(bytes(meta.client)),
             progress=writer.progress,
-            on_slow=watch.start,
+            watch_client=watch.start,
         )
         try:
-            with self._span(known, tool):
+            with self._span(hot, tool):
                 result = await call.run()
             # Whoever waits no longer is no failure, and least of all one of the user's routes.
             with suppress(OSError):
-                await writer.write(serialize(result, self._meta if known.is_modern else NO_META))
+                await writer.write(serialize(result, self._meta if hot.is_modern else NO_META))
         except asyncio.CancelledError:
             if not watch.has_cancelled():
                 raise

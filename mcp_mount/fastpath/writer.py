@@ -31,7 +31,7 @@ _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
 
 
-def write_text(text: str) -> str:
+def write_json_string(text: str) -> str:
     """Write a text as JSON in ASCII, as `write_json` does."""
     if len(text) < _LONG or not text.isascii():
         return write_json(text)
@@ -95,7 +95,7 @@ class ResponseWriter:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
         # FastMCP counts in floating point.
-        text = f'{self._progress}{self._count}.0,"message":{write_text(piece)}}}}}'
+        text = f'{self._progress}{self._count}.0,"message":{write_json_string(piece)}}}}}'
         await self._write_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
 
     async def _write_early(self, frame: bytes) -> None:
@@ -184,7 +184,7 @@ def _serialize_block(block: Block) -> Iterable[str]:
         return (f'{{"type":"text","text":{write_json(block)}}}',)
     pieces = sliced(block) if isinstance(block, str) else block
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    escaped = (write_text(part)[1:-1] for part in pieces)
+    escaped = (write_json_string(part)[1:-1] for part in pieces)
     return chain(('{"type":"text","text":"',), escaped, ('"}',))
 
 

@@ -65,7 +65,7 @@ class RemoteBinding:
 
     @property
     def scopes(self) -> tuple[frozenset[str], ...]:
-        """The alternatives of scopes that a caller needs; see `ScopeGate`."""
+        """The alternatives of scopes that a caller needs; see `ScopeCheck`."""
         return (frozenset(self.remote.scopes),) if self.remote.scopes else ()
 
     @property

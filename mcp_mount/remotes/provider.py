@@ -36,7 +36,7 @@ from mcp_mount.remotes.resources import (
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.remotes.uris import MAX_URI
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.naming import folded, names_within
+from mcp_mount.tools.naming import fold_name, names_within
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
@@ -149,7 +149,7 @@ class RemoteProvider(Provider):
             a is b for a, b in zip(seen, self._seen, strict=True)
         ):
             return
-        taken = {*map(folded, ours), *self._added_names}
+        taken = {*map(fold_name, ours), *self._added_names}
         self._tools, self._listed = {}, {}
         self._resources, self._templates, self._prompts = {}, [], {}
         for binding in self._bindings:
@@ -175,7 +175,7 @@ class RemoteProvider(Provider):
         async with anyio.create_task_group() as tasks:
             for each in bindings:
                 tasks.start_soon(each.monitor.wait_until_known)
-        names = frozenset(folded(tool.name) for tool in await self._added.list_tools())
+        names = frozenset(fold_name(tool.name) for tool in await self._added.list_tools())
         if names != self._added_names:
             self._added_names = names
         self._update()

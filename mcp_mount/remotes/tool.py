@@ -23,7 +23,7 @@ from mcp_mount.remotes.progress import forward_progress
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools.call import trace_of
 from mcp_mount.tools.confirm import question
-from mcp_mount.tools.tool import check_rate, current_context, recorded, to_tool_result
+from mcp_mount.tools.tool import check_rate, current_context, to_tool_result, with_log_line
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def admit(
     """
     await check_rate(binding.policy.rate)
     request = context.request_context if context is not None else None
-    async with binding.slots.taken():
+    async with binding.slots.held():
         trace = trace_of(request.meta or {}) if request is not None else {}
         # Not the baggage, in which an application keeps what it likes.
         yield {key: trace[key] for key in ("traceparent", "tracestate") if key in trace}
@@ -85,7 +85,7 @@ class RemoteTool(Tool):
             ServerError: the server refuses the call.
         """
         context = current_context()
-        return await recorded(
+        return await with_log_line(
             self._call(arguments, context),
             context,
             tool=self.name,

@@ -15,7 +15,7 @@ from mcp_mount.errors import Busy, InvalidArguments
 calls = logging.getLogger("mcp_mount.calls")
 LEVEL = logging.INFO
 
-Outcome = Literal["ok", "error", "refused", "busy", "asked", "cancelled", "failed"]
+CallOutcome = Literal["ok", "error", "refused", "busy", "asked", "cancelled", "failed"]
 """``ok`` or ``error``: the API's answer, or an error of it. ``refused``: the arguments do not fit.
 ``busy``: a limit was reached. ``asked``: the user is to confirm. ``cancelled``: nobody waited.
 ``failed``: a fault of the server's own."""
@@ -29,7 +29,7 @@ def log_call(
     operation: str,
     seconds: float,
     reader: ResponseReader | None,
-    outcome: Outcome,
+    outcome: CallOutcome,
     ctx: RequestContext | None,
     client: str | None,
 ) -> None:
@@ -65,7 +65,7 @@ def log_call(
     calls.info(line, extra={"call": call})
 
 
-def outcome_of_refusal(refusal: InvalidArguments | Busy) -> Outcome:
+def outcome_of_refusal(refusal: InvalidArguments | Busy) -> CallOutcome:
     """Return why a call did not run."""
     return "busy" if isinstance(refusal, Busy) else "refused"
 

@@ -51,9 +51,9 @@ class ToolBinding:
     limits: Limits
     slots: Slots
     rate: CallRate | None
-    asks: bool
+    needs_confirmation: bool
     """Whether the caller's user is to be asked first."""
-    mirrors: bool
+    has_header_arguments: bool
     """Whether clients mirror some arguments in headers, which the SDK compares."""
 
 
@@ -76,8 +76,10 @@ def bind_operation(
         limits=limits,
         slots=Slots(limits.max_concurrency) if has_own_slots else policy.slots,
         rate=policy.rate,
-        asks=_asks(selected, policy),
-        mirrors=any(X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()),
+        needs_confirmation=_needs_confirmation(selected, policy),
+        has_header_arguments=any(
+            X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
+        ),
     )
 
 
@@ -89,7 +91,7 @@ def _limits(selected: SelectedOperation, policy: CallPolicy) -> Limits:
         raise InvalidMark(message) from None
 
 
-def _asks(selected: SelectedOperation, policy: CallPolicy) -> bool:
+def _needs_confirmation(selected: SelectedOperation, policy: CallPolicy) -> bool:
     """Whether the caller's user is to be asked: before a DELETE, or what a mark names."""
     mark = selected.mark
     if mark.confirm is not None:

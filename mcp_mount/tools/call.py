@@ -18,7 +18,7 @@ from typing import Any, Final
 import anyio
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import Outcome, Request, RequestContext, request_context
+from mcp_mount.backends.request import Request, RequestContext, ResponseEnd, request_context
 from mcp_mount.conversion.content import Result, error, to_result
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
@@ -55,7 +55,7 @@ class ToolCall:
             "_progress",
             "_readers",
         ),
-        *("_on_slow", "binding", "name", "outcome"),
+        *("_watch_client", "binding", "name", "outcome"),
     )
 
     def __init__(
@@ -68,7 +68,7 @@ class ToolCall:
         client: str | None = None,
         progress: Progress | None = None,
         confirm: Callable[[], Result | None] | None = None,
-        on_slow: Callable[[], None] | None = None,
+        watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
     ) -> None:
         """Prepare a call.
@@ -81,19 +81,20 @@ class ToolCall:
             client: The name that the client gives itself, for the log.
             progress: Where the pieces of a stream go; None: nowhere.
             confirm: Returns what to answer instead of running the call; None where it may run.
-            on_slow: Called if the call takes a while, perhaps several times.
+            watch_client: Called before every wait, and after a while; from then on the caller is
+                to notice when the client goes. It may be called several times.
             cancel_ends_call: Whether the call ends when the task is cancelled; else it ends at its
                 deadline, because only the connection is lost (see `RequestContext`).
         """
         self.name = name
         self.binding = binding
-        self.outcome: access_log.Outcome = "cancelled"
+        self.outcome: access_log.CallOutcome = "cancelled"
         self._arguments = arguments
         self._meta = meta
         self._client = client
         self._progress = progress
         self._confirm = confirm
-        self._on_slow = on_slow
+        self._watch_client = watch_client
         self._cancel_ends_call = cancel_ends_call
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
@@ -133,14 +134,18 @@ class ToolCall:
         request = binding.arguments.request(self._arguments)
         if not self._meta.keys().isdisjoint(_TRACE_KEYS):
             request = _with_trace(request, self._meta)
-        if binding.asks and self._confirm is not None and (answer := self._confirm()) is not None:
+        if (
+            binding.needs_confirmation
+            and self._confirm is not None
+            and (answer := self._confirm()) is not None
+        ):
             return answer
         if binding.rate is not None and self._ctx is not None:
-            self._tell_slow()
+            self._begin_watch()
             await binding.rate.count(self._ctx.request)
         place = binding.slots.take_nowait()
         if place is None:
-            self._tell_slow()
+            self._begin_watch()
             place = await binding.slots.take()
         call: AppCall | None = None
         try:
@@ -153,14 +158,14 @@ class ToolCall:
                 request = following
                 reader, call = await self._send(request, deadline)
             if reader.size > _LARGE:
-                self._tell_slow()
+                self._begin_watch()
             return await _convert(binding, reader, call.outcome)
         finally:
             _release(place, call)
 
-    def _tell_slow(self) -> None:
-        if self._on_slow is not None:
-            self._on_slow()
+    def _begin_watch(self) -> None:
+        if self._watch_client is not None:
+            self._watch_client()
 
     async def _send(self, request: Request, deadline: float) -> tuple[ResponseReader, AppCall]:
         """Send a request and read its response, as far as it comes by the deadline."""
@@ -172,7 +177,7 @@ class ToolCall:
         )
         self._readers.append(reader)
         call = binding.backend.prepare(request, reader, tool=self.name)
-        call.start(deadline, self._on_slow)
+        call.start(deadline, self._watch_client)
         try:
             await call.wait_until_answered()
             if call.failure is not None:
@@ -219,7 +224,7 @@ async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float
         call.outcome = "timeout"
 
 
-async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: Outcome) -> Result:
+async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
     """Convert a response into the result; a large one in a thread."""
     timeout = binding.limits.timeout
     convert = partial(to_result, reader, binding.output, outcome=outcome, timeout=timeout)

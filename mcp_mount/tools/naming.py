@@ -40,17 +40,17 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
     claims = [_claim(operation, wish) for operation, wish in wishes]
     siblings: dict[str, list[Operation]] = defaultdict(list)
     for claim in claims:
-        siblings[folded(claim.base)].append(claim.operation)
+        siblings[fold_name(claim.base)].append(claim.operation)
     names, levels = [""] * len(claims), [0] * len(claims)
     moving = [*range(len(claims))]
     # In rounds, so that the outcome does not depend on who came first.
     while moving:
         for index in moving:
             claim = claims[index]
-            names[index] = _qualified(claim, levels[index], siblings[folded(claim.base)])
+            names[index] = _qualified(claim, levels[index], siblings[fold_name(claim.base)])
         holders: dict[str, list[int]] = defaultdict(list)
         for index, name in enumerate(names):
-            holders[folded(name)].append(index)
+            holders[fold_name(name)].append(index)
         clashes = [indices for indices in holders.values() if len(indices) > 1]
         moving = [index for clash in clashes for index in _moving(clash, claims, levels)]
         for index in moving:
@@ -64,19 +64,19 @@ def names_within(namespace: str, names: Iterable[str], taken: Container[str]) ->
     Args:
         namespace: What stands before each name. It is a name, of 32 characters at the most.
         names: What the other server calls them: any text, each once.
-        taken: Names that are not to be given, as `folded` writes them.
+        taken: Names that are not to be given, as `fold_name` writes them.
     """
     wishes = {name: _within(namespace, name) for name in names}
-    claims = Counter(folded(wish) for wish in wishes.values())
+    claims = Counter(fold_name(wish) for wish in wishes.values())
     given: dict[str, str] = {}
     used: set[str] = set()
     for name, wish in wishes.items():
         named = wish
-        if claims[folded(wish)] > 1 or folded(wish) in taken:
+        if claims[fold_name(wish)] > 1 or fold_name(wish) in taken:
             named = _cut(wish, name)
-        if folded(named) not in taken and folded(named) not in used:
+        if fold_name(named) not in taken and fold_name(named) not in used:
             given[name] = named
-            used.add(folded(named))
+            used.add(fold_name(named))
     return given
 
 
@@ -95,7 +95,7 @@ def check_names(named: Iterable[tuple[str, Operation]]) -> None:
     """
     holders: dict[str, tuple[str, Operation]] = {}
     for name, operation in named:
-        other_name, other = holders.setdefault(folded(name), (name, operation))
+        other_name, other = holders.setdefault(fold_name(name), (name, operation))
         if other is not operation:
             also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
             message = (
@@ -184,6 +184,6 @@ def _clean(name: str) -> str:
     return f"t_{cleaned}" if cleaned[:1].isdigit() else cleaned
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Write a name as the clients do that tell the fewest names apart."""
     return name.lower().replace("-", "_")

@@ -12,7 +12,7 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 
-from mcp_mount.access.auth import granted_scopes, to_ask_for
+from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.operations import read_operations
@@ -97,9 +97,9 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
-                plans = (tool.binding for tool in self._tools.values())
+                bindings = (tool.binding for tool in self._tools.values())
                 self._offered = {
-                    (each.operation.method, each.operation.path): each for each in plans
+                    (each.operation.method, each.operation.path): each for each in bindings
                 }
             self._seen = document
         # Once more, because an app may keep its document from when it was asked for it.
@@ -130,7 +130,7 @@ class OperationProvider(Provider):
         """What stands for the routes as they were when the tools were last asked for."""
         return self._seen if self._routes is None else self._routes
 
-    def offers(self, method: str, template: str) -> bool:
+    def may_lead_to(self, method: str, template: str) -> bool:
         """Whether the caller may be led to an operation that is a tool.
 
         It needs no scope that the caller lacks, and no question to be asked first.
@@ -140,10 +140,10 @@ class OperationProvider(Provider):
             template: E.g. ``"/items/{item_id}"``.
         """
         binding = self._offered.get((method, template))
-        if binding is None or binding.asks:
+        if binding is None or binding.needs_confirmation:
             # Who is to be asked first is not led there by a redirect.
             return False
-        return not to_ask_for(binding.operation.scopes, granted_scopes.get())
+        return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 
     @property
     def listed(self) -> Mapping[str, OperationTool]:
@@ -153,10 +153,10 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        offers = select(operations, include=self._include, exclude=self._exclude)
+        may_lead_to = select(operations, include=self._include, exclude=self._exclude)
         return {
             offer.name: OperationTool.from_operation(offer, schemas, self._backend, self._policy)
-            for offer in offers
+            for offer in may_lead_to
         }
 
     async def _list_tools(self) -> Sequence[Tool]:

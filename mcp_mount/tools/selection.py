@@ -95,14 +95,16 @@ def select(
     """
     marked = [(operation, read_overrides(operation)) for operation in operations]
     names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
-    offers = [
+    may_lead_to = [
         SelectedOperation(name, operation, mark)
         for name, (operation, mark) in zip(names, marked, strict=True)
         if mark is not None
     ]
-    selected = _matching(offers, include, "include") if include else set(range(len(offers)))
-    selected -= _matching(offers, exclude, "exclude")
-    chosen = [offers[index] for index in sorted(selected)]
+    selected = (
+        _matching(may_lead_to, include, "include") if include else set(range(len(may_lead_to)))
+    )
+    selected -= _matching(may_lead_to, exclude, "exclude")
+    chosen = [may_lead_to[index] for index in sorted(selected)]
     for offer in chosen:
         if offer.operation.fault:
             advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
@@ -111,10 +113,10 @@ def select(
     return tuple(_told_apart(chosen))
 
 
-def _told_apart(offers: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
+def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
     """Begin each description that several have, such as those of two versions, with its path."""
-    words = Counter((each.operation.summary, each.operation.description) for each in offers)
-    for each in offers:
+    words = Counter((each.operation.summary, each.operation.description) for each in may_lead_to)
+    for each in may_lead_to:
         operation = each.operation
         if operation.description and words[operation.summary, operation.description] > 1:
             description = f"{operation}: {operation.description}"
@@ -124,7 +126,7 @@ def _told_apart(offers: Sequence[SelectedOperation]) -> Iterator[SelectedOperati
 
 
 def _matching(
-    offers: Sequence[SelectedOperation], selectors: Sequence[Selector], option: str
+    may_lead_to: Sequence[SelectedOperation], selectors: Sequence[Selector], option: str
 ) -> set[int]:
     """Return the indices of all offers that any of the selectors matches."""
     if isinstance(selectors, str):
@@ -135,9 +137,9 @@ def _matching(
         if not isinstance(selector, str | Callable):
             message = f"The selector {selector!r} is neither a text nor a callable."
             raise InvalidSelector(message)
-        indices = {index for index, offer in enumerate(offers) if _matches(offer, selector)}
+        indices = {index for index, offer in enumerate(may_lead_to) if _matches(offer, selector)}
         if not indices:
-            raise InvalidSelector(_no_match_message(offers, selector))
+            raise InvalidSelector(_no_match_message(may_lead_to, selector))
         found |= indices
     return found
 
@@ -178,11 +180,11 @@ def _ask(selector: Callable[[Operation], bool], operation: Operation) -> bool:
     return bool(answer)
 
 
-def _no_match_message(offers: Sequence[SelectedOperation], selector: Selector) -> str:
-    known = {offer.name for offer in offers}
-    known |= {str(offer.operation) for offer in offers}
-    known |= {offer.operation.path for offer in offers}
-    known |= {f"tag:{tag}" for offer in offers for tag in offer.operation.tags}
+def _no_match_message(may_lead_to: Sequence[SelectedOperation], selector: Selector) -> str:
+    known = {offer.name for offer in may_lead_to}
+    known |= {str(offer.operation) for offer in may_lead_to}
+    known |= {offer.operation.path for offer in may_lead_to}
+    known |= {f"tag:{tag}" for offer in may_lead_to for tag in offer.operation.tags}
     near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
     hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
     return f"The selector {selector!r} matches no operation. {hint}"

@@ -70,7 +70,7 @@ class OperationTool(Tool):
         """Call the operation; a call that cannot be made, or fails, is an error result."""
         context, ctx = current_context(), request_context.get()
         binding, confirm = self.binding, None
-        if binding.asks and context is not None:
+        if binding.needs_confirmation and context is not None:
             path = (each.name for each in binding.operation.parameters if each.location == "path")
             confirm = partial(question, context, binding.label, arguments, first=path)
         call = ToolCall(
@@ -89,7 +89,7 @@ class OperationTool(Tool):
             call.close()
 
 
-async def recorded(
+async def with_log_line(
     call: Awaitable[ToolResult], context: Context | None, *, tool: str, operation: str
 ) -> ToolResult:
     """Make a call that is none of an operation, and write its line in the log.
@@ -101,7 +101,7 @@ async def recorded(
         operation: What it calls, e.g. ``"wiki: search"``.
     """
     started = time.perf_counter()
-    outcome: access_log.Outcome = "cancelled"
+    outcome: access_log.CallOutcome = "cancelled"
     try:
         result = await call
         is_question = isinstance(result, InputRequiredToolResult)
