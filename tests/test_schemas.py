@@ -10,6 +10,8 @@ from uuid import UUID
 
 import pytest
 from fastapi import Body, FastAPI, File, Form, Query, UploadFile
+from fastapi import __version__ as fastapi_version
+from packaging.version import Version
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -280,6 +282,8 @@ async def test_every_client_accepts_the_whole_list(era: Era) -> None:
 async def test_a_model_comes_back_as_it_was_meant(name: str) -> None:
     """P5, R1: the route receives what was given, and its answer conforms to what is published."""
     _, value = ZOO[name]
+    if value is None and Version(fastapi_version) < Version("0.152"):
+        pytest.skip("this FastAPI takes an explicit null for a missing body, over REST too")
     arguments = value if name in SPREAD else {"body": value}
     reply = await call(APP, name, arguments)
     assert not reply.is_error, reply.text_content

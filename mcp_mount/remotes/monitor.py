@@ -171,7 +171,7 @@ class Monitor:
         """Wait until the server has been asked, for a short time at the most."""
         contact = self._contact.get()
         if contact is not None:
-            with anyio.move_on_at(contact.patience):
+            with anyio.CancelScope(deadline=contact.patience):
                 await contact.answered.wait()
         elif time.monotonic() >= self._due:
             # Nobody else does; the next request that comes meanwhile takes what was known.
