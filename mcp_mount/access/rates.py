@@ -1,5 +1,6 @@
 """How often a caller may call."""
 
+import asyncio
 import logging
 import math
 import time
@@ -121,10 +122,21 @@ class CallRate:
 
     async def _ask_store(self, callers: list[str]) -> int:
         """Ask a store over the network, in a thread: its connections then belong to no loop."""
-        async with self._connections.held():
-            # Threads of our own: those of the app's routes are not to wait for the store.
-            limiter = anyio.CapacityLimiter(1)
-            return await anyio.to_thread.run_sync(self._hit, callers, limiter=limiter)
+        place = await self._connections.take()
+        # Threads of our own: those of the app's routes are not to wait for the store.
+        asking = asyncio.ensure_future(
+            anyio.to_thread.run_sync(self._hit, callers, limiter=anyio.CapacityLimiter(1))
+        )
+
+        def release(asked: asyncio.Future[int]) -> None:
+            place.release()
+            if not asked.cancelled():
+                # Nobody may be left to hear of it.
+                asked.exception()
+
+        # The thread goes on when the caller does not wait, and so does its connection.
+        asking.add_done_callback(release)
+        return await asyncio.shield(asking)
 
     def _hit(self, callers: list[str]) -> int:
         """Count a call; return 0, or after how many seconds the next one will be let in."""

@@ -97,6 +97,7 @@ class AppCall:
         self._turn = -math.inf
         self._is_gone = False
         self._changed: asyncio.Event | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._delivery: anyio.CancelScope | None = None
         self._cancellation = anyio.CancelScope()
@@ -123,6 +124,13 @@ class AppCall:
         self._notify()
         if self._delivery is not None:
             self._delivery.cancel()
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Call back once the route has sent its last message or ended; now if it has."""
+        if self.is_done:
+            callback()
+        else:
+            self._callbacks.append(callback)
 
     async def wait_until_answered(self) -> None:
         """Wait until nothing more will reach the sink."""
@@ -209,6 +217,10 @@ class AppCall:
 
     def _answer(self) -> None:
         self.is_answered = True
+        if self.is_done and self._callbacks:
+            callbacks, self._callbacks = self._callbacks, []
+            for callback in callbacks:
+                callback()
         self._notify()
         if self._timer is not None:
             self._timer.cancel()

@@ -30,6 +30,7 @@ class ResolvedRoute:
 
     app: object
     path: str
+    method: str
     route: BaseRoute | None
     may_reach: Callable[[Scope], bool]
 
@@ -62,7 +63,9 @@ class ASGIBackend:
             message = f"No such path: {given or template} leads to another operation, or to none."
             raise InvalidArguments(message)
         known = self._routing.known_route(request.method, template) if template else None
-        scope[BOUND_KEY] = ResolvedRoute(self.app, scope["path"], known, self._may_reach)
+        scope[BOUND_KEY] = ResolvedRoute(
+            self.app, scope["path"], request.method, known, self._may_reach
+        )
         return AppCall(self.app, scope, request.body, sink)
 
     def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:

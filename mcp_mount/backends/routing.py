@@ -56,7 +56,7 @@ class Routing:
             return not values
         for route in contenders:
             # A copy, because FastAPI's routes write into the scope that they look at.
-            match, child = route.matches(dict(scope))
+            match, child = route.matches({**scope, "path_params": {}})
             if match is Match.FULL:
                 found = child.get("path_params", {})
                 return _is_documented(route, method, template) and _same_values(found, values)

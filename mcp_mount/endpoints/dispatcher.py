@@ -100,7 +100,7 @@ class Dispatcher:
             await self._app(scope, replay_body(body, receive), send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
-        refusal = self._refuse_scopes(hot.called_tool if hot else called_tool(body), granted)
+        refusal = await self._refuse_scopes(hot.called_tool if hot else called_tool(body), granted)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -116,12 +116,15 @@ class Dispatcher:
             )
         await self._app(scope, replay_body(body, receive), send)
 
-    def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
+    async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
         if self._scopes is None or granted is None or tool is None:
             return None
         needed = scopes_to_request(self._mount.scopes(tool), granted)
-        return self._scopes.refuse(needed) if needed else None
+        if not needed or await self._mount.own_schema(tool) is not None:
+            # A tool that users add stands in the place of the operation.
+            return None
+        return self._scopes.refuse(needed)
 
 
 def _request_of(scope: Scope) -> Request:

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from mcp_mount.backends.asgi import ResolvedRoute
 from mcp_mount.backends.request import BOUND_KEY
 from mcp_mount.backends.scope import route_path
-from mcp_mount.endpoints.guard import RequestGuard, dependency_route, reject_head
+from mcp_mount.endpoints.guard import RequestGuard, dependency_route, limit_body, reject_head
 from mcp_mount.errors import MountError
 
 logger = logging.getLogger("mcp_mount")
@@ -68,7 +68,7 @@ class Endpoint(BaseRoute):
         """
         bound = self._bound(scope)
         if bound is not None:
-            if scope["path"] != bound.path:
+            if (scope["path"], scope["method"]) != (bound.path, bound.method):
                 return (Match.NONE if bound.may_reach(scope) else Match.FULL), {}
             # FastAPI's own telemetry asks the route that its router found for its path. Who asks
             # before the router, such as a tracer among the middleware, names a request by it too.
@@ -97,7 +97,10 @@ class Endpoint(BaseRoute):
         bound = self._bound(scope) if BOUND_KEY in scope else None
         if bound is not None:
             del scope[BOUND_KEY]
-            if bound.route is not None and scope["path"] == bound.path:
+            if bound.route is not None and (scope["path"], scope["method"]) == (
+                bound.path,
+                bound.method,
+            ):
                 await bound.route.handle(scope, receive, send)
             else:
                 # Middleware has sent the call to what is no tool.
@@ -114,7 +117,7 @@ class Endpoint(BaseRoute):
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:
-            await self.guarded.handle(scope, receive, answer)
+            await self.guarded.handle(scope, limit_body(self.guard, receive), answer)
         else:
             await self.transport.serve(scope, receive, answer)
         if not is_answered and refused is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -145,6 +146,21 @@ async def read_body(guard: RequestGuard, scope: Scope, receive: Receive) -> byte
         parts.append(_chunk(message))
         size += len(parts[-1])
     return b"".join(parts) if size <= limit else None
+
+
+def limit_body(guard: RequestGuard, receive: Receive) -> Receive:
+    """Return a `receive` that refuses (413) to give dependencies more than the guard lets in."""
+    size = 0
+
+    async def receive_limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > guard.max_request_bytes:
+            raise HTTPException(413, f"The request is larger than {guard.max_request_bytes} bytes.")
+        return message
+
+    return receive_limited
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

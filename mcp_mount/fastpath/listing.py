@@ -72,7 +72,7 @@ class ToolList:
             if len(seen) != len(self._seen) or any(
                 one is not other for one, other in zip(seen, self._seen, strict=True)
             ):
-                self._remember(seen, [*(await self._finish(own)), *offered.values()])
+                self._remember(seen, [*(await self._finish(own)), *offered.values()], offered)
             if version not in self._rendered:
                 tools = self._tools
                 if len(tools) <= _FEW:
@@ -88,14 +88,20 @@ class ToolList:
             parts = [part for index, part in enumerate(parts) if index not in hidden]
         return (before, ",".join(parts), after)
 
-    def _remember(self, seen: tuple[object, ...], tools: Sequence[Tool]) -> None:
+    def _remember(
+        self, seen: tuple[object, ...], tools: Sequence[Tool], offered: Mapping[str, Tool]
+    ) -> None:
         self._seen, self._rendered = seen, {}
         # A tool that users add stands in the place of another of its name.
         first: dict[str, Tool] = {}
         for tool in tools:
             first.setdefault(tool.name, tool)
         self._tools = [*first.values()]
-        scopes = ((index, self._scopes(tool.name)) for index, tool in enumerate(self._tools))
+        # A tool that users add has none, whatever it stands in the place of.
+        scopes = (
+            (index, self._scopes(tool.name) if offered.get(tool.name) is tool else ())
+            for index, tool in enumerate(self._tools)
+        )
         self._guarded = [(index, alternatives) for index, alternatives in scopes if alternatives]
 
     def _hidden(self) -> set[int]:

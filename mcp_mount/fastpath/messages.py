@@ -23,6 +23,9 @@ _HANDSHAKE_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
 _MEDIA_HEADERS: Final = frozenset((b"accept", b"content-type"))
 _EMPTY: Final = msgspec.Raw(b"")
 
+_MOST_NESTED: Final = 150
+"""Objects and lists in a handshake request; with fewer, none can be too deep for the SDK."""
+
 _MOST_KNOWN: Final = 1_024
 _LONGEST_KNOWN: Final = 1_024
 """Bytes of what is remembered of one client; whoever calls chooses how many they are."""
@@ -134,6 +137,9 @@ class MessageReader:
         is_modern = version in MODERN_PROTOCOL_VERSIONS
         if not (is_modern or version in _HANDSHAKE_VERSIONS) or not self._takes_json(headers):
             return None
+        if not is_modern and body.count(b"{") + body.count(b"[") > _MOST_NESTED:
+            # The SDK reads these with a parser that takes less depth.
+            return None
         try:
             message = _decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -200,15 +206,15 @@ def _is_plain(message: Message) -> bool:
 def _is_valid_client(version: str, meta: _Meta) -> bool:
     """Whether the SDK takes what a client says of itself."""
     client: Any = {}
-    values = {
-        PROTOCOL_VERSION_META_KEY: version,
-        CLIENT_CAPABILITIES_META_KEY: msgspec.json.decode(meta.capabilities),
-    }
-    if bytes(meta.client):
-        client = values[CLIENT_INFO_META_KEY] = msgspec.json.decode(meta.client)
     try:
+        values = {
+            PROTOCOL_VERSION_META_KEY: version,
+            CLIENT_CAPABILITIES_META_KEY: msgspec.json.decode(meta.capabilities),
+        }
+        if bytes(meta.client):
+            client = values[CLIENT_INFO_META_KEY] = msgspec.json.decode(meta.client)
         validate_client_request("tools/list", version, {"_meta": values})
-    except (ValidationError, ValueError, KeyError):
+    except (msgspec.MsgspecError, ValidationError, ValueError, KeyError, RecursionError):
         return False
     return isinstance(client, dict)
 

@@ -77,7 +77,8 @@ class FastPath:
             return False
         if result is None:
             return False
-        await ResponseWriter(message.id, None, send).write(result)
+        with suppress(OSError):
+            await ResponseWriter(message.id, None, send).write(result)
         return True
 
     async def _operation(self, name: str) -> OperationTool | None:

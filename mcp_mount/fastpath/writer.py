@@ -1,5 +1,6 @@
 """Writes the answer to one MCP request: JSON or an event stream, in both eras."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -58,6 +59,7 @@ class ResponseWriter:
         self._send = send
         self._count = 0
         self._is_stream = False
+        self._lock = asyncio.Lock()
         self.context = copy_context()
         self.client_gone = False
         self.is_over = False
@@ -70,6 +72,10 @@ class ResponseWriter:
     async def write(self, result: Iterable[str]) -> None:
         """Send the result, given in parts; that ends the response."""
         self.is_over = True
+        if self._is_stream:
+            async with self._lock:
+                # What has been begun, its start at the least, is sent first.
+                pass
         start = f'{{"jsonrpc":"2.0","id":{self._id},"result":'
         if self._is_stream:
             # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
@@ -100,14 +106,17 @@ class ResponseWriter:
 
     async def _write_early(self, frame: bytes) -> None:
         """Send a part of the event stream, beginning it first, whichever task this runs in."""
-        if self.is_over:
-            return
         # Whoever waits no longer is no reason to stop: the call still has its end to come to.
         with suppress(OSError, anyio.BrokenResourceError):
-            if not self._is_stream:
-                self._is_stream = True
-                await run_in_context(self._start(_STREAM), self.context)
-            await run_in_context(self._write_body(frame, more=True), self.context)
+            async with self._lock:
+                if self.is_over:
+                    return
+                if not self._is_stream:
+                    self._is_stream = True
+                    # A deadline may cancel this, but the end of the answer needs its start.
+                    with anyio.CancelScope(shield=True):
+                        await run_in_context(self._start(_STREAM), self.context)
+                await run_in_context(self._write_body(frame, more=True), self.context)
 
     async def _start(self, headers: Headers) -> None:
         if not self.client_gone:

@@ -47,6 +47,7 @@ class ToolCall:
     __slots__ = (
         *(
             "_arguments",
+            "_calls",
             "_client",
             "_cancel_ends_call",
             "_confirm",
@@ -98,6 +99,7 @@ class ToolCall:
         self._cancel_ends_call = cancel_ends_call
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
+        self._calls: list[AppCall] = []
 
     async def run(self) -> Result:
         """Make the call; return its result, which is an error where it was refused."""
@@ -147,13 +149,12 @@ class ToolCall:
         if place is None:
             self._begin_watch()
             place = await binding.slots.take()
-        call: AppCall | None = None
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
             reader, call = await self._send(request, deadline)
             for _ in range(MAX_REDIRECTS):
                 following = self._follow(request, reader)
-                if following is None:
+                if following is None or call.outcome == "timeout":
                     break
                 request = following
                 reader, call = await self._send(request, deadline)
@@ -161,7 +162,7 @@ class ToolCall:
                 self._begin_watch()
             return await _convert(binding, reader, call.outcome)
         finally:
-            _release(place, call)
+            self._release(place)
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:
@@ -177,12 +178,12 @@ class ToolCall:
         )
         self._readers.append(reader)
         call = binding.backend.prepare(request, reader, tool=self.name)
+        self._calls.append(call)
         call.start(deadline, self._watch_client)
         try:
             await call.wait_until_answered()
-            if call.failure is not None:
-                raise call.failure
-            await _finish_reading(call, reader, deadline)
+            if call.failure is None:
+                await _finish_reading(call, reader, deadline)
         except asyncio.CancelledError:
             if not call.is_done:
                 at = -math.inf if self._cancel_ends_call else deadline
@@ -196,21 +197,29 @@ class ToolCall:
             tasks.append(call.task)
             if ctx is None:
                 await asyncio.wait(tasks)
+        if call.failure is not None:
+            raise call.failure
         return reader, call
+
+    def _release(self, place: Place) -> None:
+        """Release a place when every route has ended: one that goes on still takes up a thread."""
+        running = [call for call in self._calls if not call.is_done]
+
+        def release_after(call: AppCall) -> None:
+            running.remove(call)
+            if not running:
+                place.release()
+
+        if not running:
+            place.release()
+        for call in [*running]:
+            call.when_done(partial(release_after, call))
 
     def _follow(self, request: Request, reader: ResponseReader) -> Request | None:
         """Return the request that the response redirects to, if it leads back into the app."""
         if reader.status not in _REDIRECTS or "location" not in reader.headers:
             return None
         return self.binding.backend.follow(request, reader.status, reader.headers["location"])
-
-
-def _release(place: Place, call: AppCall | None) -> None:
-    """Release a place when the route has ended: one that goes on still takes up a thread."""
-    if call is None or call.is_done:
-        place.release()
-    else:
-        call.task.add_done_callback(lambda _: place.release())
 
 
 async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float) -> None:
