@@ -15,7 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 from mcp_mount.backends.asgi import ResolvedRoute
 from mcp_mount.backends.request import BOUND_KEY
 from mcp_mount.backends.scope import route_path
-from mcp_mount.endpoints.guard import RequestGuard, dependency_route, limit_body, reject_head
+from mcp_mount.endpoints.guard import (
+    RequestGuard,
+    dependency_route,
+    handle_within_limit,
+    reject_head,
+)
 from mcp_mount.errors import MountError
 
 logger = logging.getLogger("mcp_mount")
@@ -117,7 +122,7 @@ class Endpoint(BaseRoute):
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:
-            await self.guarded.handle(scope, limit_body(self.guard, receive), answer)
+            await handle_within_limit(self.guard, self.guarded, scope, receive, answer)
         else:
             await self.transport.serve(scope, receive, answer)
         if not is_answered and refused is None:

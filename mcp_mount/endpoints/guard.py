@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -148,19 +147,29 @@ async def read_body(guard: RequestGuard, scope: Scope, receive: Receive) -> byte
     return b"".join(parts) if size <= limit else None
 
 
-def limit_body(guard: RequestGuard, receive: Receive) -> Receive:
-    """Return a `receive` that refuses (413) to give dependencies more than the guard lets in."""
+async def handle_within_limit(
+    guard: RequestGuard, route: APIRoute, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Let a route with dependencies handle a request; a larger body is a 413, and not read."""
     size = 0
 
     async def receive_limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > guard.max_request_bytes:
-            raise HTTPException(413, f"The request is larger than {guard.max_request_bytes} bytes.")
-        return message
+        return message if size <= guard.max_request_bytes else {"type": "http.disconnect"}
 
-    return receive_limited
+    async def send_unless_exceeded(message: Message) -> None:
+        if size <= guard.max_request_bytes:
+            await send(message)
+
+    try:
+        await route.handle(scope, receive_limited, send_unless_exceeded)
+    except ClientDisconnect:
+        if size <= guard.max_request_bytes:
+            raise
+    if size > guard.max_request_bytes:
+        await too_large(guard)(scope, receive, send)
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:
