@@ -108,7 +108,7 @@ async def test_a_url_that_is_too_long_is_an_error_that_says_so(era: Era) -> None
         for tool, name in (("get_part", "part"), ("list_parts", "q")):
             reply = await call(app, tool, {name: "ü" * 15_000}, era=era)
             assert reply.is_error
-            assert "a URL or a header takes 65,000 characters" in reply.text_content
+            assert "65,000 characters" in reply.text_content
         assert parts.requests == []
         reply = await call(app, "list_parts", era=era)
         assert reply.text_content.startswith("302 Found\nLocation: /parts/latest?xxx")

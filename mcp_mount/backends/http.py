@@ -68,7 +68,7 @@ class HTTPBackend:
         sent = [pair for pair in outer if pair[0] in self._forwarded]
         raw_path = f"{self._bases.prefix(operation)}{path}"
         if not _is_short(raw_path, self._bases.base.query, request.query):
-            message = f"The call makes a URL of more than {_LONGEST} characters: send less."
+            message = f"The call makes a URL of more than {_LONGEST:,} characters: send less."
             raise InvalidArguments(message)
         scope: Scope = {
             "type": "http",
