@@ -88,7 +88,7 @@ class Slots:
 
     def __init__(self, places: int, max_wait: float | None = None) -> None:
         """Take how many calls may run at once, and the seconds that one more waits for its turn."""
-        self._redis_options = _WAIT if max_wait is None else max_wait
+        self._max_wait = _WAIT if max_wait is None else max_wait
         self._free = PerLoop(lambda: anyio.Semaphore(places))
 
     @asynccontextmanager
@@ -119,12 +119,10 @@ class Slots:
         Raises:
             Busy: no place came free.
         """
+        if (place := self.take_nowait()) is not None:
+            return place
         free = self._free.get()
-        try:
-            free.acquire_nowait()
-        except anyio.WouldBlock:
-            with anyio.move_on_after(self._redis_options):
-                await free.acquire()
-                return free
-            raise Busy("Too many calls are running. Try again in a few seconds.") from None
-        return free
+        with anyio.move_on_after(self._max_wait):
+            await free.acquire()
+            return free
+        raise Busy("Too many calls are running. Try again in a few seconds.")

@@ -100,7 +100,8 @@ class Dispatcher:
             await self._app(scope, replay_body(body, receive), send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
-        refusal = await self._refuse_scopes(hot.called_tool if hot else called_tool(body), granted)
+        tool = hot.called_tool if hot is not None else called_tool(body)
+        refusal = await self._refuse_scopes(tool, granted)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -111,9 +112,7 @@ class Dispatcher:
         ) and await self._fast_path.respond(hot, ctx, receive, send):
             return
         if ctx is not None:
-            ctx.input_schema = await self._mount.own_schema(
-                hot.called_tool if hot else called_tool(body)
-            )
+            ctx.input_schema = await self._mount.own_schema(tool)
         await self._app(scope, replay_body(body, receive), send)
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:

@@ -66,7 +66,7 @@ def dependency_route(
 
     async def respond(request: Request, response: Response) -> Response:
         # `response` has the headers that the dependencies set.
-        return _Dispatched(guard, dispatch, request, response.raw_headers)
+        return _Dispatched(dispatch, request, response.raw_headers)
 
     return APIRoute(
         path,
@@ -80,11 +80,8 @@ def dependency_route(
 class _Dispatched(Response):
     """A response that FastAPI sends by letting the endpoint answer."""
 
-    def __init__(
-        self, guard: RequestGuard, dispatch: Dispatch, request: Request, headers: Headers
-    ) -> None:
+    def __init__(self, dispatch: Dispatch, request: Request, headers: Headers) -> None:
         super().__init__()
-        self._guard = guard
         self._dispatch = dispatch
         self._request = request
         self._added = headers
@@ -95,21 +92,14 @@ class _Dispatched(Response):
                 message = {**message, "headers": [*message["headers"], *self._added]}
             await send(message)
 
-        request = self._request
+        request, receive = self._request, self._request.receive
         if request.method == "POST":
             # Starlette's requests remember the body, which a dependency may have read.
             try:
-                body = await _read_request(request, self._guard.max_request_bytes)
+                receive = replay_body(await request.body(), receive)
             except ClientDisconnect:
                 return
-            if body is None:
-                await too_large(self._guard)(request.scope, request.receive, send_with_headers)
-                return
-            await self._dispatch(
-                request.scope, replay_body(body, request.receive), send_with_headers
-            )
-        else:
-            await self._dispatch(request.scope, request.receive, send_with_headers)
+        await self._dispatch(request.scope, receive, send_with_headers)
         if self.background is not None:
             await self.background()
 
@@ -187,12 +177,3 @@ def _chunk(message: Message) -> bytes:
         raise ClientDisconnect
     body: bytes = message.get("body", b"")
     return body
-
-
-async def _read_request(request: Request, limit: int) -> bytes | None:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            return None
-    return bytes(body)

@@ -170,7 +170,7 @@ class _ClientWatch:
     """Ends a call when its client goes, and keeps the client waiting while it takes long."""
 
     def __init__(self, ctx: RequestContext, receive: Receive, writer: ResponseWriter) -> None:
-        self.ctx = ctx
+        self._ctx = ctx
         self._receive = receive
         self._writer = writer
         self._task = asyncio.current_task()
@@ -208,7 +208,7 @@ class _ClientWatch:
                 continue
             if message["type"] == "http.disconnect":
                 break
-        if not self.ctx.disconnect_ends_call:
+        if not self._ctx.disconnect_ends_call:
             # The call goes on without a reader, at the most until its deadline.
             self._writer.client_gone = True
         elif self._task is not None:

@@ -101,7 +101,7 @@ class Monitor:
         kind = HTTPConnection if remote.url is not None else StdioConnection
         self._connection: Connection = kind(remote, max_bytes, max_blocks)
         self._gateway = gateway
-        self._redis_options = _HTTP_PATIENCE if remote.url is not None else _PROGRAM_PATIENCE
+        self._patience = _HTTP_PATIENCE if remote.url is not None else _PROGRAM_PATIENCE
         self._error: str | None = None
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._failures = 0
@@ -123,7 +123,7 @@ class Monitor:
 
     async def run(self) -> None:
         """Stay in touch with the server until this is cancelled."""
-        contact = _Contact(anyio.current_time() + self._redis_options)
+        contact = _Contact(anyio.current_time() + self._patience)
         token = self._contact.set(contact)
         self._loops += 1
         try:
@@ -175,9 +175,9 @@ class Monitor:
                 await contact.answered.wait()
         elif time.monotonic() >= self._due:
             # Nobody else does; the next request that comes meanwhile takes what was known.
-            self._due = time.monotonic() + self._redis_options
+            self._due = time.monotonic() + self._patience
             try:
-                with anyio.fail_after(self._redis_options):
+                with anyio.fail_after(self._patience):
                     await self._ask()
             except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                 self._fail(error)

@@ -45,18 +45,19 @@ class ToolCall:
     """One call of an operation's tool. Use `run` once, then `close`."""
 
     __slots__ = (
-        *(
-            "_arguments",
-            "_calls",
-            "_client",
-            "_cancel_ends_call",
-            "_confirm",
-            "_ctx",
-            "_meta",
-            "_progress",
-            "_readers",
-        ),
-        *("_watch_client", "binding", "name", "outcome"),
+        "_arguments",
+        "_calls",
+        "_cancel_ends_call",
+        "_client",
+        "_confirm",
+        "_ctx",
+        "_meta",
+        "_progress",
+        "_readers",
+        "_watch_client",
+        "binding",
+        "name",
+        "outcome",
     )
 
     def __init__(
