@@ -18,7 +18,7 @@ _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """Bytes; the MCP SDK refuses more than this, and FastMCP has no option to say otherwise."""
 
 _SMALLEST_EVENT: Final = 8 * 1024
-"""Bytes; in fewer there is little place beside what every message says of itself."""
+"""Bytes; in fewer there is little room beside what every message says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +72,40 @@ class Limits:
         return replace(self, **marked)
 
 
-class Place(Protocol):
-    """A place of a call that runs."""
+class Slot(Protocol):
+    """One of the slots for calls that run."""
 
     def release(self) -> None:
-        """Give the place back, once."""
+        """Give the slot back, once."""
 
 
 class Slots:
-    """Places for calls that run at once.
+    """Slots for calls that run at once.
 
-    Each event loop has places of its own: a server process has one loop, and what waits in another
-    thread's loop, or in one that has ended, cannot be told of a free place.
+    Each event loop has slots of its own: a server process has one loop, and what waits in another
+    thread's loop, or in one that has ended, cannot be told of a free slot.
     """
 
-    def __init__(self, places: int, max_wait: float | None = None) -> None:
+    def __init__(self, count: int, max_wait: float | None = None) -> None:
         """Take how many calls may run at once, and the seconds that one more waits for its turn."""
         self._max_wait = _WAIT if max_wait is None else max_wait
-        self._free = PerLoop(lambda: anyio.Semaphore(places))
+        self._free = PerLoop(lambda: anyio.Semaphore(count))
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Hold a place, after a short wait where none is free.
+        """Hold a slot, after a short wait where none is free.
 
         Raises:
-            Busy: no place came free.
+            Busy: no slot came free.
         """
-        place = await self.take()
+        slot = await self.take()
         try:
             yield
         finally:
-            place.release()
+            slot.release()
 
-    def take_nowait(self) -> Place | None:
-        """Take a place; None where none is free."""
+    def take_nowait(self) -> Slot | None:
+        """Take a slot; None where none is free."""
         free = self._free.get()
         try:
             free.acquire_nowait()
@@ -113,14 +113,14 @@ class Slots:
             return None
         return free
 
-    async def take(self) -> Place:
-        """Take a place, and return what releases it; whoever has waited longest gets it then.
+    async def take(self) -> Slot:
+        """Take a slot, and return what releases it; whoever has waited longest gets it then.
 
         Raises:
-            Busy: no place came free.
+            Busy: no slot came free.
         """
-        if (place := self.take_nowait()) is not None:
-            return place
+        if (slot := self.take_nowait()) is not None:
+            return slot
         free = self._free.get()
         with anyio.move_on_after(self._max_wait):
             await free.acquire()

@@ -25,9 +25,10 @@ from mcp_mount.endpoints.streamable import Streamable
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
+from mcp_mount.listed import inline_references
 from mcp_mount.mounted import Mounted
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.server import build_server, inline_references, low_level_server
+from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.provider import OperationProvider

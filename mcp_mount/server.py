@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
@@ -18,6 +18,7 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
+from mcp_mount.listed import inline_references, strip_meta_of_list
 from mcp_mount.tools.confirm import seal
 from mcp_mount.tools.provider import OperationProvider
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mcp_mount")
 
-_MANY_TOOLS = 40
-_TOO_MANY_TOOLS = 128
 _FAILED = "Error rendering prompt "
 _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
@@ -87,31 +86,6 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         return await inline_references(await call_next(context))
 
 
-async def inline_references(tools: Sequence[Tool]) -> Sequence[Tool]:
-    """Inline the references in the schemas of tools that users added, as FastMCP does for all."""
-    others = [tool for tool in tools if not _is_inlined(tool)]
-    context = MiddlewareContext(message=mcp_types.ListToolsRequest(method="tools/list"))
-
-    async def listed(context: MiddlewareContext[mcp_types.ListToolsRequest]) -> Sequence[Tool]:  # noqa: ARG001
-        return others
-
-    inlined = iter(await DereferenceRefsMiddleware().on_list_tools(context, listed))
-    return [tool if _is_inlined(tool) else next(inlined) for tool in tools]
-
-
-def _is_inlined(tool: Tool) -> bool:
-    """Whether the tool was published by this package."""
-    return type(tool).__module__.startswith("mcp_mount.")
-
-
-def strip_fastmcp_meta(components: Iterable[Any]) -> None:
-    """Remove FastMCP's own ``_meta`` from listed components, unless it tells their versions."""
-    for component in components:
-        own = (component.meta or {}).get("fastmcp")
-        if own is not None and "versions" not in own:
-            component.meta = {k: v for k, v in component.meta.items() if k != "fastmcp"} or None
-
-
 def build_server(
     provider: OperationProvider,
     *,
@@ -142,7 +116,7 @@ def build_server(
     low_level = low_level_server(server)
     low_level.get_tool_input_schema = lambda name: _input_schema(provider, remotes, name)
     for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
-        _strip_meta_of(low_level, method)
+        strip_meta_of_list(low_level, method)
     if not sessions:
         # There is no stream on which a change could be told, and nobody for whom a level of the log
         # could be kept: it would be every caller's.
@@ -176,35 +150,3 @@ async def _ignore_level(
     params: mcp_types.SetLevelRequestParams,  # noqa: ARG001
 ) -> mcp_types.EmptyResult:
     return mcp_types.EmptyResult()
-
-
-def _strip_meta_of(low_level: Server[Any], method: str) -> None:
-    """Have a list answered without what FastMCP says of itself."""
-    entry = low_level.get_request_handler(method)
-    if entry is None:
-        return
-    inner: Callable[..., Awaitable[Any]] = entry.handler
-
-    async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
-        result = await inner(context, params)
-        for components in ("tools", "resources", "resource_templates", "prompts"):
-            strip_fastmcp_meta(getattr(result, components, ()))
-        return result
-
-    low_level.add_request_handler(method, entry.params_type, listed)
-
-
-def warn_of_many_tools(count: int) -> None:
-    """Tell the log where clients begin to lose sight: they give every tool to the model."""
-    if count > _TOO_MANY_TOOLS:
-        logger.warning(
-            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
-            count,
-            _TOO_MANY_TOOLS,
-        )
-    elif count > _MANY_TOOLS:
-        logger.warning(
-            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
-            count,
-            _MANY_TOOLS,
-        )

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import mount_mcp
-from mcp_mount.access.auth import called_tool, scopes_to_request
+from mcp_mount.access.auth import scopes_to_request
+from mcp_mount.fastpath.messages import called_tool
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
 from tests.support import ERAS, Era, envelope

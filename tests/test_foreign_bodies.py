@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.backends.request import Request
+from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.openapi.operations import read_operations
@@ -34,12 +34,12 @@ def arguments(content: Content, *, required: bool = True, **components: Any) -> 
     return read
 
 
-def content_type(request: Request) -> str:
+def content_type(request: OperationRequest) -> str:
     (value,) = [value.decode() for name, value in request.headers if name == b"content-type"]
     return value
 
 
-def parts(request: Request) -> list[Message]:
+def parts(request: OperationRequest) -> list[Message]:
     """Return the parts of a multipart body, as another library reads them."""
     head = f"content-type: {content_type(request)}\r\n\r\n".encode()
     return message_from_bytes(head + (request.body or b"")).get_payload()  # type: ignore[return-value] # of a multipart it is a list

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
-from mcp_mount.backends.request import Request
+from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.errors import InvalidArguments
@@ -34,7 +34,9 @@ def arguments(*parameters: Any, **options: Any) -> Arguments:
     return read_arguments(*operation(*parameters, **options))
 
 
-def sent(parameter: dict[str, Any], value: object, path: str = "/colors/{color}") -> Request:
+def sent(
+    parameter: dict[str, Any], value: object, path: str = "/colors/{color}"
+) -> OperationRequest:
     """Return the request that the one argument becomes."""
     whole = {"name": "color", "schema": {}, "required": True, **parameter}
     if "content" in whole:
@@ -42,7 +44,7 @@ def sent(parameter: dict[str, Any], value: object, path: str = "/colors/{color}"
     return arguments(whole, path=path).request({"color": value})
 
 
-def header(request: Request, name: str) -> list[str]:
+def header(request: OperationRequest, name: str) -> list[str]:
     return [value.decode("latin-1") for key, value in request.headers if key == name.encode()]
 
 

@@ -8,12 +8,11 @@
   refuses it, as if there were no such tool.
 """
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from fastmcp.server.auth import AuthContext, AuthProvider
@@ -122,14 +121,3 @@ def metadata_url(auth: AuthProvider, path: str) -> str | None:
     url = str(build_resource_metadata_url(resource))
     served = {route.path for route in auth.get_well_known_routes(path)}
     return url if urlsplit(url).path in served else None
-
-
-def called_tool(body: bytes) -> str | None:
-    """Return the tool that a JSON-RPC message calls; None for every other message."""
-    try:
-        message: Any = json.loads(body)
-        name = message["params"]["name"] if message["method"] == "tools/call" else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        # Whatever this is, it calls nothing; the SDK answers it as the specification says.
-        return None
-    return name if isinstance(name, str) else None

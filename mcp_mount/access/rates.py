@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mcp_mount")
 
 _MOST_CONNECTIONS: Final = 32
-"""To the store of a rate limit, from one process; calls wait for one, as for a place."""
+"""To the store of a rate limit, from one process; calls wait for one, as for a slot."""
 
 _MOST_CALLERS: Final = 16
 """Each is a question to the store, and whoever calls chooses how many headers there are."""
@@ -122,14 +122,14 @@ class CallRate:
 
     async def _ask_store(self, callers: list[str]) -> int:
         """Ask a store over the network, in a thread: its connections then belong to no loop."""
-        place = await self._connections.take()
+        connection = await self._connections.take()
         # Threads of our own: those of the app's routes are not to wait for the store.
         asking = asyncio.ensure_future(
             anyio.to_thread.run_sync(self._hit, callers, limiter=anyio.CapacityLimiter(1))
         )
 
         def release(asked: asyncio.Future[int]) -> None:
-            place.release()
+            connection.release()
             if not asked.cancelled():
                 # Nobody may be left to hear of it.
                 asked.exception()

@@ -236,7 +236,7 @@ class AppCall:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        """Take a message. Early hints and trailers have no place in a result.
+        """Take a message. Early hints and trailers are no part of a result.
 
         Raises:
             OSError: the client is gone, and more of the body is to come. (A response of one part is

@@ -12,7 +12,13 @@ from starlette.types import Scope
 
 from mcp_mount.backends.app_call import AppCall, TracebackFilter
 from mcp_mount.backends.backend import ToolIndex
-from mcp_mount.backends.request import BOUND_KEY, Request, Sink, redirect_request, request_context
+from mcp_mount.backends.request import (
+    BOUND_KEY,
+    OperationRequest,
+    Sink,
+    redirect_request,
+    request_context,
+)
 from mcp_mount.backends.routing import Routing
 from mcp_mount.backends.scope import NOWHERE, inner_scope, route_path
 from mcp_mount.errors import InvalidArguments
@@ -44,7 +50,7 @@ class ASGIBackend:
         self._index = index
         self._routing = Routing(app)
 
-    def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
+    def prepare(self, request: OperationRequest, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` through the app's whole middleware stack.
 
         See `Backend.prepare`.
@@ -91,7 +97,9 @@ class ASGIBackend:
             return not found
         return self._index().may_lead_to(scope["method"], template)
 
-    def follow(self, request: Request, status: int, location: str) -> Request | None:
+    def follow(
+        self, request: OperationRequest, status: int, location: str
+    ) -> OperationRequest | None:
         """Return the request that a redirect inside the app asks for (RFC 9110 §15.4).
 
         It may lead to the same path, with or without a slash behind it, or to an operation that is
@@ -120,7 +128,7 @@ class ASGIBackend:
         template = request.template if following.method == request.method else None
         return following if self._is_offered(outer, following, template) else None
 
-    def _is_offered(self, outer: Scope, request: Request, own: str | None) -> bool:
+    def _is_offered(self, outer: Scope, request: OperationRequest, own: str | None) -> bool:
         """Whether a request leads to a tool's operation, or to the operation `own` once more.
 
         Where no route has the path, it is the app's to add or take a slash.

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import Request, Sink
+from mcp_mount.backends.request import OperationRequest, Sink
 
 
 class ToolIndex(Protocol):
@@ -28,7 +28,7 @@ class ToolIndex(Protocol):
 class Backend(Protocol):
     """Sends requests to operations."""
 
-    def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
+    def prepare(self, request: OperationRequest, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends a request on behalf of the current MCP request.
 
         Args:
@@ -43,5 +43,7 @@ class Backend(Protocol):
     def connected(self) -> AbstractAsyncContextManager[object]:
         """Keep what calls need, such as connections, as long as the server runs."""
 
-    def follow(self, request: Request, status: int, location: str) -> Request | None:
+    def follow(
+        self, request: OperationRequest, status: int, location: str
+    ) -> OperationRequest | None:
         """Return the request that a redirect asks for; None where it leads elsewhere."""

@@ -11,7 +11,13 @@ from starlette.types import Scope
 from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.forwarding import Forwarder
-from mcp_mount.backends.request import TOOL_KEY, Request, Sink, redirect_request, request_context
+from mcp_mount.backends.request import (
+    TOOL_KEY,
+    OperationRequest,
+    Sink,
+    redirect_request,
+    request_context,
+)
 from mcp_mount.backends.upstream import Upstream, forwarded_names, merge_headers
 from mcp_mount.errors import InvalidArguments, MountError
 from mcp_mount.openapi.operations import Operation, read_operations
@@ -56,7 +62,7 @@ class HTTPBackend:
         """
         self._bases.check([*operations])
 
-    def prepare(self, request: Request, sink: Sink, *, tool: str) -> AppCall:
+    def prepare(self, request: OperationRequest, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` to the API.
 
         See `Backend.prepare`.
@@ -88,7 +94,7 @@ class HTTPBackend:
         """Keep connections to the API."""
         return self.forwarder.connected()
 
-    def _path(self, operation: Operation, request: Request) -> str:
+    def _path(self, operation: Operation, request: OperationRequest) -> str:
         """Return the path, when it leads nowhere else.
 
         Raises:
@@ -107,7 +113,9 @@ class HTTPBackend:
             raise InvalidArguments(message)
         return path
 
-    def follow(self, request: Request, status: int, location: str) -> Request | None:
+    def follow(
+        self, request: OperationRequest, status: int, location: str
+    ) -> OperationRequest | None:
         """Return the request that a redirect on the API's own host asks for (RFC 9110 §15.4).
 
         It may lead to the same path, with or without a slash behind it, or to an operation that is

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
 
-from starlette.requests import Request as HTTPRequest
+from starlette.requests import Request
 from starlette.types import Scope
 
 Headers = list[tuple[bytes, bytes]]
@@ -35,7 +35,7 @@ _QUERY_CHARACTERS = "!$&'()*+,;=:@/?-._~%[]|"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class OperationRequest:
     """A request to an operation, e.g. ``GET /items/3?full=true``.
 
     Attributes:
@@ -97,10 +97,10 @@ class RequestContext:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
-    def request(self) -> HTTPRequest:
+    def request(self) -> Request:
         """The request as the user's functions see it: of the user's app, with the user found."""
         scope = self.scope if self.user is None else {**self.scope, "user": self.user}
-        return HTTPRequest(scope)
+        return Request(scope)
 
 
 async def wait_for_tasks(tasks: list[asyncio.Task[None]]) -> None:
@@ -121,11 +121,13 @@ request_context: ContextVar[RequestContext | None] = ContextVar(
 """The MCP request on whose behalf the current task runs; None under an in-memory client."""
 
 
-def redirect_request(request: Request, status: int, path: str, query: str) -> Request:
+def redirect_request(
+    request: OperationRequest, status: int, path: str, query: str
+) -> OperationRequest:
     """Return the request that a redirect asks for (RFC 9110 §15.4), to a path that is encoded."""
     keeps_method = status in {307, 308} or request.method == "GET"
     bodiless = ((name, value) for name, value in request.headers if name[:8] != b"content-")
-    return Request(
+    return OperationRequest(
         method=request.method if keeps_method else "GET",
         path=path,
         query=quote(query, safe=_QUERY_CHARACTERS),

@@ -7,7 +7,13 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.types import Scope
 
-from mcp_mount.backends.request import APP_KEY, BOUND_KEY, ROUTING_OVERRIDES, TOOL_KEY, Request
+from mcp_mount.backends.request import (
+    APP_KEY,
+    BOUND_KEY,
+    ROUTING_OVERRIDES,
+    TOOL_KEY,
+    OperationRequest,
+)
 
 # What routing and FastAPI write into a scope is theirs to write again. Everything else stays: what
 # the server, a parent app or a wrapper has said of the caller is as true of the call.
@@ -44,7 +50,9 @@ NOWHERE: Final[Scope] = {
 }
 
 
-def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = False) -> Scope:
+def inner_scope(
+    outer: Scope, request: OperationRequest, tool: str, *, cookies: bool = False
+) -> Scope:
     """Return the scope of a call.
 
     Args:
@@ -78,7 +86,7 @@ def inner_scope(outer: Scope, request: Request, tool: str, *, cookies: bool = Fa
     return scope
 
 
-def _with_credentials(outer: Scope, request: Request) -> str:
+def _with_credentials(outer: Scope, request: OperationRequest) -> str:
     """Return the query, with the keys that the caller sent in the MCP request's own."""
     if not request.query_credentials:
         return request.query

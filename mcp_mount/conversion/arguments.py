@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_mount.backends.request import Request
+from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.encoding import Content, refuse_override
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
@@ -25,7 +25,7 @@ class Arguments:
         known: The names of all arguments.
         required: The names of those that cannot be left out.
         headers: Those of every request.
-        query_credentials: See `Request`.
+        query_credentials: See `OperationRequest`.
         write_path: See `styles.path_writer`.
         write_query: See `styles.query_writer`.
         write_headers: See `styles.header_writer`; None where there are none to write.
@@ -43,7 +43,7 @@ class Arguments:
     write_headers: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]] | None = None
     write_body: Callable[[Mapping[str, Any]], Content | None] | None = None
 
-    def request(self, arguments: Mapping[str, Any]) -> Request:
+    def request(self, arguments: Mapping[str, Any]) -> OperationRequest:
         """Build the request that the arguments describe.
 
         An argument that is left out is not sent; ``null`` is kept in a JSON body and left out
@@ -69,7 +69,7 @@ class Arguments:
                 (b"content-type", content_type.encode()),
                 (b"content-length", b"%d" % len(body)),
             )
-        return Request(
+        return OperationRequest(
             method=self.operation.method,
             path=path,
             template=self.operation.path,

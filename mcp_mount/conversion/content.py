@@ -153,7 +153,7 @@ def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> 
 
 
 def _undocumented_result(reader: ResponseReader, output: OutputSchema, block: Block) -> Result:
-    """Return a result without a value, for which a schema has no place."""
+    """Return a result without a value, which no schema allows for."""
     structured = None
     if output.is_declared:
         kind = reader.media_type if reader.size else "no content"

@@ -33,7 +33,7 @@ _LONGEST_CHARACTER: Final = 12
 class SpooledText:
     """A text that grows piece by piece; beyond 1 MiB it is in a file, which `close` closes.
 
-    What cannot be written to the file, because there is no place for one or the disk is full, stays
+    What cannot be written to the file, because there is no room for one or the disk is full, stays
     in memory: nothing is lost, as it would be in a `tempfile.SpooledTemporaryFile`.
 
     It is written and read in the event loop: a slice is copied to the system's cache, or from it,

@@ -19,7 +19,7 @@ from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.types import ASGIApp, Scope
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import TOOL_KEY, Headers, Request
+from mcp_mount.backends.request import TOOL_KEY, Headers, OperationRequest
 from mcp_mount.backends.scope import inner_scope
 from mcp_mount.errors import MountError
 
@@ -150,7 +150,7 @@ class _AsCaller(httpx2.AsyncBaseTransport):
 
     def _scope(self, request: httpx2.Request) -> Scope:
         own = ((name.lower(), value) for name, value in request.headers.raw)
-        meant = Request(
+        meant = OperationRequest(
             method=request.method,
             path=request.url.raw_path.decode("ascii"),
             headers=(*(each for each in own if each[0] not in _NOT_SENT), *self._given),

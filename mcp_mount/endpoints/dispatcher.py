@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount.access.auth import (
     ScopeCheck,
     Scopes,
-    called_tool,
     granted_scopes,
     is_not_valid_yet,
     metadata_url,
@@ -20,7 +19,7 @@ from mcp_mount.access.auth import (
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
-from mcp_mount.fastpath.messages import MessageReader
+from mcp_mount.fastpath.messages import MessageReader, called_tool
 from mcp_mount.fastpath.responder import FastPath
 
 

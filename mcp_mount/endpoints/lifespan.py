@@ -1,13 +1,19 @@
 """Starts the MCP server after the app's own start-up, and stops it before its own shutdown."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
-from mcp_mount.server import warn_of_many_tools
+
+logger = logging.getLogger("mcp_mount")
+
+_MANY_TOOLS: Final = 40
+_TOO_MANY_TOOLS: Final = 128
 
 
 class LifespanMiddleware:
@@ -57,7 +63,7 @@ class LifespanMiddleware:
         if self._mount.remotes is not None:
             await stack.enter_async_context(self._mount.remotes.kept())
         bindings = [tool.binding for tool in self._mount.provider.listed.values()]
-        warn_of_many_tools(len(bindings))
+        _warn_of_many_tools(len(bindings))
         if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):
             backend.warn_of_lost((each.operation.method, each.operation.path) for each in bindings)
 
@@ -65,3 +71,19 @@ class LifespanMiddleware:
         for each in self._transports:
             each.running.use(None)
         await stack.aclose()
+
+
+def _warn_of_many_tools(count: int) -> None:
+    """Tell the log where clients begin to lose sight: they give every tool to the model."""
+    if count > _TOO_MANY_TOOLS:
+        logger.warning(
+            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
+            count,
+            _TOO_MANY_TOOLS,
+        )
+    elif count > _MANY_TOOLS:
+        logger.warning(
+            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
+            count,
+            _MANY_TOOLS,
+        )

@@ -11,8 +11,8 @@ from mcp_types.methods import serialize_server_result
 
 from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.fastpath.writer import ServerMeta, write_json
+from mcp_mount.listed import strip_fastmcp_meta
 from mcp_mount.loops import PerLoop
-from mcp_mount.server import strip_fastmcp_meta
 
 _FEW: Final = 50
 """Tools that the event loop renders itself, in some milliseconds."""

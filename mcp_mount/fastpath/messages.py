@@ -3,6 +3,7 @@
 Nothing is refused here: a request that is in any way unusual is None, and FastMCP's to answer.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -16,7 +17,7 @@ from mcp_types import (
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
-from starlette.requests import Request as HTTPRequest
+from starlette.requests import Request
 from starlette.types import Scope
 
 _HANDSHAKE_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
@@ -156,7 +157,7 @@ class MessageReader:
             return True
         if media[0].partition(b";")[0].strip() != b"application/json":
             return False
-        request = HTTPRequest({"type": "http", "headers": [(b"accept", media[1])]})
+        request = Request({"type": "http", "headers": [(b"accept", media[1])]})
         if check_accept_headers(request) != (True, True):
             return False
         _remember(self._known_media, media)
@@ -180,6 +181,17 @@ class MessageReader:
             return False
         _remember(self._known_clients, client)
         return True
+
+
+def called_tool(body: bytes) -> str | None:
+    """Return the tool that a JSON-RPC message calls; None for every other message."""
+    try:
+        message: Any = json.loads(body)
+        name = message["params"]["name"] if message["method"] == "tools/call" else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        # Whatever this is, it calls nothing; the SDK answers it as the specification says.
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:

@@ -50,7 +50,7 @@ class RemoteBinding:
         monitor: What is known of the server.
         policy: What its calls are subject to.
         limits: What they may take.
-        slots: Places for those that run at once.
+        slots: For those that run at once.
     """
 
     monitor: Monitor

@@ -59,7 +59,7 @@ async def forward_progress(
         tasks.start_soon(_show, receiving, context)
         with sending:
             yield report
-        # A client that reads no more would keep the place of the call.
+        # A client that reads no more would keep the slot of the call.
         tasks.cancel_scope.deadline = anyio.current_time() + seconds
 
 

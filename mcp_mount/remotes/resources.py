@@ -19,7 +19,7 @@ from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
 from mcp_mount.remotes.uris import match_template, remove_prefix
-from mcp_mount.tools.tool import current_context
+from mcp_mount.tools.context import current_context
 
 logger = logging.getLogger("mcp_mount.remotes")
 

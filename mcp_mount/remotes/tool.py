@@ -4,7 +4,8 @@ It is subject to what ours are: the limits and the rate, the question before it 
 in the log. That it destroys nothing, it only claims.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,26 +17,32 @@ from mcp.shared.inbound import mcp_param_headers
 from mcp_types import CallToolResult, InputRequiredResult
 from pydantic import ConfigDict, PrivateAttr
 
+from mcp_mount.backends.request import request_context
+from mcp_mount.conversion.content import error
+from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import VIA_KEY, PublishedTool
 from mcp_mount.remotes.elicitation import read_state
 from mcp_mount.remotes.progress import forward_progress
 from mcp_mount.remotes.session import Session
+from mcp_mount.tools import access_log
 from mcp_mount.tools.call import trace_of
 from mcp_mount.tools.confirm import question
-from mcp_mount.tools.tool import check_rate, current_context, to_tool_result, with_log_line
+from mcp_mount.tools.context import client_name, current_context, to_tool_result
 
 
 @asynccontextmanager
 async def admit(
     binding: RemoteBinding, context: Context | None
 ) -> AsyncIterator[Mapping[str, str]]:
-    """Count a request, hold a place while it runs, and yield its trace context.
+    """Count a request, hold a slot while it runs, and yield its trace context.
 
     Raises:
         Busy: there have been too many, or too many are running.
     """
-    await check_rate(binding.policy.rate)
+    ctx, rate = request_context.get(), binding.policy.rate
+    if rate is not None and ctx is not None:
+        await rate.count(ctx.request)
     request = context.request_context if context is not None else None
     async with binding.slots.held():
         trace = trace_of(request.meta or {}) if request is not None else {}
@@ -85,7 +92,7 @@ class RemoteTool(Tool):
             ServerError: the server refuses the call.
         """
         context = current_context()
-        return await with_log_line(
+        return await _with_log_line(
             self._call(arguments, context),
             context,
             tool=self.name,
@@ -133,3 +140,39 @@ class RemoteTool(Tool):
             meta=answer.meta,
             is_error=bool(answer.is_error),
         )
+
+
+async def _with_log_line(
+    call: Awaitable[ToolResult], context: Context | None, *, tool: str, operation: str
+) -> ToolResult:
+    """Make a call that is none of an operation, and write its line in the log.
+
+    Args:
+        call: Returns the result, or raises `InvalidArguments` or `Busy`.
+        context: The call's FastMCP context, if it came by MCP.
+        tool: The tool's name.
+        operation: What it calls, e.g. ``"wiki: search"``.
+    """
+    started = time.perf_counter()
+    outcome: access_log.CallOutcome = "cancelled"
+    try:
+        result = await call
+        is_question = isinstance(result, InputRequiredToolResult)
+        outcome = "asked" if is_question else "error" if result.is_error else "ok"
+    except (InvalidArguments, Busy) as refused:
+        result = to_tool_result(error(str(refused)))
+        outcome = access_log.outcome_of_refusal(refused)
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        access_log.log_call(
+            tool=tool,
+            operation=operation,
+            seconds=time.perf_counter() - started,
+            reader=None,
+            outcome=outcome,
+            ctx=request_context.get(),
+            client=client_name(context),
+        )
+    return result

@@ -9,6 +9,7 @@ In the order in which to read them:
     binding       how one operation is called
     describing    what a model reads of a tool
     call          a call of an operation's tool, from its arguments to its result
+    context       what a tool that FastMCP runs asks of its context
     tool          an operation as a tool
     provider      the tools of a document
 """

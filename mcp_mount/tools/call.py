@@ -1,9 +1,9 @@
 """A call of an operation's tool, from its arguments to its result.
 
 Every call goes this way, whoever answers the MCP request: arguments → request → confirmation, rate,
-a place among the running calls → backend, through redirects → result → a line in the log.
+a slot among the running calls → backend, through redirects → result → a line in the log.
 
-The deadline counts from when the call has its place; waiting for a place and for a store of rates
+The deadline counts from when the call has its slot; waiting for one and for a store of rates
 have limits of their own. Whoever cancels the task ends the call.
 """
 
@@ -18,11 +18,16 @@ from typing import Any, Final
 import anyio
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import Request, RequestContext, ResponseEnd, request_context
+from mcp_mount.backends.request import (
+    OperationRequest,
+    RequestContext,
+    ResponseEnd,
+    request_context,
+)
 from mcp_mount.conversion.content import Result, error, to_result
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.limits import Place
+from mcp_mount.limits import Slot
 from mcp_mount.loops import PerLoop
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
@@ -146,10 +151,10 @@ class ToolCall:
         if binding.rate is not None and self._ctx is not None:
             self._begin_watch()
             await binding.rate.count(self._ctx.request)
-        place = binding.slots.take_nowait()
-        if place is None:
+        slot = binding.slots.take_nowait()
+        if slot is None:
             self._begin_watch()
-            place = await binding.slots.take()
+            slot = await binding.slots.take()
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
             reader, call = await self._send(request, deadline)
@@ -163,13 +168,15 @@ class ToolCall:
                 self._begin_watch()
             return await _convert(binding, reader, call.outcome)
         finally:
-            self._release(place)
+            self._release(slot)
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:
             self._watch_client()
 
-    async def _send(self, request: Request, deadline: float) -> tuple[ResponseReader, AppCall]:
+    async def _send(
+        self, request: OperationRequest, deadline: float
+    ) -> tuple[ResponseReader, AppCall]:
         """Send a request and read its response, as far as it comes by the deadline."""
         ctx = self._ctx
         tasks = ctx.tasks if ctx is not None else []
@@ -202,21 +209,21 @@ class ToolCall:
             raise call.failure
         return reader, call
 
-    def _release(self, place: Place) -> None:
-        """Release a place when every route has ended: one that goes on still takes up a thread."""
+    def _release(self, slot: Slot) -> None:
+        """Release a slot when every route has ended: one that goes on still takes up a thread."""
         running = [call for call in self._calls if not call.is_done]
 
         def release_after(call: AppCall) -> None:
             running.remove(call)
             if not running:
-                place.release()
+                slot.release()
 
         if not running:
-            place.release()
+            slot.release()
         for call in [*running]:
             call.when_done(partial(release_after, call))
 
-    def _follow(self, request: Request, reader: ResponseReader) -> Request | None:
+    def _follow(self, request: OperationRequest, reader: ResponseReader) -> OperationRequest | None:
         """Return the request that the response redirects to, if it leads back into the app."""
         if reader.status not in _REDIRECTS or "location" not in reader.headers:
             return None
@@ -248,7 +255,7 @@ def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
     return {key: meta[key] for key in _TRACE_KEYS if isinstance(meta.get(key), str)}
 
 
-def _with_trace(request: Request, meta: Mapping[str, Any]) -> Request:
+def _with_trace(request: OperationRequest, meta: Mapping[str, Any]) -> OperationRequest:
     """Let the request join the trace of the MCP call."""
     headers = [
         (key.encode(), value.encode())
