@@ -4,7 +4,8 @@ The endpoint is one route of the app; the app's middleware runs on it as on ever
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from inspect import signature
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -130,6 +131,13 @@ def mount_mcp(
     return mount_source(app, read_app(app, openapi), **options)
 
 
+_DEFAULTS: Final = {
+    name: parameter.default
+    for name, parameter in signature(mount_mcp).parameters.items()
+    if name in MountOptions.__annotations__
+}
+
+
 def mount_source(
     app: FastAPI,
     source: Source,
@@ -137,46 +145,36 @@ def mount_source(
     path: str,
     sse_path: str | None,
     remotes: Sequence[Remote],
-    include: Sequence[Selector] = (),
-    exclude: Sequence[Selector] = (),
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    auth: AuthProvider | None = None,
-    dependencies: Sequence[Depends] = (),
-    scopes_of: ScopesOf | None = None,
-    public_url: str | None = None,
-    allowed_origins: Sequence[str] = (),
-    rate_limit: RateLimit | None = None,
-    confirm: Literal["destructive"] | None = None,
-    state_key: str | None = None,
-    sessions: bool = False,
-    forward_cookies: bool = False,
+    **given: Unpack[MountOptions],
 ) -> Mounted:
     """Offer the operations of `source` on `app`; the options are those of `mount_mcp`.
 
     Raises:
         MountError: see `mount_mcp`.
     """
-    check_options(locals(), OPTIONS)
+    options = MountOptions(**{**_DEFAULTS, **given})  # type: ignore[typeddict-item]
+    limits, auth, scopes_of = options["limits"], options["auth"], options["scopes_of"]
+    check_options({**options, "path": path, "sse_path": sse_path, "remotes": remotes}, OPTIONS)
     check_path(app, path)
     if sse_path is not None:
         check_sse_path(app, sse_path, path)
-    check_public_url(auth, path, public_url)
+    check_public_url(auth, path, options["public_url"])
     rate = None
-    if rate_limit is not None:
+    if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
     policy = CallPolicy(
         limits=limits,
         slots=Slots(limits.max_concurrency),
         rate=rate,
-        confirm=confirm,
+        confirm=options["confirm"],
     )
     backend = source.backend(lambda: provider)
     provider = OperationProvider(
         source.document,
         backend,
-        include=include,
-        exclude=exclude,
+        include=options["include"],
+        exclude=options["exclude"],
         credentials=source.credentials,
         changes=source.changes,
         policy=policy,
@@ -193,16 +191,16 @@ def mount_source(
         version=source.version,
         instructions=source.instructions,
         auth=auth,
-        state_key=state_key,
-        sessions=sessions,
+        state_key=options["state_key"],
+        sessions=options["sessions"],
     )
     guard = RequestGuard(
-        origins=Origins(allowed_origins, public_url=public_url),
+        origins=Origins(options["allowed_origins"], public_url=options["public_url"]),
         max_request_bytes=limits.max_request_bytes,
-        dependencies=dependencies,
+        dependencies=options["dependencies"],
         scopes_of=scopes_of,
-        sessions=sessions,
-        forward_cookies=forward_cookies,
+        sessions=options["sessions"],
+        forward_cookies=options["forward_cookies"],
     )
     context = MountContext(app, server, provider, guard, remote_provider)
     tool_list = ToolList(server, context.offered, context.scopes, inline_references)
@@ -225,7 +223,7 @@ def mount_source(
         server=server,
         path=path,
         _app=app,
-        _forwards_cookies=forward_cookies,
+        _forwards_cookies=options["forward_cookies"],
         _remotes=remote_provider,
         _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
     )
