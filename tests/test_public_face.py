@@ -14,7 +14,7 @@ from fastapi import FastAPI
 import mcp_mount
 from mcp_mount import Limits, Mounted, MountError, gateway_app, mount_mcp, proxy_app
 from mcp_mount.checks import OPTIONS
-from mcp_mount.mount import MountOptions, mount_source
+from mcp_mount.mount import MountOptions
 
 
 def test_the_public_names_are_these() -> None:
@@ -97,10 +97,6 @@ def test_every_option_is_checked() -> None:
     """An option without a rule would fail later, in words that do not say why."""
     options = inspect.signature(mount_mcp).parameters
     assert {*OPTIONS} == {*options} - {"app", "openapi"}
-    inner = inspect.signature(mount_source).parameters
-    assert {name: inner[name].annotation for name in OPTIONS} == {
-        name: options[name].annotation for name in OPTIONS
-    }
 
 
 def test_option_groups_and_results_cannot_be_changed() -> None:
