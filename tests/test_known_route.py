@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Route
 from starlette.testclient import TestClient
@@ -95,6 +96,26 @@ async def test_a_route_that_was_taken_out_is_not_called(era: Era, *, is_replaced
     for name, arguments in (("get_item", {"item_id": "2"}), ("get_items", {})):
         assert (await call(app, name, arguments, era=era)).is_error
     assert called == ["1", "all"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_route_in_the_slot_of_another_is_called_in_its_place(era: Era) -> None:
+    """M4, C2: as over REST, where the list is read anew for each request."""
+    app = FastAPI()
+
+    @app.get("/items/{item_id}")
+    async def get_item(item_id: str) -> str:
+        return f"old {item_id}"
+
+    async def replacement(item_id: str) -> str:
+        return f"new {item_id}"
+
+    mount_mcp(app)
+    assert (await call(app, "get_item", {"item_id": "1"}, era=era)).text_content == '"old 1"'
+    slots = app.router.routes
+    (position,) = (i for i, each in enumerate(slots) if getattr(each, "name", "") == "get_item")
+    slots[position] = APIRoute("/items/{item_id}", replacement, methods=["GET"])
+    assert (await call(app, "get_item", {"item_id": "1"}, era=era)).text_content == '"new 1"'
 
 
 async def test_middleware_that_rewrites_the_path_still_decides_where_a_request_goes() -> None:

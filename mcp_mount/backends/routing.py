@@ -26,8 +26,8 @@ class Routing:
         self._count = 0
         self._contenders: dict[tuple[str, str], tuple[RouteContext, ...]] = {}
         # Operations whose paths no other route could take, and whose values may be any segment,
-        # with the entry of the app's routes that each is, or is included by.
-        self._alone: dict[tuple[str, str], BaseRoute | None] = {}
+        # with the entry of the app's routes that each is, or is included by, and where it stands.
+        self._alone: dict[tuple[str, str], tuple[int, BaseRoute]] = {}
 
     def is_as_meant(
         self, scope: Scope, template: str, values: Mapping[str, str], routes: object
@@ -43,10 +43,15 @@ class Routing:
         entries = self._app.router.routes
         # FastAPI's document does not tell of routes that were taken out of the list.
         is_known = routes is self._routes and entries is self._entries
-        if not is_known or len(entries) != self._count:
+        method = scope["method"]
+        position, entry = self._alone.get((method, template), (0, None))
+        if (
+            not is_known
+            or len(entries) != self._count
+            or (entry is not None and entries[position] is not entry)
+        ):
             self._routes, self._entries, self._count = routes, entries, len(entries)
             self._contenders, self._alone = {}, {}
-        method = scope["method"]
         contenders = self._contenders_for(method, template)
         is_plain = not scope["root_path"] and "/" not in "".join(values.values())
         if (method, template) in self._alone and is_plain:
@@ -68,7 +73,10 @@ class Routing:
             contenders = tuple(self._find_contenders(method, template))
             self._contenders[key] = contenders
             if len(contenders) == 1 and _takes_any_segment(contenders[0], method, template):
-                self._alone[key] = self._entry(contenders[0])
+                for position, entry in enumerate(self._app.router.routes):
+                    if _is_or_includes(entry, contenders[0]):
+                        self._alone[key] = (position, entry)
+                        break
         return self._contenders[key]
 
     def destination(self, scope: Scope) -> tuple[bool, str | None]:
@@ -100,15 +108,7 @@ class Routing:
         Only where there is no other: the routes before it need not be asked. None where that is not
         certain.
         """
-        return self._alone.get((method, template))
-
-    def _entry(self, route: RouteContext) -> BaseRoute | None:
-        """Return the entry of the app's own routes that the route is, or is included by."""
-        for entry in self._app.router.routes:
-            routes = (each.original_route for each in iter_route_contexts([entry]))
-            if any(each is route.original_route for each in routes):
-                return entry
-        return None
+        return self._alone.get((method, template), (0, None))[1]
 
     def _find_contenders(self, method: str, template: str) -> Iterator[RouteContext]:
         """Yield, in the order of routing, each route that could take a path of the operation."""
@@ -117,6 +117,12 @@ class Routing:
         for route in routes:
             if any(_may_share_a_path(route, other) for other in own):
                 yield route
+
+
+def _is_or_includes(entry: BaseRoute, route: RouteContext) -> bool:
+    """Whether an entry of the app's own routes is the route, or the router that includes it."""
+    routes = (each.original_route for each in iter_route_contexts([entry]))
+    return any(each is route.original_route for each in routes)
 
 
 def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:
