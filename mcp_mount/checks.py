@@ -1,4 +1,4 @@
-"""Checks the options of a mount, and says what each must be."""
+"""What each option of a mount must be, and what must hold between them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -73,14 +73,14 @@ def check_app(app: object) -> None:
         )
 
 
-def check_scopes(remotes: Sequence[Remote], *, is_asked: bool) -> None:
+def check_scopes(remotes: Sequence[Remote], *, are_known: bool) -> None:
     """Refuse the scopes of a remote if nothing tells those of a caller: it would be open to all.
 
     Raises:
         MountError: there is such a remote.
     """
     for remote in remotes:
-        if remote.scopes and not is_asked:
+        if remote.scopes and not are_known:
             raise MountError(
                 f"scopes= of the remote {remote.name!r} guard it only where callers are known: "
                 "give auth= or scopes_of= as well."

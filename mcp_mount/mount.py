@@ -183,7 +183,7 @@ def mount_source(
         # Now, because nothing about it changes later.
         backend.check(tool.binding.operation for tool in provider.tools().values())
     remote_provider = _offer_remotes(remotes, policy, provider) if remotes else None
-    check_scopes(remotes, is_asked=auth is not None or scopes_of is not None)
+    check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
         remotes=remote_provider,

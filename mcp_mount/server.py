@@ -125,7 +125,7 @@ def build_server(
             "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
         )
     if remotes is not None:
-        remotes.respect(server, but=provider)
+        remotes.attach(server, operations=provider)
     return server
 
 

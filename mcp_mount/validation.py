@@ -1,4 +1,4 @@
-"""Checks the values of options, and says what each must be."""
+"""Rules for the values of options: the check, and the words for what a value must be."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -9,7 +9,7 @@ from mcp_mount.errors import MountError
 
 
 class Rule(NamedTuple):
-    """What an option must be: ``Rule(is_flag, "True or False")``. A secret is not shown."""
+    """What an option must be: ``Rule(is_positive, "a positive number")``. A secret is not shown."""
 
     allows: Callable[[Any], bool]
     what: str

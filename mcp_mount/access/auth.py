@@ -34,7 +34,7 @@ granted_scopes: ContextVar[Scopes | None] = ContextVar("mcp_mount_granted_scopes
 
 
 def scopes_to_request(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
-    """Return the scopes to ask for, some of which the caller has; none where it has enough.
+    """Return the smallest set of scopes that would do; none where the caller has enough.
 
     Args:
         alternatives: What an operation asks for; a caller needs all the scopes of one of them.

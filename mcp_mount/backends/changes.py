@@ -22,11 +22,11 @@ class Changes:
         self._written: object = None
 
     def __call__(self) -> object:
-        """Return an object that is another one when routes have been added.
+        """Return a token that is another object after every change, to compare by identity.
 
-        It is so as well when another function writes the document, or the app forgets the one that
-        it keeps as FastAPI's manual shows. None where the document is FastAPI's, which tells it by
-        itself.
+        Changes are new routes, another function that writes the document, and the app's forgetting
+        the document that it kept (as FastAPI's manual shows). None where FastAPI writes the
+        document: that is another object itself then.
         """
         openapi = self._app.openapi
         if self._is_described and getattr(openapi, "__func__", None) is FastAPI.openapi:

@@ -51,7 +51,7 @@ class _Shared:
 
 
 class Forwarder:
-    """The ASGI application."""
+    """An ASGI application that answers with the API's response."""
 
     def __init__(self, upstream: Upstream, base: Base) -> None:
         """Take how to call the API, and where it is."""

@@ -1,4 +1,8 @@
-"""Calls an API elsewhere: what of a caller's goes along, and where a redirect may lead."""
+"""Calls an API elsewhere: what of a caller's goes along, and where a redirect may lead.
+
+`Forwarder` is an ASGI application that answers with the API's response, so that `AppCall` makes
+these calls too, with their deadline and their end.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager

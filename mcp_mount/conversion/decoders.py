@@ -1,4 +1,4 @@
-"""Decodes what a body holds: text, JSON Lines, Server-Sent Events, and JSON when it is whole. Pure.
+"""Decodes what a body holds: text, JSON Lines, Server-Sent Events, and JSON when it is whole.
 
 A decoder takes the body in parts, and gives the same pieces however it was cut.
 """

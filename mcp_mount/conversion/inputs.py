@@ -1,4 +1,4 @@
-"""The arguments of an operation: their names, their JSON Schema, and what each of them fills. Pure.
+"""The arguments of an operation: their names, their JSON Schema, and what each of them fills.
 
 Every parameter and every property of an object body is one argument. A body that is no object
 (a list, a union, a mapping) is the one argument ``body``.

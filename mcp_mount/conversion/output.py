@@ -1,4 +1,4 @@
-"""An operation's results: their ``outputSchema``, and what they must conform to. Pure."""
+"""An operation's results: their ``outputSchema``, and what they must conform to. No I/O."""
 
 import logging
 from collections.abc import Callable

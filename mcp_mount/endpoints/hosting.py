@@ -41,7 +41,7 @@ class MountContext:
         None where the remotes are to be asked.
         """
         tools = self.provider.tools()
-        return tools if self.remotes is None else await self.remotes.beside(tools)
+        return tools if self.remotes is None else await self.remotes.merged_with(tools)
 
     async def own_schema(self, tool: str | None) -> Mapping[str, Any] | None:
         """Return the input schema of a tool that the user added to the server."""

@@ -61,7 +61,7 @@ class LifespanMiddleware:
         for each in self._transports:
             each.running.use(await each.start(stack))
         if self._mount.remotes is not None:
-            await stack.enter_async_context(self._mount.remotes.kept())
+            await stack.enter_async_context(self._mount.remotes.monitoring())
         bindings = [tool.binding for tool in self._mount.provider.listed.values()]
         _warn_of_many_tools(len(bindings))
         if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):

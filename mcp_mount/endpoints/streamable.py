@@ -37,10 +37,10 @@ class Streamable:
     _entry: ASGIApp = field(init=False)
 
     def __post_init__(self) -> None:
-        """Put what serves a request in front of FastMCP's app, unless it stands inside."""
+        """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
         # With `auth=`, FastMCP's app finds out first who calls.
-        guarded = self.mount.server.auth is not None
-        self._entry = self._serve_with_fastmcp if guarded else self._wrap(self._serve_with_fastmcp)
+        has_auth = self.mount.server.auth is not None
+        self._entry = self._serve_with_fastmcp if has_auth else self._wrap(self._serve_with_fastmcp)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Streamable:
             await self._entry(scope, receive, send)
         except asyncio.CancelledError:
             if not ctx.disconnect_ends_call:
-                # They would go on until their deadline, for a client that is only out of sight.
+                # The server ends this request, so nothing is left to wait for until the deadline.
                 for task in ctx.tasks:
                     task.cancel()
             raise

@@ -50,7 +50,7 @@ class ToolList:
         self._finish = finish
         self._lock = PerLoop(anyio.Lock)
         self._seen: tuple[object, ...] = ()
-        self._guarded: list[tuple[int, Sequence[Scopes]]] = []
+        self._scoped: list[tuple[int, Sequence[Scopes]]] = []
         self._tools: list[Tool] = []
         self._rendered: dict[str, _Rendered] = {}
 
@@ -102,14 +102,14 @@ class ToolList:
             (index, self._scopes(tool.name) if offered.get(tool.name) is tool else ())
             for index, tool in enumerate(self._tools)
         )
-        self._guarded = [(index, alternatives) for index, alternatives in scopes if alternatives]
+        self._scoped = [(index, alternatives) for index, alternatives in scopes if alternatives]
 
     def _hidden(self) -> set[int]:
         """Return which tools the caller may not see."""
         granted = granted_scopes.get()
         if granted is None:
             return set()
-        return {index for index, needed in self._guarded if scopes_to_request(needed, granted)}
+        return {index for index, needed in self._scoped if scopes_to_request(needed, granted)}
 
 
 def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:

@@ -231,8 +231,8 @@ def _is_valid_client(version: str, meta: _Meta) -> bool:
     return isinstance(client, dict)
 
 
-def _remember(hot: set[Any], item: tuple[str | bytes, ...]) -> None:
+def _remember(known: set[Any], item: tuple[str | bytes, ...]) -> None:
     if sum(map(len, item)) <= _LONGEST_KNOWN:
-        if len(hot) >= _MOST_KNOWN:
-            hot.clear()
-        hot.add(item)
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known.add(item)

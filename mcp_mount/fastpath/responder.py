@@ -36,7 +36,7 @@ _PING: Final = 15.0
 
 
 class FastPath:
-    """Answers for one server."""
+    """Answers the hot requests to one server."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class FastPath:
                 tool = await self._operation(message.params.name)
                 if tool is None:
                     return False
-                answer = ResponseWriter(message.id, message.params.meta.token, send)
-                watch = _ClientWatch(ctx, receive, answer)
-                await self._call(hot, message, tool, answer, watch)
+                writer = ResponseWriter(message.id, message.params.meta.token, send)
+                watch = _ClientWatch(ctx, receive, writer)
+                await self._call(hot, message, tool, writer, watch)
                 return True
             meta = self._meta if hot.is_modern else NO_META
             with self._span(hot, None):

@@ -60,7 +60,7 @@ class RemoteBinding:
 
     @property
     def remote(self) -> Remote:
-        """Which server."""
+        """The server as it was configured."""
         return self.monitor.remote
 
     @property

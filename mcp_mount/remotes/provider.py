@@ -84,14 +84,14 @@ class RemoteProvider(Provider):
         self._seen: tuple[object, ...] = ()
         self._tools: dict[str, RemoteTool] = {}
         self._listed: dict[str, RemoteTool] = {}
-        self._beside: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
+        self._merged: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
         self._resources: dict[str, Resource] = {}
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
 
-    def respect(self, server: FastMCP[Any], *, but: Provider) -> None:
-        """Give no name of what the server's user adds; `but` has the operations, which we know."""
-        self._server, self._others = server, (self, but)
+    def attach(self, server: FastMCP[Any], *, operations: Provider) -> None:
+        """Learn which server these are offered on: no name that its user takes is given."""
+        self._server, self._others = server, (self, operations)
         server.add_middleware(ServerErrorMiddleware())
 
     @property
@@ -106,7 +106,7 @@ class RemoteProvider(Provider):
         return {each.remote.name: each.monitor.state for each in self._bindings}
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
+    async def monitoring(self) -> AsyncIterator[None]:
         """Stay in touch with the servers; programs among them run as long."""
         async with anyio.create_task_group() as tasks:
             for each in self._bindings:
@@ -121,7 +121,7 @@ class RemoteProvider(Provider):
         self._update()
         return self._tools
 
-    async def beside(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
+    async def merged_with(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
         """Return all tools, the same mapping as long as nothing changes.
 
         None where changes are not noticed: then the servers are to be asked.
@@ -131,9 +131,9 @@ class RemoteProvider(Provider):
         await self._wait_until_known(self._bindings)
         self._update()
         theirs = self._listed
-        if not (self._beside[0] is ours and self._beside[1] is theirs):
-            self._beside = (ours, theirs, {**ours, **theirs})
-        return self._beside[2]
+        if not (self._merged[0] is ours and self._merged[1] is theirs):
+            self._merged = (ours, theirs, {**ours, **theirs})
+        return self._merged[2]
 
     def scopes(self, name: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for; none if it is unknown."""

@@ -151,7 +151,7 @@ async def _with_log_line(
         call: Returns the result, or raises `InvalidArguments` or `Busy`.
         context: The call's FastMCP context, if it came by MCP.
         tool: The tool's name.
-        operation: What it calls, e.g. ``"wiki: search"``.
+        operation: What it calls, e.g. ``"wiki/search"``.
     """
     started = time.perf_counter()
     outcome: access_log.CallOutcome = "cancelled"

@@ -153,10 +153,10 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        may_lead_to = select(operations, include=self._include, exclude=self._exclude)
+        selected = select(operations, include=self._include, exclude=self._exclude)
         return {
-            offer.name: OperationTool.from_operation(offer, schemas, self._backend, self._policy)
-            for offer in may_lead_to
+            each.name: OperationTool.from_operation(each, schemas, self._backend, self._policy)
+            for each in selected
         }
 
     async def _list_tools(self) -> Sequence[Tool]:

@@ -95,28 +95,26 @@ def select(
     """
     marked = [(operation, read_overrides(operation)) for operation in operations]
     names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
-    may_lead_to = [
+    candidates = [
         SelectedOperation(name, operation, mark)
         for name, (operation, mark) in zip(names, marked, strict=True)
         if mark is not None
     ]
-    selected = (
-        _matching(may_lead_to, include, "include") if include else set(range(len(may_lead_to)))
-    )
-    selected -= _matching(may_lead_to, exclude, "exclude")
-    chosen = [may_lead_to[index] for index in sorted(selected)]
-    for offer in chosen:
-        if offer.operation.fault:
-            advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
-            raise InvalidDocument(f"{offer.operation.fault} {advice}")
-    check_names((offer.name, offer.operation) for offer in chosen)
-    return tuple(_told_apart(chosen))
+    indices = _matching(candidates, include, "include") if include else set(range(len(candidates)))
+    indices -= _matching(candidates, exclude, "exclude")
+    selected = [candidates[index] for index in sorted(indices)]
+    for each in selected:
+        if each.operation.fault:
+            advice = f"Mend it, or leave it out with exclude=[{str(each.operation)!r}]."
+            raise InvalidDocument(f"{each.operation.fault} {advice}")
+    check_names((each.name, each.operation) for each in selected)
+    return tuple(_told_apart(selected))
 
 
-def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
+def _told_apart(selected: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
     """Begin each description that several have, such as those of two versions, with its path."""
-    words = Counter((each.operation.summary, each.operation.description) for each in may_lead_to)
-    for each in may_lead_to:
+    words = Counter((each.operation.summary, each.operation.description) for each in selected)
+    for each in selected:
         operation = each.operation
         if operation.description and words[operation.summary, operation.description] > 1:
             description = f"{operation}: {operation.description}"
@@ -126,9 +124,9 @@ def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOp
 
 
 def _matching(
-    may_lead_to: Sequence[SelectedOperation], selectors: Sequence[Selector], option: str
+    candidates: Sequence[SelectedOperation], selectors: Sequence[Selector], option: str
 ) -> set[int]:
-    """Return the indices of all offers that any of the selectors matches."""
+    """Return the indices of all candidates that any of the selectors matches."""
     if isinstance(selectors, str):
         message = f"{option}={selectors!r} is one text: write {option}=[{selectors!r}]."
         raise InvalidSelector(message)
@@ -137,17 +135,17 @@ def _matching(
         if not isinstance(selector, str | Callable):
             message = f"The selector {selector!r} is neither a text nor a callable."
             raise InvalidSelector(message)
-        indices = {index for index, offer in enumerate(may_lead_to) if _matches(offer, selector)}
+        indices = {index for index, each in enumerate(candidates) if _matches(each, selector)}
         if not indices:
-            raise InvalidSelector(_no_match_message(may_lead_to, selector))
+            raise InvalidSelector(_no_match_message(candidates, selector))
         found |= indices
     return found
 
 
-def _matches(offer: SelectedOperation, selector: Selector) -> bool:
+def _matches(candidate: SelectedOperation, selector: Selector) -> bool:
     if callable(selector):
-        return _ask(selector, offer.operation)
-    operation = offer.operation
+        return _ask(selector, candidate.operation)
+    operation = candidate.operation
     if selector.startswith("tag:"):
         return any(_is_like(tag, selector[4:]) for tag in operation.tags)
     method, space, path = selector.partition(" ")
@@ -155,7 +153,7 @@ def _matches(offer: SelectedOperation, selector: Selector) -> bool:
         return _is_like(operation.method, method.upper()) and _is_like(operation.path, path)
     if selector.startswith("/"):
         return _is_like(operation.path, selector)
-    return _is_like(offer.name, selector) or _is_like(operation.id, selector)
+    return _is_like(candidate.name, selector) or _is_like(operation.id, selector)
 
 
 def _is_like(text: str, pattern: str) -> bool:
@@ -180,11 +178,11 @@ def _ask(selector: Callable[[Operation], bool], operation: Operation) -> bool:
     return bool(answer)
 
 
-def _no_match_message(may_lead_to: Sequence[SelectedOperation], selector: Selector) -> str:
-    known = {offer.name for offer in may_lead_to}
-    known |= {str(offer.operation) for offer in may_lead_to}
-    known |= {offer.operation.path for offer in may_lead_to}
-    known |= {f"tag:{tag}" for offer in may_lead_to for tag in offer.operation.tags}
+def _no_match_message(candidates: Sequence[SelectedOperation], selector: Selector) -> str:
+    known = {each.name for each in candidates}
+    known |= {str(each.operation) for each in candidates}
+    known |= {each.operation.path for each in candidates}
+    known |= {f"tag:{tag}" for each in candidates for tag in each.operation.tags}
     near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
     hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
     return f"The selector {selector!r} matches no operation. {hint}"
