@@ -83,8 +83,8 @@ class RequestContext:
             without sessions): the call then ends at its deadline.
         forward_cookies: Whether the caller's cookies go along.
         user: Whom the auth provider of the endpoint has found; None where it has none.
-        unknown_tool: The request calls a tool that does not exist. Set by `ProtocolMiddleware`, read
-            where the status is written.
+        unknown_tool: The request calls a tool that does not exist. Set by `ProtocolMiddleware`,
+            read where the status is written.
         input_schema: That of the own tool that the request calls. Set by `Dispatcher`, read by the
             SDK's header checks.
         tasks: To await before the MCP request ends: what goes on after the answer.
