@@ -1,6 +1,6 @@
 """Runs the official conformance suite: ``python -m tests.conformance FOLDER``, as `make` does.
 
-FOLDER is where npm installed the suite. Each revision is run without and with sessions. A file
+FOLDER is where npm installed the suite. Each revision is run against each of `VARIANTS`. A file
 beside this one names the scenarios that are expected to fail, and why: what fails beyond them, and
 what is named there but passes, fails the run. Only scenarios that the revision requires count.
 """
@@ -8,21 +8,30 @@ what is named there but passes, fails the run. Only scenarios that the revision 
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from fastapi import FastAPI
 
 from tests.conformance.everything import everything_app
 from tests.support import served
 
 REVISIONS = ("2026-07-28", "2025-11-25")
+VARIANTS: dict[str, Callable[[], FastAPI]] = {
+    "": everything_app,
+    "sessions": partial(everything_app, sessions=True),
+    "middleware": partial(everything_app, seen_by_middleware=True),
+}
 
 
-def run_suite(programs: Path, revision: str, *, sessions: bool) -> bool:
+def run_suite(programs: Path, revision: str, variant: str) -> bool:
     """Return whether everything went as expected."""
-    name = f"{revision}-sessions" if sessions else revision
-    expected = Path(__file__).with_name(f"{name}.yml")
-    sys.stdout.write(f"\n=== {name} ===\n")
+    # What FastMCP answers in place of the quick way is to go as well as that.
+    expected = Path(__file__).with_name(f"{revision}{'-sessions' * (variant == 'sessions')}.yml")
+    sys.stdout.write(f"\n=== {revision} {variant} ===\n")
     sys.stdout.flush()
-    with served(everything_app(sessions=sessions)) as url:
+    with served(VARIANTS[variant]()) as url:
         done = subprocess.run(
             [
                 *(programs / "node", programs / "conformance", "server"),
@@ -38,8 +47,6 @@ if __name__ == "__main__":
     logging.disable()  # The suite lets tools fail.
     programs = Path(sys.argv[1]) / "node_modules" / ".bin"
     went = [
-        run_suite(programs, revision, sessions=sessions)
-        for revision in REVISIONS
-        for sessions in (False, True)
+        run_suite(programs, revision, variant) for revision in REVISIONS for variant in VARIANTS
     ]
     sys.exit(not all(went))

@@ -15,6 +15,7 @@ from fastapi import FastAPI, HTTPException, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastmcp import Context, FastMCP
 from fastmcp.prompts import Message
+from fastmcp.server.middleware import Middleware
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     MISSING_REQUIRED_CLIENT_CAPABILITY,
@@ -39,10 +40,13 @@ _PAUSE: Final = 0.05
 """Seconds between two notifications, as the suite wants them."""
 
 
-def everything_app(*, sessions: bool) -> FastAPI:
+def everything_app(*, sessions: bool = False, seen_by_middleware: bool = False) -> FastAPI:
+    """Return the app; FastMCP middleware sees every message, so that FastMCP answers it."""
     app = FastAPI(title="Everything")
     add_routes(app)
     server = mount_mcp(app, sessions=sessions).server
+    if seen_by_middleware:
+        server.add_middleware(Middleware())
     add_talking_tools(server)
     add_asking_tools(server)
     add_resources(server)
