@@ -20,6 +20,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mcp_mount.backends.request import Headers, ResponseEnd, Sink, request_context
+from mcp_mount.shutdown import Shutdown, shutdown
 
 logger = logging.getLogger("mcp_mount")
 
@@ -93,6 +94,7 @@ class AppCall:
         self._scope = scope
         self._body: bytes | None = body or b""
         self._sink = sink
+        self._shutdown: Shutdown
         self._is_started = False
         self._turn = -math.inf
         self._is_gone = False
@@ -117,6 +119,12 @@ class AppCall:
         if at < math.inf:
             self._timer = loop.call_at(at, self._tick, deadline, watch_client)
         self.task = loop.create_task(self._run())
+        self._shutdown = shutdown.get()
+        self._shutdown.endings.add(self._end_with_server)
+
+    def _end_with_server(self) -> None:
+        self.outcome = "shutdown"
+        self._give_up()
 
     def send_disconnect(self) -> None:
         """Tell the route that its client is gone; nothing more reaches the sink."""
@@ -184,6 +192,10 @@ class AppCall:
             self._timer = loop.call_at(deadline, self._tick, deadline, None)
             watch_client()
             return
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Answer with what has come until now."""
         self.is_answered = True
         self.send_disconnect()
 
@@ -222,6 +234,7 @@ class AppCall:
             for callback in callbacks:
                 callback()
         self._notify()
+        self._shutdown.endings.discard(self._end_with_server)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

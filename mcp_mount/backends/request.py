@@ -12,8 +12,9 @@ from starlette.types import Scope
 
 Headers = list[tuple[bytes, bytes]]
 
-ResponseEnd = Literal["complete", "ended", "timeout", "broken"]
-"""How a response ended: whole, at a limit of the sink, at the deadline, or by a failure."""
+ResponseEnd = Literal["complete", "ended", "timeout", "broken", "shutdown"]
+"""How a response ended: whole, at a limit of the sink, at the deadline, by a failure of the app, or
+when the server was shut down."""
 
 TOOL_KEY: Final = "mcp_mount.tool"
 """The scope's key that tells middleware: this request is an MCP call of the tool so named."""

@@ -57,6 +57,12 @@ class Result:
     json: str | None = None
 
 
+_NO_ANSWER: Final = {
+    "broken": "before it failed. The call was ended.",
+    "shutdown": "before the server was shut down. What the call was to do may or may not be done.",
+}
+
+
 def error(text: str) -> Result:
     """Return a tool error with this text (MCP "Tools", "Error Handling")."""
     return Result(content=(text,), is_error=True)
@@ -75,15 +81,15 @@ def to_result(
     """
     status = reader.status
     if not status:
-        what = f"within {timeout:g} seconds" if outcome == "timeout" else "before it failed"
-        return error(f"The API gave no answer {what}. The call was ended.")
-    if reader.is_damaged and outcome != "timeout":
+        what = _NO_ANSWER.get(outcome, f"within {timeout:g} seconds. The call was ended.")
+        return error(f"The API gave no answer {what}")
+    if reader.is_damaged and outcome not in {"timeout", "shutdown"}:
         outcome = "broken"
     note = _why_incomplete(reader, outcome, timeout)
     if status >= _BAD_REQUEST:
         return _error_result(reader, note)
     if reader.is_stream:
-        return _stream_result(reader, output, note, is_broken=outcome == "broken")
+        return _stream_result(reader, output, note, is_broken=outcome in {"broken", "shutdown"})
     if note:
         # Half of a JSON document, or of an image, is none.
         blocks = (reader.text(), note) if reader.is_readable else (note,)
@@ -98,6 +104,8 @@ def to_result(
 
 
 def _why_incomplete(reader: ResponseReader, outcome: ResponseEnd, timeout: float) -> str | None:
+    if outcome == "shutdown":
+        return "[The response ends here, because the server is shutting down. There may be more.]"
     if outcome == "broken":
         return "[The response broke off here: the API failed while it was answering.]"
     limit = reader.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)

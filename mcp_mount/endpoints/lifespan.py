@@ -1,5 +1,6 @@
 """Starts the MCP server after the app's own start-up, and stops it before its own shutdown."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -9,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
+from mcp_mount.errors import MountError
+from mcp_mount.shutdown import hearing_signals
 
 logger = logging.getLogger("mcp_mount")
 
@@ -58,6 +61,12 @@ class LifespanMiddleware:
         await self._app(scope, receive_stopping, send_started)
 
     async def _start(self, stack: AsyncExitStack) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            message = "The MCP endpoint needs asyncio: run the server on that, not on trio."
+            raise MountError(message) from None
+        stack.enter_context(hearing_signals())
         for each in self._transports:
             each.running.use(await each.start(stack))
         if self._mount.remotes is not None:

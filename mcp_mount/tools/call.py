@@ -160,7 +160,7 @@ class ToolCall:
             reader, call = await self._send(request, deadline)
             for _ in range(MAX_REDIRECTS):
                 following = self._follow(request, reader)
-                if following is None or call.outcome == "timeout":
+                if following is None or call.outcome in {"timeout", "shutdown"}:
                     break
                 request = following
                 reader, call = await self._send(request, deadline)
