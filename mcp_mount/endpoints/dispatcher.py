@@ -19,8 +19,9 @@ from mcp_mount.access.auth import (
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
-from mcp_mount.fastpath.messages import MessageReader, called_tool
+from mcp_mount.fastpath.messages import MessageReader, read_call
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.tools.tracing import joined_trace, trace_of
 
 
 class Dispatcher:
@@ -99,20 +100,25 @@ class Dispatcher:
             await self._app(scope, replay_body(body, receive), send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
-        tool = hot.called_tool if hot is not None else called_tool(body)
+        if hot is not None:
+            tool, trace_context = hot.called_tool, hot.message.params.meta.trace
+        else:
+            tool, meta = read_call(body)
+            trace_context = trace_of(meta)
         refusal = await self._refuse_scopes(tool, granted)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         # A session's messages belong to it: what cancels one of them goes to FastMCP too.
         is_alone = hot is not None and (hot.is_modern or not self._mount.guard.sessions)
-        if (
-            self._fast_path is not None and hot is not None and is_alone and ctx is not None
-        ) and await self._fast_path.respond(hot, ctx, receive, send):
-            return
-        if ctx is not None:
-            ctx.input_schema = await self._mount.own_schema(tool)
-        await self._app(scope, replay_body(body, receive), send)
+        with joined_trace(trace_context, scope["headers"]):
+            if (
+                self._fast_path is not None and hot is not None and is_alone and ctx is not None
+            ) and await self._fast_path.respond(hot, ctx, receive, send):
+                return
+            if ctx is not None:
+                ctx.input_schema = await self._mount.own_schema(tool)
+            await self._app(scope, replay_body(body, receive), send)
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""

@@ -183,15 +183,16 @@ class MessageReader:
         return True
 
 
-def called_tool(body: bytes) -> str | None:
-    """Return the tool that a JSON-RPC message calls; None for every other message."""
+def read_call(body: bytes) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the tool that a JSON-RPC message calls, and its ``_meta``; no tool where none is."""
     try:
         message: Any = json.loads(body)
-        name = message["params"]["name"] if message["method"] == "tools/call" else None
-    except (ValueError, TypeError, KeyError, RecursionError):
+        params = message["params"] if message["method"] == "tools/call" else {}
+        name, meta = params.get("name"), params.get("_meta")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Whatever this is, it calls nothing; the SDK answers it as the specification says.
-        return None
-    return name if isinstance(name, str) else None
+        return None, {}
+    return name if isinstance(name, str) else None, meta if isinstance(meta, dict) else {}
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:

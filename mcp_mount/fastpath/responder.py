@@ -24,12 +24,13 @@ from mcp_mount.backends.request import RequestContext
 from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.messages import CallMessage, HotRequest
-from mcp_mount.fastpath.tracing import is_traced, request_span
+from mcp_mount.fastpath.tracing import request_span
 from mcp_mount.fastpath.writer import NO_META, ResponseWriter, ServerMeta, serialize
 from mcp_mount.tools import access_log
 from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.tool import OperationTool
+from mcp_mount.tools.tracing import is_traced
 
 _PING: Final = 15.0
 """Seconds of silence after which an answer begins as an event stream, as the SDK's does."""
@@ -114,13 +115,11 @@ class FastPath:
     def _span(self, hot: HotRequest, tool: OperationTool | None) -> AbstractContextManager[None]:
         if not is_traced():
             return _NO_SPAN
-        message = hot.message
         return request_span(
             "tools/list" if tool is None else "tools/call",
             tool,
             server=self._server.name,
             version=hot.version,
-            parent=message.params.meta.trace,
         )
 
     async def _call(

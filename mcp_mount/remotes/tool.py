@@ -26,9 +26,10 @@ from mcp_mount.remotes.elicitation import read_state
 from mcp_mount.remotes.progress import forward_progress
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools import access_log
-from mcp_mount.tools.call import trace_of
 from mcp_mount.tools.confirm import question
 from mcp_mount.tools.context import client_name, current_context, to_tool_result
+from mcp_mount.tools.metrics import CallMetrics
+from mcp_mount.tools.tracing import trace_of
 
 
 @asynccontextmanager
@@ -153,7 +154,7 @@ async def _with_log_line(
         tool: The tool's name.
         operation: What it calls, e.g. ``"wiki/search"``.
     """
-    started = time.perf_counter()
+    started, metrics = time.perf_counter(), CallMetrics(tool)
     outcome: access_log.CallOutcome = "cancelled"
     try:
         result = await call
@@ -166,10 +167,12 @@ async def _with_log_line(
         outcome = "failed"
         raise
     finally:
+        seconds = time.perf_counter() - started
+        metrics.end(outcome, seconds, None)
         access_log.log_call(
             tool=tool,
             operation=operation,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             reader=None,
             outcome=outcome,
             ctx=request_context.get(),

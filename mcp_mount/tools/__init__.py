@@ -6,6 +6,8 @@ In the order in which to read them:
     selection     which operations are offered
     confirm       the question before a destructive call
     access_log    a line in the log for each call
+    tracing       the trace of a call, from its client to the route
+    metrics       what is measured of each call
     binding       how one operation is called
     describing    what a model reads of a tool
     call          a call of an operation's tool, from its arguments to its result

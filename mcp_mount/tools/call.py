@@ -32,11 +32,12 @@ from mcp_mount.loops import PerLoop
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
+from mcp_mount.tools.metrics import CallMetrics
+from mcp_mount.tools.tracing import trace_headers
 
 MAX_REDIRECTS: Final = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TRACE_KEYS = ("traceparent", "tracestate", "baggage")
 
 _LARGE: Final = 128 * 1024
 """Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
@@ -57,6 +58,7 @@ class ToolCall:
         "_confirm",
         "_ctx",
         "_meta",
+        "_metrics",
         "_progress",
         "_readers",
         "_watch_client",
@@ -110,6 +112,7 @@ class ToolCall:
     async def run(self) -> Result:
         """Make the call; return its result, which is an error where it was refused."""
         started = time.perf_counter()
+        self._metrics = CallMetrics(self.name, is_stream=self._progress is not None)
         try:
             result = await self._run()
             is_question = isinstance(result, Question)
@@ -121,11 +124,14 @@ class ToolCall:
             self.outcome = "failed"
             raise
         finally:
+            seconds = time.perf_counter() - started
+            reader = self._readers[-1] if self._readers else None
+            self._metrics.end(self.outcome, seconds, reader.size if reader else None)
             access_log.log_call(
                 tool=self.name,
                 operation=self.binding.label,
-                seconds=time.perf_counter() - started,
-                reader=self._readers[-1] if self._readers else None,
+                seconds=seconds,
+                reader=reader,
                 outcome=self.outcome,
                 ctx=self._ctx,
                 client=self._client,
@@ -140,8 +146,8 @@ class ToolCall:
     async def _run(self) -> Result:
         binding = self.binding
         request = binding.arguments.request(self._arguments)
-        if not self._meta.keys().isdisjoint(_TRACE_KEYS):
-            request = _with_trace(request, self._meta)
+        if headers := trace_headers(self._meta):
+            request = replace(request, headers=(*request.headers, *headers))
         if (
             binding.needs_confirmation
             and self._confirm is not None
@@ -154,7 +160,8 @@ class ToolCall:
         slot = binding.slots.take_nowait()
         if slot is None:
             self._begin_watch()
-            slot = await binding.slots.take()
+            with self._metrics.waiting():
+                slot = await binding.slots.take()
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
             reader, call = await self._send(request, deadline)
@@ -248,18 +255,3 @@ async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: Respon
     if reader.size <= _LARGE:
         return convert()
     return await anyio.to_thread.run_sync(convert, limiter=_converting.get())
-
-
-def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Return the trace context of a message's ``_meta`` (W3C Trace Context)."""
-    return {key: meta[key] for key in _TRACE_KEYS if isinstance(meta.get(key), str)}
-
-
-def _with_trace(request: OperationRequest, meta: Mapping[str, Any]) -> OperationRequest:
-    """Let the request join the trace of the MCP call."""
-    headers = [
-        (key.encode(), value.encode())
-        for key, value in trace_of(meta).items()
-        if value.isascii() and value.isprintable()
-    ]
-    return replace(request, headers=(*request.headers, *headers)) if headers else request

@@ -1,0 +1,65 @@
+"""The trace of a call, from its client over the tool to the route (W3C Trace Context)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+
+_NOTHING: Final[AbstractContextManager[None]] = nullcontext()
+_KEYS = ("traceparent", "tracestate", "baggage")
+
+
+def is_traced() -> bool:
+    """Whether the process has a tracer at all."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return the trace context of a message's ``_meta``."""
+    return {key: meta[key] for key in _KEYS if isinstance(meta.get(key), str)}
+
+
+def joined_trace(
+    meta: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]]
+) -> AbstractContextManager[None]:
+    """Serve a request within the trace of its client, which HTTP headers or ``_meta`` name.
+
+    Where the headers do, what instruments the HTTP server has joined it already.
+    """
+    return _joined_trace(meta, headers) if is_traced() else _NOTHING
+
+
+@contextmanager
+def _joined_trace(
+    meta: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]]
+) -> Iterator[None]:
+    sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    named = trace_of(sent) if "traceparent" in sent else meta
+    is_joined = named is not meta and trace.get_current_span().get_span_context().is_valid
+    if is_joined or "traceparent" not in named:
+        yield
+        return
+    token = otel_context.attach(propagate.extract(named, otel_context.get_current()))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def trace_headers(meta: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Return the headers by which a request to the route joins the trace of its call.
+
+    The span that is current names it, or else the ``_meta`` of the MCP request.
+    """
+    named = {} if meta.keys().isdisjoint(_KEYS) else trace_of(meta)
+    if is_traced() and trace.get_current_span().get_span_context().is_valid:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        named = {key: value for key, value in named.items() if key == "baggage"} | carrier
+    return [
+        (key.encode(), value.encode())
+        for key, value in named.items()
+        if value.isascii() and value.isprintable()
+    ]
