@@ -440,3 +440,25 @@ def test_any_pieces_are_the_text_that_was_put_together(
         pieces.close()
         pieces.append("x" * 100)
         assert "".join(pieces) == ""
+
+
+def test_many_texts_at_once_go_into_files_sooner() -> None:
+    """X5, S3: what a thousand readers of long texts hold in memory is bounded for all of them."""
+    texts = [SpooledText() for _ in range(150)]
+    tracemalloc.start()
+    try:
+        for number in range(90):
+            for text in texts:
+                text.append(f"{number:010000}")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 80 * 1024 * 1024
+    whole = "".join(f"{number:010000}" for number in range(90))
+    assert all("".join(text) == whole for text in (texts[0], texts[-1]))
+    for text in texts:
+        text.close()
+    alone = SpooledText()
+    alone.append(whole)
+    assert alone.text() == whole
+    alone.close()

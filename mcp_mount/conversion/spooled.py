@@ -12,6 +12,7 @@ from contextlib import suppress
 from io import FileIO, StringIO
 from itertools import islice
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Final
 
 logger = logging.getLogger("mcp_mount")
@@ -22,16 +23,39 @@ SLICE: Final = 64 * 1024
 _MOST_IN_MEMORY: Final = 1024 * 1024
 """Characters of a text that stay in memory.
 
-Few texts are longer, and those take milliseconds anyway, beside which a file costs little. A
-thousand calls at once, as many as there may be, then hold a gigabyte where all texts are long.
+Few texts are longer, and those take milliseconds anyway, beside which a file costs little.
 """
+
+_MOST_TOGETHER: Final = 64 * 1024 * 1024
+"""Characters of all texts in memory; from then on, each keeps no more than `SLICE` there."""
+
+_STEP: Final = 16 * 1024
+"""Characters by which a text grows before it is counted anew."""
 
 _LONGEST_CHARACTER: Final = 12
 """Bytes that a character takes as JSON in ASCII at the most, e.g. ``\\ud83d\\ude80``."""
 
 
+class _Together:
+    """The characters of all texts in memory. Texts are converted in threads, too."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._lock = Lock()
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.size += size
+
+
+_together = _Together()
+
+
 class SpooledText:
     """A text that grows piece by piece; beyond 1 MiB it is in a file, which `close` closes.
+
+    Where many grow at once, they go into files sooner: a thousand readers of long texts hold a
+    tenth of a gigabyte, and not a whole one.
 
     What cannot be written to the file, because there is no room for one or the disk is full, stays
     in memory: nothing is lost, as it would be in a `tempfile.SpooledTemporaryFile`.
@@ -40,7 +64,7 @@ class SpooledText:
     in some 20 microseconds, and to hand it to a thread takes longer.
     """
 
-    __slots__ = ("_buffer", "_file", "_is_closed", "_most", "_size")
+    __slots__ = ("_buffer", "_counted", "_file", "_is_closed", "_most", "_size")
 
     def __init__(self) -> None:
         """Begin without any text."""
@@ -50,12 +74,17 @@ class SpooledText:
         self._size = 0
         self._most: float = _MOST_IN_MEMORY
         self._is_closed = False
+        self._counted = 0
 
     def append(self, piece: str) -> None:
         """Add to the end of the text; once it is closed, nobody reads what is added."""
         if not self._is_closed:
             self._buffer.write(piece)
-            if self._buffer.tell() > self._most:
+            size = self._buffer.tell()
+            if size - self._counted >= _STEP:
+                self._count(size)
+            is_enough = size > SLICE and _together.size > _MOST_TOGETHER
+            if size > self._most or (is_enough and self._most < math.inf):
                 self._move_to_file()
 
     def text(self) -> "str | SpooledText":
@@ -88,6 +117,7 @@ class SpooledText:
         """Close the file, and forget the text."""
         self._is_closed = True
         self._buffer, self._size = StringIO(), 0
+        self._count(0)
         if self._file is not None:
             # What may come too late to be written is no longer needed.
             with suppress(OSError):
@@ -108,6 +138,12 @@ class SpooledText:
         else:
             self._size += len(data)
             self._buffer, self._most = StringIO(), SLICE
+            self._count(0)
+
+    def _count(self, size: int) -> None:
+        """Count this text among all in memory."""
+        _together.add(size - self._counted)
+        self._counted = size
 
 
 def json_length(value: object) -> int:
