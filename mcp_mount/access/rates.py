@@ -84,12 +84,13 @@ class _Failing:
     _is_told: bool = False
     _told: float = -math.inf
 
-    def begin(self) -> None:
+    def begin(self, error: Exception) -> None:
         """Say what was raised, unless that has been said."""
         if self._is_told or time.monotonic() - self._told < _QUIET:
             return
         self._is_told, self._told = True, time.monotonic()
-        logger.exception("The rate limit cannot be checked: calls are refused until it can")
+        message = "The rate limit cannot be checked: calls are refused until it can"
+        logger.error(message, exc_info=error)
 
     def end(self) -> None:
         """Say that it is over, where it was said to have begun."""
@@ -132,9 +133,9 @@ class CallRate:
             seconds = await self._ask_store(callers) if self._is_remote else self._hit(callers)
         except Busy:
             raise
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged
             # Whatever the store raises: a limit that cannot be checked is not passed.
-            self._failing.begin()
+            self._failing.begin(error)
             raise Busy("The rate limit cannot be checked now. Try again in a minute.") from None
         self._failing.end()
         if seconds:

@@ -266,8 +266,8 @@ class AppCall:
         if wanted and more:
             await self._take_turns()
             return
-        # Another task of the app may have sent the last part meanwhile.
-        self.is_done = self.is_done or not more
+        if not more:
+            self.is_done = True
         if not self._is_gone:
             self.outcome = "complete" if wanted else "ended"
             # With that, a route that listens for its client's going ends what it still does.

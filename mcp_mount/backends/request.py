@@ -1,7 +1,7 @@
 """The request of a call, the sink of its response, and the MCP request it is made for."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -85,6 +85,7 @@ class RequestContext:
         user: Whom the auth provider of the endpoint has found; None where it has none.
         unknown_tool: Set when the request calls a tool that does not exist.
         input_schema: That of the own tool that the request calls, for the SDK's header checks.
+        abandon: Called when the client has gone and the call may go on; None where none does.
         tasks: What still runs for the request's calls after they were answered.
     """
 
@@ -94,6 +95,7 @@ class RequestContext:
     user: object = None
     unknown_tool: bool = False
     input_schema: Mapping[str, Any] | None = None
+    abandon: Callable[[], None] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property

@@ -66,6 +66,9 @@ class Streamable:
             raise
         finally:
             request_context.reset(token)
+            if ctx.abandon is not None:
+                # In a session, a call outlives the request that made it.
+                ctx.abandon()
             if ctx.tasks:
                 with anyio.CancelScope(shield=True):
                     await wait_for_tasks(ctx.tasks)
