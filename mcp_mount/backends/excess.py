@@ -39,10 +39,9 @@ class _CheckedBody(httpx2.AsyncByteStream):
 
 def _has_excess(stream: object) -> bool:
     """Whether bytes are left behind the response; also where that cannot be found out."""
-    while not hasattr(stream, "_connection"):
-        inner = getattr(stream, "_stream", None) or getattr(stream, "_httpcore_stream", None)
-        if inner is None:
-            return True
-        stream = inner
-    state = getattr(stream._connection, "_h11_state", None)  # noqa: SLF001 - as said above
+    connection = None
+    while stream is not None and connection is None:
+        connection = getattr(stream, "_connection", None)
+        stream = getattr(stream, "_stream", None) or getattr(stream, "_httpcore_stream", None)
+    state = getattr(connection, "_h11_state", None)
     return state is None or bool(state.trailing_data[0])
