@@ -194,6 +194,16 @@ def called_tool(body: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def is_initialize(body: bytes) -> bool:
+    """Whether a JSON-RPC message is, or may be, one whose parameters the SDK keeps."""
+    try:
+        message: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        # It should be neither read nor kept; whether the SDK does so is not known here.
+        return True
+    return isinstance(message, dict) and message.get("method") == "initialize"
+
+
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:
     """Return the headers that MCP reads; None where one is doubled, or mirrors an argument."""
     found: dict[bytes, bytes] = {}
