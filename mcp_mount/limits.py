@@ -1,6 +1,6 @@
 """What one call may take, and how many may run at once."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
@@ -82,6 +82,7 @@ class Slot(Protocol):
 class Slots:
     """Slots for calls that run at once.
 
+    A call that nobody waits for any more may keep its slot (see `lend`) until another needs one.
     Each event loop has slots of its own: a server process has one loop, and what waits in another
     thread's loop, or in one that has ended, cannot be told of a free slot.
     """
@@ -90,6 +91,18 @@ class Slots:
         """Take how many calls may run at once, and the seconds that one more waits for its turn."""
         self._max_wait = _WAIT if max_wait is None else max_wait
         self._free = PerLoop(lambda: anyio.Semaphore(count))
+        self._lent: PerLoop[set[Callable[[], None]]] = PerLoop(set)
+
+    def lend(self, end: Callable[[], None]) -> None:
+        """Offer a slot that is taken to whoever waits: `end` is to end the call that holds it."""
+        if self._free.get().statistics().tasks_waiting:
+            end()
+        else:
+            self._lent.get().add(end)
+
+    def withdraw(self, end: Callable[[], None]) -> None:
+        """Take the offer back, because the slot is released; nothing where there is none."""
+        self._lent.get().discard(end)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -122,6 +135,11 @@ class Slots:
         if (slot := self.take_nowait()) is not None:
             return slot
         free = self._free.get()
+        lent = self._lent.get()
+        # All, because one whose route is in a thread cannot give its slot back.
+        for end in [*lent]:
+            end()
+        lent.clear()
         with anyio.move_on_after(self._max_wait):
             await free.acquire()
             return free

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
+import anyio
 import pytest
 from fastapi import Depends, FastAPI, Query
 from fastapi.security import APIKeyCookie, APIKeyHeader
@@ -294,6 +295,7 @@ async def test_a_question_counts_as_no_call_and_its_answer_as_one() -> None:
     for _ in range(2):
         question = await ask(shelf.app)
     assert (await ask(shelf.app, **answered(question))).text_content == '"removed a"'
+    question = await ask(shelf.app)
     assert "Too many calls" in (await ask(shelf.app, **answered(question))).text_content
 
 
@@ -364,3 +366,43 @@ async def test_a_key_that_the_app_declares_tells_callers_apart(
     answer = answered(await ask(app, headers=alice))
     assert (await ask(app, headers=bob, **answer)).answer["error"]["code"] == INVALID_PARAMS
     assert (await ask(app, headers=alice, **answer)).text_content == '"alice removed a"'
+
+
+@pytest.mark.parametrize("action", ["accept", "decline"])
+async def test_a_question_is_answered_once(action: str) -> None:
+    """C6: an answer that is sent again, even another one, is asked about again."""
+    shelf = Shelf()
+    question = await ask(shelf.app)
+    await ask(shelf.app, **answered(question, action))
+    done = [*shelf.done]
+    again = await ask(shelf.app, **answered(question))
+    assert is_question(again)
+    assert shelf.done == done
+    # What it is asked now is a question of its own.
+    assert (await ask(shelf.app, **answered(again))).text_content == '"removed a"'
+
+
+async def test_of_two_answers_at_once_one_runs() -> None:
+    """C6: whichever comes first."""
+    shelf = Shelf()
+    question = await ask(shelf.app)
+    replies: list[Reply] = []
+
+    async def answer() -> None:
+        replies.append(await ask(shelf.app, **answered(question)))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(answer)
+    assert sorted(map(is_question, replies)) == [False, True, True, True, True]
+    assert shelf.done == ["a"]
+
+
+async def test_the_answers_that_are_remembered_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: whoever answers without end takes no more memory, and locks nobody out."""
+    monkeypatch.setattr("mcp_mount.tools.confirm._MOST_ANSWERED", 2)
+    shelf = Shelf()
+    first = await ask(shelf.app)
+    for answer in (answered(first), *[answered(await ask(shelf.app)) for _ in range(3)]):
+        assert not is_question(await ask(shelf.app, **answer))
+    assert len(shelf.done) == 4

@@ -48,6 +48,7 @@ async def test_a_tool_that_does_not_say_it_is_harmless_asks_first() -> None:
             assert request["params"]["message"] == 'Run the tool raw_silent with {"a": 1}?'
             assert "tools/call" not in server.methods
             assert (await ask(app, "raw_silent", **answered(question))).text_content == "done"
+            question = await ask(app, "raw_silent")
             declined = await ask(app, "raw_silent", **answered(question, "decline"))
             assert declined.is_error
             assert server.methods.count("tools/call") == 1

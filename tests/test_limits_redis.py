@@ -28,9 +28,9 @@ PASSWORD = "a-secret-of-the-store"
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """Run a Redis of our own on a free loopback port, in memory only; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def running(folder: Path, port: int = 0) -> Iterator[str]:
+    """Run a Redis of our own on a loopback port, in memory only; yield its URL."""
+    with socket.create_server(("127.0.0.1", port)) as probe:
         port = probe.getsockname()[1]
     options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
     options += ["--save", "", "--appendonly", "no", "--dir", str(folder), "--maxclients", "64"]
@@ -166,3 +166,27 @@ async def test_a_store_that_does_not_answer_keeps_no_thread_from_the_apps_routes
                     rest.start_soon(client.get, "/meet")
             assert replies == []
     assert {reply.text_content for reply in replies} == {UNCHECKED}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_store_that_is_down_fills_no_log(
+    era: Era, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C6: a line when it goes and one when it is back, however many calls are refused meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    app = limited(f"redis://:{PASSWORD}@127.0.0.1:{port}", "1000/hour")
+    for _ in range(40):
+        assert (await call(app, "ping", era=era)).text_content == UNCHECKED
+
+    def said() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "mcp_mount"]
+
+    assert said() == ["The rate limit cannot be checked: calls are refused until it can"]
+    with running(tmp_path, port):
+        for _ in range(2):
+            assert (await call(app, "ping", era=era)).text_content == '"pong"'
+    assert said()[1:] == ["The rate limit can be checked again"]
+    # It goes once more, within a minute: that is in the line of each call only.
+    assert (await call(app, "ping", era=era)).text_content == UNCHECKED
+    assert len(said()) == 2

@@ -112,3 +112,28 @@ async def test_nothing_arrives_after_the_end(era: Era) -> None:
         "x\n[Ended at the limit of 1 bytes (max_bytes). There may be more.]"
     )
     assert told == ["told", "told", "told", "done"]
+
+
+@pytest.mark.parametrize("more", [True, False])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_response_that_goes_on_after_its_end_has_ended(
+    era: Era, caplog: pytest.LogCaptureFixture, *, more: bool
+) -> None:
+    """C6: it neither takes the slot again nor keeps it, and the app is told, as by a server."""
+    app = FastAPI()
+
+    class Longer(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+            for message in (START, part(b"whole", more=False), part(b"late", more=more)):
+                await send(message)
+            await anyio.sleep_forever()
+
+    @app.get("/longer")
+    async def longer() -> Longer:
+        return Longer()
+
+    mount_mcp(app, limits=Limits(max_concurrency=1))
+    with anyio.fail_after(10):
+        for _ in range(2):
+            assert (await call(app, "longer", era=era)).text_content == "whole"
+    assert "went on after its last part" in caplog.text

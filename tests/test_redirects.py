@@ -1,5 +1,6 @@
 """Redirects inside the app are followed; others are reported, and never fetched."""
 
+import json
 import socket
 from typing import Any
 
@@ -193,3 +194,28 @@ async def test_a_redirect_is_no_way_to_what_is_left_out(location: str, era: Era)
     assert f"Location: {location}" in reply.text_content
     assert "secret" not in reply.text_content.replace(location, "")
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_redirect_is_no_way_around_the_slots_of_a_tool(era: Era) -> None:
+    """C6: what has slots of its own is called by its own name; the model is told where it is."""
+    app = FastAPI()
+
+    @app.get("/way")
+    async def way() -> Response:
+        return RedirectResponse("/narrow")
+
+    @app.get("/narrow", openapi_extra={"x-mcp": {"limits": {"max_concurrency": 1}}})
+    async def narrow() -> str:
+        return "narrow"
+
+    @app.get("/turn/{name}", openapi_extra={"x-mcp": {"limits": {"max_concurrency": 1}}})
+    async def turn(name: str) -> Response:
+        return RedirectResponse("/turn/new") if name == "old" else Response(name)
+
+    mount_mcp(app)
+    reply = await call(app, "way", era=era)
+    assert reply.text_content.endswith("Location: /narrow")
+    assert (await call(app, "narrow", era=era)).text_content == '"narrow"'
+    # The slot that the call has is the one that it needs.
+    assert "new" in json.dumps((await call(app, "turn", {"name": "old"}, era=era)).result)

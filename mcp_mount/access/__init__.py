@@ -7,4 +7,5 @@ In the order in which to read them:
     origin        which web pages may call
     auth          who may call what
     sessions      whose session it is
+    shares        how many sessions a caller may have
 """

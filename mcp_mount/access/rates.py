@@ -34,6 +34,9 @@ _MOST_CALLERS: Final = 16
 _SECONDS: Final = 1.0
 """How long the store may take to answer."""
 
+_QUIET: Final = 60.0
+"""Seconds between two lines in the log that say that the store has failed."""
+
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
 
@@ -70,6 +73,32 @@ class RateLimit:
         check_fields(self, {"caller_of": function})
 
 
+@dataclass(slots=True)
+class _Failing:
+    """Tells the log when the checks begin to fail, and when that is over.
+
+    Once, however many calls are refused meanwhile; a store that comes and goes is told of once in
+    `_QUIET` seconds.
+    """
+
+    _is_told: bool = False
+    _told: float = -math.inf
+
+    def begin(self, error: Exception) -> None:
+        """Say what was raised, unless that has been said."""
+        if self._is_told or time.monotonic() - self._told < _QUIET:
+            return
+        self._is_told, self._told = True, time.monotonic()
+        message = "The rate limit cannot be checked: calls are refused until it can"
+        logger.error(message, exc_info=error)
+
+    def end(self) -> None:
+        """Say that it is over, where it was said to have begun."""
+        if self._is_told:
+            self._is_told = False
+            logger.warning("The rate limit can be checked again")
+
+
 class CallRate:
     """Counts the calls of each caller."""
 
@@ -91,6 +120,7 @@ class CallRate:
         self._credentials = credentials
         self._rate, self._window, self._is_remote = _opened(limit)
         self._connections = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
+        self._failing = _Failing()
 
     async def count(self, request: Request) -> None:
         """Count one call.
@@ -103,10 +133,11 @@ class CallRate:
             seconds = await self._ask_store(callers) if self._is_remote else self._hit(callers)
         except Busy:
             raise
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - logged
             # Whatever the store raises: a limit that cannot be checked is not passed.
-            logger.exception("The rate limit cannot be checked")
+            self._failing.begin(error)
             raise Busy("The rate limit cannot be checked now. Try again in a minute.") from None
+        self._failing.end()
         if seconds:
             plural = "s" * (seconds > 1)
             message = f"Too many calls: {self._rate} are allowed. "

@@ -270,13 +270,17 @@ class AppCall:
     async def _write(self, chunk: bytes, *, more: bool) -> None:
         if not self._is_started:
             raise RuntimeError("The response's body came before its start.")
+        if self.is_done:
+            # What has ended stays so: others count on it. Servers raise the same.
+            raise RuntimeError("The response's body went on after its last part.")
         wanted = not self._is_gone
         if wanted and chunk:
             wanted = await self._push(bytes(chunk))
         if wanted and more:
             await self._take_turns()
             return
-        self.is_done = not more
+        if not more:
+            self.is_done = True
         if not self._is_gone:
             self.outcome = "complete" if wanted else "ended"
             # With that, a route that listens for its client's going ends what it still does.

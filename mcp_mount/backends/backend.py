@@ -17,7 +17,8 @@ class ToolIndex(Protocol):
     def may_lead_to(self, method: str, template: str) -> bool:
         """Whether a redirect or rewrite may lead the caller to an operation.
 
-        It does if the operation is a tool that the caller may use, and needs no confirmation.
+        It does if the operation is a tool that the caller may use, needs no confirmation, and
+        has no limit of its own on the calls that run at once.
 
         Args:
             method: E.g. ``"GET"``.

@@ -19,6 +19,7 @@ import httpx2
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
 from mcp_mount.loops import PerLoop
@@ -136,6 +137,7 @@ class Forwarder:
     def _new_client(self) -> httpx2.AsyncClient:
         upstream = self._upstream
         return httpx2.AsyncClient(
+            event_hooks={"response": [close_on_excess]},
             auth=upstream.auth,
             verify=self._tls,
             # A cookie that one caller is given is not another's.

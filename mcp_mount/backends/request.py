@@ -1,7 +1,7 @@
 """The request of a call, the sink of its response, and the MCP request it is made for."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -88,6 +88,7 @@ class RequestContext:
             read where the status is written.
         input_schema: That of the own tool that the request calls. Set by `Dispatcher`, read by the
             SDK's header checks.
+        abandon: Called when the client has gone and the call may go on; None where none does.
         tasks: To await before the MCP request ends: what goes on after the answer.
     """
 
@@ -97,6 +98,7 @@ class RequestContext:
     user: object = None
     unknown_tool: bool = False
     input_schema: Mapping[str, Any] | None = None
+    abandon: Callable[[], None] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property

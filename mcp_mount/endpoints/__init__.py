@@ -9,6 +9,7 @@ In the order in which to read them:
     lifespan      its start and its stop
     collapse      turns an event stream with one answer into JSON
     streamable    Streamable HTTP
+    outbox        how much may wait on an event stream
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE
     client        a client of the endpoint, in this process

@@ -1,5 +1,7 @@
 """Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
 
+from typing import Final
+
 from fastapi.exception_handlers import http_exception_handler
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.authentication import UnauthenticatedUser
@@ -17,11 +19,14 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
-from mcp_mount.endpoints.guard import read_body, replay_body, too_large
+from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
-from mcp_mount.fastpath.messages import MessageReader, read_call
+from mcp_mount.fastpath.messages import MessageReader, is_initialize, read_call
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.tools.tracing import joined_trace, trace_of
+
+_LARGEST_OPENING: Final = 8 * 1024
+"""Bytes of the request with which a client names itself and what it can do."""
 
 
 class Dispatcher:
@@ -38,6 +43,8 @@ class Dispatcher:
         self._mount = mount
         self._fast_path = fast_path
         self._messages = MessageReader()
+        # A session, or a stream, keeps what it was opened with.
+        self._is_kept = mount.guard.sessions or fast_path is None
         auth, scopes_of = mount.server.auth, mount.guard.scopes_of
         self._auth = auth
         self._scopes: ScopeCheck | None = None
@@ -98,6 +105,10 @@ class Dispatcher:
             return
         if scope["method"] != "POST":
             await self._app(scope, replay_body(body, receive), send)
+            return
+        if len(body) > _LARGEST_OPENING and self._is_kept and is_initialize(body):
+            message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
+            await refuse(413, message)(scope, receive, send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         if hot is not None:

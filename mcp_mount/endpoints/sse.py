@@ -7,7 +7,7 @@ context streams).
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fastmcp.server.http import create_sse_app
 from starlette.middleware import Middleware
@@ -17,7 +17,9 @@ from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
-from mcp_mount.endpoints.streams import StreamGate, Streams
+from mcp_mount.endpoints.outbox import CountedStream
+from mcp_mount.endpoints.streams import StreamGate, Streams, current_outbox
+from mcp_mount.server import low_level_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,19 @@ class Sse:
     path: str
     streamable_path: str
     running: RunningApp = field(default_factory=RunningApp)
+
+    def __post_init__(self) -> None:
+        """Have what is written to each stream counted."""
+        low_level = low_level_server(self.mount.server)
+        run = low_level.run
+
+        async def run_counted(read: Any, write: Any, *arguments: Any, **options: Any) -> None:
+            outbox = current_outbox.get()
+            counted = write if outbox is None else CountedStream(write, outbox)
+            await run(read, counted, *arguments, **options)
+
+        # FastMCP's app for this transport takes nothing that stands between.
+        low_level.run = run_counted  # type: ignore[method-assign, assignment]
 
     @property
     def messages(self) -> str:

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import SessionSeal
+from mcp_mount.access.shares import SessionShare
 from mcp_mount.backends.request import (
     APP_KEY,
     RequestContext,
@@ -66,6 +67,9 @@ class Streamable:
             raise
         finally:
             request_context.reset(token)
+            if ctx.abandon is not None:
+                # In a session, a call outlives the request that made it.
+                ctx.abandon()
             if ctx.tasks:
                 with anyio.CancelScope(shield=True):
                     await wait_for_tasks(ctx.tasks)
@@ -86,9 +90,11 @@ class Streamable:
         dispatcher = Middleware(
             Dispatcher, mount=self.mount, path=self.path, fast_path=self.fast_path
         )
-        return [*self._seal(), dispatcher]
+        return [*self._seal(), dispatcher, *self._share()]
 
     def _wrap(self, app: ASGIApp) -> ASGIApp:
+        for cls, args, options in self._share():
+            app = cls(app, *args, **options)
         wrapped: ASGIApp = Dispatcher(
             app, mount=self.mount, path=self.path, fast_path=self.fast_path
         )
@@ -100,6 +106,11 @@ class Streamable:
         if not self.mount.guard.sessions:
             return []
         return [Middleware(SessionSeal, credentials=self.mount.provider.credentials)]
+
+    def _share(self) -> list[Middleware]:
+        if not self.mount.guard.sessions:
+            return []
+        return [Middleware(SessionShare, credentials=self.mount.provider.credentials)]
 
     async def _serve_with_fastmcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self.running.here()

@@ -2,14 +2,16 @@
 
 * A message to somebody else's stream is answered as if there were no such stream.
 * What a call began lives among the tasks of the stream: the POST that asked for it ends before it.
-* A stream ends with its client, and with the server.
+* A stream ends with its client, with the server, and when its client does not read it.
 """
 
 import asyncio
 import hmac
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlencode
@@ -24,6 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
 from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.endpoints.outbox import Outbox, send_in_pieces
+
+logger = logging.getLogger("mcp_mount")
 
 # As the SDK writes it in the first event, which tells the client where to POST (MCP 2024-11-05
 # "Transports", "HTTP with SSE").
@@ -38,8 +43,13 @@ class Stream:
     """One that is open: whose it is, what its calls live in, and its id once that is known."""
 
     caller: bytes
+    outbox: Outbox
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     id: str = ""
+
+
+current_outbox: ContextVar[Outbox | None] = ContextVar("mcp_mount_outbox", default=None)
+"""That of the stream that the current task serves."""
 
 
 @dataclass(slots=True)
@@ -48,6 +58,7 @@ class Streams:
 
     _by_id: dict[str, Stream] = field(default_factory=dict)
     _ends: set[anyio.Event] = field(default_factory=set)
+    _outboxes: set[Outbox] = field(default_factory=set)
     _stopping: anyio.Event = field(default_factory=anyio.Event)
 
     async def stop(self) -> None:
@@ -61,10 +72,14 @@ class Streams:
         """Keep a stream of a caller, and stay until what its calls began has ended."""
         end = anyio.Event()
         self._ends.add(end)
-        stream = Stream(caller)
+        stream = Stream(caller, Outbox(self._outboxes))
+        self._outboxes.add(stream.outbox)
+        token = current_outbox.set(stream.outbox)
         try:
             yield stream
         finally:
+            current_outbox.reset(token)
+            self._outboxes.discard(stream.outbox)
             self._by_id.pop(stream.id, None)
             # What runs on are background tasks, for which no server's end waits over REST.
             self._ends.discard(end)
@@ -82,18 +97,19 @@ class Streams:
         is_own = stream is not None and hmac.compare_digest(stream.caller, caller)
         return stream.tasks if stream is not None and is_own else None
 
-    def until_stopped(self, receive: Receive) -> Receive:
-        """Return a `receive` to which the server's end is the client's."""
+    def until_stopped(self, receive: Receive, outbox: Outbox) -> Receive:
+        """Return a `receive` to which the server's end, and the outbox's, is the client's."""
 
         async def receive_or_stop() -> Message:
             message: Message = {"type": "http.disconnect"}
 
-            async def stop() -> None:
-                await self._stopping.wait()
+            async def stop(event: anyio.Event) -> None:
+                await event.wait()
                 either.cancel_scope.cancel()
 
             async with anyio.create_task_group() as either:
-                either.start_soon(stop)
+                either.start_soon(stop, self._stopping)
+                either.start_soon(stop, outbox.is_closed)
                 message = await receive()
                 either.cancel_scope.cancel()
             return message
@@ -104,9 +120,10 @@ class Streams:
 class _Opening:
     """The answer to a GET while it is sent."""
 
-    def __init__(self, send: Send, on_id: Callable[[str], None], keys: str) -> None:
+    def __init__(self, send: Send, outbox: Outbox, on_id: Callable[[str], None], keys: str) -> None:
         """Take the server's `send`, and keys of the query that the client is to send again."""
         self._send = send
+        self._outbox = outbox
         self._on_id = on_id
         self._keys = keys.encode()
         self._is_named = False
@@ -123,14 +140,21 @@ class _Opening:
             message = {**message, "body": self._read(message.get("body", b""))}
         self._is_over = not (is_start or message.get("more_body", False))
         try:
-            await self._send(message)
+            if is_start:
+                await self._send(message)
+            else:
+                await send_in_pieces(self._send, message, self._outbox.is_closed.set)
         except OSError:
-            # The client is gone, which `receive` tells as well (ASGI, "Disconnected Client").
+            # The client does not read, or is gone, which `receive` tells as well (ASGI,
+            # "Disconnected Client").
             self._is_over = True
 
     async def close(self) -> None:
         """End the answer, which the SDK leaves open when it is not the client that ends it."""
-        if self._is_started:
+        if self._outbox.is_closed.is_set():
+            # What would end the answer would wait for the client too; the server closes it so.
+            logger.warning("A stream of HTTP with SSE was closed: its client does not read it")
+        elif self._is_started:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _read(self, body: bytes) -> bytes:
@@ -167,8 +191,9 @@ class StreamGate:
         if scope["method"] == "GET":
             async with self._streams.opened(caller) as stream:
                 on_id = partial(self._streams.name, stream)
-                opening = _Opening(send, on_id, _keys(scope, places))
-                await self._app(scope, self._streams.until_stopped(receive), opening.send)
+                opening = _Opening(send, stream.outbox, on_id, _keys(scope, places))
+                until_stopped = self._streams.until_stopped(receive, stream.outbox)
+                await self._app(scope, until_stopped, opening.send)
                 await opening.close()
         else:
             await self._pass_on(scope, receive, send, caller)

@@ -195,6 +195,16 @@ def read_call(body: bytes) -> tuple[str | None, Mapping[str, Any]]:
     return name if isinstance(name, str) else None, meta if isinstance(meta, dict) else {}
 
 
+def is_initialize(body: bytes) -> bool:
+    """Whether a JSON-RPC message is, or may be, one whose parameters the SDK keeps."""
+    try:
+        message: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        # It should be neither read nor kept; whether the SDK does so is not known here.
+        return True
+    return isinstance(message, dict) and message.get("method") == "initialize"
+
+
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:
     """Return the headers that MCP reads; None where one is doubled, or mirrors an argument."""
     found: dict[bytes, bytes] = {}

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from typing import Any, Final
@@ -140,6 +141,7 @@ class FastPath:
             progress=writer.progress,
             watch_client=watch.start,
         )
+        watch.abandon = call.abandon
         try:
             with self._span(hot, tool):
                 result = await call.run()
@@ -176,6 +178,7 @@ class _ClientWatch:
         self._has_cancelled = False
         self._is_over = False
         self._watching: asyncio.Task[None] | None = None
+        self.abandon: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -208,8 +211,9 @@ class _ClientWatch:
             if message["type"] == "http.disconnect":
                 break
         if not self._ctx.disconnect_ends_call:
-            # The call goes on without a reader, at the most until its deadline.
+            # The call goes on without a reader, until its deadline or until others need its slot.
             self._writer.client_gone = True
+            self.abandon()
         elif self._task is not None:
             self._has_cancelled = True
             self._task.cancel()

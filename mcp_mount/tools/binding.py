@@ -50,6 +50,8 @@ class ToolBinding:
     backend: Backend
     limits: Limits
     slots: Slots
+    has_own_slots: bool
+    """Whether the slots are for this tool alone."""
     rate: CallRate | None
     needs_confirmation: bool
     """Whether the caller's user is to be asked first."""
@@ -75,6 +77,7 @@ def bind_operation(
         backend=backend,
         limits=limits,
         slots=Slots(limits.max_concurrency) if has_own_slots else policy.slots,
+        has_own_slots=has_own_slots,
         rate=policy.rate,
         needs_confirmation=_needs_confirmation(selected, policy),
         has_header_arguments=any(

@@ -37,6 +37,8 @@ from mcp_mount.tools.tracing import trace_headers
 
 MAX_REDIRECTS: Final = 5
 
+_ABANDONED: Final = "Too many calls are running, and nobody waits for this one."
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _LARGE: Final = 128 * 1024
@@ -55,12 +57,16 @@ class ToolCall:
         "_calls",
         "_cancel_ends_call",
         "_client",
+        "_client_gone",
         "_confirm",
         "_ctx",
+        "_is_ended",
         "_meta",
         "_metrics",
         "_progress",
         "_readers",
+        "_slot",
+        "_waiting",
         "_watch_client",
         "binding",
         "name",
@@ -108,6 +114,18 @@ class ToolCall:
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
         self._calls: list[AppCall] = []
+        self._slot: Slot | None = None
+        self._waiting: anyio.CancelScope | None = None
+        self._client_gone = False
+        self._is_ended = False
+
+    def abandon(self) -> None:
+        """Let the call go on only while nobody else needs its slot: its client has gone."""
+        self._client_gone = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        elif self._slot is not None:
+            self.binding.slots.lend(self._end)
 
     async def run(self) -> Result:
         """Make the call; return its result, which is an error where it was refused."""
@@ -161,7 +179,10 @@ class ToolCall:
         if slot is None:
             self._begin_watch()
             with self._metrics.waiting():
-                slot = await binding.slots.take()
+                slot = await self._wait_for_slot()
+        self._slot = slot
+        if self._client_gone:
+            self.abandon()
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
             reader, call = await self._send(request, deadline)
@@ -175,7 +196,21 @@ class ToolCall:
                 self._begin_watch()
             return await _convert(binding, reader, call.outcome)
         finally:
-            self._release(slot)
+            self._release_when_done(slot)
+
+    async def _wait_for_slot(self) -> Slot:
+        """Wait for a slot, unless the client has gone; others wait for an answer.
+
+        Raises:
+            Busy: there is none.
+        """
+        try:
+            with anyio.CancelScope() as self._waiting:
+                if not self._client_gone:
+                    return await self.binding.slots.take()
+        finally:
+            self._waiting = None
+        raise Busy(_ABANDONED)
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:
@@ -203,7 +238,11 @@ class ToolCall:
             if not call.is_done:
                 at = -math.inf if self._cancel_ends_call else deadline
                 tasks += (call.cancel_soon(at=at), call.task)
+                if not self._cancel_ends_call:
+                    self.abandon()
             raise
+        if self._is_ended:
+            raise Busy(_ABANDONED)
         if not call.is_done:
             # Without waiting: a route that does not listen must not hold the result back.
             call.send_disconnect()
@@ -216,17 +255,29 @@ class ToolCall:
             raise call.failure
         return reader, call
 
+    def _end(self) -> None:
+        """End the call: somebody who waits for an answer needs its slot."""
+        self._is_ended = True
+        tasks = self._ctx.tasks if self._ctx is not None else []
+        tasks += (call.cancel_soon() for call in self._calls if not call.is_done)
+
     def _release(self, slot: Slot) -> None:
+        self._slot = None
+        if self._client_gone:
+            self.binding.slots.withdraw(self._end)
+        slot.release()
+
+    def _release_when_done(self, slot: Slot) -> None:
         """Release a slot when every route has ended: one that goes on still takes up a thread."""
         running = [call for call in self._calls if not call.is_done]
 
         def release_after(call: AppCall) -> None:
             running.remove(call)
             if not running:
-                slot.release()
+                self._release(slot)
 
         if not running:
-            slot.release()
+            self._release(slot)
         for call in [*running]:
             call.when_done(partial(release_after, call))
 

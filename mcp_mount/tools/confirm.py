@@ -2,12 +2,14 @@
 
 A modern client that supports elicitation gets ``input_required`` with the question instead of a
 result, and calls again with the answer (MCP 2026-07-28 "Elicitation"). What goes back and forth is
-sealed by the SDK: bound to caller, tool and arguments, and it expires. Other clients have the
-``destructiveHint`` to ask by themselves.
+sealed by the SDK: bound to caller, tool and arguments, and it expires. Each question is answered
+once, as far as this process knows. Other clients have the ``destructiveHint`` to ask by themselves.
 """
 
 import json
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,12 +25,40 @@ from mcp_mount.access.principals import principals_of
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.errors import MountError
 
-_ASKED: Final = "mcp_mount:asked"
+_ASKED: Final = "mcp_mount:asked:"
+"""What the state of a question begins with; the rest is the question's own."""
 _QUESTION: Final = "confirm"
 _SECONDS: Final = 300.0
 """How long an answer is accepted."""
 _SHORTEST_KEY: Final = 32
 _LONGEST_VALUE: Final = 200
+_MOST_ANSWERED: Final = 10_000
+"""Questions whose answers are remembered; of more than that, the oldest are forgotten."""
+
+
+class _Answered:
+    """The questions that have been answered, for as long as their answers would be accepted."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, state: str) -> bool:
+        """Remember a question; return False where it has been answered before."""
+        now = time.monotonic()
+        with self._lock:
+            # In the order in which they came, which is that in which they expire.
+            while self._until and (
+                len(self._until) >= _MOST_ANSWERED or self._until[next(iter(self._until))] <= now
+            ):
+                del self._until[next(iter(self._until))]
+            if state in self._until:
+                return False
+            self._until[state] = now + _SECONDS
+            return True
+
+
+_answered: Final = _Answered()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +114,10 @@ def question(
     if not can_ask(context):
         return None
     answer = (context.input_responses or {}).get(_QUESTION)
-    # Without the state the answer is to a question that nobody asked about this call.
-    if answer is None or context.request_state != _ASKED:
+    state = context.request_state or ""
+    # Without the state the answer is to a question that nobody asked about this call; with one that
+    # was used, to a call that is over.
+    if answer is None or not state.startswith(_ASKED) or not _answered.add(state):
         return _ask(_write_question(what, arguments, first))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None
@@ -135,6 +167,7 @@ def _ask(text: str) -> Question:
     return Question(
         content=(),
         input_required=InputRequiredResult(
-            input_requests={_QUESTION: ElicitRequest(params=params)}, request_state=_ASKED
+            input_requests={_QUESTION: ElicitRequest(params=params)},
+            request_state=_ASKED + secrets.token_hex(16),
         ),
     )

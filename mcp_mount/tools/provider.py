@@ -133,15 +133,16 @@ class OperationProvider(Provider):
     def may_lead_to(self, method: str, template: str) -> bool:
         """Whether the caller may be led to an operation that is a tool.
 
-        It needs no scope that the caller lacks, and no question to be asked first.
+        It needs no scope that the caller lacks, no question to be asked first, and no slot but
+        the one that the call has.
 
         Args:
             method: E.g. ``"GET"``.
             template: E.g. ``"/items/{item_id}"``.
         """
         binding = self._offered.get((method, template))
-        if binding is None or binding.needs_confirmation:
-            # Who is to be asked first is not led there by a redirect.
+        if binding is None or binding.needs_confirmation or binding.has_own_slots:
+            # Who is to be asked or counted first is not led there by a redirect.
             return False
         return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 

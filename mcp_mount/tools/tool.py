@@ -78,6 +78,8 @@ class OperationTool(Tool):
             confirm=confirm,
             cancel_ends_call=ctx is None or ctx.disconnect_ends_call,
         )
+        if ctx is not None:
+            ctx.abandon = call.abandon
         try:
             return to_tool_result(await call.run())
         finally:

@@ -1,0 +1,105 @@
+"""Keeps one caller from holding all sessions: whoever opens too many loses the oldest of its own.
+
+A session that is ended is answered with 404, upon which a client opens another (MCP "Session
+Management").
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_mount.access.principals import principals_of
+
+_SESSION_ID = b"mcp-session-id"
+
+_MOST_OF_A_CALLER: Final = 1_000
+"""Sessions that a caller may have; of more, the one that was used least lately is ended."""
+
+_MOST: Final = 9_000
+"""Sessions of all callers; of more, one is ended of whoever has most. The SDK refuses to open more
+than 10,000."""
+
+_Owner = tuple[object, object]
+"""The user and the credentials of a scope, which the SDK compares."""
+
+
+class SessionShare:
+    """Pure ASGI middleware around the MCP app, inside of what seals sessions."""
+
+    def __init__(
+        self, app: ASGIApp, *, credentials: Callable[[], Iterable[tuple[str, str]]]
+    ) -> None:
+        """Wrap `app`; `credentials` returns where the app looks for keys (see `Operation`)."""
+        self._app = app
+        self._credentials = credentials
+        self._callers: dict[bytes, str] = {}
+        # Of each caller in the order of their use. Some may have ended by themselves since.
+        self._sessions: dict[str, dict[bytes, _Owner]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and remember the session that it opens, uses or ends."""
+        session = _session_in(scope["headers"]) if scope["type"] == "http" else b""
+        if session is not None:
+            self._use(session)
+            await self._app(scope, receive, send)
+            if scope.get("method") == "DELETE":
+                self._forget(session)
+            return
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                opened = _session_in(message["headers"])
+                if opened is not None:
+                    for each, owner in self._add(opened, scope):
+                        await self._end(each, owner, scope)
+            await send(message)
+
+        await self._app(scope, receive, send_and_count)
+
+    def _add(self, session: bytes, scope: Scope) -> list[tuple[bytes, _Owner]]:
+        """Remember a session; return those that are to end for it."""
+        caller = "\n".join(principals_of(Request(scope), self._credentials()))
+        own = self._sessions.setdefault(caller, {})
+        own[session] = (scope.get("user"), scope.get("auth"))
+        self._callers[session] = caller
+        if len(own) <= _MOST_OF_A_CALLER:
+            if len(self._callers) <= _MOST:
+                return []
+            own = max(self._sessions.values(), key=len)
+        oldest, owner = next(iter(own.items()))
+        self._forget(oldest)
+        return [(oldest, owner)]
+
+    def _use(self, session: bytes) -> None:
+        if (caller := self._callers.get(session)) is not None:
+            own = self._sessions[caller]
+            own[session] = own.pop(session)
+
+    def _forget(self, session: bytes) -> None:
+        if (caller := self._callers.pop(session, None)) is not None:
+            own = self._sessions[caller]
+            del own[session]
+            if not own:
+                del self._sessions[caller]
+
+    async def _end(self, session: bytes, owner: _Owner, scope: Scope) -> None:
+        """End a session as its own client would."""
+        user, auth = owner
+        # FastMCP asks for a token even where it is known whose it was.
+        shown = (pair for pair in scope["headers"] if pair[0] == b"authorization")
+        headers = [(_SESSION_ID, session), *shown]
+        ending = {**scope, "method": "DELETE", "headers": headers, "user": user, "auth": auth}
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def ignore(message: Message) -> None:
+            """It may have ended before."""
+
+        await self._app(ending, receive, ignore)
+
+
+def _session_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    return next((value for name, value in headers if name == _SESSION_ID), None)

@@ -1,0 +1,115 @@
+"""One caller cannot open all sessions, nor make them large."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from mcp_mount import mount_mcp
+from tests.access import bearer, static
+from tests.sse import HANDSHAKE as OLD_HANDSHAKE
+from tests.sse import opened as stream_opened
+from tests.starting import started
+from tests.support import LEGACY, Reply, call, http, rpc
+
+CLIENT = {"name": "client", "version": "1"}
+HANDSHAKE = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT}
+ALICE, BOB = bearer("alice"), bearer("bob")
+
+
+def session_app(*, auth: bool = False, **options: Any) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/name")
+    async def name() -> str:
+        return "name"
+
+    given: dict[str, Any] = {"auth": static(alice=[], bob=[])} if auth else {}
+    mount_mcp(app, sessions=True, **given, **options)
+    return app
+
+
+async def opened(app: Any, headers: Mapping[str, str]) -> dict[str, str]:
+    """Open a session as a caller; return the headers of its requests."""
+    reply = await rpc(app, "legacy", "initialize", HANDSHAKE, headers=headers)
+    assert reply.status == 200
+    return {**headers, "mcp-session-id": reply.headers["mcp-session-id"]}
+
+
+async def statuses(app: Any, *sessions: Mapping[str, str]) -> list[int]:
+    """Return what calls in sessions are answered with."""
+    return [(await call(app, "name", era="legacy", headers=each)).status for each in sessions]
+
+
+@pytest.mark.parametrize("auth", [False, True])
+async def test_a_caller_who_opens_too_many_sessions_loses_its_own(
+    monkeypatch: pytest.MonkeyPatch, *, auth: bool
+) -> None:
+    """F2: the one that was used least lately; those of others stay."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    async with started(session_app(auth=auth)) as app:
+        theirs = await opened(app, BOB)
+        first, second = await opened(app, ALICE), await opened(app, ALICE)
+        assert await statuses(app, first) == [200]
+        third = await opened(app, ALICE)
+        assert await statuses(app, first, second, third, theirs) == [200, 404, 200, 200]
+
+
+@pytest.mark.parametrize("auth", [False, True])
+async def test_where_there_are_too_many_sessions_whoever_has_most_loses_one(
+    monkeypatch: pytest.MonkeyPatch, *, auth: bool
+) -> None:
+    """F2: nobody is told that there is no room, whoever has taken it."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST", 3)
+    async with started(session_app(auth=auth)) as app:
+        many = [await opened(app, ALICE) for _ in range(5)]
+        theirs = [await opened(app, BOB)]
+        assert await statuses(app, *many, *theirs) == [404, 404, 404, 200, 200, 200]
+
+
+async def test_a_session_that_its_client_ended_counts_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: who cleans up keeps what it uses."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    async with started(session_app()) as app, http(app) as client:
+        kept = await opened(app, ALICE)
+        for _ in range(4):
+            ended = await opened(app, ALICE)
+            assert (await client.delete("/mcp", headers=ended)).status_code == 200
+        assert await statuses(app, kept) == [200]
+
+
+async def initialize(app: Any, size: int, headers: Mapping[str, str] | None = None) -> Reply:
+    params = {**HANDSHAKE, "clientInfo": {**CLIENT, "title": "x" * size}}
+    return await rpc(app, "legacy", "initialize", params, headers=headers)
+
+
+@pytest.mark.parametrize("auth", [False, True])
+async def test_a_session_is_opened_with_little(*, auth: bool) -> None:
+    """F2: it keeps what its client says of itself, within the session too."""
+    async with started(session_app(auth=auth)) as app:
+        for headers in (ALICE, await opened(app, ALICE)):
+            refused = await initialize(app, 9_000, headers)
+            assert refused.status == 413
+            assert "larger than 8192 bytes" in refused.text
+        assert (await initialize(app, 7_000, ALICE)).status == 200
+
+
+async def test_a_stream_is_opened_with_little() -> None:
+    """F2: of HTTP with SSE, which keeps it as well."""
+    app = session_app(sse_path="/sse")
+    async with started(app) as running, stream_opened(running) as stream:
+        client = {"name": "x" * 9_000, "version": "1"}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+        large = {**body, "params": {**OLD_HANDSHAKE, "clientInfo": client}}
+        assert (await stream.post(large)).status_code == 413
+        assert (await stream.post({**body, "params": OLD_HANDSHAKE})).status_code == 202
+
+
+async def test_what_keeps_nothing_takes_more() -> None:
+    """X1: without sessions, nothing is kept of whoever shakes hands."""
+    app = FastAPI()
+    mount_mcp(app)
+    assert (await initialize(app, 9_000)).status == 200

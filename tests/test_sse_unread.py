@@ -1,0 +1,113 @@
+"""A stream of the older HTTP+SSE transport that nobody reads takes so much, and no more."""
+
+import anyio
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+
+from mcp_mount import mount_mcp
+from tests.sse import Stream, initialized
+from tests.starting import started
+
+KIB = 1024
+
+
+def large_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/large")
+    async def large() -> PlainTextResponse:
+        return PlainTextResponse("x" * 100 * KIB)
+
+    @app.get("/small")
+    async def small() -> str:
+        return "small"
+
+    mount_mcp(app, sse_path="/sse")
+    return app
+
+
+async def status_of_a_call(stream: Stream, tool: str = "large") -> int:
+    body = {"jsonrpc": "2.0", "id": next(stream.ids), "method": "tools/call"}
+    reply = await stream.post({**body, "params": {"name": tool, "arguments": {}}})
+    return reply.status_code
+
+
+async def call_until_closed(stream: Stream, most: int, tool: str = "large") -> int:
+    """Call without reading, until there is no such stream; return how many calls that took."""
+    for count in range(most):
+        if await status_of_a_call(stream, tool) == 404:
+            return count
+        await anyio.wait_all_tasks_blocked()
+    raise AssertionError("the stream is still there")
+
+
+async def read_to_the_end(stream: Stream) -> int:
+    """Return how many bytes there are to be read."""
+    size = 0
+    while (chunk := await stream.response.chunk()) is not None:
+        size += len(chunk)
+    return size
+
+
+async def test_results_that_nobody_reads_close_the_stream(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F2: whatever waited is given up; other streams go on."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 1000 * KIB)
+    async with started(large_app()) as app, initialized(app) as other:
+        async with initialized(app) as stream:
+            calls = await call_until_closed(stream, 50)
+            # Those that wait, and those on their way to the client.
+            assert 1000 // 132 <= calls <= 1000 // 132 + 5
+            assert await read_to_the_end(stream) <= 300 * KIB
+        assert await other.called("small") == '"small"'
+    assert [each.getMessage() for each in caplog.records if each.name == "mcp_mount"] == [
+        "A stream of HTTP with SSE was closed: its client does not read it"
+    ]
+
+
+async def test_many_small_results_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: each has a task that waits with it."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 1000 * KIB)
+    async with started(large_app()) as app, initialized(app) as stream:
+        assert await call_until_closed(stream, 50, "small") <= 40
+
+
+async def test_many_streams_share_what_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: the one on which most waits is closed."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST", 1500 * KIB)
+    async with started(large_app()) as app, initialized(app) as modest:
+        assert await status_of_a_call(modest) == 202
+        async with initialized(app) as greedy:
+            assert await call_until_closed(greedy, 50) <= 15
+        # The one result that waited for it is still there.
+        size = 0
+        while size < 100 * KIB:
+            size += len(await modest.response.chunk() or b"")
+
+
+async def test_a_client_that_stops_reading_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: even when little waits."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._PATIENCE", 0.1)
+    async with started(large_app()) as app, initialized(app) as stream:
+        assert await status_of_a_call(stream) == 202
+        with anyio.fail_after(5):
+            while await status_of_a_call(stream) != 404:
+                await anyio.lowlevel.checkpoint()
+
+
+async def test_a_large_result_reaches_who_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2: in pieces, whole, and however many there are one after the other."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 300 * KIB)
+
+    async def read_one(stream: Stream) -> bytes:
+        text = b""
+        while not text.endswith(b"\r\n\r\n"):
+            text += await stream.response.chunk() or b""
+        return text
+
+    async with started(large_app()) as app, initialized(app) as stream:
+        for _ in range(10):
+            await stream.call("large")
+            assert (await read_one(stream)).count(b"x") >= 100 * KIB
