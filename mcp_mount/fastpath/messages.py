@@ -196,12 +196,12 @@ def read_call(body: bytes) -> tuple[str | None, Mapping[str, Any]]:
 
 
 def is_initialize(body: bytes) -> bool:
-    """Whether a JSON-RPC message is, or may be, one whose parameters the SDK keeps."""
+    """Whether a JSON-RPC message is one whose parameters the SDK keeps."""
     try:
         message: Any = json.loads(body)
     except (ValueError, RecursionError):
-        # It should be neither read nor kept; whether the SDK does so is not known here.
-        return True
+        # What cannot be read here cannot be read further down the stack.
+        return False
     return isinstance(message, dict) and message.get("method") == "initialize"
 
 
