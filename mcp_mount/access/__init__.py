@@ -3,8 +3,9 @@
 In the order in which to read them:
 
     principals    who makes a request
-    rates       how often a caller may call
-    origin      which web pages may call
-    auth        who may call what
-    sessions    whose session it is
+    rates         how often a caller may call
+    origin        which web pages may call
+    auth          who may call what
+    credentials   the key and the tokens that a proxy or a gateway takes
+    sessions      whose session it is
 """

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
+from mcp_mount.access.credentials import headers_to_withhold
 from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.forwarding import Forwarder
@@ -78,7 +79,8 @@ class HTTPBackend:
         path = self._path(operation, request) if operation is not None else request.path
         ctx = request_context.get()
         outer = ctx.scope["headers"] if ctx is not None else ()
-        sent = [pair for pair in outer if pair[0] in self._forwarded]
+        kept = headers_to_withhold(ctx.user) if ctx is not None else frozenset()
+        sent = [pair for pair in outer if pair[0] in self._forwarded - kept]
         raw_path = f"{self._bases.prefix(operation)}{path}"
         if not _is_short(raw_path, self._bases.base.query, request.query):
             message = f"The call makes a URL of more than {_LONGEST:,} characters: send less."
