@@ -11,7 +11,7 @@ import httpx2
 import yaml
 
 from mcp_mount.errors import InvalidDocument
-from mcp_mount.openapi.fetching import MAX_BYTES, Access, fetch
+from mcp_mount.openapi.fetching import MAX_BYTES, Access, Refused, fetch
 
 _OPEN: Final = Access()
 
@@ -71,10 +71,11 @@ def _fetch(url: str, access: Access) -> bytes:
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
         # The other two may quote the password; UnicodeError comes from the host's IDNA form.
         reason = str(error).rstrip(".") if isinstance(error, httpx2.HTTPError) else "it is no URL"
-        message = (
-            f"The OpenAPI document cannot be fetched from {without_secrets(url)!r}: "
-            f"{reason or type(error).__name__}. Is the service running? A file will do as well."
-        )
+        if not isinstance(error, Refused):
+            reason = (
+                f"{reason or type(error).__name__}. Is the service running? A file will do as well"
+            )
+        message = f"The OpenAPI document cannot be fetched from {without_secrets(url)!r}: {reason}."
         raise InvalidDocument(message) from None
 
 

@@ -17,6 +17,20 @@ _LAST_PORT: Final = 65_535
 _ASKS_WHO: Final = frozenset({401, 403})
 
 
+class Refused(httpx2.RequestError):
+    """The document is not for everyone; the message says what to do about it."""
+
+    def __init__(self, status: int, access: "Access") -> None:
+        """Take the status, and with what was asked."""
+        advice = "The headers or the token of the upstream are not accepted there"
+        if access.is_open:
+            advice = (
+                "Give the API's own key or token to the upstream (--upstream-header 'X-Api-Key: …'"
+                "); it goes along where the document is on the upstream's own origin"
+            )
+        super().__init__(f"it is answered with HTTP {status}. {advice}")
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a document is fetched with, where it is not open to everyone.
@@ -72,11 +86,8 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
         ) as client,
         client.stream("GET", url) as response,
     ):
-        if response.status_code in _ASKS_WHO and access.is_open:
-            raise httpx2.RequestError(
-                f"it is answered with HTTP {response.status_code}. The API's own key or token is "
-                "sent along where the document is on the upstream's own origin"
-            )
+        if response.status_code in _ASKS_WHO:
+            raise Refused(response.status_code, access)
         if not response.is_success:
             raise httpx2.RequestError(f"it is answered with HTTP {response.status_code}")
         async for chunk in response.aiter_bytes():
