@@ -149,9 +149,7 @@ def mount_source(
     names: ToolNames = ToolNames(),  # noqa: B008 - frozen
     **given: Unpack[MountOptions],
 ) -> Mounted:
-    """Offer the operations of `source` on `app`; the options are those of `mount_mcp`.
-
-    `names` are those of the remotes' tools to offer.
+    """Offer the operations of `source` on `app`, and the tools of remotes that `names` allows.
 
     Raises:
         MountError: see `mount_mcp`.

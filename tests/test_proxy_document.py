@@ -1,7 +1,9 @@
 """How a proxy fetches the document of an API that asks for a key or a token."""
 
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -10,6 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from mcp_mount import ClientCredentials, MountError, Upstream, proxy_app
 from tests.support import call, served
+from tests.test_proxy_failures import certificate
 
 
 @dataclass
@@ -107,3 +110,15 @@ def test_a_wrong_key_is_told_and_not_shown(site: Site) -> None:
     ) as refused:
         proxy_app(f"{site.url}/openapi.json", upstream)
     assert "swordfish" not in str(refused.value)
+
+
+def test_a_document_is_fetched_with_the_upstreams_own_authorities(tmp_path: Path) -> None:
+    """Proxy: `tls`, where the document is on the upstream's own origin."""
+    pem, key = certificate(tmp_path)
+    with served(Site().app(), ssl_certfile=pem, ssl_keyfile=key) as plain:
+        url = plain.replace("http:", "https:")
+        trusting = ssl.create_default_context(cafile=pem)
+        proxy_app(f"{url}/open.json", Upstream(url, tls=trusting))
+        for upstream in (Upstream(url), Upstream("https://localhost:9", tls=trusting)):
+            with pytest.raises(MountError, match="CERTIFICATE_VERIFY_FAILED"):
+                proxy_app(f"{url}/open.json", upstream)
