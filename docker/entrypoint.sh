@@ -1,5 +1,7 @@
 #!/bin/sh
 # Starts what SERVICE names. One process, which gets the signals itself: everything ends in `exec`.
+# Who may call the proxy and the gateway, and how, they read from the environment; arguments of the
+# container are further options of theirs.
 set -eu
 
 PORT="${PORT:-8000}"
@@ -13,14 +15,14 @@ api)
   ;;
 proxy)
   : "${OPENAPI:?is the file or the URL of the OpenAPI document: set it}"
-  # UPSTREAM_URL says where the API is; arguments of the container are further options.
+  # UPSTREAM_URL says where the API is.
   exec mcp-mount proxy --host 0.0.0.0 "$@"
   ;;
 gateway)
   if [ -n "${GATEWAY_SERVERS:-}" ]; then
-    exec mcp-mount gateway "$GATEWAY_SERVERS" --host 0.0.0.0 --port "$PORT"
+    exec mcp-mount gateway "$GATEWAY_SERVERS" --host 0.0.0.0 --port "$PORT" "$@"
   fi
-  exec mcp-mount gateway --example --host 0.0.0.0 --port "$PORT"
+  exec mcp-mount gateway --example --host 0.0.0.0 --port "$PORT" "$@"
   ;;
 *)
   echo "SERVICE=$SERVICE is not known: write api, proxy or gateway." >&2

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from mcp_mount.errors import MountError
+from mcp_mount.options import ServeOptions
 from mcp_mount.version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ logger = logging.getLogger("mcp_mount")
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
 _PORTS: Final = Number(gte=1, lte=65535)
+_DEFAULTS: Final = ServeOptions()
+
+SSE_PATH: Final = "/sse"
+"""Where clients of the older transport find the tools."""
 
 # The order of the commands is that of the functions below.
 app = cyclopts.App(
@@ -84,13 +89,13 @@ def proxy(
     *,
     openapi: Annotated[str, Parameter(env_var="OPENAPI")],
     upstream: Annotated[str | None, Parameter(env_var="UPSTREAM_URL")] = None,
-    host: str = "127.0.0.1",
+    base_path: str | None = None,
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
-    include: Many = (),
-    exclude: Many = (),
     forward_header: Many = (),
     upstream_header: Many = (),
     allow_slashes: Many = (),
+    allow_encoded_slashes: Many = (),
+    strict: bool = False,
     ca_file: Path | None = None,
     client_cert: Path | None = None,
     client_key: Path | None = None,
@@ -98,27 +103,28 @@ def proxy(
     client_id: Annotated[str | None, Parameter(env_var="CLIENT_ID")] = None,
     client_secret: Annotated[str | None, Parameter(env_var="CLIENT_SECRET", show=False)] = None,
     token_scope: str | None = None,
-    timeout: float = 60.0,
-    public_url: str | None = None,
-    allowed_origin: Many = (),
+    options: ServeOptions = _DEFAULTS,
 ) -> None:
     """Offer the operations of an HTTP API as MCP tools at http://HOST:PORT/mcp.
 
     GET /health says whether the API answers. No credential of a caller reaches the API, unless
-    --forward-header names it.
+    --forward-header names it. MCP_API_KEY in the environment is the key that callers must show.
 
     Args:
-        openapi: The API's OpenAPI 3 document, in JSON or YAML: a file or a URL.
+        openapi: The API's OpenAPI 3 document, in JSON or YAML: a file or a URL. From the API's own
+            origin it is fetched with the upstream headers and the token.
         upstream: Where the API is, such as http://localhost:9000. By default, where the document
-            says, if it was fetched from the same host.
-        host: The address to listen on; 0.0.0.0 stands for all of the machine's.
+            says, if it was fetched from the same host. A path in it replaces the document's.
+        base_path: What stands before the document's paths, such as /api, or "" for nothing,
+            whatever the document says.
         port: The port to listen on.
-        include: Offer these operations only: an operation id, "tag:NAME", "/path/*" or "GET *".
-        exclude: Leave these operations out.
         forward_header: Send this header of the caller to the API, such as Authorization.
         upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
             replaced with that environment variable.
         allow_slashes: Allow slashes in the path values of this operation: "GET /files/{path}".
+        allow_encoded_slashes: The same, but send each slash as %2F: "GET /projects/{id}".
+        strict: Do not start where the document puts an operation on another host; otherwise it is
+            left out.
         ca_file: A PEM file of the certificate authorities to trust for the API.
         client_cert: A PEM file of the certificate that the proxy shows the API.
         client_key: A PEM file of that certificate's key, if it is not in the same file.
@@ -128,45 +134,48 @@ def proxy(
         client_secret: The client secret; from the environment only, where other users cannot read
             it.
         token_scope: The scope to ask for, such as "parts:read".
-        timeout: Seconds until a response must be complete.
-        public_url: The endpoint's URL as clients see it.
-        allowed_origin: Let web pages of this origin call, such as https://app.example.
+        options: What both commands have.
     """
     import anyio
 
     from mcp_mount.backends.upstream import Upstream
-    from mcp_mount.flags import read_credentials, read_headers, read_tls
-    from mcp_mount.limits import Limits
-    from mcp_mount.openapi.document import is_url
+    from mcp_mount.door import mount_options, upstream_credentials
+    from mcp_mount.flags import (
+        check_source,
+        describe_prefix,
+        read_credentials,
+        read_headers,
+        read_tls,
+    )
     from mcp_mount.proxy import proxy_app
 
     try:
-        if upstream is None and not is_url(openapi):
-            raise MountError("Where is the API? Give --upstream http://localhost:9000.")
-        application = proxy_app(
-            openapi,
-            Upstream(
-                upstream or "",
-                headers=read_headers(upstream_header),
-                forward_headers=tuple(forward_header),
-                slashes=tuple(allow_slashes),
-                tls=read_tls(ca_file, client_cert, client_key),
-                auth=read_credentials(token_url, client_id, client_secret, token_scope),
-            ),
-            include=include,
-            exclude=exclude,
-            limits=Limits(timeout=timeout),
-            public_url=public_url,
-            allowed_origins=allowed_origin,
+        check_source(openapi, upstream)
+        api = Upstream(
+            upstream or "",
+            headers=read_headers(upstream_header),
+            forward_headers=tuple(forward_header),
+            slashes=tuple(allow_slashes),
+            encoded_slashes=tuple(allow_encoded_slashes),
+            base_path=base_path,
+            strict=strict,
+            tls=read_tls(ca_file, client_cert, client_key),
+            auth=read_credentials(token_url, client_id, client_secret, token_scope),
         )
+        credentials = [*upstream_credentials(api), *["--client-cert"] * bool(client_cert)]
+        shared = mount_options(options, credentials)
+        sse_path = None if options.sse is False else SSE_PATH
+        application = proxy_app(openapi, api, sse_path=sse_path, **shared)
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
     count = len(anyio.run(mounted.server.list_tools))
-    about = (
-        f"{count} tools of {mounted.server.name!r} at {mounted.upstream}; for old clients at /sse"
-    )
-    serve(application, host=host, port=port, about=about)
+    about = f"{count} tools of {mounted.server.name!r} at {mounted.upstream}"
+    if base_path is None and upstream is not None:
+        about += describe_prefix(upstream, mounted.upstream or "")
+    if sse_path is not None:
+        about = f"{about}; for old clients at {sse_path}"
+    serve(application, host=options.host, port=port, about=about)
 
 
 @app.command
@@ -174,20 +183,22 @@ def gateway(
     servers: Annotated[Path | None, Parameter(env_var="GATEWAY_SERVERS")] = None,
     /,
     *,
-    host: str = "127.0.0.1",
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8490,
     example: bool = False,
+    options: ServeOptions = _DEFAULTS,
 ) -> None:
     """Offer several MCP servers at http://HOST:PORT/mcp, each under its name.
 
-    GET /health says which of them are up.
+    GET /health says which of them are up. MCP_API_KEY in the environment is the key that callers
+    must show.
 
     Args:
         servers: A file of the kind that MCP clients read, with "mcpServers" in it.
-        host: The address to listen on; 0.0.0.0 stands for all of the machine's.
         port: The port to listen on.
         example: Also offer an example server, with the tool example_hello_world.
+        options: What both commands have.
     """
+    from mcp_mount.door import mount_options, remote_credentials
     from mcp_mount.gateway import example_remote, gateway_app, read_servers
 
     try:
@@ -196,8 +207,9 @@ def gateway(
             remotes.append(example_remote())
         if not remotes:
             raise MountError("Name a file with servers, or try it with --example.")
-        application = gateway_app(remotes)
+        shared = mount_options(options, remote_credentials(remotes))
+        application = gateway_app(remotes, sse_path=SSE_PATH if options.sse else None, **shared)
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     names = ", ".join(remote.name for remote in remotes)
-    serve(application, host=host, port=port, about=f"Tools of other servers: {names}")
+    serve(application, host=options.host, port=port, about=f"Tools of other servers: {names}")

@@ -3,10 +3,35 @@
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mcp_mount.backends.token import ClientCredentials
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
+from mcp_mount.openapi.document import is_url
+
+
+def check_source(openapi: str, upstream: str | None) -> None:
+    """Refuse a document on disk that does not say where its API is; one that is missing says so.
+
+    Raises:
+        MountError: nothing says where the API is.
+    """
+    if upstream is None and not is_url(openapi) and Path(openapi).exists():
+        raise MountError("Where is the API? Give --upstream http://localhost:9000.")
+
+
+def describe_prefix(upstream: str, used: str) -> str:
+    """Return a note where the path before all operations is the document's, and not the upstream's.
+
+    Args:
+        upstream: As it was given, e.g. ``"http://localhost:9000/"``.
+        used: With the path that requests have, e.g. ``"http://localhost:9000/api/v3"``.
+    """
+    path = urlsplit(used).path
+    if not path or urlsplit(upstream).path.strip("/"):
+        return ""
+    return f" ({path} is from the document's servers; --base-path '' leaves it out)"
 
 
 def read_headers(lines: Sequence[str]) -> dict[str, str]:

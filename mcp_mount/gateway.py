@@ -12,10 +12,14 @@ from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
+from mcp_mount.checks import OPTIONS
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
-from mcp_mount.mount import MountOptions, mount_mcp
+from mcp_mount.mount import MountOptions, mount_source
+from mcp_mount.remotes.names import ToolNames, read_patterns
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.source import read_app
+from mcp_mount.validation import check_options
 from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -50,7 +54,8 @@ def gateway_app(
         remotes: The servers, e.g. ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         path: Where the endpoint is.
         sse_path: Where clients of the older HTTP+SSE transport find it; None: nowhere.
-        options: As for `mount_mcp`.
+        options: As for `mount_mcp`; `include` and `exclude` are names of tools as callers see
+            them, e.g. ``["wiki_get_*"]``.
 
     Raises:
         MountError: as `mount_mcp` does.
@@ -58,7 +63,19 @@ def gateway_app(
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
     app = FastAPI(title="MCP gateway", version=__version__, docs_url=None, redoc_url=None)
-    mounted = mount_mcp(app, path=path, sse_path=sse_path, remotes=remotes, **options)
+    check_options({"remotes": remotes, **options}, OPTIONS)
+    names = ToolNames(
+        read_patterns(options.pop("include", ())), read_patterns(options.pop("exclude", ()))
+    )
+    mounted = mount_source(
+        app,
+        read_app(app, None),
+        path=path,
+        sse_path=sse_path,
+        remotes=remotes,
+        names=names,
+        **options,
+    )
 
     @app.get("/health", include_in_schema=False)
     async def health() -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.listed import inline_references
 from mcp_mount.mounted import Mounted
+from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
@@ -145,9 +146,10 @@ def mount_source(
     path: str,
     sse_path: str | None,
     remotes: Sequence[Remote],
+    names: ToolNames = ToolNames(),  # noqa: B008 - frozen
     **given: Unpack[MountOptions],
 ) -> Mounted:
-    """Offer the operations of `source` on `app`; the options are those of `mount_mcp`.
+    """Offer the operations of `source` on `app`, and the tools of remotes that `names` allows.
 
     Raises:
         MountError: see `mount_mcp`.
@@ -182,7 +184,7 @@ def mount_source(
     if isinstance(backend, HTTPBackend):
         # Now, because nothing about it changes later.
         backend.check(tool.binding.operation for tool in provider.tools().values())
-    remote_provider = _offer_remotes(remotes, policy, provider) if remotes else None
+    remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
     check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
@@ -240,9 +242,9 @@ def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> 
 
 
 def _offer_remotes(
-    remotes: Sequence[Remote], policy: CallPolicy, provider: OperationProvider
+    remotes: Sequence[Remote], policy: CallPolicy, provider: OperationProvider, names: ToolNames
 ) -> "RemoteProvider":
     # Most apps have none, and need not wait for the import.
     from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
 
-    return RemoteProvider(remotes, policy, provider.tools)
+    return RemoteProvider(remotes, policy, provider.tools, names)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from mcp_mount.backends.upstream import Upstream
 from mcp_mount.mount import MountOptions, mount_source
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.source import OpenAPI, read_upstream
+from mcp_mount.source import OpenAPI, leave_out_elsewhere, read_upstream
 
 
 def proxy_app(
@@ -41,6 +41,9 @@ def proxy_app(
     """
     app = FastAPI(title="MCP proxy", docs_url=None, redoc_url=None, openapi_url=None)
     source = read_upstream(openapi, upstream)
+    options["exclude"] = leave_out_elsewhere(
+        source, options.get("include", ()), options.get("exclude", ())
+    )
     mounted = mount_source(app, source, path=path, sse_path=sse_path, remotes=remotes, **options)
     app.state.mcp = mounted
 

@@ -1,6 +1,7 @@
 """Where operations come from: the app itself, or an API elsewhere."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.backends.backend import Backend
 from mcp_mount.backends.changes import Changes
 from mcp_mount.backends.http import HTTPBackend
-from mcp_mount.backends.upstream import Upstream
-from mcp_mount.checks import SOURCES, check_app
+from mcp_mount.backends.upstream import Upstream, encode_headers
+from mcp_mount.checks import OPTIONS, SOURCES, check_app
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url, load_document
-from mcp_mount.openapi.servers import upstream_of
+from mcp_mount.openapi.fetching import Access
+from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
 from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.tools.selection import Selector, select
 from mcp_mount.validation import check_options
+
+logger = logging.getLogger("mcp_mount")
 
 OpenAPI = Mapping[str, Any] | str | Path
 """An OpenAPI document: itself, a path, or a URL."""
@@ -30,6 +36,7 @@ class Source:
     `backend` makes the backend; it gets a function that returns the provider, which does not exist
     yet. `changes` returns another object as soon as there are other routes, or None if `document`
     then returns another document. `credentials` are not arguments of a tool; see `Operation`.
+    `serves` says whether an operation is there, and not on another host.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Source:
     backend: Callable[[Callable[[], OperationProvider]], Backend]
     credentials: frozenset[tuple[str, str]] = frozenset()
     changes: Callable[[], object] = lambda: None
+    serves: Callable[[Operation], bool] = lambda _: True
 
 
 def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
@@ -68,20 +76,29 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
 def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
     """Return the API that a document describes as a source, called over HTTP.
 
+    A document on the API's own origin is fetched as the API is called: with the proxy's own
+    headers, token and TLS.
+
     Raises:
         MountError: the document cannot be used, or it is not clear where its API is.
     """
     check_options({"openapi": openapi, "upstream": upstream}, SOURCES)
-    document = load_document(openapi)
     api = upstream if isinstance(upstream, Upstream) else Upstream(upstream or "")
+    is_there = is_url(openapi) and origin_of(str(openapi)) == origin_of(api.url or str(openapi))
+    access = Access(encode_headers(api.headers), api.auth, api.tls) if is_there else Access()
+    document = load_document(openapi, access)
     if not api.url:
         if not is_url(openapi):
-            message = "Where is the API? Give upstream=, for example 'http://localhost:9000'."
+            message = (
+                "Where is the API? Give upstream= (or --upstream), for example "
+                "'http://localhost:9000'."
+            )
             raise MountError(message)
         api = replace(api, url=upstream_of(document, str(openapi)))
     info = document.get("info") or {}
     # What the proxy or its callers set is not the model's to fill.
     own = (*api.headers, *api.forward_headers)
+    bases = Bases(document, read_base(api.url), api.base_path)
     return Source(
         name=str(info.get("title") or "API"),
         version=str(info.get("version") or ""),
@@ -89,7 +106,29 @@ def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
         document=lambda: document,
         backend=lambda provider: HTTPBackend(document, api, provider),
         credentials=frozenset(("header", name.lower()) for name in own),
+        # With `strict`, what is elsewhere is refused, and not left out.
+        serves=(lambda _: True) if api.strict else bases.serves,
     )
+
+
+def leave_out_elsewhere(
+    source: Source, include: Sequence[Selector], exclude: Sequence[Selector]
+) -> list[Selector]:
+    """Return `exclude`, and what is on another host than the upstream, which the log names.
+
+    Raises:
+        MountError: as `select` does.
+    """
+    check_options({"include": include, "exclude": exclude}, OPTIONS)
+    operations = read_operations(source.document())
+    if all(map(source.serves, operations)):
+        return [*exclude]
+    chosen = (each.operation for each in select(operations, include=include, exclude=exclude))
+    away = [each for each in chosen if not source.serves(each)]
+    if away:
+        names = ", ".join(f"{each} ({each.server})" for each in away)
+        logger.warning("Left out, for they are on another host than the upstream: %s", names)
+    return [*exclude, *map(str, away)]
 
 
 def _instructions(info: Mapping[str, Any]) -> str | None:

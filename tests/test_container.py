@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 
 from tests.api import PARTS
 from tests.others import free_port
-from tests.support import served
+from tests.support import envelope, served
 
 pytestmark = pytest.mark.faults
 
@@ -159,12 +160,67 @@ def test_the_proxy_starts_and_is_healthy_as_long_as_its_api_is(tmp_path: Path) -
         assert check_health(url) != 0
 
 
-def test_arguments_of_the_container_are_options_of_the_proxy() -> None:
-    """Proxy: what has no variable can be said all the same."""
-    said = command_of("--exclude", "DELETE *", SERVICE="proxy", OPENAPI="/data/api.json")
-    assert shlex.split(said.stdout) == [
-        *("proxy", "--host", "0.0.0.0", "--exclude", "DELETE *")  # noqa: S104 - in a container
-    ]
+@pytest.mark.parametrize("service", ["proxy", "gateway"])
+def test_arguments_of_the_container_are_options_of_the_command(service: str) -> None:
+    """Proxy and gateway: what has no variable can be said all the same."""
+    for servers in ("", "/data/servers.json"):
+        variables = {"OPENAPI": "/data/api.json", "GATEWAY_SERVERS": servers}
+        said = shlex.split(command_of("--exclude", "x *", SERVICE=service, **variables).stdout)
+        assert said[0] == service
+        assert said[-2:] == ["--exclude", "x *"]
+        assert said[said.index("--host") + 1] == "0.0.0.0"  # noqa: S104 - in a container
+
+
+def status(url: str, **headers: str) -> int:
+    """Ask for the tools, and return the answer's status."""
+    own, body = envelope("modern", "tools/list", {})
+    return httpx2.post(f"{url}/mcp", headers={**own, **headers}, json=body).status_code
+
+
+@pytest.mark.parametrize("service", ["proxy", "gateway"])
+def test_the_door_is_set_by_the_environment(service: str, tmp_path: Path) -> None:
+    """Proxy and gateway: `MCP_API_KEY`; the health check needs none."""
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(PARTS), "utf-8")
+    with served(FastAPI()) as upstream:
+        variables = {"OPENAPI": str(file), "UPSTREAM_URL": upstream, "MCP_API_KEY": "sesame"}
+        with serving(SERVICE=service, **variables) as url:
+            assert status(url) == 401
+            assert status(url, **{"x-api-key": "sesame"}) == 200
+            assert check_health(url) == 0
+
+
+@pytest.mark.parametrize("service", ["proxy", "gateway"])
+def test_a_container_with_credentials_and_no_guard_does_not_start(
+    service: str, tmp_path: Path
+) -> None:
+    """Proxy and gateway: and says what to set."""
+    document, servers = tmp_path / "openapi.json", tmp_path / "servers.json"
+    document.write_text(json.dumps(PARTS), "utf-8")
+    server = {"url": "http://127.0.0.1:1/mcp", "headers": {"X-Key": "${THE_KEY}"}}
+    servers.write_text(json.dumps({"mcpServers": {"own": server}}), "utf-8")
+    variables = {
+        "OPENAPI": str(document),
+        "UPSTREAM_URL": "http://127.0.0.1:1",
+        "TOKEN_URL": "http://127.0.0.1:1/token",
+        "CLIENT_ID": "proxy",
+        "CLIENT_SECRET": "hunter2",
+        "GATEWAY_SERVERS": str(servers),
+        "THE_KEY": "hunter2",
+    }
+    done = subprocess.run(
+        [str(ENTRYPOINT)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(SERVICE=service, PORT=str(free_port()), **variables),
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "set MCP_API_KEY" in done.stderr
+    assert "--no-auth" in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.parametrize(

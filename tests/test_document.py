@@ -192,6 +192,17 @@ def test_a_file_that_cannot_be_read_is_named(source: str) -> None:
         load_document(source)
 
 
+def test_the_folder_of_a_missing_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxy: in a container the two are easily mixed up."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MountError) as error:
+        load_document("openapi.yaml")
+    assert "'openapi.yaml' cannot be read: No such file" in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
     """Proxy: memory stays bounded."""
     with pytest.raises(MountError, match="is larger than 67108864 bytes"):

@@ -6,9 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_mount import Upstream, proxy_app
+from mcp_mount import MountError, Upstream, proxy_app
 from tests.api import PARTS, api, before, ok, sent_to
-from tests.support import call
+from tests.support import ERAS, Era, call
 
 
 def described(*paths: str) -> dict[str, Any]:
@@ -109,3 +109,50 @@ async def test_a_redirect_goes_nowhere_up(location: str) -> None:
         reply = await call(before(parts.url), "get_part", {"part": "a"})
         assert reply.text_content == f"302 Found\nLocation: {location}"
         assert len(parts.requests) == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_slashes_go_encoded_where_the_api_takes_them_for_one_value(era: Era) -> None:
+    """Proxy, C5: GitLab's projects and RabbitMQ's hosts; and they lead to no other operation."""
+    document = described("/projects/{id}", "/projects/{id}/issues", "/{vhost}/{name}", "/{path}")
+    async with api() as said:
+        upstream = Upstream(
+            said.url,
+            encoded_slashes=("* /projects/*", "GET /{vhost}/{name}"),
+            slashes=("GET /{path}",),
+        )
+        app = proxy_app(document, upstream)
+        for tool, arguments in (
+            ("a", {"id": "group/project"}),
+            ("b", {"id": "group/project"}),
+            ("c", {"vhost": "/", "name": "q"}),
+            ("d", {"path": "a/b/c"}),
+        ):
+            assert (await call(app, tool, arguments, era=era)).text_content == "here"
+        for value in ("1/issues", "group/ISSUES/", "../x", "a/../b", "a/..", "a\\..\\b"):
+            assert (await call(app, "a", {"id": value}, era=era)).is_error
+    assert said.lines == [
+        "GET /projects/group%2Fproject",
+        "GET /projects/group%2Fproject/issues",
+        "GET /%2F/q",
+        "GET /a/b/c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoded_slashes": ("GET /no",)}, "encoded_slashes= names 'GET /no'"),
+        ({"slashes": ("GET /nowhere*",)}, "slashes= names 'GET /nowhere"),
+        (
+            {"slashes": ("GET /parts/{part}",), "encoded_slashes": ("* /parts/{part}",)},
+            "both name 'GET /parts/{part}'",
+        ),
+    ],
+)
+def test_slashes_are_allowed_in_one_way_and_to_what_there_is(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(MountError) as refused:
+        proxy_app(PARTS, Upstream("http://localhost:9", **options))
+    assert said in str(refused.value)

@@ -166,6 +166,10 @@ async def test_slashes_are_for_the_operations_that_may_have_them(era: Era) -> No
         (Upstream(HERE, headers={"X": "☃"}), "header 'X' cannot"),
         (Upstream(HERE, headers={"Content-Length": "1"}), "'Content-Length' cannot"),
         (Upstream(HERE, slashes=("GET /no",)), "'GET /no', which is no operation"),
+        (Upstream(HERE, base_path="/a?b"), "The base path cannot be '/a?b'"),
+        (Upstream(HERE, base_path="/../a"), "The base path cannot be"),
+        (Upstream(f"{HERE}/api", base_path="/v2"), "give one of the two"),
+        (Upstream(f"{HERE}/api", base_path=""), "give one of the two"),
         (None, "Give upstream="),
         (Upstream(), "Give upstream="),
     ],
@@ -192,14 +196,64 @@ def test_one_name_is_not_taken_for_several(name: str) -> None:
         Upstream(HERE, **options)
 
 
-def test_an_operation_on_another_host_is_refused_unless_it_is_left_out() -> None:
-    """Proxy: a document does not decide which hosts are called (server-side request forgery)."""
+def on_other_hosts() -> dict[str, Any]:
     document = deepcopy(PARTS)
     document["servers"] = [{"url": "https://api.example/v1"}]
     document["paths"]["/parts/latest"]["servers"] = [{"url": "http://169.254.169.254/"}]
-    with pytest.raises(MountError, match=r"GET /parts/latest is on another host.*exclude="):
-        proxy_app(document, "http://localhost:9000")
-    proxy_app(document, "http://localhost:9000", exclude=["GET /parts/latest"])
+    document["paths"]["/parts"]["post"]["servers"] = [{"url": "https://uploads.example"}]
+    return document
+
+
+async def test_operations_on_other_hosts_are_left_out_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Proxy: a document does not decide which hosts are called (server-side request forgery)."""
+    app = proxy_app(on_other_hosts(), "http://localhost:9000")
+    assert {*await tools(app)} == {"list_parts", "get_part"}
+    (line,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert "GET /parts/latest (http://169.254.169.254/)" in line
+    assert "POST /parts (https://uploads.example)" in line
+    # No argument leads there either.
+    reply = await call(app, "get_part", {"part": "latest"})
+    assert reply.is_error
+
+
+def test_what_is_left_out_already_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Proxy: by a selector or a mark."""
+    document = on_other_hosts()
+    document["paths"]["/parts/latest"]["get"]["x-mcp"] = False
+    proxy_app(document, "http://localhost:9000", exclude=["POST *"])
+    assert [each for each in caplog.records if each.levelname == "WARNING"] == []
+
+
+def test_strict_stops_where_an_operation_is_on_another_host() -> None:
+    """Proxy: and says what to leave out."""
+    with pytest.raises(MountError, match=r"is on another host.*exclude=") as refused:
+        proxy_app(on_other_hosts(), Upstream("http://localhost:9000", strict=True))
+    assert "['POST /parts', 'GET /parts/latest']" in str(refused.value)
+    left_out = ["GET /parts/latest", "POST /parts"]
+    proxy_app(on_other_hosts(), Upstream("http://localhost:9000", strict=True), exclude=left_out)
+
+
+@eras
+@pytest.mark.parametrize(
+    ("url", "base_path", "line"),
+    [("", None, "/api/v3/parts/a"), ("", "", "/parts/a"), ("", "v9/", "/v9/parts/a")],
+)
+async def test_a_prefix_that_an_ingress_takes_away_can_be_left_out(
+    url: str, base_path: str | None, line: str, era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Proxy: `base_path` goes before the document, which otherwise says it, with a line."""
+    caplog.set_level("INFO", "mcp_mount")
+    document = {**PARTS, "servers": [{"url": "/api/v3"}]}
+    async with api() as parts:
+        app = proxy_app(document, Upstream(f"{parts.url}/", base_path=base_path))
+        assert app.state.mcp.upstream == parts.url + line.removesuffix("/parts/a")
+        await call(app, "get_part", {"part": "a"}, era=era)
+    assert parts.lines == [f"GET {line}"]
+    said = [each.getMessage() for each in caplog.records if "base_path=''" in each.getMessage()]
+    assert bool(said) == (base_path is None)
+    assert all(f"{parts.url}/api/v3:" in each for each in said)
 
 
 async def test_the_documents_path_stands_before_its_paths() -> None:

@@ -101,6 +101,20 @@ def test_a_path_of_the_upstream_replaces_that_of_the_document() -> None:
     assert prefix(document(at("/{base}")), "http://localhost:9000/mine") == "/mine"
 
 
+def test_a_base_path_stands_before_all_operations() -> None:
+    """Proxy: whatever the document and its operations say, variables without a value too."""
+    given = document(at("/{base}"), operation=at("/{other}"))
+    for path, found in (("", ""), ("/", ""), ("/api/", "/api"), ("a b", None)):
+        if found is None:
+            with pytest.raises(MountError, match="The base path cannot be"):
+                Bases(given, read_base("http://localhost"), path)
+            continue
+        bases = Bases(given, read_base("http://localhost"), path)
+        operations = read_operations(given)
+        bases.check(operations)
+        assert bases.prefix(operations[0]) == bases.prefix(None) == bases.base.prefix == found
+
+
 @pytest.mark.parametrize(
     "url",
     [

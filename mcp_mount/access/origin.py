@@ -39,7 +39,7 @@ class Origins:
         asked = _read(origin)
         if asked is None:
             return False
-        return asked in self._allowed or (_is_loopback(asked[1]) and _is_loopback(_hostname(host)))
+        return asked in self._allowed or (is_loopback(asked[1]) and is_loopback(_hostname(host)))
 
 
 def _read(text: str) -> _Origin | None:
@@ -67,7 +67,8 @@ def _hostname(host: str | None) -> str:
     return read[1] if read else ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, e.g. ``"127.0.0.1"``."""
     if host == "localhost":
         return True
     try:

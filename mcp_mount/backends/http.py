@@ -4,14 +4,17 @@
 these calls too, with their deadline and their end.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Scope
 
+from mcp_mount.access.credentials import headers_to_withhold
 from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.forwarding import Forwarder
@@ -28,6 +31,8 @@ from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.paths import Paths
 from mcp_mount.openapi.servers import Bases, origin_of, read_base
 
+logger = logging.getLogger("mcp_mount")
+
 _LONGEST: Final = 65_000
 """Characters of a URL; the HTTP library sends no more, and few servers take as many."""
 
@@ -43,28 +48,31 @@ class HTTPBackend:
         Raises:
             MountError: the upstream cannot be used as it is described.
         """
-        base = read_base(upstream.url)
         operations = read_operations(document)
-        self.forwarder = Forwarder(upstream, base)
-        self._bases = Bases(document, base)
-        self._paths = Paths(operations, upstream.slashes)
+        self._bases = Bases(document, read_base(upstream.url), upstream.base_path)
+        self.forwarder = Forwarder(upstream, self._bases.base)
+        slashes = _find_named(operations, upstream.slashes, "slashes")
+        self._encoded = _find_named(operations, upstream.encoded_slashes, "encoded_slashes")
+        if both := slashes & self._encoded:
+            message = f"slashes= and encoded_slashes= both name {min(both)!r}: take it from one."
+            raise MountError(message)
+        self._paths = Paths(operations, slashes | self._encoded)
         self._index = index
         self._forwarded = forwarded_names(upstream)
-        unknown = set(upstream.slashes) - {str(each) for each in operations}
-        if unknown:
-            message = (
-                f"slashes= names {min(unknown)!r}, which is no operation of the document: write "
-                "method and path, such as 'GET /files/{path}'."
-            )
-            raise MountError(message)
 
     def check(self, operations: Iterable[Operation]) -> None:
-        """Refuse operations that are on another host than the upstream.
+        """Refuse operations that are on another host than the upstream; log where the others are.
 
         Raises:
             InvalidDocument: there is one.
         """
         self._bases.check([*operations])
+        if self._bases.is_documented:
+            logger.info(
+                "The API is at %s: the path is that of the document's servers. base_path='' "
+                "(--base-path '') leaves it out.",
+                self._bases.base,
+            )
 
     def prepare(self, request: OperationRequest, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends `request` to the API.
@@ -75,7 +83,8 @@ class HTTPBackend:
         path = self._path(operation, request) if operation is not None else request.path
         ctx = request_context.get()
         outer = ctx.scope["headers"] if ctx is not None else ()
-        sent = [pair for pair in outer if pair[0] in self._forwarded]
+        kept = headers_to_withhold(ctx.user) if ctx is not None else frozenset()
+        sent = [pair for pair in outer if pair[0] in self._forwarded - kept]
         raw_path = f"{self._bases.prefix(operation)}{path}"
         if not _is_short(raw_path, self._bases.base.query, request.query):
             message = f"The call makes a URL of more than {_LONGEST:,} characters: send less."
@@ -107,7 +116,8 @@ class HTTPBackend:
         path, values = request.path, request.path_values
         given = ", ".join(f"{name}={value!r}" for name, value in values.items())
         if self._paths.may_hold_slashes(operation):
-            path = path.replace("%2F", "/")
+            if str(operation) not in self._encoded:
+                path = path.replace("%2F", "/")
         elif any(set(value) & {"/", "\\"} for value in values.values()):
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."
@@ -144,6 +154,28 @@ class HTTPBackend:
         if found is None or not self._index().may_lead_to(found.method, found.path):
             return None
         return replace(following, template=found.path)
+
+
+def _find_named(
+    operations: Iterable[Operation], patterns: Sequence[str], option: str
+) -> frozenset[str]:
+    """Return the operations that patterns such as ``"* /files/*"`` name.
+
+    Raises:
+        MountError: a pattern names none.
+    """
+    known = [str(each) for each in operations]
+    found: set[str] = set()
+    for pattern in patterns:
+        named = {each for each in known if each == pattern or fnmatchcase(each, pattern)}
+        if not named:
+            message = (
+                f"{option}= names {pattern!r}, which is no operation of the document: write "
+                "method and path, such as 'GET /files/{path}'."
+            )
+            raise MountError(message)
+        found |= named
+    return frozenset(found)
 
 
 def _is_inside(path: str) -> bool:

@@ -47,7 +47,15 @@ class Upstream:
         read_timeout: Seconds without a byte after which a response is given up. `Limits.timeout`
             bounds the whole.
         retries: How often a GET, PUT or DELETE is sent again when nothing came back.
-        slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``.
+        slashes: Operations whose path values may hold slashes, e.g. ``"GET /files/{path}"``; globs
+            are allowed.
+        encoded_slashes: The same for slashes that are sent as ``%2F``, where the API takes
+            ``"group%2Fproject"`` for one value, e.g. ``"* /projects/{id}*"``.
+        base_path: What stands before the document's paths, e.g. ``"/api"``, or ``""`` for nothing,
+            whatever the document's ``servers`` say; for an API behind a proxy that takes a prefix
+            away. None: as `url` and the document say.
+        strict: Whether an operation that the document puts on another host stops the start.
+            Otherwise it is left out, with a line in the log.
     """
 
     url: str = ""
@@ -59,6 +67,9 @@ class Upstream:
     read_timeout: float = 30.0
     retries: int = 2
     slashes: tuple[str, ...] = ()
+    encoded_slashes: tuple[str, ...] = ()
+    base_path: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no call could be made with.
@@ -84,6 +95,9 @@ _FIELDS: Final = {
     "read_timeout": _SECONDS,
     "retries": Rule(lambda value: value == 0 or is_positive_integer(value), "0 or more"),
     "slashes": Rule(list_of(str), "a list such as ['GET /files/{path}']"),
+    "encoded_slashes": Rule(list_of(str), "a list such as ['GET /projects/{id}']"),
+    "strict": Rule(instance_of(bool), "True or False"),
+    "base_path": Rule(instance_of(str | None), "a path such as '/api', '' or None"),
 }
 
 

@@ -7,6 +7,7 @@ In reading order:
     parameters    path, query, header and cookie values
     bodies        request bodies and responses
     operations    the operations of a document
+    fetching      what is at the URL of a document
     document      a document from a file, a URL or a mapping
     servers       where an API is
     paths         which operation a path leads to on another server

@@ -11,21 +11,19 @@ import httpx2
 import yaml
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.openapi.fetching import MAX_BYTES, Access, Refused, fetch
 
-_MAX_BYTES: Final = 64 * 1024 * 1024
-"""Four times the largest document known."""
-
-_TIMEOUT: Final = httpx2.Timeout(10.0)
-_MAX_REDIRECTS: Final = 5
+_OPEN: Final = Access()
 
 
-def load_document(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
+def load_document(source: Mapping[str, Any] | str | Path, access: Access = _OPEN) -> dict[str, Any]:
     """Return an OpenAPI 3 document.
 
     Args:
         source: The document itself, a path (``"openapi.yaml"``), or a URL
-            (``"http://localhost:9000/openapi.json"``). A URL is fetched once, without credentials;
-            redirects are followed on its own host only.
+            (``"http://localhost:9000/openapi.json"``). A URL is fetched once; redirects are
+            followed on its own host only.
+        access: What a URL is fetched with.
 
     Raises:
         InvalidDocument: it cannot be read, or is no OpenAPI 3 document.
@@ -34,16 +32,20 @@ def load_document(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
         return _check_version(source, "The document given")
     if is_url(source):
         name = without_secrets(str(source))
-        return _check_version(_parse(_fetch(str(source)), name), f"What is at {name!r}")
+        return _check_version(_parse(_fetch(str(source), access), name), f"What is at {name!r}")
     name = str(source)
     try:
         with Path(source).open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
-        raise InvalidDocument(f"The OpenAPI document {name!r} cannot be read: {reason}.") from None
-    if len(data) > _MAX_BYTES:
-        raise InvalidDocument(f"The OpenAPI document {name!r} is larger than {_MAX_BYTES} bytes.")
+        where = (
+            f" The folder is {str(Path.cwd())!r}." if isinstance(error, FileNotFoundError) else ""
+        )
+        message = f"The OpenAPI document {name!r} cannot be read: {reason}.{where}"
+        raise InvalidDocument(message) from None
+    if len(data) > MAX_BYTES:
+        raise InvalidDocument(f"The OpenAPI document {name!r} is larger than {MAX_BYTES} bytes.")
     return _check_version(_parse(data, name), repr(name))
 
 
@@ -63,39 +65,17 @@ def without_secrets(url: str) -> str:
     return f"{scheme}://{host}{slash}{path}"
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, access: Access) -> bytes:
     try:
-        host = httpx2.URL(url).host
-
-        def check_host(request: httpx2.Request) -> None:
-            # Whoever named the first host did not name another.
-            if request.url.host != host:
-                raise httpx2.RequestError(f"it leads to another host, {request.url.host!r}")
-
-        data = bytearray()
-        with (
-            httpx2.Client(
-                timeout=_TIMEOUT,
-                follow_redirects=True,
-                max_redirects=_MAX_REDIRECTS,
-                event_hooks={"request": [check_host]},
-            ) as client,
-            client.stream("GET", url) as response,
-        ):
-            if not response.is_success:
-                raise httpx2.RequestError(f"it is answered with HTTP {response.status_code}")
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > _MAX_BYTES:
-                    raise httpx2.RequestError(f"it is larger than {_MAX_BYTES} bytes")
-        return bytes(data)
+        return fetch(url, access)
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
         # The other two may quote the password; UnicodeError comes from the host's IDNA form.
         reason = str(error).rstrip(".") if isinstance(error, httpx2.HTTPError) else "it is no URL"
-        message = (
-            f"The OpenAPI document cannot be fetched from {without_secrets(url)!r}: "
-            f"{reason or type(error).__name__}. Is the service running? A file will do as well."
-        )
+        if not isinstance(error, Refused):
+            reason = (
+                f"{reason or type(error).__name__}. Is the service running? A file will do as well"
+            )
+        message = f"The OpenAPI document cannot be fetched from {without_secrets(url)!r}: {reason}."
         raise InvalidDocument(message) from None
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -57,6 +57,26 @@ def read_base(url: str) -> Base:
     return Base(origin, _prefix_of(url), quote(parts.query, safe=_SAFE_IN_QUERY))
 
 
+def read_base_path(base: Base, path: str | None) -> str | None:
+    """Return the prefix that all operations are given, e.g. ``"/api"`` for ``"api/"``.
+
+    Raises:
+        MountError: it is no path, or the upstream's URL has another one.
+    """
+    if path is None:
+        return None
+    if not re.fullmatch(r"[^?#{}\\\s]*", path) or "//" in path or ".." in path:
+        raise MountError(f"The base path cannot be {path!r}: write it like '/api', or '' for none.")
+    prefix = _prefix_of(f"/{path.strip('/')}")
+    if base.prefix not in {"", prefix}:
+        message = (
+            f"The upstream's URL has the path {base.prefix!r}, and the base path is {path!r}: give "
+            "one of the two."
+        )
+        raise MountError(message)
+    return prefix
+
+
 def origin_of(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of an absolute HTTP URL (RFC 6454 §4), else None."""
     try:
@@ -98,18 +118,42 @@ def upstream_of(document: Mapping[str, Any], source: str) -> str:
 class Bases:
     """The prefixes of a document's operations on one upstream."""
 
-    def __init__(self, document: Mapping[str, Any], base: Base) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], base: Base, base_path: str | None = None
+    ) -> None:
         """Take the document and the upstream; a path in the upstream's URL replaces ``servers``.
+
+        Args:
+            document: The document.
+            base: The upstream.
+            base_path: The prefix of all operations, whatever the document says: ``"/api"``, or
+                ``""`` for none. None: what the upstream's URL says, or else the document.
 
         Raises:
             InvalidDocument: the path of a server has a variable without a value.
+            MountError: `base_path` and the upstream's URL contradict each other.
         """
-        self.base = base
+        self._base_path = read_base_path(base, base_path)
+        self._upstream = base
         servers = server_urls(document)
         here = [url for url in servers if self._origin(url) == base.origin]
         self._server = next(iter([*here, *servers]), "")
-        is_replaced = base.prefix and "{" in self._server
+        is_replaced = (base.prefix or self._base_path is not None) and "{" in self._server
         self._common = "" if is_replaced else _check_prefix(self._server)
+        self.base = replace(base, prefix=self.prefix(None))
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether the document alone says what precedes its paths."""
+        return bool(self._common) and self._base_path is None and not self._upstream.prefix
+
+    def serves(self, operation: Operation) -> bool:
+        """Whether an operation is on the upstream's host, or the one that the upstream stands for.
+
+        Its own server may say that it is elsewhere.
+        """
+        known = {self._upstream.origin, self._origin(self._server)}
+        return not operation.server or self._origin(operation.server) in known
 
     def check(self, operations: Sequence[Operation]) -> None:
         """Refuse operations on hosts that are neither the upstream's nor the document's.
@@ -117,29 +161,30 @@ class Bases:
         Raises:
             InvalidDocument: there is one, or its path has a variable without a value.
         """
-        known = {self.base.origin, self._origin(self._server)}
-        own = [each for each in operations if each.server]
-        if away := [each for each in own if self._origin(each.server) not in known]:
+        if away := [each for each in operations if not self.serves(each)]:
             names = ", ".join(repr(str(each)) for each in away)
             message = (
                 f"{away[0]} is on another host than the upstream: {away[0].server!r}. Leave out "
                 f"what is elsewhere with exclude=[{names}]."
             )
             raise InvalidDocument(message)
-        for each in own:
-            with within(str(each)):
-                _check_prefix(each.server)
+        for each in operations:
+            if each.server and self._base_path is None:
+                with within(str(each)):
+                    _check_prefix(each.server)
 
     def prefix(self, operation: Operation | None) -> str:
         """Return what precedes the path of an operation, e.g. ``"/api/v3"``."""
+        if self._base_path is not None:
+            return self._base_path
         own = operation.server if operation is not None else ""
-        if own and self.base.prefix in {"", self._common}:
+        if own and self._upstream.prefix in {"", self._common}:
             return _check_prefix(own)
-        return self.base.prefix or self._common
+        return self._upstream.prefix or self._common
 
     def _origin(self, url: str) -> tuple[str, str, int] | None:
         try:
-            return origin_of(urljoin(str(self.base), url))
+            return origin_of(urljoin(str(self._upstream), url))
         except ValueError:
             return None
 

@@ -3,6 +3,7 @@
 In the order in which to read them:
 
     remote        another MCP server, as it is named
+    names         which of its tools are offered
     text          what others wrote, without what cannot be seen
     uris          addresses of resources, and how ours stand for them
     bounds        how large one message may be

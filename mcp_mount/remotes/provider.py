@@ -26,6 +26,7 @@ from mcp_mount.limits import Slots
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.failures import ServerError
 from mcp_mount.remotes.monitor import Monitor
+from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
 from mcp_mount.remotes.resources import (
     RemotePrompt,
@@ -67,14 +68,17 @@ class RemoteProvider(Provider):
         remotes: Sequence[Remote],
         policy: CallPolicy,
         ours: Callable[[], Mapping[str, object]],
+        names: ToolNames,
     ) -> None:
-        """Take the servers, what their calls are subject to, and what returns our own tools.
+        """Take the servers, what their calls are subject to, what returns our own tools, and names.
 
         Raises:
-            MountError: the servers' names can be taken for each other.
+            MountError: the servers' names can be taken for each other, or `names` fit none.
         """
         super().__init__()
         check_remotes(remotes)
+        names.check(remotes)
+        self._names = names
         gateway = secrets.token_hex(8)
         self._bindings = [_bind(each, policy, gateway) for each in remotes]
         self._ours = ours
@@ -158,6 +162,7 @@ class RemoteProvider(Provider):
             tools = {
                 given: RemoteTool.from_published(catalog.tools[name], binding, given)
                 for name, given in names.items()
+                if self._names.allows(given)
             }
             self._tools |= tools
             if binding.monitor.status != "up":

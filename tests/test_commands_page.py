@@ -1,0 +1,49 @@
+"""What `docs/commands.md` says of the commands is so."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+from cyclopts import Parameter
+
+from mcp_mount import cli
+from mcp_mount.options import ServeOptions
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")
+
+
+def test_the_page_names_every_option_and_its_variable() -> None:
+    """Docs: the table is that of the code."""
+    rows = re.findall(r"^\| (?:`(--[a-z-]+)`)? ?\| `([A-Z_]+)` \|", PAGE, re.MULTILINE)
+    hints = get_type_hints(ServeOptions, include_extras=True)
+    options = []
+    for field in fields(ServeOptions):
+        (parameter,) = (
+            each for each in getattr(hints[field.name], "__metadata__", ()) or (Parameter(),)
+        )
+        if not parameter.env_var:
+            continue
+        option = "" if parameter.show is False else f"--{field.name.replace('_', '-')}"
+        options.append((option, *parameter.env_var))
+    assert rows == options
+
+
+def test_every_other_option_that_the_page_names_is_one() -> None:
+    known = {
+        name
+        for command in ("proxy", "gateway")
+        for argument in cli.app[command].assemble_argument_collection()
+        for name in argument.names
+    }
+    assert {*re.findall(r"`(--[a-z-]+)", PAGE)} - {"--help"} <= known
+
+
+def test_each_door_of_the_security_page_has_a_test() -> None:
+    """Docs: the tests that `docs/security.md` names are there."""
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    named = {*re.findall(r"`(test_[a-z_]+)`", page)}
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    assert named
+    assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
