@@ -9,6 +9,10 @@ In the order in which to read them:
     inputs       the arguments of an operation, and their schema
     decoders     the parts of a body, as text and values
     spooled      a long text, in memory or in a file
+    deltas       the text and the parts in the events of language models
+    merging      a value or a text that comes in several events
+    kept         the items of a stream that are kept
+    items        the events or lines of a stream, their text joined
     reader       a response while it arrives
     output       what results a tool declares
     content      a response, as what a model gets

@@ -21,6 +21,7 @@ from mcp_types import (
 
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.spooled import SpooledText
@@ -113,18 +114,33 @@ def _error_result(reader: ResponseReader, note: str | None) -> Result:
 def _stream_result(
     reader: ResponseReader, output: OutputSchema, note: str | None, *, is_broken: bool
 ) -> Result:
-    text = reader.streamed() or _status_line(reader.status)
     if reader.is_shortened:
         note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
-    if reader.is_items:
-        result = Result((text,), _structured(reader, output, reader.items()), _meta(reader))
+    if reader.items is not None:
+        result = _items_result(reader, reader.items, output)
     else:
-        result = _undocumented_result(reader, output, text)
+        result = _undocumented_result(
+            reader, output, reader.streamed() or _status_line(reader.status)
+        )
     if note:
         structured = result.structured_content
         structured = structured and {**structured, "ended": note}
         result = replace(result, content=(*result.content, note), structured_content=structured)
     return replace(result, is_error=True) if is_broken else result
+
+
+def _items_result(reader: ResponseReader, items: StreamItems, output: OutputSchema) -> Result:
+    """Return the joined text of a stream, and its items: both as text, and both as structure."""
+    text, values = items.text(), items.values()
+    blocks = (text, "\n".join(items.lines())) if text else ("\n".join(items.lines()),)
+    if not text:
+        structured = _structured(reader, output, values)
+    elif output.wrapped is False:
+        structured = _structured(reader, output, {"text": text, "result": values})
+    else:
+        structured = {"text": text, **(_structured(reader, output, values) if values else {})}
+    content = tuple(filter(None, blocks)) or (_status_line(reader.status),)
+    return Result(content, structured, _meta(reader))
 
 
 def _json_result(reader: ResponseReader, output: OutputSchema) -> Result:

@@ -8,6 +8,7 @@ from mcp.shared.inbound import X_MCP_HEADER_KEY
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.deltas import Path, read_pointer
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.output import OutputSchema, read_output_schema
 from mcp_mount.errors import InvalidMark, MountError
@@ -62,7 +63,7 @@ def bind_operation(
 ) -> ToolBinding:
     """Return how an operation is called under a policy."""
     operation = selected.operation
-    output_schema, output = read_output_schema(operation, schemas)
+    output_schema, output = read_output_schema(operation, schemas, _text_path(selected))
     limits = _limits(selected, policy)
     has_own_slots = "max_concurrency" in selected.mark.limits
     arguments = read_arguments(operation, schemas)
@@ -81,6 +82,14 @@ def bind_operation(
             X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
         ),
     )
+
+
+def _text_path(selected: SelectedOperation) -> Path | Literal[False] | None:
+    """Return where the text of a stream is, as the mark says; None where it says nothing."""
+    text = selected.mark.stream.text
+    if isinstance(text, str):
+        return read_pointer(text)
+    return None if text else False
 
 
 def _limits(selected: SelectedOperation, policy: CallPolicy) -> Limits:

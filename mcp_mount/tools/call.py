@@ -181,9 +181,7 @@ class ToolCall:
         ctx = self._ctx
         tasks = ctx.tasks if ctx is not None else []
         binding = self.binding
-        reader = ResponseReader(
-            binding.limits, self._progress, has_json_data=binding.output.has_json_data
-        )
+        reader = ResponseReader(binding.limits, self._progress, binding.output.stream)
         self._readers.append(reader)
         call = binding.backend.prepare(request, reader, tool=self.name)
         self._calls.append(call)

@@ -22,12 +22,23 @@ _Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
 _Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
 
 
+class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the text of a stream is in each event's data, or line: a JSON pointer (RFC 6901).
+
+    False: nowhere, each event or line is an item; True: where the events of language models have
+    it.
+    """
+
+    text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
+
+
 class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
 
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
     `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first.
+    caller's user is asked first; `stream` says where the text of a stream is, e.g.
+    ``{"text": "/delta/text"}``.
     """
 
     name: str | None = None
@@ -36,6 +47,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: dict[_Hint, bool] = {}
     limits: dict[_Limit, int | float] = {}
     confirm: bool | None = None
+    stream: StreamOverrides = StreamOverrides()
 
 
 def read_overrides(operation: Operation) -> ToolOverrides | None:
