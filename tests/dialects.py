@@ -68,7 +68,7 @@ def _responses() -> Dialect:
     called = {**call, "arguments": "".join(ARGUMENTS)}
     usage = {"output_tokens": 8}
     ended = {"id": "resp_1", "status": "completed", "output": [told, called], "usage": usage}
-    sent = [
+    sent: list[dict[str, Any]] = [
         {"type": "response.created", "response": response},
         {"type": "response.in_progress", "response": response},
         {"type": "response.output_item.added", "output_index": 0, "item": {**message}},

@@ -16,4 +16,5 @@ In the order in which to read them:
     reader       a response while it arrives
     output       what results a tool declares
     content      a response, as what a model gets
+    shortening   a result, cut down to what it may have
 """

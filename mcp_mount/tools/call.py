@@ -26,6 +26,7 @@ from mcp_mount.backends.request import (
 )
 from mcp_mount.conversion.content import Result, error, to_result
 from mcp_mount.conversion.reader import Progress, ResponseReader
+from mcp_mount.conversion.shortening import shorten_result
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Slot
 from mcp_mount.loops import PerLoop
@@ -241,11 +242,24 @@ async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float
 
 async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
     """Convert a response into the result; a large one in a thread."""
-    timeout = binding.limits.timeout
-    convert = partial(to_result, reader, binding.output, outcome=outcome, timeout=timeout)
+    convert = partial(_to_result, binding, reader, outcome)
     if reader.size <= _LARGE:
         return convert()
     return await anyio.to_thread.run_sync(convert, limiter=_converting.get())
+
+
+def _to_result(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
+    limits, output = binding.limits, binding.output
+    result = to_result(reader, output, outcome=outcome, timeout=limits.timeout)
+    if limits.max_result_chars is None:
+        return result
+    return shorten_result(
+        result,
+        output,
+        limits.max_result_chars,
+        are_lines=reader.items is not None,
+        arguments=binding.arguments.schema["properties"],
+    )
 
 
 def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:

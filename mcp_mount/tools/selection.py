@@ -17,7 +17,7 @@ from mcp_mount.tools.naming import check_names, give_names, is_name
 Selector = str | Callable[[Operation], bool]
 
 _HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
-_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency"
+_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
 _Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
 _Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
 
