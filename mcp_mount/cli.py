@@ -88,6 +88,7 @@ def proxy(
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
     include: Many = (),
     exclude: Many = (),
+    fields: Many = (),
     forward_header: Many = (),
     upstream_header: Many = (),
     allow_slashes: Many = (),
@@ -115,6 +116,7 @@ def proxy(
         port: The port to listen on.
         include: Offer these operations only: an operation id, "tag:NAME", "/path/*" or "GET *".
         exclude: Leave these operations out.
+        fields: Let a model ask for some fields of what these operations answer, as in --include.
         forward_header: Send this header of the caller to the API, such as Authorization.
         upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
             replaced with that environment variable.
@@ -155,6 +157,7 @@ def proxy(
             ),
             include=include,
             exclude=exclude,
+            fields=fields,
             limits=Limits(timeout=timeout),
             public_url=public_url,
             allowed_origins=allowed_origin,

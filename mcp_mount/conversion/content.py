@@ -7,6 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, replace
 from email.message import Message
 from http import HTTPStatus
+from json import JSONEncoder
 from mimetypes import guess_extension
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from mcp_types import (
 
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.fields import Tree, pick
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
@@ -32,6 +34,7 @@ _SHORTENED: Final = (
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
 _NO_CONTENT: Final = 204
+write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _MULTIPLE_CHOICES: Final = 300
 _BAD_REQUEST: Final = 400
 # Sent beside the result, for a client's code rather than its model.
@@ -64,7 +67,12 @@ def error(text: str) -> Result:
 
 
 def to_result(
-    reader: ResponseReader, output: OutputSchema, *, outcome: ResponseEnd, timeout: float
+    reader: ResponseReader,
+    output: OutputSchema,
+    *,
+    outcome: ResponseEnd,
+    timeout: float,
+    fields: Tree | None = None,
 ) -> Result:
     """Write what was read as the result of the tool.
 
@@ -73,6 +81,7 @@ def to_result(
         output: What the tool declared.
         outcome: How the response came to its end.
         timeout: The seconds after which an incomplete response was ended.
+        fields: What of a JSON document is asked for; None: all of it.
     """
     status = reader.status
     if not status:
@@ -94,7 +103,7 @@ def to_result(
     if status == _NO_CONTENT or not reader.body():
         return _undocumented_result(reader, output, _status_line(status))
     if is_json(reader.media_type):
-        return _json_result(reader, output)
+        return _json_result(reader, output, fields)
     return _undocumented_result(reader, output, _binary_block(reader))
 
 
@@ -143,12 +152,15 @@ def _items_result(reader: ResponseReader, items: StreamItems, output: OutputSche
     return Result(content, structured, _meta(reader))
 
 
-def _json_result(reader: ResponseReader, output: OutputSchema) -> Result:
+def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | None) -> Result:
     text = reader.text()
     try:
         value, is_strict = read_json(text)
     except ValueError:
         return _undocumented_result(reader, output, text)
+    if fields is not None:
+        value = pick(value, fields)
+        text, is_strict = write_json(value), True
     structured, json = _structured(reader, output, value), None
     if is_strict and structured is value:
         json = text

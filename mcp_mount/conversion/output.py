@@ -28,13 +28,14 @@ class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
-    each value decides for itself. `stream` tells where the text of events or lines is. `operation`
-    is for the log.
+    each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
+    `stream` where their text is. `operation` is for the log.
     """
 
     wrapped: bool | None = None
     validator: Callable[[], jsonschema_rs.Draft202012Validator] | None = None
     stream: StreamForm = UNKNOWN_FORM
+    are_items: bool = False
     operation: str = ""
     _logged: set[str] = field(default_factory=set, compare=False)
 
@@ -127,6 +128,7 @@ def read_output_schema(
             # On first use: most tools of a large API are never called.
             validator=cache(lambda: jsonschema_rs.Draft202012Validator(schema)),
             stream=stream,
+            are_items=media.item_schema is not None,
             operation=str(operation),
         )
 

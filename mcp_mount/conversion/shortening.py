@@ -3,13 +3,12 @@
 What is left says how much there was, and which arguments ask for less.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate, islice
 from typing import Any, Final
 
-from mcp_mount.conversion.content import Block, Result
+from mcp_mount.conversion.content import Block, Result, write_json
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.spooled import SpooledText
 
@@ -23,8 +22,6 @@ _ASKING = frozenset(
         *("top", "first", "cursor", "maxresults", "pagetoken", "pagenumber", "select", "only"),
     }
 )
-
-_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def shorten_result(
@@ -68,9 +65,9 @@ def shorten_result(
 
 def _as_text(structured: dict[str, Any], *, are_lines: bool, is_wrapped: bool) -> Iterator[str]:
     if not are_lines:
-        yield _write(structured["result"] if is_wrapped else structured)
+        yield write_json(structured["result"] if is_wrapped else structured)
         return
-    blocks = [structured.get("text"), "\n".join(map(_write, structured.get("result", ())))]
+    blocks = [structured.get("text"), "\n".join(map(write_json, structured.get("result", ())))]
     yield from filter(None, [*blocks, structured.get("ended")])
 
 
@@ -108,7 +105,7 @@ class _Cutter:
 
     def cut(self, value: Any, most: int, place: str = "") -> Any:
         """Return a value that takes no more than `most` characters as JSON, as far as it can."""
-        size = len(_write(value))
+        size = len(write_json(value))
         if size <= most:
             return value
         if isinstance(value, str):
@@ -119,7 +116,7 @@ class _Cutter:
         return self._cut_object(value, most, place) if isinstance(value, dict) else value
 
     def _cut_list(self, value: list[Any], most: int, place: str) -> list[Any]:
-        ends = accumulate((len(_write(each)) + 1 for each in value), initial=1)
+        ends = accumulate((len(write_json(each)) + 1 for each in value), initial=1)
         kept = sum(end <= most for end in islice(ends, 1, None))
         if not kept:
             return [self.cut(value[0], most - 2, _within(place, "0"))]
@@ -128,10 +125,10 @@ class _Cutter:
 
     def _cut_object(self, value: dict[str, Any], most: int, place: str) -> dict[str, Any]:
         """Cut the largest members until all fit; where that is not enough, leave some out."""
-        names = sum(len(_write(name)) + 2 for name in value)
-        share = _fair_share([len(_write(each)) for each in value.values()], most - names - 2)
+        names = sum(len(write_json(name)) + 2 for name in value)
+        share = _fair_share([len(write_json(each)) for each in value.values()], most - names - 2)
         cut = {name: self.cut(each, share, _within(place, name)) for name, each in value.items()}
-        sizes = (len(_write(name)) + len(_write(each)) + 2 for name, each in cut.items())
+        sizes = (len(write_json(name)) + len(write_json(each)) + 2 for name, each in cut.items())
         kept = sum(end <= most for end in islice(accumulate(sizes, initial=2), 1, None))
         if kept < len(cut):
             self._cuts.append((len(cut) - kept, f"{kept:,} of {len(cut):,} members{_in(place)}"))

@@ -25,6 +25,7 @@ from mcp_mount.backends.request import (
     request_context,
 )
 from mcp_mount.conversion.content import Result, error, to_result
+from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.conversion.shortening import shorten_result
 from mcp_mount.errors import Busy, InvalidArguments
@@ -140,7 +141,10 @@ class ToolCall:
 
     async def _run(self) -> Result:
         binding = self.binding
-        request = binding.arguments.request(self._arguments)
+        arguments, fields = self._arguments, None
+        if binding.fields is not None:
+            arguments, fields = binding.fields.take(arguments)
+        request = binding.arguments.request(arguments)
         if not self._meta.keys().isdisjoint(_TRACE_KEYS):
             request = _with_trace(request, self._meta)
         if (
@@ -167,7 +171,7 @@ class ToolCall:
                 reader, call = await self._send(request, deadline)
             if reader.size > _LARGE:
                 self._begin_watch()
-            return await _convert(binding, reader, call.outcome)
+            return await _convert(binding, reader, call.outcome, fields)
         finally:
             self._release(slot)
 
@@ -240,17 +244,21 @@ async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float
         call.outcome = "timeout"
 
 
-async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
+async def _convert(
+    binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd, fields: Tree | None
+) -> Result:
     """Convert a response into the result; a large one in a thread."""
-    convert = partial(_to_result, binding, reader, outcome)
+    convert = partial(_to_result, binding, reader, outcome, fields)
     if reader.size <= _LARGE:
         return convert()
     return await anyio.to_thread.run_sync(convert, limiter=_converting.get())
 
 
-def _to_result(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
+def _to_result(
+    binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd, fields: Tree | None
+) -> Result:
     limits, output = binding.limits, binding.output
-    result = to_result(reader, output, outcome=outcome, timeout=limits.timeout)
+    result = to_result(reader, output, outcome=outcome, timeout=limits.timeout, fields=fields)
     if limits.max_result_chars is None:
         return result
     return shorten_result(

@@ -38,7 +38,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
     `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
     caller's user is asked first; `stream` says where the text of a stream is, e.g.
-    ``{"text": "/delta/text"}``.
+    ``{"text": "/delta/text"}``; `fields` whether a model may ask for some fields of an answer.
     """
 
     name: str | None = None
@@ -48,6 +48,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[_Limit, int | float] = {}
     confirm: bool | None = None
     stream: StreamOverrides = StreamOverrides()
+    fields: bool | None = None
 
 
 def read_overrides(operation: Operation) -> ToolOverrides | None:
@@ -79,11 +80,15 @@ def read_overrides(operation: Operation) -> ToolOverrides | None:
 
 @dataclass(frozen=True, slots=True)
 class SelectedOperation:
-    """An operation that is offered as the tool `name`."""
+    """An operation that is offered as the tool `name`.
+
+    `has_fields` tells that a model may ask for some fields of its answer.
+    """
 
     name: str
     operation: Operation
     mark: ToolOverrides
+    has_fields: bool = False
 
 
 def select(
@@ -91,13 +96,14 @@ def select(
     *,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    fields: Sequence[Selector] = (),
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
     takes the `Operation`. Names are given before anything is left out, so that leaving one
-    operation out renames no other.
+    operation out renames no other. `fields` selects among those that are left.
 
     Raises:
         InvalidDocument: there is something wrong with an operation that is left.
@@ -122,7 +128,12 @@ def select(
             advice = f"Mend it, or leave it out with exclude=[{str(offer.operation)!r}]."
             raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
-    return tuple(_told_apart(chosen))
+    with_fields = _matching(chosen, fields, "fields")
+    return tuple(
+        replace(each, has_fields=index in with_fields if asked is None else asked)
+        for index, each in enumerate(_told_apart(chosen))
+        for asked in [each.mark.fields]
+    )
 
 
 def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
