@@ -6,8 +6,9 @@ In the order in which to read them:
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
-    inputs       the arguments of an operation, and their schema
     decoders     the parts of a body, as text and values
+    slips        a string where JSON is wanted, as what is wanted
+    inputs       the arguments of an operation, and their schema
     spooled      a long text, in memory or in a file
     deltas       the text and the parts in the events of language models
     merging      a value or a text that comes in several events

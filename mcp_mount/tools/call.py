@@ -248,23 +248,23 @@ async def _convert(
     binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd, fields: Tree | None
 ) -> Result:
     """Convert a response into the result; a large one in a thread."""
-    convert = partial(_to_result, binding, reader, outcome, fields)
+    limits, output = binding.limits, binding.output
+    timeout = limits.timeout
+    convert = partial(to_result, reader, output, outcome=outcome, timeout=timeout, fields=fields)
+    if limits.max_result_chars is not None:
+        convert = partial(_shorten, convert, limits.max_result_chars, binding, reader)
     if reader.size <= _LARGE:
         return convert()
     return await anyio.to_thread.run_sync(convert, limiter=_converting.get())
 
 
-def _to_result(
-    binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd, fields: Tree | None
+def _shorten(
+    convert: Callable[[], Result], most: int, binding: ToolBinding, reader: ResponseReader
 ) -> Result:
-    limits, output = binding.limits, binding.output
-    result = to_result(reader, output, outcome=outcome, timeout=limits.timeout, fields=fields)
-    if limits.max_result_chars is None:
-        return result
     return shorten_result(
-        result,
-        output,
-        limits.max_result_chars,
+        convert(),
+        binding.output,
+        most,
         are_lines=reader.items is not None,
         arguments=binding.arguments.schema["properties"],
     )
