@@ -1,6 +1,7 @@
 """Streams of language models are text, and what is no text in them is there once."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -10,8 +11,12 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_mount import InvalidMark, Limits, mount_mcp
+from mcp_mount.conversion.deltas import StreamForm
+from mcp_mount.conversion.items import StreamItems
 from tests.dialects import ARGUMENTS, DIALECTS, TEXT, TOKENS, chunk, events
 from tests.support import ERAS, Era, Reply, call, tools
 from tests.ways import Way, either_way, force
@@ -250,3 +255,75 @@ async def test_a_long_text_of_events_fits_into_the_message_that_ends_it() -> Non
     assert 8_000 < len(text) < 10_000
     assert "".join(reply.progress) == ("x" * 999 + " ") * 100
     assert "only the beginning" in reply.result["structuredContent"]["ended"]
+
+
+TYPES = st.sampled_from(
+    [
+        *("content_block_delta", "content_block_start", "input_json_delta", "text_delta"),
+        *("response.output_text.delta", "response.function_call_arguments.delta"),
+        *("response.created", "response.output_item.done", "response.completed"),
+        *("text-delta", "tool-input-delta", "tool-input-available", "reasoning-delta"),
+        *("text-start", "message_start", "chat.completion.chunk", "x"),
+    ]
+)
+NAMES = st.sampled_from(
+    [
+        *("type", "delta", "choices", "index", "content", "tool_calls", "text", "id", "object"),
+        *("inputTextDelta", "partial_json", "output_index", "toolCallId", "content_block"),
+        *("finish_reason", "arguments", "response"),
+    ]
+)
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 2) | st.just(0.5) | TYPES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(NAMES, ODD, max_size=4)
+TYPED = st.builds(lambda kind, value: {**value, "type": kind}, TYPES, OBJECTS)
+CHUNKS = st.builds(lambda choices: {"choices": choices}, st.lists(OBJECTS, max_size=3))
+
+
+@given(st.lists(TYPED | CHUNKS | ODD, max_size=8), st.booleans())
+def test_no_stream_of_any_form_breaks_it(values: list[Any], are_events: bool) -> None:  # noqa: FBT001 - hypothesis
+    """R3: whatever looks like the events of a model, and is none."""
+    items = StreamItems(StreamForm(), 5, are_events=are_events)
+    for value in values:
+        items.add(json.dumps({"data": value} if are_events else value))
+    items.unshown()
+    assert all(json.loads(line) is not ... for line in items.lines())
+    assert isinstance(items.text(), str)
+    assert len(items.lines()) <= 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        chunk({"content": "word "}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]}),
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "x"},
+        {"type": "response.completed", "response": {}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}},
+        "word ",
+        "word",
+    ],
+)
+def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
+    """X5: whatever it consists of; what is kept is not looked at again for each event."""
+    spent = []
+    for size in (2_000, 20_000):
+        items = StreamItems(StreamForm(), 1_000, are_events=True)
+        piece = json.dumps({"data": value})
+        calls = [0]
+
+        def count(*_: object, calls: list[int] = calls) -> None:
+            calls[0] += 1
+
+        sys.setprofile(count)
+        try:
+            for _ in range(size):
+                items.add(piece)
+            items.lines()
+        finally:
+            sys.setprofile(None)
+        spent.append(calls[0])
+    assert spent[1] < 12 * spent[0]

@@ -190,6 +190,14 @@ def take_text(value: Value, path: Path) -> str:
     return text
 
 
+def has_text(value: Value, path: Path) -> bool:
+    """Whether there is a string at a path."""
+    holder: object = value
+    for name in path:
+        holder = _member(holder, name)
+    return isinstance(holder, str)
+
+
 def _member(holder: object, name: str) -> object:
     """Return what a JSON pointer names inside a value (RFC 6901 §4), or None."""
     if isinstance(holder, dict):

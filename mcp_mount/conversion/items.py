@@ -16,6 +16,7 @@ from mcp_mount.conversion.deltas import (
     Kind,
     StreamForm,
     drop_told_text,
+    has_text,
     is_text_event,
     is_token_event,
     read_kind,
@@ -120,7 +121,7 @@ class StreamItems:
             self._kept.close(kind)
         if kind.is_told:
             return None
-        if kind is ITEM:
+        if kind is ITEM or (kind.part and not has_text(value, kind.part)):
             return self._kept.add(piece)
         if kind.part:
             self._continue(kind, item, value)
@@ -129,7 +130,8 @@ class StreamItems:
             self._kept.drop(kind)
             if self._text:
                 told = drop_told_text(value)
-                piece = json.dumps({**item, "data": told} if self._are_events else told)
+                told = {**item, "data": told} if self._are_events else told
+                piece = json.dumps(told, ensure_ascii=False)
         # The states of a response, and its end, are shown when nothing takes their place.
         return self._kept.put(kind, Item(piece, is_shown=kind.subject is not None))
 
