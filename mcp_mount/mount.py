@@ -167,12 +167,7 @@ def mount_source(
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    policy = CallPolicy(
-        limits=limits,
-        slots=Slots(limits.max_concurrency),
-        rate=rate,
-        confirm=options["confirm"],
-    )
+    policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
     backend = source.backend(lambda: provider)
     provider = OperationProvider(
         source.document,
