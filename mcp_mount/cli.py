@@ -91,6 +91,7 @@ def proxy(
     upstream: Annotated[str | None, Parameter(env_var="UPSTREAM_URL")] = None,
     base_path: str | None = None,
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
+    fields: Many = (),
     forward_header: Many = (),
     upstream_header: Many = (),
     allow_slashes: Many = (),
@@ -118,6 +119,7 @@ def proxy(
         base_path: What stands before the document's paths, such as /api, or "" for nothing,
             whatever the document says.
         port: The port to listen on.
+        fields: Let a model ask for some fields of what these operations answer, as in --include.
         forward_header: Send this header of the caller to the API, such as Authorization.
         upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
             replaced with that environment variable.
@@ -164,6 +166,7 @@ def proxy(
         )
         credentials = [*upstream_credentials(api), *["--client-cert"] * bool(client_cert)]
         shared = mount_options(options, credentials)
+        shared["fields"] = fields
         sse_path = None if options.sse is False else SSE_PATH
         application = proxy_app(openapi, api, sse_path=sse_path, **shared)
     except MountError as error:

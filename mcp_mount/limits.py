@@ -9,7 +9,7 @@ import anyio
 
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.loops import PerLoop
-from mcp_mount.validation import Rule, check_fields, is_positive, is_positive_integer
+from mcp_mount.validation import Rule, check_fields, is_positive, is_positive_integer, optional
 
 _WAIT: Final = 1.0
 """Seconds that a call waits for its turn before it is told to come back."""
@@ -39,6 +39,9 @@ class Limits:
             are several); one more waits for a second, then gets an error that says to try again.
             For all tools together, or for one tool alone where its mark sets it.
         max_request_bytes: Bytes of an MCP request; a larger one is answered with HTTP 413.
+        max_result_chars: Characters of the text of an operation's result, of which its structure is
+            a copy. A list is cut at whole items and a text at a line; the result says how much
+            there was, and which arguments ask for less. None: there is no such limit.
     """
 
     timeout: float = 60.0
@@ -47,6 +50,7 @@ class Limits:
     max_event_bytes: int = 1024 * 1024
     max_concurrency: int = 1_000
     max_request_bytes: int = _LARGEST_REQUEST
+    max_result_chars: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits under which no call could succeed.
@@ -57,7 +61,11 @@ class Limits:
         """
         count = Rule(is_positive_integer, "a positive integer")
         rules = {each.name: count for each in fields(self)}
-        check_fields(self, rules | {"timeout": Rule(is_positive, "a positive number")})
+        rules["timeout"] = Rule(is_positive, "a positive number")
+        rules["max_result_chars"] = Rule(
+            optional(is_positive_integer), "a positive integer or None"
+        )
+        check_fields(self, rules)
         if self.max_request_bytes > _LARGEST_REQUEST:
             raise MountError(f"Limits.max_request_bytes can be {_LARGEST_REQUEST} at the most.")
         if self.max_event_bytes < _SMALLEST_EVENT:

@@ -46,6 +46,7 @@ class MountOptions(TypedDict, total=False):
 
     include: Sequence[Selector]
     exclude: Sequence[Selector]
+    fields: Sequence[Selector]
     limits: Limits
     auth: AuthProvider | None
     dependencies: Sequence[Depends]
@@ -67,6 +68,7 @@ def mount_mcp(
     sse_path: str | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    fields: Sequence[Selector] = (),
     remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
     auth: AuthProvider | None = None,
@@ -98,6 +100,8 @@ def mount_mcp(
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
             `Operation`.
         exclude: Selectors of the operations to leave out of those.
+        fields: Selectors of the operations that take an argument ``fields`` more, where they answer
+            with objects: a model asks for ``["items.slug", "items.title"]``, and gets no more.
         remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
             under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         limits: The time, bytes and number of calls that are allowed.
@@ -165,18 +169,14 @@ def mount_source(
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    policy = CallPolicy(
-        limits=limits,
-        slots=Slots(limits.max_concurrency),
-        rate=rate,
-        confirm=options["confirm"],
-    )
+    policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
     backend = source.backend(lambda: provider)
     provider = OperationProvider(
         source.document,
         backend,
         include=options["include"],
         exclude=options["exclude"],
+        fields=options["fields"],
         credentials=source.credentials,
         changes=source.changes,
         policy=policy,

@@ -35,9 +35,8 @@ async def test_an_event_stream_of_bare_text_is_not_lost(era: Era) -> None:
 
     mount_mcp(app)
     reply = await call(app, "bare", era=era, token="t")
-    data = [item["data"] for item in reply.result["structuredContent"]["result"]]
-    assert data == ["Hello", "two: lines\nof text", "real"]
-    assert len(reply.progress) == 3
+    assert reply.result["structuredContent"] == {"text": "Hello\ntwo: lines\nof text\nreal"}
+    assert reply.progress == ["Hello", "two: lines\nof text", "real"]
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import yaml
 from fastapi import FastAPI, Header
+from pydantic import BaseModel
 
 from mcp_mount import cli
 from tests.api import PARTS
@@ -34,8 +35,16 @@ def parts_api() -> FastAPI:
     return app
 
 
-def called(url: str, tool: str, **headers: str) -> dict[str, Any]:
-    own, body = envelope("modern", "tools/call", {"name": tool, "arguments": {}})
+class Part(BaseModel):
+    number: str
+    weight: int
+
+
+def called(
+    url: str, tool: str, arguments: dict[str, Any] | None = None, **headers: str
+) -> dict[str, Any]:
+    params = {"name": tool, "arguments": arguments or {}}
+    own, body = envelope("modern", "tools/call", params)
     response = httpx2.post(f"{url}/mcp", headers={**own, **headers}, json=body)
     return read_messages(response.headers["content-type"], response.text)[-1]
 
@@ -63,7 +72,9 @@ def test_it_takes_a_url_and_says_what_goes_along() -> None:
         words = ["--openapi", f"{upstream}/openapi.json", "--exclude", "GET /secret"]
         words += ["--forward-header", "Authorization", "--upstream-header", "X-Key: ${THE_KEY}"]
         with running("proxy", *words, THE_KEY="hunter2") as (url, lines):
-            answer = called(url, "list_parts", authorization="Bearer mine", **{"x-key": "mine"})
+            answer = called(
+                url, "list_parts", None, authorization="Bearer mine", **{"x-key": "mine"}
+            )
             assert answer["result"]["content"][0]["text"] == '"hunter2, Bearer mine"'
             assert called(url, "secret_secret_get")["error"]["code"] == -32602
     assert "hunter2" not in "".join(lines)
@@ -85,6 +96,7 @@ def test_it_takes_a_url_and_says_what_goes_along() -> None:
         (["--token-url", "http://localhost/t"], "needs the variables CLIENT_ID and CLIENT_SECRET"),
         (["--timeout", "0"], "Limits.timeout must be a positive number"),
         (["--include", "GET /no"], "'GET /no'"),
+        (["--fields", "GET /no"], "'GET /no'"),
     ],
 )
 def test_wrong_use_is_one_line(words: list[str], said: str, tmp_path: Path) -> None:
@@ -113,3 +125,18 @@ def test_a_document_that_is_none_is_one_line(tmp_path: Path) -> None:
         assert done.stdout.startswith("mcp-mount: ")
         assert said in done.stdout
         assert done.stdout.count("\n") == 1
+
+
+def test_a_model_may_ask_for_some_fields_of_what_it_names() -> None:
+    """Proxy: `--fields` takes selectors."""
+    app = FastAPI(title="Parts", servers=[{"url": "/"}])
+
+    @app.get("/part", operation_id="get_part")
+    async def part() -> Part:
+        return Part(number="P-1", weight=2)
+
+    with served(app) as upstream:
+        words = ["--openapi", f"{upstream}/openapi.json", "--fields", "get_*"]
+        with running("proxy", *words) as (url, _):
+            answer = called(url, "get_part", {"fields": ["weight"]})
+    assert answer["result"]["structuredContent"] == {"weight": 2}

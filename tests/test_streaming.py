@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
 from typing import Any
 
 import anyio
@@ -173,13 +174,13 @@ async def test_every_field_of_an_event_is_kept(era: Era) -> None:
     async def events() -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(data={"a": 1}, event="added", id="7", retry=10)
         yield ServerSentEvent(comment="still here")
-        yield ServerSentEvent(raw_data="two\nlines")
+        yield ServerSentEvent(raw_data="two\nlines", event="note")
 
     mount_mcp(app)
     reply = await call(app, "events", era=era, token="p")
     expected = [
         {"event": "added", "id": "7", "retry": 10, "data": {"a": 1}},
-        {"data": "two\nlines"},
+        {"event": "note", "data": "two\nlines"},
     ]
     assert [json.loads(item) for item in reply.progress] == expected
     assert reply.result["structuredContent"] == {"result": expected}
@@ -247,10 +248,10 @@ async def test_events_of_plain_values_are_what_they_document(era: Era) -> None:
         for number in range(2):
             yield number
 
-    @app.get("/words", response_class=EventSourceResponse)
-    async def words() -> AsyncIterator[str]:
-        yield "3"
-        yield "null"
+    @app.get("/days", response_class=EventSourceResponse)
+    async def days() -> AsyncIterator[date]:
+        yield date(2026, 11, 20)
+        yield date(2026, 11, 21)
 
     @app.get("/optional", response_class=EventSourceResponse)
     async def optional() -> AsyncIterator[Item | None]:
@@ -260,7 +261,7 @@ async def test_events_of_plain_values_are_what_they_document(era: Era) -> None:
     mount_mcp(app)
     expected: dict[str, list[Any]] = {
         "numbers": [0, 1],
-        "words": ["3", "null"],
+        "days": ["2026-11-20", "2026-11-21"],
         "optional": [{"number": 1}, None],
     }
     async with connected(app, era) as client:

@@ -6,10 +6,17 @@ In the order in which to read them:
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
-    inputs       the arguments of an operation, and their schema
     decoders     the parts of a body, as text and values
+    slips        a string where JSON is wanted, as what is wanted
+    inputs       the arguments of an operation, and their schema
     spooled      a long text, in memory or in a file
+    deltas       the text and the parts in the events of language models
+    merging      a value or a text that comes in several events
+    kept         the items of a stream that are kept
+    items        the events or lines of a stream, their text joined
     reader       a response while it arrives
+    fields       the argument by which a model asks for some of an answer
     output       what results a tool declares
     content      a response, as what a model gets
+    shortening   a result, cut down to what it may have
 """

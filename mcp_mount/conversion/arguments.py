@@ -26,6 +26,7 @@ class Arguments:
         required: The names of those that cannot be left out.
         headers: Those of every request.
         query_credentials: See `OperationRequest`.
+        read_slips: See `slips.slip_reader`; None where there are none to expect.
         write_path: See `styles.path_writer`.
         write_query: See `styles.query_writer`.
         write_headers: See `styles.header_writer`; None where there are none to write.
@@ -40,6 +41,7 @@ class Arguments:
     query_credentials: frozenset[str]
     write_path: Callable[[Mapping[str, Any]], tuple[str, dict[str, str]]]
     write_query: Callable[[Mapping[str, Any]], str]
+    read_slips: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     write_headers: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]] | None = None
     write_body: Callable[[Mapping[str, Any]], Content | None] | None = None
 
@@ -54,6 +56,8 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
+        if self.read_slips is not None:
+            arguments = self.read_slips(arguments)
         path, path_values = self.write_path(arguments)
         query = self.write_query(arguments)
         if query:

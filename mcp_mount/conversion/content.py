@@ -7,6 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, replace
 from email.message import Message
 from http import HTTPStatus
+from json import JSONEncoder
 from mimetypes import guess_extension
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,8 @@ from mcp_types import (
 
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.fields import Tree, pick
+from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.spooled import SpooledText
@@ -31,6 +34,7 @@ _SHORTENED: Final = (
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
 _NO_CONTENT: Final = 204
+write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _MULTIPLE_CHOICES: Final = 300
 _BAD_REQUEST: Final = 400
 # Sent beside the result, for a client's code rather than its model.
@@ -69,7 +73,12 @@ def error(text: str) -> Result:
 
 
 def to_result(
-    reader: ResponseReader, output: OutputSchema, *, outcome: ResponseEnd, timeout: float
+    reader: ResponseReader,
+    output: OutputSchema,
+    *,
+    outcome: ResponseEnd,
+    timeout: float,
+    fields: Tree | None = None,
 ) -> Result:
     """Write what was read as the result of the tool.
 
@@ -78,6 +87,7 @@ def to_result(
         output: What the tool declared.
         outcome: How the response came to its end.
         timeout: The seconds after which an incomplete response was ended.
+        fields: What of a JSON document is asked for; None: all of it.
     """
     status = reader.status
     if not status:
@@ -99,7 +109,7 @@ def to_result(
     if status == _NO_CONTENT or not reader.body():
         return _undocumented_result(reader, output, _status_line(status))
     if is_json(reader.media_type):
-        return _json_result(reader, output)
+        return _json_result(reader, output, fields)
     return _undocumented_result(reader, output, _binary_block(reader))
 
 
@@ -121,13 +131,14 @@ def _error_result(reader: ResponseReader, note: str | None) -> Result:
 def _stream_result(
     reader: ResponseReader, output: OutputSchema, note: str | None, *, is_broken: bool
 ) -> Result:
-    text = reader.streamed() or _status_line(reader.status)
     if reader.is_shortened:
         note = f"{_SHORTENED}\n{note}" if note else _SHORTENED
-    if reader.is_items:
-        result = Result((text,), _structured(reader, output, reader.items()), _meta(reader))
+    if reader.items is not None:
+        result = _items_result(reader, reader.items, output)
     else:
-        result = _undocumented_result(reader, output, text)
+        result = _undocumented_result(
+            reader, output, reader.streamed() or _status_line(reader.status)
+        )
     if note:
         structured = result.structured_content
         structured = structured and {**structured, "ended": note}
@@ -135,12 +146,29 @@ def _stream_result(
     return replace(result, is_error=True) if is_broken else result
 
 
-def _json_result(reader: ResponseReader, output: OutputSchema) -> Result:
+def _items_result(reader: ResponseReader, items: StreamItems, output: OutputSchema) -> Result:
+    """Return the joined text of a stream, and its items: both as text, and both as structure."""
+    text, values = items.text(), items.values()
+    blocks = (text, "\n".join(items.lines())) if text else ("\n".join(items.lines()),)
+    if not text:
+        structured = _structured(reader, output, values)
+    elif output.wrapped is False:
+        structured = _structured(reader, output, {"text": text, "result": values})
+    else:
+        structured = {"text": text, **(_structured(reader, output, values) if values else {})}
+    content = tuple(filter(None, blocks)) or (_status_line(reader.status),)
+    return Result(content, structured, _meta(reader))
+
+
+def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | None) -> Result:
     text = reader.text()
     try:
         value, is_strict = read_json(text)
     except ValueError:
         return _undocumented_result(reader, output, text)
+    if fields is not None:
+        value = pick(value, fields)
+        text, is_strict = write_json(value), True
     structured, json = _structured(reader, output, value), None
     if is_strict and structured is value:
         json = text

@@ -15,6 +15,7 @@ from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
 from mcp_mount.backends.request import ROUTING_OVERRIDES
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.encoding import AS_IS, FILE, METHOD_FIELD, Field, body_writer
+from mcp_mount.conversion.slips import slip_reader
 from mcp_mount.conversion.styles import Named, header_writer, path_writer, query_writer
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Encoding
@@ -119,13 +120,19 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     if required:
         root["required"] = required
     root["additionalProperties"] = False
+    schema = _with_shared_definitions(root)
+    is_json_body = body is not None and is_json(body.media_type)
+    sent = {each.argument for each in fields} | ({whole} if whole is not None else set())
+    files = {each.argument for each in fields if each.is_file}
+    if body is not None and whole is not None and _is_sent_as_it_is(body):
+        files.add(whole)
     by_location: dict[Location, list[Named]] = {location: [] for location in LOCATIONS}
     for argument, parameter in parameters:
         by_location[parameter.location].append((argument, parameter))
     headers, cookies = by_location["header"], by_location["cookie"]
     return Arguments(
         operation=operation,
-        schema=_with_shared_definitions(root),
+        schema=schema,
         known=frozenset(properties),
         # Where nothing is said of a body, it is the API's to say whether it can be left out.
         required=frozenset(required)
@@ -134,6 +141,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
+        read_slips=slip_reader(schema, sent if is_json_body else (), files),
         write_path=path_writer(operation.path, by_location["path"]),
         write_query=query_writer(by_location["query"]),
         write_headers=header_writer(headers, cookies) if headers or cookies else None,
@@ -152,6 +160,11 @@ def _mirror(properties: dict[str, Schema], argument: str, header: object) -> Non
         properties[argument] = marked[argument]
     else:
         logger.warning("The argument %r is not mirrored in a header: %s", argument, reason)
+
+
+def _is_sent_as_it_is(body: Body) -> bool:
+    """Whether a body is a text or a file."""
+    return not is_json(body.media_type) and body.media_type not in {FORM, MULTIPART}
 
 
 def _splits_into_arguments(schema: Schema, media_type: str) -> bool:
@@ -214,7 +227,7 @@ def _file_schema(resolved: Schema) -> Schema:
 
 
 def _whole_schema(body: Body, schemas: Schemas, *, patch: bool) -> Schema:
-    if is_json(body.media_type) or body.media_type in {FORM, MULTIPART}:
+    if not _is_sent_as_it_is(body):
         described = _described(schemas.resolve(body.schema), body.description)
         return schemas.publish(described, "input", keep_null=patch)
     if is_text(body.media_type):

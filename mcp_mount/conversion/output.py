@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import compress
 from operator import not_
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema_rs
 
+from mcp_mount.conversion.deltas import UNKNOWN_FORM, Path, StreamForm
 from mcp_mount.openapi.bodies import Media
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.nodes import Schema, within
@@ -18,19 +19,23 @@ from mcp_mount.openapi.schemas import Schemas
 
 logger = logging.getLogger("mcp_mount")
 
+# What a schema says of strings that are values, each of which stands for itself.
+_NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
-    each value decides for itself. `has_json_data` tells that results are events whose data is JSON.
-    `operation` is for the log.
+    each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
+    `stream` where their text is. `operation` is for the log.
     """
 
     wrapped: bool | None = None
     validator: Callable[[], jsonschema_rs.Draft202012Validator] | None = None
-    has_json_data: bool = False
+    stream: StreamForm = UNKNOWN_FORM
+    are_items: bool = False
     operation: str = ""
     _logged: set[str] = field(default_factory=set, compare=False)
 
@@ -86,9 +91,11 @@ class OutputSchema:
 
 
 def read_output_schema(
-    operation: Operation, schemas: Schemas
+    operation: Operation, schemas: Schemas, text: Path | Literal[False] | None = None
 ) -> tuple[Schema | None, OutputSchema]:
     """Return the tool's ``outputSchema`` and how its results are written.
+
+    `text` is what a mark says of a stream; see `StreamForm`.
 
     There is one only where the operation documents a single success in a single JSON form: a
     schema that not every success keeps would make clients throw the others away. For the same
@@ -98,44 +105,56 @@ def read_output_schema(
         InvalidDocument: a schema refers to what is not there.
     """
     with within(str(operation)):
-        medias = successes(operation)
+        medias, stream = successes(operation), StreamForm(text=text)
         if len(medias) != 1 or len(medias[0]) != 1:
-            return None, OutputSchema()
+            return None, OutputSchema(stream=stream)
         (media,) = medias[0]
         if media.item_schema is not None:
-            item, has_json_data = _item_schema(media, schemas)
+            item, stream = _item_schema(media, schemas, stream)
             schema = _wrap({"type": "array", "items": item})
+            if stream.text is not False and (stream.text is not None or stream.has_text):
+                schema["properties"]["text"] = {"type": "string"}
             schema["properties"]["ended"] = {"type": "string"}
             wrapped = True
         else:
-            has_json_data, is_value = False, media.schema is not None and is_json(media.media_type)
+            is_value = media.schema is not None and is_json(media.media_type)
             schema = schemas.publish(media.schema or {}, "output") if is_value else {}
             wrapped = schema.get("type") != "object" or "anyOf" in schema
             if not schema:
-                return None, OutputSchema()
+                return None, OutputSchema(stream=stream)
             schema = _wrap(schema) if wrapped else _without_conditions(schema)
         return schema, OutputSchema(
             wrapped=wrapped,
             # On first use: most tools of a large API are never called.
             validator=cache(lambda: jsonschema_rs.Draft202012Validator(schema)),
-            has_json_data=has_json_data,
+            stream=stream,
+            are_items=media.item_schema is not None,
             operation=str(operation),
         )
 
 
-def _item_schema(media: Media, schemas: Schemas) -> tuple[Schema, bool]:
-    """Return the schema of a stream's items, and whether they are events whose data is JSON."""
+def _item_schema(media: Media, schemas: Schemas, form: StreamForm) -> tuple[Schema, StreamForm]:
+    """Return the schema of a stream's items, and what it says of where their text is."""
     item = schemas.resolve(media.item_schema or {})
     if media.media_type != "text/event-stream":
-        return schemas.publish(item, "output"), False
+        return schemas.publish(item, "output"), replace(form, has_text=False)
     # OpenAPI 3.2 §4.14.4: an event is an object, whose data may be JSON in a string.
     documented = schemas.resolve(item.get("properties", {}).get("data"))
-    data = schemas.publish(documented.get("contentSchema", {}), "output")
+    content = schemas.resolve(documented.get("contentSchema", {}))
+    data = schemas.publish(content, "output")
     definitions = {"$defs": data.pop("$defs")} if "$defs" in data else {}
     text: Schema = {"type": "string"}
     properties = {"data": data, "event": text, "id": text, "retry": {"type": "integer"}}
     event = {"type": "object", "properties": properties, **definitions}
-    return event, "contentSchema" in documented
+    has_json_data = "contentSchema" in documented
+    has_text = _is_text(content if has_json_data else documented)
+    return event, replace(form, has_json_data=has_json_data, has_text=has_text)
+
+
+def _is_text(schema: Schema) -> bool:
+    """Whether a string that a schema describes may be a piece of a text; a date is none."""
+    kind = schema.get("type", "string")
+    return kind == "string" and schema.keys().isdisjoint(_NO_TEXT) and "anyOf" not in schema
 
 
 def _without_conditions(schema: Schema) -> Schema:

@@ -14,9 +14,10 @@ from mcp_mount.conversion.decoders import (
     JSONLinesDecoder,
     TextDecoder,
     looks_like_text,
-    parsed_or_text,
     read_content_type,
 )
+from mcp_mount.conversion.deltas import UNKNOWN_FORM, StreamForm
+from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.spooled import SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import FORM, is_json, is_text
@@ -48,7 +49,7 @@ class ResponseReader:
         media_type: Without parameters, e.g. ``"image/png"``; bytes where the body is in an
             encoding that cannot be unpacked.
         size: The bytes of the body so far, unpacked.
-        is_items: Whether the response is a list of events or lines.
+        items: The events or lines of a stream; None where the response is none of them.
         full: The limit that was reached, e.g. ``"1000 items (max_items)"``.
         is_shortened: Whether a part of the stream is left out, which went as progress before.
         is_damaged: Whether the body is compressed, and cannot be unpacked to its end.
@@ -57,33 +58,32 @@ class ResponseReader:
     status = 0
     media_type = _BYTES
     size = 0
-    is_items = False
     full: str | None = None
     is_shortened = False
     is_damaged = False
     _charset = "utf-8"
     _decoder: Decoder | None = None
     _text: SpooledText | None = None
+    items: StreamItems | None = None
     _is_packed = False
     _unpacker: "zlib._Decompress | None" = None
     _is_shown = False
     _has_no_type = False
 
     def __init__(
-        self, limits: Limits, progress: Progress | None, *, has_json_data: bool = False
+        self, limits: Limits, progress: Progress | None, form: StreamForm = UNKNOWN_FORM
     ) -> None:
         """Prepare for a response.
 
         Args:
             limits: What the response may take.
             progress: Where to send the pieces of a stream; None: nowhere.
-            has_json_data: Whether the data of events is documented to be JSON.
+            form: Where the text of events or lines is.
         """
         self.headers: dict[str, str] = {}
         self._limits = limits
         self._progress = progress
-        self._has_json_data = has_json_data
-        self._items: list[str] = []
+        self._form = form
         self._chunks: list[bytes] = []
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -103,9 +103,11 @@ class ResponseReader:
         if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
-            self._decoder, self.is_items = EventDecoder(has_json_data=self._has_json_data), True
+            self._decoder = EventDecoder(has_json_data=self._form.has_json_data)
+            self.items = StreamItems(self._form, self._limits.max_items, are_events=True)
         elif self.media_type in _JSON_LINES:
-            self._decoder, self.is_items = JSONLinesDecoder(), True
+            self._decoder = JSONLinesDecoder()
+            self.items = StreamItems(self._form, self._limits.max_items, are_events=False)
         elif self.is_readable and not is_json(self.media_type):
             self._decoder, self._text = TextDecoder(self._charset), SpooledText()
 
@@ -155,27 +157,36 @@ class ResponseReader:
         """Take the end of the body, whole or not."""
         if self._unpacker is not None and not self._unpacker.eof and self.full is None:
             self.is_damaged = True
-        if self._decoder is not None:
-            await self._take(self._decoder.decode(b"", final=True))
-        if self._is_shown:
-            self._shorten()
+        try:
+            if self._decoder is not None:
+                await self._take(self._decoder.decode(b"", final=True))
+            if self.items is not None:
+                for line in self.items.unshown():
+                    await self._show(line)
+        finally:
+            # A deadline may come first.
+            if self._is_shown:
+                self._shorten()
 
     async def _take(self, pieces: Iterable[str]) -> None:
         """Keep the pieces of a stream, and show them."""
         for piece in pieces:
-            if not piece:
-                continue
+            shown: str | None = piece
             if self._text is not None:
                 self._text.append(piece)
-            elif len(self._items) < self._limits.max_items:
-                self._items.append(piece)
-            else:
-                self.full = self.full or f"{self._limits.max_items} items (max_items)"
-                return
-            if self._progress is not None:
-                self._is_shown = True
-                for part in cut_to_fit(piece, self._most_shown):
-                    await self._progress(part)
+            elif self.items is not None:
+                shown = self.items.add(piece)
+                if self.items.is_full:
+                    self.full = self.full or f"{self._limits.max_items} items (max_items)"
+                    return
+            await self._show(shown)
+
+    async def _show(self, piece: str | None) -> None:
+        """Send a piece of the stream as progress."""
+        if piece and self._progress is not None:
+            self._is_shown = True
+            for part in cut_to_fit(piece, self._most_shown):
+                await self._progress(part)
 
     @property
     def _most_shown(self) -> int:
@@ -185,17 +196,10 @@ class ResponseReader:
     def _shorten(self) -> None:
         """Keep as much of what was shown as fits into the message that ends an event stream."""
         most = self._most_shown - json_length(self.headers)
-        if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
-            return
-        if self._text is not None:
-            self.is_shortened = self._text.shorten(most)
-        for number, item in enumerate(self._items):
-            # It is in the text and, parsed, in the structured content.
-            most -= json_length(item + "\n") + json_length(parsed_or_text(item))
-            if most < 0:
-                self.is_shortened = True
-                del self._items[number:]
-                return
+        items = len(self.items) if self.items is not None else 0
+        if self.size * _LONGEST_ESCAPE + items * _LONGEST_FIELDS > most:
+            kept = self._text if self.items is None else self.items
+            self.is_shortened = kept is not None and kept.shorten(most)
 
     def close(self) -> None:
         """Forget a text that was streamed, once its result is written or nobody waits for it."""
@@ -207,16 +211,9 @@ class ResponseReader:
         """Whether what has arrived is of use without the rest."""
         return self._decoder is not None
 
-    def items(self) -> list[object]:
-        """Return the events or lines, parsed; a line that is no JSON is itself."""
-        return [parsed_or_text(piece) for piece in self._items]
-
     def streamed(self) -> str | SpooledText:
-        """Return the text of a stream; a long one in slices, unless it is a list of items.
-
-        A list stays in memory, because its structured content has to be there as well.
-        """
-        return "\n".join(self._items) if self._text is None else self._text.text()
+        """Return the text of a stream without items; a long one in slices."""
+        return self._text.text() if self._text is not None else ""
 
     def text(self) -> str:
         """Return the body as text, in its own charset."""

@@ -96,7 +96,7 @@ class SpooledText:
         for number, part in enumerate(self):
             length = json_length(part)
             if length > most:
-                kept = "".join([*islice(self, number), _beginning(part, most)])
+                kept = "".join([*islice(self, number), beginning(part, most)])
                 self.close()
                 self._buffer = StringIO(kept)
                 return True
@@ -151,7 +151,10 @@ def json_length(value: object) -> int:
     return len(json.dumps(value))
 
 
-def _beginning(text: str, most: int) -> str:
+def beginning(text: str, most: int) -> str:
+    """Return as much of a text as takes no more than `most` bytes as JSON."""
+    if len(text) * _LONGEST_CHARACTER < most:
+        return text
     lengths = range(len(text))
     fitting = bisect_right(lengths, most, key=lambda end: json_length(text[:end]))
     # Where not even the quotation marks fit, nothing does.

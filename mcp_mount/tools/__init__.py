@@ -10,6 +10,7 @@ In the order in which to read them:
     metrics       what is measured of each call
     binding       how one operation is called
     describing    what a model reads of a tool
+    converting    what a call has read as its result
     call          a call of an operation's tool, from its arguments to its result
     context       what a tool that FastMCP runs asks of its context
     tool          an operation as a tool

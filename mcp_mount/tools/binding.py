@@ -1,5 +1,6 @@
 """How one operation is called: what its mark and the mount say of it."""
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,9 @@ from mcp.shared.inbound import X_MCP_HEADER_KEY
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.deltas import Path, read_pointer
+from mcp_mount.conversion.fields import NAME as FIELDS
+from mcp_mount.conversion.fields import Fields
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.output import OutputSchema, read_output_schema
 from mcp_mount.errors import InvalidMark, MountError
@@ -16,6 +20,8 @@ from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.selection import SelectedOperation
+
+logger = logging.getLogger("mcp_mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class ToolBinding:
     """Whether the caller's user is to be asked first."""
     has_header_arguments: bool
     """Whether clients mirror some arguments in headers, which the SDK compares."""
+    fields: Fields | None = None
+    """The fields of its answers, where a model may ask for some of them."""
 
 
 def bind_operation(
@@ -64,10 +72,13 @@ def bind_operation(
 ) -> ToolBinding:
     """Return how an operation is called under a policy."""
     operation = selected.operation
-    output_schema, output = read_output_schema(operation, schemas)
+    output_schema, output = read_output_schema(operation, schemas, _text_path(selected))
     limits = _limits(selected, policy)
     has_own_slots = "max_concurrency" in selected.mark.limits
     arguments = read_arguments(operation, schemas)
+    fields = _fields(selected, arguments, output_schema, output)
+    if fields is not None:
+        arguments = fields.add_to(arguments)
     return ToolBinding(
         operation=operation,
         label=str(operation),
@@ -83,7 +94,32 @@ def bind_operation(
         has_header_arguments=any(
             X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
         ),
+        fields=fields,
     )
+
+
+def _text_path(selected: SelectedOperation) -> Path | Literal[False] | None:
+    """Return where the text of a stream is, as the mark says; None where it says nothing."""
+    text = selected.mark.stream.text
+    if isinstance(text, str):
+        return read_pointer(text)
+    return None if text else False
+
+
+def _fields(
+    selected: SelectedOperation,
+    arguments: Arguments,
+    output_schema: Schema | None,
+    output: OutputSchema,
+) -> Fields | None:
+    """Return the fields of a tool's answers; None where it has none to choose from."""
+    if not selected.has_fields or output_schema is None or output.are_items:
+        return None
+    if FIELDS in arguments.schema["properties"]:
+        logger.warning("%s has an argument 'fields' of its own, which stays.", selected.operation)
+        return None
+    fields = Fields(output_schema, is_wrapped=bool(output.wrapped))
+    return fields if fields.known else None
 
 
 def _limits(selected: SelectedOperation, policy: CallPolicy) -> Limits:

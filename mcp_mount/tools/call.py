@@ -21,17 +21,16 @@ from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.request import (
     OperationRequest,
     RequestContext,
-    ResponseEnd,
     request_context,
 )
-from mcp_mount.conversion.content import Result, error, to_result
+from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Slot
-from mcp_mount.loops import PerLoop
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
+from mcp_mount.tools.converting import LARGE, convert
 from mcp_mount.tools.metrics import CallMetrics
 from mcp_mount.tools.tracing import trace_headers
 
@@ -40,13 +39,6 @@ MAX_REDIRECTS: Final = 5
 _ABANDONED: Final = "Too many calls are running, and nobody waits for this one."
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-_LARGE: Final = 128 * 1024
-"""Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
-
-# Threads of our own, because those of the app's routes are for them; and few, because they take
-# turns with the event loop anyway.
-_converting = PerLoop(lambda: anyio.CapacityLimiter(2))
 
 
 class ToolCall:
@@ -163,7 +155,10 @@ class ToolCall:
 
     async def _run(self) -> Result:
         binding = self.binding
-        request = binding.arguments.request(self._arguments)
+        arguments, fields = self._arguments, None
+        if binding.fields is not None:
+            arguments, fields = binding.fields.take(arguments)
+        request = binding.arguments.request(arguments)
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
         if (
@@ -192,9 +187,9 @@ class ToolCall:
                     break
                 request = following
                 reader, call = await self._send(request, deadline)
-            if reader.size > _LARGE:
+            if reader.size > LARGE:
                 self._begin_watch()
-            return await _convert(binding, reader, call.outcome)
+            return await convert(binding, reader, call.outcome, fields)
         finally:
             self._release_when_done(slot)
 
@@ -223,9 +218,7 @@ class ToolCall:
         ctx = self._ctx
         tasks = ctx.tasks if ctx is not None else []
         binding = self.binding
-        reader = ResponseReader(
-            binding.limits, self._progress, has_json_data=binding.output.has_json_data
-        )
+        reader = ResponseReader(binding.limits, self._progress, binding.output.stream)
         self._readers.append(reader)
         call = binding.backend.prepare(request, reader, tool=self.name)
         self._calls.append(call)
@@ -297,12 +290,3 @@ async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float
         await reader.end()
     if scope.cancelled_caught:
         call.outcome = "timeout"
-
-
-async def _convert(binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd) -> Result:
-    """Convert a response into the result; a large one in a thread."""
-    timeout = binding.limits.timeout
-    convert = partial(to_result, reader, binding.output, outcome=outcome, timeout=timeout)
-    if reader.size <= _LARGE:
-        return convert()
-    return await anyio.to_thread.run_sync(convert, limiter=_converting.get())

@@ -32,6 +32,7 @@ class OperationProvider(Provider):
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
+        fields: Sequence[Selector] = (),
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
         policy: CallPolicy,
@@ -43,6 +44,7 @@ class OperationProvider(Provider):
             backend: Sends the requests.
             include: See `mount_mcp`.
             exclude: See `mount_mcp`.
+            fields: See `mount_mcp`.
             credentials: Parameters that are never arguments, whatever the document says.
             changes: Returns another object when the routes have changed; None where the document
                 itself is another object then.
@@ -53,6 +55,7 @@ class OperationProvider(Provider):
         self._backend = backend
         self._include = include
         self._exclude = exclude
+        self._fields = fields
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._changes = changes
@@ -154,7 +157,9 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        selected = select(operations, include=self._include, exclude=self._exclude)
+        selected = select(
+            operations, include=self._include, exclude=self._exclude, fields=self._fields
+        )
         return {
             each.name: OperationTool.from_operation(each, schemas, self._backend, self._policy)
             for each in selected

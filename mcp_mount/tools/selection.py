@@ -17,9 +17,19 @@ from mcp_mount.tools.naming import check_names, give_names, is_name
 Selector = str | Callable[[Operation], bool]
 
 _HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
-_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency"
+_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
 _Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
 _Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
+
+
+class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the text of a stream is in each event's data, or line: a JSON pointer (RFC 6901).
+
+    False: nowhere, each event or line is an item; True: where the events of language models have
+    it.
+    """
+
+    text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
 
 
 class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +37,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
     `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first.
+    caller's user is asked first; `stream` says where the text of a stream is, e.g.
+    ``{"text": "/delta/text"}``; `fields` whether a model may ask for some fields of an answer.
     """
 
     name: str | None = None
@@ -36,6 +47,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: dict[_Hint, bool] = {}
     limits: dict[_Limit, int | float] = {}
     confirm: bool | None = None
+    stream: StreamOverrides = StreamOverrides()
+    fields: bool | None = None
 
 
 def read_overrides(operation: Operation) -> ToolOverrides | None:
@@ -67,11 +80,15 @@ def read_overrides(operation: Operation) -> ToolOverrides | None:
 
 @dataclass(frozen=True, slots=True)
 class SelectedOperation:
-    """An operation that is offered as the tool `name`."""
+    """An operation that is offered as the tool `name`.
+
+    `has_fields` tells that a model may ask for some fields of its answer.
+    """
 
     name: str
     operation: Operation
     mark: ToolOverrides
+    has_fields: bool = False
 
 
 def select(
@@ -79,13 +96,14 @@ def select(
     *,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    fields: Sequence[Selector] = (),
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
     takes the `Operation`. Names are given before anything is left out, so that leaving one
-    operation out renames no other.
+    operation out renames no other. `fields` selects among those that are left.
 
     Raises:
         InvalidDocument: there is something wrong with an operation that is left.
@@ -108,7 +126,12 @@ def select(
             advice = f"Mend it, or leave it out with exclude=[{str(each.operation)!r}]."
             raise InvalidDocument(f"{each.operation.fault} {advice}")
     check_names((each.name, each.operation) for each in selected)
-    return tuple(_told_apart(selected))
+    with_fields = _matching(selected, fields, "fields")
+    return tuple(
+        replace(each, has_fields=index in with_fields if asked is None else asked)
+        for index, each in enumerate(_told_apart(selected))
+        for asked in [each.mark.fields]
+    )
 
 
 def _told_apart(selected: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:

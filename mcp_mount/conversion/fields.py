@@ -1,0 +1,183 @@
+"""The argument ``fields``, by which a model asks for some members of an answer only. Pure.
+
+A field is written as a path, ``"items.slug"``; what is in a list is meant in each of its items.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final
+
+from mcp_mount.conversion.arguments import Arguments
+from mcp_mount.conversion.decoders import parsed_or_text
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.openapi.nodes import Schema
+
+NAME: Final = "fields"
+"""The name of the argument."""
+
+_MOST_FIELDS: Final = 200
+_DEEPEST: Final = 4
+_MOST_KNOWN: Final = 1_000
+_LONGEST_LIST: Final = 300
+_LONGEST_ECHO: Final = 64
+_UNIONS: Final = ("anyOf", "oneOf", "allOf")
+
+Tree = Mapping[str, "Tree | None"]
+"""What is asked for, by name: a member's members, or None for all of it."""
+
+
+def pick(value: object, tree: Tree | None) -> object:
+    """Return what is asked for of a value, in the order in which it stands there."""
+    if tree is None:
+        return value
+    if isinstance(value, list):
+        return [pick(each, tree) for each in value]
+    if isinstance(value, dict):
+        return {name: pick(each, tree[name]) for name, each in value.items() if name in tree}
+    return value
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one tool's answers, as its ``outputSchema`` says.
+
+    Attributes:
+        schema: That of the answers.
+        is_wrapped: Whether they stand inside of ``{"result": …}``.
+    """
+
+    schema: Schema
+    is_wrapped: bool
+
+    @cached_property
+    def known(self) -> tuple[str, ...]:
+        """The paths of the fields, those of the first level first; none if there are no objects."""
+        paths = ((path.count("."), path) for path in self._paths([self._root], "", 1))
+        # Stable, so that those of one level stay in their order.
+        return tuple(
+            path for _, path in sorted(islice(paths, _MOST_KNOWN), key=lambda each: each[0])
+        )
+
+    def add_to(self, arguments: Arguments) -> Arguments:
+        """Return the arguments of the tool with this one."""
+        description = (
+            f"Only these fields of the answer, e.g. {self._example}; all of them without it. "
+            f"The answer has: {_listed(self.known)}."
+        )
+        argument = {"type": "array", "items": {"type": "string"}, "description": description}
+        properties = {**arguments.schema["properties"], NAME: argument}
+        return replace(arguments, schema={**arguments.schema, "properties": properties})
+
+    def take(self, arguments: Mapping[str, Any]) -> tuple[Mapping[str, Any], Tree | None]:
+        """Return the arguments without this one, and what it asks for; None: everything.
+
+        Raises:
+            InvalidArguments: it is no list of fields, or there is no such field.
+        """
+        given = arguments.get(NAME)
+        others = {name: each for name, each in arguments.items() if name != NAME}
+        if isinstance(given, str):
+            # Models write lists as text, in JSON or with commas.
+            read = parsed_or_text(given)
+            given = [each.strip() for each in given.split(",")] if isinstance(read, str) else read
+        if not given and given in (None, []):
+            return others, None
+        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            message = f"{NAME!r} must be a list of paths such as {self._example}."
+            raise InvalidArguments(message)
+        if len(given) > _MOST_FIELDS:
+            raise InvalidArguments(f"{NAME!r} takes {_MOST_FIELDS} paths at the most.")
+        tree: dict[str, Any] = {}
+        for path in given:
+            _plant(tree, self._read(path))
+        return others, tree
+
+    @property
+    def _root(self) -> Schema:
+        root: Schema = self.schema["properties"]["result"] if self.is_wrapped else self.schema
+        return root
+
+    @property
+    def _example(self) -> str:
+        leaf = next((path for path in self.known if "." in path), self.known[0])
+        return f'["{leaf}"]'
+
+    def _read(self, path: str) -> list[str]:
+        """Return the names of a path.
+
+        Raises:
+            InvalidArguments: there is no such field.
+        """
+        names = self._names(path)
+        if names is None and self.is_wrapped and path.startswith("result."):
+            # As it stands in the structured content.
+            names = self._names(path.removeprefix("result."))
+        if names is not None:
+            return names
+        near = get_close_matches(path[:_LONGEST_ECHO], self.known, n=3, cutoff=0.5)
+        advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        message = (
+            f"Unknown field {path[:_LONGEST_ECHO]!r}. {advice} The answer has: "
+            f"{_listed(self.known)}."
+        )
+        raise InvalidArguments(message.replace("  ", " "))
+
+    def _names(self, path: str) -> list[str] | None:
+        nodes, names, rest = [self._root], list[str](), path
+        while rest:
+            members, is_open = self._members(nodes)
+            # A name may hold a dot itself.
+            fitting = [name for name in members if f"{rest}.".startswith(f"{name}.")]
+            if not fitting:
+                return [*names, *rest.split(".")] if is_open else None
+            name = max(fitting, key=len)
+            nodes, rest = members[name], rest[len(name) + 1 :]
+            names.append(name)
+        return names or None
+
+    def _members(self, nodes: list[Schema]) -> tuple[dict[str, list[Schema]], bool]:
+        """Return the schemas of the members of what these describe, and if there may be others."""
+        members: dict[str, list[Schema]] = {}
+        is_open, waiting, seen = False, [*nodes], set[str]()
+        while waiting:
+            node = waiting.pop()
+            if "$ref" in node:
+                name = node["$ref"].rpartition("/")[2]
+                if name not in seen:
+                    seen.add(name)
+                    waiting.append(self.schema.get("$defs", {}).get(name, {}))
+                continue
+            inner = [each for key in _UNIONS for each in node.get(key, ())]
+            inner += [node["items"]] if isinstance(node.get("items"), dict) else []
+            waiting += inner
+            for name, each in node.get("properties", {}).items():
+                members.setdefault(name, []).append(each)
+            is_value = node.get("type", "object") != "object" or {"enum", "const"} & node.keys()
+            is_open = is_open or not (inner or is_value or node.get("properties"))
+        return members, is_open
+
+    def _paths(self, nodes: list[Schema], prefix: str, depth: int) -> Iterator[str]:
+        for name, inner in self._members(nodes)[0].items():
+            yield f"{prefix}{name}"
+            if depth < _DEEPEST:
+                yield from self._paths(inner, f"{prefix}{name}.", depth + 1)
+
+
+def _plant(tree: dict[str, Any], names: list[str]) -> None:
+    """Add a path to what is asked for; what is asked for as a whole stays so."""
+    *outer, last = names
+    for name in outer:
+        branch = tree.setdefault(name, {})
+        if branch is None:
+            return
+        tree = branch
+    tree[last] = None
+
+
+def _listed(paths: tuple[str, ...]) -> str:
+    """List paths, as many as are of use to a model."""
+    text = ", ".join(paths)
+    return text if len(text) <= _LONGEST_LIST else f"{text[:_LONGEST_LIST].rpartition(',')[0]}, …"

@@ -1,0 +1,185 @@
+"""Cuts a result down to the characters that it may have: a list at whole items, a text at a line.
+
+What is left says how much there was, and which arguments ask for less.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import accumulate, islice
+from typing import Any, Final
+
+from mcp_mount.conversion.content import Block, Result, write_json
+from mcp_mount.conversion.output import OutputSchema
+from mcp_mount.conversion.spooled import SpooledText
+
+_LONGEST_NOTE: Final = 240
+_LONGEST_PLACE: Final = 40
+_MOST_ARGUMENTS: Final = 5
+# What arguments that ask for a part are called, in lower case and without what separates words.
+_ASKING = frozenset(
+    {
+        *("limit", "offset", "page", "fields", "pagesize", "perpage", "size", "skip", "take"),
+        *("top", "first", "cursor", "maxresults", "pagetoken", "pagenumber", "select", "only"),
+    }
+)
+
+
+def shorten_result(
+    result: Result, output: OutputSchema, most: int, *, are_lines: bool, arguments: Iterable[str]
+) -> Result:
+    """Return a result whose texts have no more than `most` characters, which says what is cut.
+
+    Args:
+        result: The result.
+        output: What the tool declared; what is left conforms to it as well.
+        most: The characters.
+        are_lines: Whether the result is a stream of items, each a line of its text.
+        arguments: The names of the tool's arguments.
+    """
+    if all(_length(block) is None for block in result.content):
+        return result
+    if sum(_length(block) or 0 for block in result.content) <= most:
+        return result
+    cutter, room = _Cutter(), most - min(_LONGEST_NOTE, most // 3)
+    structured = result.structured_content
+    if structured is None or result.is_error:
+        content = (*cutter.cut_blocks(result.content, room),)
+        return replace(result, content=(*content, cutter.note(most, arguments)))
+    text = result.content[0]
+    # What is no object stands inside one in the structure only.
+    is_wrapped = structured.keys() == {"result"} and (
+        bool(output.wrapped) or not (isinstance(text, str) and text.lstrip().startswith("{"))
+    )
+    if is_wrapped:
+        structured = {"result": cutter.cut(structured["result"], room)}
+    else:
+        structured = cutter.cut(structured, room)
+    content = (*_as_text(structured, are_lines=are_lines, is_wrapped=is_wrapped),)
+    note = cutter.note(most, arguments)
+    if not output.conforms(structured):
+        structured = output.fit(structured["result"] if is_wrapped else structured)
+    told = {**structured, "truncated": note}
+    structured = told if output.conforms(told) else structured
+    return replace(result, content=(*content, note), structured_content=structured, json=None)
+
+
+def _as_text(structured: dict[str, Any], *, are_lines: bool, is_wrapped: bool) -> Iterator[str]:
+    if not are_lines:
+        yield write_json(structured["result"] if is_wrapped else structured)
+        return
+    blocks = [structured.get("text"), "\n".join(map(write_json, structured.get("result", ())))]
+    yield from filter(None, [*blocks, structured.get("ended")])
+
+
+def _length(block: Block) -> int | None:
+    """Return the characters of a text; None for what is none."""
+    if isinstance(block, str):
+        return len(block)
+    return sum(map(len, block)) if isinstance(block, SpooledText) else None
+
+
+class _Cutter:
+    """Cuts values, and remembers what it cut."""
+
+    def __init__(self) -> None:
+        # The characters that are lost, and what is left of what.
+        self._cuts: list[tuple[int, str]] = []
+
+    def note(self, most: int, arguments: Iterable[str]) -> str:
+        """Say what there was, and how to ask for less."""
+        cuts = (what for _, what in sorted(self._cuts, reverse=True)[:2])
+        asking = [repr(name) for name in arguments if _is_asking(name)][:_MOST_ARGUMENTS]
+        advice = f" Ask for less with {', '.join(asking)}." if asking else ""
+        text = f"Shortened to {most:,} characters (max_result_chars): {'; '.join(cuts)}.{advice}"
+        return f"[{text}]"
+
+    def cut_blocks(self, blocks: Iterable[Block], most: int) -> Iterator[Block]:
+        """Cut texts, one after the other; what is no text stays."""
+        for block in blocks:
+            if isinstance(block, str | SpooledText):
+                text = self._cut_text(block, max(most, 0), "")
+                most -= len(text)
+                yield text
+            else:
+                yield block
+
+    def cut(self, value: Any, most: int, place: str = "") -> Any:
+        """Return a value that takes no more than `most` characters as JSON, as far as it can."""
+        size = len(write_json(value))
+        if size <= most:
+            return value
+        if isinstance(value, str):
+            # What has to be escaped takes more.
+            return self._cut_text(value, max(most - 2, 0) * len(value) // size, place)
+        if isinstance(value, list):
+            return self._cut_list(value, most, place)
+        return self._cut_object(value, most, place) if isinstance(value, dict) else value
+
+    def _cut_list(self, value: list[Any], most: int, place: str) -> list[Any]:
+        ends = accumulate((len(write_json(each)) + 1 for each in value), initial=1)
+        kept = sum(end <= most for end in islice(ends, 1, None))
+        if not kept:
+            return [self.cut(value[0], most - 2, _within(place, "0"))]
+        self._cuts.append((len(value) - kept, f"{kept:,} of {len(value):,} items{_in(place)}"))
+        return value[:kept]
+
+    def _cut_object(self, value: dict[str, Any], most: int, place: str) -> dict[str, Any]:
+        """Cut the largest members until all fit; where that is not enough, leave some out."""
+        names = sum(len(write_json(name)) + 2 for name in value)
+        share = _fair_share([len(write_json(each)) for each in value.values()], most - names - 2)
+        cut = {name: self.cut(each, share, _within(place, name)) for name, each in value.items()}
+        sizes = (len(write_json(name)) + len(write_json(each)) + 2 for name, each in cut.items())
+        kept = sum(end <= most for end in islice(accumulate(sizes, initial=2), 1, None))
+        if kept < len(cut):
+            self._cuts.append((len(cut) - kept, f"{kept:,} of {len(cut):,} members{_in(place)}"))
+        return dict(islice(cut.items(), kept))
+
+    def _cut_text(self, text: str | SpooledText, most: int, place: str) -> str:
+        """Keep whole lines; where the first is too long, as many characters as there may be."""
+        lengths = _length(text) or 0
+        if lengths <= most:
+            return "".join(text)
+        kept = _beginning(text, most)
+        end = kept.rfind("\n")
+        lines = sum(part.count("\n") for part in ([text] if isinstance(text, str) else text)) + 1
+        if end > 0:
+            kept = kept[:end]
+            kept_lines = kept.count("\n") + 1
+            what = f"{kept_lines:,} of {lines:,} lines"
+        else:
+            what = f"{len(kept):,} of {lengths:,} characters"
+        self._cuts.append((lengths - len(kept), f"{what}{_in(place)}"))
+        return kept
+
+
+def _beginning(text: Iterable[str], most: int) -> str:
+    if isinstance(text, str):
+        return text[:most]
+    kept = ""
+    for part in text:
+        kept += part[: most - len(kept)]
+        if len(kept) == most:
+            break
+    return kept
+
+
+def _fair_share(sizes: list[int], most: int) -> int:
+    """Return what each may take at the most, so that all of them take no more than `most`."""
+    for number, size in enumerate(sorted(sizes)):
+        share = most // (len(sizes) - number)
+        if size > share:
+            return max(share, 0)
+        most -= size
+    return max(sizes, default=0)
+
+
+def _within(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _in(place: str) -> str:
+    return f" in {place[:_LONGEST_PLACE]!r}" if place else ""
+
+
+def _is_asking(name: str) -> bool:
+    return name.lower().translate({ord(each): None for each in "_-.$"}) in _ASKING

@@ -1,0 +1,170 @@
+"""Reads a string that holds JSON where the schema wants something else: a slip of models. Pure.
+
+``'{"a": 1}'`` for an object is that object, because no other reading fits the schema. Where none
+fits, an object or a list is refused; a number or a boolean is for the API to read as it does.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from itertools import chain
+from typing import Any, Final
+
+from mcp_mount.conversion.decoders import read_json
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.openapi.nodes import Schema
+
+_STRUCTURES: Final = frozenset({"object", "array"})
+_DEEPEST: Final = 8
+"""Levels of a value, and of references, that are looked into."""
+
+Types = frozenset[str]
+
+
+def slip_reader(
+    schema: Schema, as_json: Collection[str], lenient: Collection[str]
+) -> Callable[[Mapping[str, Any]], Mapping[str, Any]] | None:
+    """Return what reads the arguments of a call; None where they all are strings, or sent as such.
+
+    Args:
+        schema: That of the arguments.
+        as_json: The names of those that are sent as JSON; of others, which are sent as text, only
+            objects and lists are read.
+        lenient: The names of those that are never refused here.
+    """
+    definitions = schema.get("$defs", {})
+    readers = {
+        name: _ArgumentReader(name, each, definitions, is_json=name in as_json)
+        for name, each in schema["properties"].items()
+    }
+    readers = {name: each for name, each in readers.items() if each.is_needed}
+    for name in lenient:
+        readers.pop(name, None)
+    if not readers:
+        return None
+    names = readers.keys()
+
+    def read(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = names & arguments.keys()
+        changed = {name: readers[name].read(arguments[name]) for name in given}
+        return {**arguments, **changed} if changed else arguments
+
+    return read
+
+
+class _ArgumentReader:
+    """Reads one argument."""
+
+    def __init__(
+        self, name: str, schema: Schema, definitions: Mapping[str, Schema], *, is_json: bool
+    ) -> None:
+        self._name = name
+        self._definitions = definitions
+        self._is_json = is_json
+        self._schema = self._resolve(schema)
+        self._types = self._types_of(schema)
+        has_inside = is_json and not self._schema.keys().isdisjoint({"properties", "items"})
+        wanted = (
+            self._types or frozenset() if is_json else (self._types or frozenset()) & _STRUCTURES
+        )
+        self.is_needed = has_inside or (self._takes_no_string(self._types) and bool(wanted))
+
+    def read(self, value: Any) -> Any:
+        """Return the value as the schema wants it."""
+        if isinstance(value, str):
+            if not self._takes_no_string(self._types):
+                return value
+            return self._read_string(value, self._types or frozenset(), self._name)
+        # Elsewhere than in JSON, what is inside is written as text as well.
+        return self._read_inside(value, self._schema, self._name, 0) if self._is_json else value
+
+    def _read_string(self, text: str, types: Types, place: str) -> Any:
+        try:
+            value, _ = read_json(text)
+        except ValueError:
+            kind, found = "", "no JSON"
+        else:
+            kind = _type_of(value)
+            found = f"JSON of type {kind}"
+            if kind in types or (kind == "integer" and "number" in types):
+                return int(value) if isinstance(value, float) and "number" not in types else value
+        wanted = types - {"null"}
+        # A parameter that is a list may be one item.
+        may_be_item = not self._is_json and "array" in wanted and kind not in _STRUCTURES
+        looks_like_json = text.lstrip()[:1] in {"{", "["}
+        if not wanted <= _STRUCTURES or (may_be_item and not looks_like_json):
+            return text
+        message = (
+            f"{place!r} must be of the type {' or '.join(sorted(types))}, as its schema says; the "
+            f"text that was given is {found}."
+        )
+        raise InvalidArguments(message)
+
+    def _read_inside(self, value: Any, schema: Schema, place: str, depth: int) -> Any:
+        if depth > _DEEPEST:
+            return value
+        if isinstance(value, dict):
+            properties = schema.get("properties", {})
+            inside = {
+                name: self._read_inner(value[name], properties[name], f"{place}.{name}", depth)
+                for name in properties.keys() & value.keys()
+            }
+            return {**value, **inside} if inside else value
+        if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
+            types = self._types_of(items)
+            is_read = types is None or types & _STRUCTURES or self._takes_no_string(types)
+            if is_read and any(isinstance(each, str | dict | list) for each in value):
+                return [self._read_inner(each, items, place, depth) for each in value]
+        return value
+
+    def _read_inner(self, value: Any, schema: Schema, place: str, depth: int) -> Any:
+        if isinstance(value, str):
+            types = self._types_of(schema)
+            fits = types is not None and self._takes_no_string(types)
+            return self._read_string(value, types or frozenset(), place) if fits else value
+        if isinstance(value, dict | list):
+            return self._read_inside(value, self._resolve(schema), place, depth + 1)
+        return value
+
+    def _resolve(self, schema: Schema) -> Schema:
+        """Return what a schema refers to, and the one alternative beside null."""
+        for _ in range(_DEEPEST):
+            options = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+            if "$ref" in schema:
+                schema = self._definitions.get(schema["$ref"].rpartition("/")[2], {})
+            elif len(options) == 1:
+                (schema,) = options
+            else:
+                break
+        return schema
+
+    def _types_of(self, schema: Schema, depth: int = 0) -> Types | None:
+        """Return the types that a schema allows; None where it does not say."""
+        if depth > _DEEPEST:
+            return None
+        if "$ref" in schema:
+            target = self._definitions.get(schema["$ref"].rpartition("/")[2], {})
+            return self._types_of(target, depth + 1)
+        if "anyOf" in schema:
+            options = [self._types_of(each, depth + 1) for each in schema["anyOf"]]
+            known = [each for each in options if each is not None]
+            return frozenset(chain(*known)) if len(known) == len(options) else None
+        values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        if isinstance(values, list):
+            return frozenset(map(_type_of, values))
+        kind = schema.get("type")
+        return frozenset({kind}) if isinstance(kind, str) else None
+
+    @staticmethod
+    def _takes_no_string(types: Types | None) -> bool:
+        return types is not None and "string" not in types and bool(types - {"null"})
+
+
+def _type_of(value: object) -> str:
+    """Return the type of JSON; 1.0 is an integer too (JSON Schema Validation §6.1.1)."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        is_whole = isinstance(value, int) or (math.isfinite(value) and value.is_integer())
+        return "integer" if is_whole else "number"
+    kinds = {str: "string", list: "array", dict: "object", type(None): "null"}
+    return kinds.get(type(value), "object")

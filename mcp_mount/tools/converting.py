@@ -1,0 +1,48 @@
+"""Converts what a call has read into its result, off the event loop where it is large."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import anyio
+
+from mcp_mount.backends.request import ResponseEnd
+from mcp_mount.conversion.content import Result, to_result
+from mcp_mount.conversion.fields import Tree
+from mcp_mount.conversion.reader import ResponseReader
+from mcp_mount.conversion.shortening import shorten_result
+from mcp_mount.loops import PerLoop
+from mcp_mount.tools.binding import ToolBinding
+
+LARGE: Final = 128 * 1024
+"""Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
+
+# Threads of our own, because those of the app's routes are for them; and few, because they take
+# turns with the event loop anyway.
+_converting = PerLoop(lambda: anyio.CapacityLimiter(2))
+
+
+async def convert(
+    binding: ToolBinding, reader: ResponseReader, outcome: ResponseEnd, fields: Tree | None
+) -> Result:
+    """Convert a response into the result; a large one in a thread."""
+    limits, output = binding.limits, binding.output
+    timeout = limits.timeout
+    run = partial(to_result, reader, output, outcome=outcome, timeout=timeout, fields=fields)
+    if limits.max_result_chars is not None:
+        run = partial(_shorten, run, limits.max_result_chars, binding, reader)
+    if reader.size <= LARGE:
+        return run()
+    return await anyio.to_thread.run_sync(run, limiter=_converting.get())
+
+
+def _shorten(
+    run: Callable[[], Result], most: int, binding: ToolBinding, reader: ResponseReader
+) -> Result:
+    return shorten_result(
+        run(),
+        binding.output,
+        most,
+        are_lines=reader.items is not None,
+        arguments=binding.arguments.schema["properties"],
+    )

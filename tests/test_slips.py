@@ -1,0 +1,174 @@
+"""A string that holds JSON is read as what the schema wants."""
+
+from enum import Enum
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Body, FastAPI, Form, Query, Request, UploadFile
+from pydantic import BaseModel
+
+from mcp_mount import mount_mcp
+from tests.support import ERAS, Era, call
+from tests.ways import Way, either_way, force
+
+pytestmark = pytest.mark.usefixtures("either_caller")
+eras = pytest.mark.parametrize("era", ERAS)
+
+
+class Size(Enum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Point(BaseModel):
+    x: int
+    tags: list[str] = []
+    below: "Point | None" = None
+
+
+DOCUMENT_ANY: dict[str, Any] = {
+    "n": {"type": "integer"},
+    "ratio": {"type": "number"},
+    "flag": {"type": "boolean"},
+    "point": {"$ref": "#/components/schemas/Point-Input"},
+    "maybe": {
+        "anyOf": [{"$ref": "#/components/schemas/Point-Input"}, {"type": "null"}],
+        "default": 1,
+    },
+    "tags": {"type": "array", "items": {"type": "string"}},
+    "text": {"type": "string"},
+    "either": {"anyOf": [{"type": "object"}, {"type": "string"}]},
+    "any": {},
+}
+
+
+def build(way: Way = "quick") -> FastAPI:
+    app = FastAPI()
+    schema = {"type": "object", "properties": DOCUMENT_ANY}
+    body = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+    @app.post("/raw", operation_id="raw", openapi_extra=body)
+    async def raw(request: Request) -> Any:
+        """Return the body as it came, whatever it is."""
+        return await request.json()
+
+    @app.post("/uses")
+    async def uses(point: Point) -> Point:
+        return point
+
+    @app.post("/list", operation_id="whole")
+    async def whole(points: list[Point]) -> list[Point]:
+        return points
+
+    @app.get("/query", operation_id="query")
+    async def query(
+        tags: Annotated[list[str] | None, Query()] = None, n: str = "0", size: Size = Size.SMALL
+    ) -> list[Any]:
+        return [tags, n, size]
+
+    @app.post("/form", operation_id="form")
+    async def form(tags: Annotated[list[str], Form()], n: Annotated[str, Form()] = "") -> list[Any]:
+        return [tags, n]
+
+    @app.post("/file", operation_id="file")
+    async def file(upload: UploadFile) -> str:
+        return (await upload.read()).decode()
+
+    @app.post("/embedded", operation_id="embedded")
+    async def embedded(
+        sizes: Annotated[list[Size], Body()], table: Annotated[dict[str, int], Body()]
+    ) -> list[Any]:
+        return [sizes, table]
+
+    force(mount_mcp(app), way)
+    return app
+
+
+@eras
+@either_way
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"n": "5"}, {"n": 5}),
+        ({"n": "5.0"}, {"n": 5}),
+        ({"n": "123456789012345678901234567890"}, {"n": 123456789012345678901234567890}),
+        ({"n": "five"}, {"n": "five"}),
+        ({"n": "1.5"}, {"n": "1.5"}),
+        ({"ratio": "1"}, {"ratio": 1}),
+        ({"ratio": "1.5"}, {"ratio": 1.5}),
+        ({"flag": "true"}, {"flag": True}),
+        ({"flag": "yes"}, {"flag": "yes"}),
+        ({"flag": "1"}, {"flag": "1"}),
+        ({"point": '{"x": 1}'}, {"point": {"x": 1}}),
+        ({"point": {"x": "1"}}, {"point": {"x": 1}}),
+        ({"point": {"x": 1, "tags": '["a"]'}}, {"point": {"x": 1, "tags": ["a"]}}),
+        ({"point": {"x": 1, "tags": ["1", "[]"]}}, {"point": {"x": 1, "tags": ["1", "[]"]}}),
+        (
+            {"point": {"x": 1, "below": '{"x": 2}'}},
+            {"point": {"x": 1, "below": {"x": 2}}},
+        ),
+        ({"maybe": "null"}, {"maybe": None}),
+        ({"maybe": '{"x": 1}'}, {"maybe": {"x": 1}}),
+        ({"tags": '["a", "b"]'}, {"tags": ["a", "b"]}),
+        ({"text": '{"a": 1}'}, {"text": '{"a": 1}'}),
+        ({"text": "5"}, {"text": "5"}),
+        ({"either": "{}"}, {"either": "{}"}),
+        ({"any": "[1]"}, {"any": "[1]"}),
+    ],
+    ids=repr,
+)
+async def test_what_fits_the_schema_alone_is_what_is_meant(
+    given: dict[str, Any], sent: dict[str, Any], way: Way, era: Era
+) -> None:
+    """A6: and a string stays one where it may be one."""
+    reply = await call(build(way), "raw", given, era=era)
+    assert reply.result["structuredContent"] == sent
+
+
+@eras
+@pytest.mark.parametrize(
+    ("tool", "given", "answer"),
+    [
+        ("whole", {"body": '[{"x": 1}]'}, [{"x": 1, "tags": [], "below": None}]),
+        ("query", {"tags": '["a", "b"]'}, [["a", "b"], "0", 1]),
+        ("query", {"tags": "a", "n": "007"}, [["a"], "007", 1]),
+        ("query", {"tags": "7"}, [["7"], "0", 1]),
+        ("form", {"tags": '["a", "b"]', "n": "[1]"}, [["a", "b"], "[1]"]),
+        ("embedded", {"sizes": "[1, 2]", "table": '{"a": 1}'}, [[1, 2], {"a": 1}]),
+        ("embedded", {"sizes": ["1"], "table": {}}, [[1], {}]),
+    ],
+)
+async def test_it_is_read_wherever_it_is_sent(
+    tool: str, given: dict[str, Any], answer: Any, era: Era
+) -> None:
+    """A6: what is sent as text stays the text that was given, but for lists and objects."""
+    reply = await call(build(), tool, given, era=era)
+    assert reply.result["structuredContent"] == {"result": answer}
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "said"),
+    [
+        ("raw", {"point": '{"x": 1'}, "'point' must be of the type object, as its schema says"),
+        ("raw", {"point": "[1]"}, "the text that was given is JSON of type array"),
+        ("raw", {"maybe": "{"}, "must be of the type null or object"),
+        ("raw", {"tags": "a, b"}, "'tags' must be of the type array"),
+        ("raw", {"point": {"x": 1, "tags": "a"}}, "'point.tags' must be of the type array"),
+        ("raw", {"point": {"x": 1, "below": {"tags": "a"}}}, "'point.below.tags' must be"),
+        ("query", {"tags": '["a"'}, "'tags' must be of the type array"),
+    ],
+)
+async def test_what_no_reading_fits_is_refused_in_the_terms_of_the_schema(
+    tool: str, given: dict[str, Any], said: str
+) -> None:
+    """A6."""
+    reply = await call(build(), tool, given)
+    assert reply.is_error
+    assert said in reply.text_content
+
+
+async def test_a_file_that_is_given_as_text_is_that_text() -> None:
+    """A5: whatever it looks like."""
+    for text in ("text", '{"text": "a"}'):
+        reply = await call(build(), "file", {"upload": text})
+        assert reply.result["structuredContent"] == {"result": text}
