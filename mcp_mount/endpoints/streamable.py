@@ -12,6 +12,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_mount.access.auth import refuse_unreadable_tokens
 from mcp_mount.access.sessions import SessionSeal
 from mcp_mount.backends.request import (
     APP_KEY,
@@ -79,6 +80,7 @@ class Streamable:
             stateless_http=not mount.guard.sessions,
             middleware=self._inner_middleware() if mount.server.auth is not None else None,
         )
+        refuse_unreadable_tokens(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
 
