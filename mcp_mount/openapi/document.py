@@ -11,6 +11,7 @@ import httpx2
 import yaml
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.http_log import hide_url
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 """Four times the largest document known."""
@@ -78,7 +79,7 @@ def _fetch(url: str) -> bytes:
                 timeout=_TIMEOUT,
                 follow_redirects=True,
                 max_redirects=_MAX_REDIRECTS,
-                event_hooks={"request": [check_host]},
+                event_hooks={"request": [check_host, hide_url]},
             ) as client,
             client.stream("GET", url) as response,
         ):
