@@ -20,7 +20,7 @@ from mcp_types import (
 )
 
 from mcp_mount.backends.request import ResponseEnd
-from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.decoders import TooManyValues, read_json
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.spooled import SpooledText
@@ -131,6 +131,8 @@ def _json_result(reader: ResponseReader, output: OutputSchema) -> Result:
     text = reader.text()
     try:
         value, is_strict = read_json(text)
+    except TooManyValues as error:
+        return _undocumented_result(reader, output, text, kind=str(error))
     except ValueError:
         return _undocumented_result(reader, output, text)
     structured, json = _structured(reader, output, value), None
@@ -152,11 +154,13 @@ def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> 
     return output.fit(value)
 
 
-def _undocumented_result(reader: ResponseReader, output: OutputSchema, block: Block) -> Result:
-    """Return a result without a value, which no schema allows for."""
+def _undocumented_result(
+    reader: ResponseReader, output: OutputSchema, block: Block, *, kind: str = ""
+) -> Result:
+    """Return a result without a value, which no schema allows for; `kind` says of what it is."""
     structured = None
     if output.is_declared:
-        kind = reader.media_type if reader.size else "no content"
+        kind = kind or (reader.media_type if reader.size else "no content")
         output.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))

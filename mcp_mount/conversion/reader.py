@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
 from mcp_mount.conversion.decoders import (
     Decoder,
     EventDecoder,
@@ -17,7 +19,8 @@ from mcp_mount.conversion.decoders import (
     parsed_or_text,
     read_content_type,
 )
-from mcp_mount.conversion.spooled import SpooledText, cut_to_fit, json_length
+from mcp_mount.conversion.spooled import SLICE, SpooledText, cut_to_fit, json_length
+from mcp_mount.conversion.structure import is_simple
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import FORM, is_json, is_text
 
@@ -34,6 +37,9 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
 _LONGEST_FIELDS: Final = 256
+_LONG_ITEM: Final = 4 * 1024
+"""Characters of an event or line beyond which others have their turn before it is looked at."""
+
 _MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
@@ -132,7 +138,11 @@ class ResponseReader:
         if self._decoder is None:
             self._chunks.append(chunk)
         else:
-            await self._take(self._decoder.decode(chunk))
+            # Part by part: what is of nothing but line ends takes long.
+            await self._take(self._decoder.decode(chunk[:SLICE]))
+            for start in range(SLICE, len(chunk), SLICE):
+                await checkpoint()
+                await self._take(self._decoder.decode(chunk[start : start + SLICE]))
         return self.full is None and not self.is_damaged
 
     def _unpack(self, chunk: bytes, most: int) -> bytes:
@@ -158,13 +168,15 @@ class ResponseReader:
         if self._decoder is not None:
             await self._take(self._decoder.decode(b"", final=True))
         if self._is_shown:
-            self._shorten()
+            await self._shorten()
 
     async def _take(self, pieces: Iterable[str]) -> None:
         """Keep the pieces of a stream, and show them."""
         for piece in pieces:
             if not piece:
                 continue
+            if len(piece) > _LONG_ITEM:
+                await checkpoint()
             if self._text is not None:
                 self._text.append(piece)
             elif len(self._items) < self._limits.max_items:
@@ -182,7 +194,7 @@ class ResponseReader:
         """The bytes of a message; the rest of what it may have is for what is around it."""
         return self._limits.max_event_bytes * 7 // 8
 
-    def _shorten(self) -> None:
+    async def _shorten(self) -> None:
         """Keep as much of what was shown as fits into the message that ends an event stream."""
         most = self._most_shown - json_length(self.headers)
         if self.size * _LONGEST_ESCAPE + len(self._items) * _LONGEST_FIELDS <= most:
@@ -191,6 +203,8 @@ class ResponseReader:
             self.is_shortened = self._text.shorten(most)
         for number, item in enumerate(self._items):
             # It is in the text and, parsed, in the structured content.
+            if len(item) > _LONG_ITEM:
+                await checkpoint()
             most -= json_length(item + "\n") + json_length(parsed_or_text(item))
             if most < 0:
                 self.is_shortened = True
@@ -208,7 +222,12 @@ class ResponseReader:
         return self._decoder is not None
 
     def items(self) -> list[object]:
-        """Return the events or lines, parsed; a line that is no JSON is itself."""
+        """Return the events or lines, parsed; a line that is no JSON is itself.
+
+        Where all together have more values than one document may have, each is itself.
+        """
+        if self.size > SLICE and not is_simple("\n".join(self._items)):
+            return [*self._items]
         return [parsed_or_text(piece) for piece in self._items]
 
     def streamed(self) -> str | SpooledText:
