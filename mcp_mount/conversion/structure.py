@@ -31,11 +31,8 @@ class Meter:
         size: Bytes until now.
     """
 
-    def __init__(
-        self, max_bytes: float, max_values: int = MAX_VALUES, *, is_stream: bool = False
-    ) -> None:
+    def __init__(self, max_bytes: float, *, is_stream: bool = False) -> None:
         self.size = 0
-        self._max_values = max_values
         self._max_bytes = max_bytes
         self._is_stream = is_stream
         self._values = 0
@@ -59,7 +56,7 @@ class Meter:
         last_line = text[max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 :]
         self._in_string = last_line.count(b'"') % 2 == 1
         self._count(_STRING.sub(b"", text))
-        return self._values <= self._max_values and self._lines <= self._max_values
+        return self._values <= MAX_VALUES and self._lines <= MAX_VALUES
 
     def _count(self, text: bytes) -> None:
         """Count what stands outside strings; the blank line after an event begins another one."""

@@ -8,9 +8,6 @@ from typing import Final
 
 from mcp_types import ErrorData
 
-MAX_VALUES: Final = 100_000
-"""Of a message, as a `Meter` counts them, and lines of a response: the SDK's models take longer."""
-
 TOO_LARGE: Final = -32098
 """The code of the error that stands for an answer which was dropped."""
 

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import MAX_VALUES, too_large_error
+from mcp_mount.remotes.bounds import too_large_error
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 
@@ -144,7 +144,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise httpx2.ReadError("The answer is compressed, which was not asked for.")
         is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        meter = Meter(self._connection.max_bytes, MAX_VALUES, is_stream=is_stream)
+        meter = Meter(self._connection.max_bytes, is_stream=is_stream)
         read = self._read_events if is_stream else self._read_body
         response.stream = _Chunks(response.stream, read(request, response.stream, meter))
         return response
