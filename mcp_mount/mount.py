@@ -177,6 +177,7 @@ def mount_source(
         exclude=options["exclude"],
         credentials=source.credentials,
         changes=source.changes,
+        watch=source.watch,
         policy=policy,
     )
     if isinstance(backend, HTTPBackend):

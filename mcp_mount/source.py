@@ -29,7 +29,8 @@ class Source:
 
     `backend` makes the backend; it gets a function that returns the provider, which does not exist
     yet. `changes` returns another object as soon as there are other routes, or None if `document`
-    then returns another document. `credentials` are not arguments of a tool; see `Operation`.
+    then returns another document. `watch` returns another object then too, and never asks for the
+    document. `credentials` are not arguments of a tool; see `Operation`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source:
     backend: Callable[[Callable[[], OperationProvider]], Backend]
     credentials: frozenset[tuple[str, str]] = frozenset()
     changes: Callable[[], object] = lambda: None
+    watch: Callable[[], object] = lambda: None
 
 
 def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
@@ -54,6 +56,7 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         check_options({"openapi": openapi}, SOURCES)
         document = load_document(openapi)
         info = document.get("info") or {}
+    changes = Changes(app, is_described=document is None)
     return Source(
         name=str(info.get("title") or app.title),
         version=str(info.get("version") or app.version),
@@ -61,7 +64,8 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         # An app may set an `openapi` of its own later.
         document=lambda: app.openapi() if document is None else document,
         backend=lambda provider: ASGIBackend(app, provider),
-        changes=Changes(app, is_described=document is None),
+        changes=changes,
+        watch=changes.watch if document is None else lambda: None,
     )
 
 

@@ -83,6 +83,7 @@ class SsePart:
             )
             await refuse(503, message)(scope, receive, send)
             return
+        await self.sse.mount.provider.refresh()
         token = request_context.set(self._context(scope))
         try:
             await app(self._inner(scope), receive, send)

@@ -51,6 +51,7 @@ class Streamable:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
+        await self.mount.provider.refresh()
         ctx = RequestContext(
             scope=scope,
             disconnect_ends_call=self.mount.guard.sessions or not _is_handshake(scope),
