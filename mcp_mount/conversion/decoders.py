@@ -42,11 +42,20 @@ class TextDecoder:
 
     def __init__(self, charset: str) -> None:
         """Take a charset that Python knows."""
+        self._charset = charset
         self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
 
     def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
         """Return the text so far."""
-        return (self._decoder.decode(chunk, final),)
+        try:
+            return (self._decoder.decode(chunk, final),)
+        except UnicodeError:
+            # Python wants to be told the order of the bytes; the standard takes this one
+            # (WHATWG Encoding §4.2).
+            held, _ = self._decoder.getstate()
+            name = codecs.lookup(self._charset).name
+            self._decoder = codecs.getincrementaldecoder(f"{name}-le")(errors="replace")
+            return (self._decoder.decode(held + chunk, final),)
 
 
 class _LineDecoder:
