@@ -149,8 +149,12 @@ def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> 
     structured = output.wrap(value)
     if structured is not None and output.conforms(structured):
         return structured
-    place = "" if structured is None else output.stray_place(structured)
-    output.log_stray("schema", f"{_status_line(reader.status)} with another value at {place!r}")
+
+    def stray() -> str:
+        place = "" if structured is None else output.stray_place(structured)
+        return f"{_status_line(reader.status)} with another value at {place!r}"
+
+    output.log_stray("schema", stray)
     return output.fit(value)
 
 
@@ -161,7 +165,7 @@ def _undocumented_result(
     structured = None
     if output.is_declared:
         kind = kind or (reader.media_type if reader.size else "no content")
-        output.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
+        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
 

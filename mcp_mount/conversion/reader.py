@@ -37,6 +37,9 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
 _LONGEST_FIELDS: Final = 256
+_MOST_UNPACKED: Final = 1024 * 1024
+"""Bytes that are unpacked in one step."""
+
 _LONG_ITEM: Final = 4 * 1024
 """Characters of an event or line beyond which others have their turn before it is looked at."""
 
@@ -122,9 +125,21 @@ class ResponseReader:
 
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
+        if not (self._is_packed and chunk):
+            await self._add(chunk)
+            return self.full is None
+        part = self._unpack(chunk)
+        await self._add(part)
+        # Part by part: a thousand times as much can come out as comes in.
+        while len(part) == _MOST_UNPACKED and self._unpacker is not None and self.full is None:
+            await checkpoint()
+            part = self._unpack(self._unpacker.unconsumed_tail)
+            await self._add(part)
+        return self.full is None and not self.is_damaged
+
+    async def _add(self, chunk: bytes) -> None:
+        """Take a part of the body as it was before it was compressed."""
         room = self._limits.max_bytes - self.size
-        if self._is_packed and chunk:
-            chunk = self._unpack(chunk, room + 1)
         self.size += len(chunk)
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
@@ -143,20 +158,19 @@ class ResponseReader:
             for start in range(SLICE, len(chunk), SLICE):
                 await checkpoint()
                 await self._take(self._decoder.decode(chunk[start : start + SLICE]))
-        return self.full is None and not self.is_damaged
 
-    def _unpack(self, chunk: bytes, most: int) -> bytes:
-        """Unpack a part of the body that was compressed although nobody asked for it."""
+    def _unpack(self, chunk: bytes) -> bytes:
+        """Unpack some of a part of the body that was compressed although nobody asked for it."""
         if self._unpacker is None:
             self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
             try:
-                return self._unpacker.decompress(chunk, most)
+                return self._unpacker.decompress(chunk, _MOST_UNPACKED)
             except zlib.error:
                 # Some servers send it without its header (RFC 9110 §8.4.1.2).
                 self._unpacker = zlib.decompressobj(_RAW_DEFLATE)
         try:
             # What comes after the end is no part of it.
-            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, most)
+            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, _MOST_UNPACKED)
         except zlib.error:
             self.is_damaged = True
             return b""
