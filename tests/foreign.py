@@ -186,7 +186,7 @@ def _act(
                 await anyio.to_thread.run_sync(lambda: proxy_app(document, "http://127.0.0.1:9"))
         elif kind == "list":
             url = f"http://127.0.0.1:{port}/{number}/mcp"
-            app = gateway_app([Remote("server", url=url)])
+            app = gateway_app([Remote("server", url=url)], limits=Limits(timeout=2))
             async with run_asgi_lifespan(app):
                 await call(app, random, "server_tool", number)
         else:
