@@ -5,6 +5,7 @@ PORT ?= 8000
 ARGS ?=
 SEED ?= 1
 REQUESTS ?= 100000
+ANSWERS ?= 10000
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 # A Python that was named has an environment of its own: the usual one stays as it is.
@@ -41,8 +42,9 @@ test-lowest: .venv-lowest/.installed-$(VERSION) ## Run the tests with the oldest
 faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
 
-fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
+fuzz: $(STAMP) ## Send 100,000 hostile requests, and get 10,000 hostile answers (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
+	@$(BIN)/python -m tests.foreign --seed $(SEED) --answers $(ANSWERS) 2>/dev/null
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conformance suite (needs npm)
 	@$(BIN)/python -W ignore -m tests.conformance $(CONFORMANCE)

@@ -179,6 +179,7 @@ def mount_source(
         fields=options["fields"],
         credentials=source.credentials,
         changes=source.changes,
+        watch=source.watch,
         policy=policy,
     )
     if isinstance(backend, HTTPBackend):

@@ -35,8 +35,9 @@ class Source:
 
     `backend` makes the backend; it gets a function that returns the provider, which does not exist
     yet. `changes` returns another object as soon as there are other routes, or None if `document`
-    then returns another document. `credentials` are not arguments of a tool; see `Operation`.
-    `serves` says whether an operation is there, and not on another host.
+    then returns another document. `watch` returns another object then too, and never asks for the
+    document. `credentials` are not arguments of a tool; see `Operation`. `serves` says whether an
+    operation is there, and not on another host.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Source:
     credentials: frozenset[tuple[str, str]] = frozenset()
     changes: Callable[[], object] = lambda: None
     serves: Callable[[Operation], bool] = lambda _: True
+    watch: Callable[[], object] = lambda: None
 
 
 def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
@@ -62,6 +64,7 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         check_options({"openapi": openapi}, SOURCES)
         document = load_document(openapi)
         info = document.get("info") or {}
+    changes = Changes(app, is_described=document is None)
     return Source(
         name=str(info.get("title") or app.title),
         version=str(info.get("version") or app.version),
@@ -69,7 +72,8 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         # An app may set an `openapi` of its own later.
         document=lambda: app.openapi() if document is None else document,
         backend=lambda provider: ASGIBackend(app, provider),
-        changes=Changes(app, is_described=document is None),
+        changes=changes,
+        watch=changes.watch if document is None else lambda: None,
     )
 
 

@@ -83,12 +83,13 @@ class BearerTokens(JWTVerifier):
 
     async def load_access_token(self, token: str) -> AccessToken | None:
         """Return what a token says, with all the scopes that it is worth."""
-        accepted = await super().load_access_token(token)
-        if accepted is None:
-            return None
         try:
+            accepted = await super().load_access_token(token)
+            if accepted is None:
+                return None
             _TIMES.validate(accepted.claims)
-        except JoseError:
+        except (JoseError, RecursionError, OverflowError):
+            # JSON can nest too deeply to be read, and hold a time that is infinite.
             return None
         scopes = _with_included([*accepted.scopes, *_roles(accepted.claims)])
         return accepted.model_copy(update={"scopes": scopes})

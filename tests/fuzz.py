@@ -206,8 +206,10 @@ def _spoil_headers(random: Random, headers: dict[str, str]) -> None:
         headers[name] = random.choice([*values, "http://evil.example", "x" * 5_000])
 
 
-async def send(app: ASGIApp, verb: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
-    """Send one request; return the status and the body."""
+async def send(
+    app: ASGIApp, verb: str, headers: list[tuple[bytes, bytes]], body: bytes, *, keep: bool = True
+) -> Any:
+    """Send one request; return the status, and the body unless it is not to be kept."""
     scope: Scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -238,7 +240,7 @@ async def send(app: ASGIApp, verb: str, headers: list[tuple[bytes, bytes]], body
         if message["type"] == "http.response.start":
             status = message["status"]
         else:
-            parts.append(message.get("body", b""))
+            parts.append(message.get("body", b"") if keep else b"")
             if not message.get("more_body", False):
                 complete.set()
 

@@ -1,6 +1,8 @@
 """Access tokens, with FastMCP's auth providers: which are accepted, and what is said to others."""
 
+import math
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -83,6 +85,14 @@ def bad_tokens(issuer: Issuer) -> dict[str, str]:
         "no issuer": issuer.token("kb:admin", iss=None),
         "expired": issuer.token("kb:admin", exp=now - 5),
         "not yet valid": issuer.token("kb:admin", nbf=now + 300),
+        "valid from a text on": issuer.token("kb:admin", nbf="yesterday"),
+        "valid from no number on": issuer.token("kb:admin", nbf=math.nan),
+        "valid from true on": issuer.token("kb:admin", nbf=True),
+        "without an end that is a number": issuer.token("kb:admin", exp=math.inf),
+        "a deep header": f"{segment(b'[' * 5_000)}.e30.e30",
+        "a deep header, closed": f"{segment(b'[' * 2_500 + b']' * 2_500)}.e30.e30",
+        "a deep header in an object": segment(b'{"a":' * 1_000) + ".e30.e30",
+        "a deep payload": f"{ALGORITHM}.{segment(b'[' * 5_000)}.e30",
         "another's key": issuer.token("kb:admin", key=UNKNOWN),
         "a known key's name": issuer.token("kb:admin", key=NAMESAKE),
         "unsigned": unsigned({"alg": "none"}, claims),
@@ -91,6 +101,13 @@ def bad_tokens(issuer: Issuer) -> dict[str, str]:
         "cut": issuer.token("kb:admin")[:-10],
         "no token": "wrong",
     }
+
+
+ALGORITHM = "eyJhbGciOiJSUzI1NiJ9"
+
+
+def segment(text: bytes) -> str:
+    return urlsafe_b64encode(text).decode().rstrip("=")
 
 
 @eras

@@ -1,5 +1,6 @@
 """How what is no JSON becomes a result: images, files, text, and nothing at all."""
 
+import codecs
 import gzip
 import json
 import zlib
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.decoders import TextDecoder, read_json
 from mcp_mount.conversion.deltas import StreamForm
 from mcp_mount.conversion.reader import ResponseReader
 from tests.support import ERAS, Era, call
@@ -180,6 +181,19 @@ async def test_an_answer_that_is_compressed_against_our_wish_is_unpacked(
             pack(body), era, status, content_type=content_type, content_encoding=encoding
         )
         assert packed == plain
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf_32", "U16"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_text_that_does_not_begin_with_its_byte_order_is_little_endian(
+    charset: str, size: int
+) -> None:
+    """M4: as browsers read it; it breaks no call."""
+    data = "Größe".encode(f"{codecs.lookup(charset).name}-le")
+    decoder = TextDecoder(charset)
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    pieces = [piece for chunk in chunks for piece in decoder.decode(chunk)]
+    assert "".join([*pieces, *decoder.decode(b"", final=True)]) == "Größe"
 
 
 async def test_raw_deflate_is_unpacked_as_browsers_do() -> None:

@@ -162,6 +162,36 @@ async def test_what_a_result_says_beside_its_content_counts() -> None:
     assert large.text_content == "The result is larger than 1000 bytes (max_bytes)."
 
 
+async def test_what_is_read_and_prompted_counts_too() -> None:
+    """Gateway, C6: `max_bytes` bounds resources and prompts as it bounds calls."""
+    large = "x" * 2_000
+    contents = [{"uri": "data://a", "text": large}]
+    messages = [{"role": "user", "content": {"type": "text", "text": large}}]
+    answers: dict[str, Any] = {
+        "resources/list": {"resources": [{"uri": "data://a", "name": "a"}]},
+        "resources/read": {"contents": contents},
+        "prompts/list": {"prompts": [{"name": "ask"}]},
+        "prompts/get": {"messages": messages},
+    }
+    with raw([tool()], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url), limits=Limits(max_bytes=1_000)) as app:
+            read = await rpc(
+                app,
+                "modern",
+                "resources/read",
+                {"uri": "data://raw/a"},
+                headers=named("data://raw/a"),
+            )
+            asked = await rpc(app, "modern", "prompts/get", {"name": "raw_ask"})
+    for reply in (read, asked):
+        assert "The result is larger than 1000 bytes (max_bytes)." in reply.text
+        assert large not in reply.text
+
+
+def named(uri: str) -> dict[str, str]:
+    return {"mcp-name": uri}
+
+
 async def test_pages_are_bounded_together() -> None:
     """Gateway: a list does not grow without end, page by page."""
     asked = 0

@@ -19,7 +19,9 @@ from fastmcp.server.auth import AuthContext, AuthProvider
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.routes import build_resource_metadata_url
 from pydantic import AnyHttpUrl
-from starlette.requests import Request
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 
 _CLOCK_SKEW: Final = 60
@@ -104,7 +106,33 @@ def is_not_valid_yet(user: object) -> bool:
     if not isinstance(user, AuthenticatedUser):
         return False
     begins = (user.access_token.claims or {}).get("nbf")
-    return isinstance(begins, int | float) and begins > time.time() + _CLOCK_SKEW
+    if begins is None:
+        return False
+    # What is no number, `NaN` included, is no time that has come.
+    is_number = isinstance(begins, int | float) and not isinstance(begins, bool)
+    return not (is_number and begins <= time.time() + _CLOCK_SKEW)
+
+
+def refuse_unreadable_tokens(app: Starlette) -> None:
+    """Have FastMCP's app answer a token that breaks whoever reads it as any other invalid one.
+
+    A few kilobytes of ``[[[…`` raise `RecursionError` in a JSON parser, and ``1e999`` as a time
+    `OverflowError`, neither of which FastMCP's verifiers expect.
+    """
+    for each in app.user_middleware:
+        if isinstance(backend := each.kwargs.get("backend"), AuthenticationBackend):
+            each.kwargs["backend"] = _CarefulBackend(backend)
+
+
+class _CarefulBackend(AuthenticationBackend):
+    def __init__(self, backend: AuthenticationBackend) -> None:
+        self._backend = backend
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        try:
+            return await self._backend.authenticate(conn)
+        except (RecursionError, OverflowError):
+            return None
 
 
 def metadata_url(auth: AuthProvider, path: str) -> str | None:

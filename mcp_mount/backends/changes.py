@@ -18,7 +18,7 @@ class Changes:
         """
         self._app = app
         self._is_described = is_described
-        self._watch = _Watch(openapi_url=None)
+        self._routes = _Watch(openapi_url=None)
         self._written: object = None
 
     def __call__(self) -> object:
@@ -31,11 +31,16 @@ class Changes:
         openapi = self._app.openapi
         if self._is_described and getattr(openapi, "__func__", None) is FastAPI.openapi:
             return None
+        return self.watch()
+
+    def watch(self) -> object:
+        """Return such an object whoever writes the document, without having it written."""
+        openapi = self._app.openapi
         written = (openapi, self._app.openapi_schema is None)
         if written != self._written:
-            self._written, self._watch.openapi_schema = written, None
-        self._watch.router = self._app.router
-        return self._watch.openapi()
+            self._written, self._routes.openapi_schema = written, None
+        self._routes.router = self._app.router
+        return self._routes.openapi()
 
 
 class _Watch(FastAPI):

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
+from mcp_mount.http_log import hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 from mcp_mount.version import __version__
@@ -137,8 +138,8 @@ class Forwarder:
     def _new_client(self) -> httpx2.AsyncClient:
         upstream = self._upstream
         return httpx2.AsyncClient(
-            event_hooks={"response": [close_on_excess]},
             auth=upstream.auth,
+            event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
             verify=self._tls,
             # A cookie that one caller is given is not another's.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

@@ -10,6 +10,7 @@ import anyio
 import httpx2
 
 from mcp_mount.errors import MountError
+from mcp_mount.http_log import hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.document import without_secrets
 from mcp_mount.openapi.servers import origin_of
@@ -112,7 +113,10 @@ class ClientCredentials(httpx2.Auth):
 
         source = without_secrets(self._token_url)
         client = AsyncOAuth2Client(
-            self._client_id, self._client_secret, scope=self._scope, timeout=self._timeout
+            *(self._client_id, self._client_secret),
+            scope=self._scope,
+            timeout=self._timeout,
+            event_hooks={"request": [hide_url_async]},
         )
         try:
             with anyio.fail_after(self._timeout):

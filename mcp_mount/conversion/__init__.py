@@ -6,6 +6,7 @@ In the order in which to read them:
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
+    structure    how much structure JSON has, counted before it is parsed
     decoders     the parts of a body, as text and values
     slips        a string where JSON is wanted, as what is wanted
     inputs       the arguments of an operation, and their schema

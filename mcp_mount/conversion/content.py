@@ -21,7 +21,7 @@ from mcp_types import (
 )
 
 from mcp_mount.backends.request import ResponseEnd
-from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.decoders import TooManyValues, read_json
 from mcp_mount.conversion.fields import Tree, pick
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
@@ -164,6 +164,8 @@ def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | No
     text = reader.text()
     try:
         value, is_strict = read_json(text)
+    except TooManyValues as error:
+        return _undocumented_result(reader, output, text, kind=str(error))
     except ValueError:
         return _undocumented_result(reader, output, text)
     if fields is not None:
@@ -183,17 +185,23 @@ def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> 
     structured = output.wrap(value)
     if structured is not None and output.conforms(structured):
         return structured
-    place = "" if structured is None else output.stray_place(structured)
-    output.log_stray("schema", f"{_status_line(reader.status)} with another value at {place!r}")
+
+    def stray() -> str:
+        place = "" if structured is None else output.stray_place(structured)
+        return f"{_status_line(reader.status)} with another value at {place!r}"
+
+    output.log_stray("schema", stray)
     return output.fit(value)
 
 
-def _undocumented_result(reader: ResponseReader, output: OutputSchema, block: Block) -> Result:
-    """Return a result without a value, which no schema allows for."""
+def _undocumented_result(
+    reader: ResponseReader, output: OutputSchema, block: Block, *, kind: str = ""
+) -> Result:
+    """Return a result without a value, which no schema allows for; `kind` says of what it is."""
     structured = None
     if output.is_declared:
-        kind = reader.media_type if reader.size else "no content"
-        output.log_stray(kind, f"{_status_line(reader.status)} with {kind}")
+        kind = kind or (reader.media_type if reader.size else "no content")
+        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
 

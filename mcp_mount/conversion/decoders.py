@@ -16,12 +16,18 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from mcp_mount.conversion.structure import is_simple
+
 # What is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
 # Text encodings of Python's own, which fail on bytes where a charset replaces them.
 _NO_CHARSETS = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
+
+
+class TooManyValues(ValueError):
+    """To parse a text would hold up the process."""
 
 
 class Decoder(Protocol):
@@ -36,11 +42,20 @@ class TextDecoder:
 
     def __init__(self, charset: str) -> None:
         """Take a charset that Python knows."""
+        self._charset = charset
         self._decoder = codecs.getincrementaldecoder(charset)(errors="replace")
 
     def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
         """Return the text so far."""
-        return (self._decoder.decode(chunk, final),)
+        try:
+            return (self._decoder.decode(chunk, final),)
+        except UnicodeError:
+            # Python wants to be told the order of the bytes; the standard takes this one
+            # (WHATWG Encoding §4.2).
+            held, _ = self._decoder.getstate()
+            name = codecs.lookup(self._charset).name
+            self._decoder = codecs.getincrementaldecoder(f"{name}-le")(errors="replace")
+            return (self._decoder.decode(held + chunk, final),)
 
 
 class _LineDecoder:
@@ -134,8 +149,11 @@ def read_json(text: str) -> tuple[object, bool]:
     value tells whether nothing had to be mended, so that the text says the same to any reader.
 
     Raises:
+        TooManyValues: to parse it would hold up the process.
         ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
     """
+    if not is_simple(text):
+        raise TooManyValues("more JSON values than are read")
     is_strict, value = True, None
     try:
         try:

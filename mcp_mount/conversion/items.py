@@ -8,6 +8,8 @@
 import json
 from typing import Any, Final
 
+from anyio.lowlevel import checkpoint
+
 from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.conversion.deltas import (
     CHUNK,
@@ -33,9 +35,13 @@ from mcp_mount.conversion.merging import (
     split_part,
 )
 from mcp_mount.conversion.spooled import beginning, json_length
+from mcp_mount.conversion.structure import is_simple
 
 _MARKED: Final = Kind(family="marked")
 _NO_PARTS: Final = frozenset[str]()
+
+LONG_ITEM: Final = 4 * 1024
+"""Characters of an item that is worth letting others run before it is handled."""
 
 
 class StreamItems:
@@ -171,14 +177,20 @@ class StreamItems:
         return [*filter(None, map(self._line, self._kept))]
 
     def values(self) -> list[object]:
-        """Return the items, parsed; a line that is no JSON is itself."""
-        return [parsed_or_text(line) for line in self.lines()]
+        """Return the items, parsed; a line that is no JSON is itself.
+
+        Where all together have more values than one document may have, each is itself.
+        """
+        lines = self.lines()
+        if not is_simple("\n".join(lines)):
+            return [*lines]
+        return [parsed_or_text(line) for line in lines]
 
     def text(self) -> str:
         """Return the joined text."""
         return "".join(self._text) if self._are_tokens else join_words(self._text)
 
-    def shorten(self, most: int) -> bool:
+    async def shorten(self, most: int) -> bool:
         """Keep the beginning that takes no more than `most` bytes as JSON; False where all does.
 
         What is kept is in the text of a result and, parsed, in its structured content.
@@ -187,6 +199,8 @@ class StreamItems:
         kept, whole = beginning(text, most // 2), list[str]()
         most -= 2 * json_length(kept)
         for line in lines if kept == text else ():
+            if len(line) > LONG_ITEM:
+                await checkpoint()
             most -= json_length(line + "\n") + json_length(parsed_or_text(line))
             if most < 0:
                 break

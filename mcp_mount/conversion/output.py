@@ -74,20 +74,25 @@ class OutputSchema:
         whole = {**content, "undocumented": rest}
         return next((each for each in (whole, content) if self.conforms(each)), {})
 
-    def log_stray(self, kind: str, what: str) -> None:
+    def log_stray(self, kind: str, what: Callable[[], str]) -> None:
         """Warn, once for each kind, of a success that is not what its operation documents."""
         if kind not in self._logged:
             self._logged.add(kind)
             logger.warning(
                 "%s answered %s, which is not what it documents. What conforms to the tool's "
                 "outputSchema is in the structured content, the rest beside it.",
-                *(self.operation, what),
+                *(self.operation, what()),
             )
 
     def stray_place(self, content: object) -> str:
         """Return where structured content first strays from the schema, e.g. ``"/items/0/id"``."""
-        errors = self.validator().iter_errors(content) if self.validator is not None else ()
-        return next(("".join(f"/{part}" for part in each.instance_path) for each in errors), "")
+        try:
+            if self.validator is not None:
+                # The first error only: all of a long list would take seconds.
+                self.validator().validate(content)
+        except jsonschema_rs.ValidationError as error:
+            return "".join(f"/{part}" for part in error.instance_path)
+        return ""
 
 
 def read_output_schema(

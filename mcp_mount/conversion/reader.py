@@ -8,6 +8,9 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint
+
 from mcp_mount.conversion.decoders import (
     Decoder,
     EventDecoder,
@@ -17,8 +20,8 @@ from mcp_mount.conversion.decoders import (
     read_content_type,
 )
 from mcp_mount.conversion.deltas import UNKNOWN_FORM, StreamForm
-from mcp_mount.conversion.items import StreamItems
-from mcp_mount.conversion.spooled import SpooledText, cut_to_fit, json_length
+from mcp_mount.conversion.items import LONG_ITEM, StreamItems
+from mcp_mount.conversion.spooled import SLICE, SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.media import FORM, is_json, is_text
 
@@ -35,6 +38,9 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
 _LONGEST_FIELDS: Final = 256
+_MOST_UNPACKED: Final = 1024 * 1024
+"""Bytes that are unpacked in one step."""
+
 _MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
@@ -118,9 +124,21 @@ class ResponseReader:
 
     async def write(self, chunk: bytes) -> bool:
         """Take a part of the body; False when a limit is reached, of which `full` tells."""
+        if not (self._is_packed and chunk):
+            await self._add(chunk)
+            return self.full is None
+        part = self._unpack(chunk)
+        await self._add(part)
+        # Part by part: a thousand times as much can come out as comes in.
+        while len(part) == _MOST_UNPACKED and self._unpacker is not None and self.full is None:
+            await checkpoint()
+            part = self._unpack(self._unpacker.unconsumed_tail)
+            await self._add(part)
+        return self.full is None and not self.is_damaged
+
+    async def _add(self, chunk: bytes) -> None:
+        """Take a part of the body as it was before it was compressed."""
         room = self._limits.max_bytes - self.size
-        if self._is_packed and chunk:
-            chunk = self._unpack(chunk, room + 1)
         self.size += len(chunk)
         if len(chunk) > room:
             self.full = f"{self._limits.max_bytes} bytes (max_bytes)"
@@ -134,21 +152,24 @@ class ResponseReader:
         if self._decoder is None:
             self._chunks.append(chunk)
         else:
-            await self._take(self._decoder.decode(chunk))
-        return self.full is None and not self.is_damaged
+            # Part by part: what is of nothing but line ends takes long.
+            await self._take(self._decoder.decode(chunk[:SLICE]))
+            for start in range(SLICE, len(chunk), SLICE):
+                await checkpoint()
+                await self._take(self._decoder.decode(chunk[start : start + SLICE]))
 
-    def _unpack(self, chunk: bytes, most: int) -> bytes:
-        """Unpack a part of the body that was compressed although nobody asked for it."""
+    def _unpack(self, chunk: bytes) -> bytes:
+        """Unpack some of a part of the body that was compressed although nobody asked for it."""
         if self._unpacker is None:
             self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
             try:
-                return self._unpacker.decompress(chunk, most)
+                return self._unpacker.decompress(chunk, _MOST_UNPACKED)
             except zlib.error:
                 # Some servers send it without its header (RFC 9110 §8.4.1.2).
                 self._unpacker = zlib.decompressobj(_RAW_DEFLATE)
         try:
             # What comes after the end is no part of it.
-            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, most)
+            return b"" if self._unpacker.eof else self._unpacker.decompress(chunk, _MOST_UNPACKED)
         except zlib.error:
             self.is_damaged = True
             return b""
@@ -166,11 +187,16 @@ class ResponseReader:
         finally:
             # A deadline may come first.
             if self._is_shown:
-                self._shorten()
+                with CancelScope(shield=True):
+                    await self._shorten()
 
     async def _take(self, pieces: Iterable[str]) -> None:
         """Keep the pieces of a stream, and show them."""
         for piece in pieces:
+            if not piece:
+                continue
+            if len(piece) > LONG_ITEM:
+                await checkpoint()
             shown: str | None = piece
             if self._text is not None:
                 self._text.append(piece)
@@ -193,13 +219,16 @@ class ResponseReader:
         """The bytes of a message; the rest of what it may have is for what is around it."""
         return self._limits.max_event_bytes * 7 // 8
 
-    def _shorten(self) -> None:
+    async def _shorten(self) -> None:
         """Keep as much of what was shown as fits into the message that ends an event stream."""
         most = self._most_shown - json_length(self.headers)
         items = len(self.items) if self.items is not None else 0
-        if self.size * _LONGEST_ESCAPE + items * _LONGEST_FIELDS > most:
-            kept = self._text if self.items is None else self.items
-            self.is_shortened = kept is not None and kept.shorten(most)
+        if self.size * _LONGEST_ESCAPE + items * _LONGEST_FIELDS <= most:
+            return
+        if self.items is not None:
+            self.is_shortened = await self.items.shorten(most)
+        elif self._text is not None:
+            self.is_shortened = self._text.shorten(most)
 
     def close(self) -> None:
         """Forget a text that was streamed, once its result is written or nobody waits for it."""

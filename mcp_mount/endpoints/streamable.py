@@ -12,6 +12,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_mount.access.auth import refuse_unreadable_tokens
 from mcp_mount.access.sessions import SessionSeal
 from mcp_mount.access.shares import SessionShare
 from mcp_mount.backends.request import (
@@ -51,6 +52,7 @@ class Streamable:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
+        await self.mount.provider.refresh()
         ctx = RequestContext(
             scope=scope,
             disconnect_ends_call=self.mount.guard.sessions or not _is_handshake(scope),
@@ -83,6 +85,7 @@ class Streamable:
             stateless_http=not mount.guard.sessions,
             middleware=self._inner_middleware() if mount.server.auth is not None else None,
         )
+        refuse_unreadable_tokens(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
 

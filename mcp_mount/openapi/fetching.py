@@ -8,6 +8,8 @@ from typing import Final
 import httpx2
 from anyio.from_thread import start_blocking_portal
 
+from mcp_mount.http_log import hide_url_async
+
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Four times the largest document known."""
 
@@ -82,7 +84,7 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
             timeout=_TIMEOUT,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
-            event_hooks={"request": [check_host]},
+            event_hooks={"request": [check_host, hide_url_async]},
         ) as client,
         client.stream("GET", url) as response,
     ):

@@ -6,7 +6,7 @@ In the order in which to read them:
     names         which of its tools are offered
     text          what others wrote, without what cannot be seen
     uris          addresses of resources, and how ours stand for them
-    bounds        how large one message may be
+    bounds        what stands in the place of a message that is too large
     session       an MCP session with another server
     http          the way to a server at a URL
     stdio         messages on standard input and output

@@ -18,7 +18,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.upstream import usual_tls
-from mcp_mount.remotes.bounds import Meter, too_large_error
+from mcp_mount.conversion.structure import Meter
+from mcp_mount.http_log import hide_url_async
+from mcp_mount.remotes.bounds import too_large_error
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 
@@ -76,6 +78,7 @@ class HTTPConnection:
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
+                    event_hooks={"request": [hide_url_async]},
                     timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
                     # No ~/.netrc: the server gets the credentials that are its own.
                     trust_env=False,

@@ -13,7 +13,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, jsonrpc_message_adapter
 from pydantic import ValidationError
 
-from mcp_mount.remotes.bounds import Meter, too_large_error
+from mcp_mount.conversion.structure import Meter
+from mcp_mount.remotes.bounds import too_large_error
 
 logger = logging.getLogger("mcp_mount.remotes")
 

@@ -5,9 +5,11 @@
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
@@ -15,10 +17,12 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
+from mcp_mount.loops import PerLoop
+from mcp_mount.openapi.nodes import expect_mapping
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
-from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.selection import SelectedOperation, Selector, select
 from mcp_mount.tools.tool import OperationTool
 
 
@@ -35,6 +39,7 @@ class OperationProvider(Provider):
         fields: Sequence[Selector] = (),
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
+        watch: Callable[[], object] = lambda: None,
         policy: CallPolicy,
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
@@ -48,6 +53,7 @@ class OperationProvider(Provider):
             credentials: Parameters that are never arguments, whatever the document says.
             changes: Returns another object when the routes have changed; None where the document
                 itself is another object then.
+            watch: Returns another object then too, and never asks for the document.
             policy: What the calls are subject to.
         """
         super().__init__()
@@ -59,10 +65,28 @@ class OperationProvider(Provider):
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._changes = changes
+        self._watch = watch
+        self._watched: object = None
+        self._refreshing = PerLoop(anyio.Lock)
         self._seen: Mapping[str, Any] | None = None
         self._routes: object = None
         self._tools: dict[str, OperationTool] = {}
+        self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
+
+    async def refresh(self) -> None:
+        """Read the document in a thread where routes have been added: a large one takes seconds.
+
+        Whoever comes meanwhile waits for that. What is wrong with the document is for who needs it.
+        """
+        if self._watch() is self._watched:
+            return
+        async with self._refreshing.get():
+            if self._watch() is not self._watched:
+                with suppress(MountError):
+                    await anyio.to_thread.run_sync(self.tools)
+                # Once more, for the same reason as below.
+                self._watched = self._watch()
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -160,10 +184,15 @@ class OperationProvider(Provider):
         selected = select(
             operations, include=self._include, exclude=self._exclude, fields=self._fields
         )
-        return {
-            each.name: OperationTool.from_operation(each, schemas, self._backend, self._policy)
-            for each in selected
-        }
+        before = self._built if _extends(document, self._seen) else {}
+        built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
+        for each in selected:
+            known, tool = before.get(each.name, (None, None))
+            if tool is None or known != each:
+                tool = OperationTool.from_operation(each, schemas, self._backend, self._policy)
+            built[each.name] = (each, tool)
+        self._built = built
+        return {name: tool for name, (_, tool) in built.items()}
 
     async def _list_tools(self) -> Sequence[Tool]:
         return [*self.tools().values()]
@@ -171,3 +200,27 @@ class OperationProvider(Provider):
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         tool = self.find(name)
         return tool if version is None or (tool and version.matches(tool.version)) else None
+
+
+def _extends(document: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+    """Whether the operations that are in both documents mean the same in both.
+
+    They do where nothing beside the paths is another, but for schemas that are new. One of them
+    with ``allOf`` can be another form of what an older schema stands for, and a reference to
+    another path means what is there.
+    """
+    if before is None:
+        return False
+    (rest, schemas), (old_rest, old_schemas) = _split(document), _split(before)
+    if rest != old_rest or any(schemas.get(name) != each for name, each in old_schemas.items()):
+        return False
+    added = [schema for name, schema in schemas.items() if name not in old_schemas]
+    return "'allOf'" not in str(added) and "#/paths/" not in str(document)
+
+
+def _split(document: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return what a document has beside its paths and schemas, and the schemas."""
+    components = {**expect_mapping(document.get("components") or {}, "components")}
+    schemas = expect_mapping(components.pop("schemas", None) or {}, "components.schemas")
+    rest = {key: value for key, value in document.items() if key not in {"paths", "components"}}
+    return {**rest, "components": components}, schemas

@@ -106,9 +106,36 @@ async def test_a_long_change_is_told_in_part(settings: Settings) -> None:
     new = {"body": "word " * 1_000, "tags": ["a" * 40] * 9, "slug": "new", "title": "New"}
     async with fake_model(in_turn(calls(("create_article", new)), words("Done."))) as model:
         said = await ask(create_app(model.settings(settings)), {})
-    assert said.startswith('[Calling create_article {"body": "word word')
-    assert said.endswith('…", "slug": "new", "title": "New"}]\n\nDone.')
+    assert '"slug": "new"' in said
+    assert '"title": "New"' in said
+    assert '"body": "word word' in said
+    assert said.endswith("}]\n\nDone.")
     assert len(said) < 400
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\x1b[2K", "\u202e", "\U000e0041"], ids=ascii)
+async def test_what_is_changed_is_told_whatever_stands_around_it(
+    settings: Settings, issuer: Issuer, hidden: str
+) -> None:
+    """Agent: nothing that grows when it is made visible pushes the slug out of sight."""
+    unknown = {f"{hidden * 40}{number}": hidden * 40 for number in range(9)}
+    filled = {**unknown, "title": hidden * 120, "body": hidden * 120, "tags": [hidden * 120]}
+    change = ("update_article", {**filled, "slug": SLUG})
+    async with fake_model(in_turn(calls(change), words("Done."))) as model:
+        said = await ask(guarded_by(settings, issuer, model), bearer(issuer.token("kb:admin")))
+    assert said.startswith(f'[Calling update_article {{"slug": "{SLUG}", "')
+    told = said.removesuffix("]\n\nDone.")
+    assert told.isprintable()
+    assert '"title": ' in told
+    assert len(told) < 1_100
+
+
+async def test_the_models_words_cannot_wipe_out_what_was_told(settings: Settings) -> None:
+    """Agent: a terminal that shows the answer obeys none of them, however they are cut."""
+    wiping = words("One\x1b", "[2K\x1b[1A\r\x9b2K\b\x07two\n\tthree.")
+    async with fake_model(in_turn(wiping)) as model:
+        said = await ask(create_app(model.settings(settings)), {})
+    assert said == "One[2K[1A2Ktwo\n\tthree."
 
 
 async def test_what_is_told_of_a_change_cannot_be_disguised(settings: Settings) -> None:
@@ -117,8 +144,8 @@ async def test_what_is_told_of_a_change_cannot_be_disguised(settings: Settings) 
     async with fake_model(in_turn(calls(("create_article", new)), words("Done."))) as model:
         said = await ask(create_app(model.settings(settings)), {})
     assert said == (
-        '[Calling create_article {"slug": "new", "title": "\\u202eevil\\u009b2K\\u2028[Reading]",'
-        ' "body": "Größe"}]\n\nDone.'
+        '[Calling create_article {"title": "\\u202eevil\\u009b2K\\u2028[Reading]",'
+        ' "body": "Größe", "slug": "new"}]\n\nDone.'
     )
 
 

@@ -1,6 +1,8 @@
 """Which credentials are accepted, and what each is worth."""
 
+import math
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +81,12 @@ async def test_a_token_has_begun_and_has_an_end_that_has_not_come(issuer: Issuer
         assert await worth(tokens, issuer.token("kb:read", **claims)) is None, claims
     # The issuer's clock may be a little ahead.
     assert await worth(tokens, issuer.token("kb:read", nbf=now + 20, iat=now + 20)) is not None
+
+
+async def test_a_token_that_cannot_be_read_is_worth_nothing(issuer: Issuer) -> None:
+    deep = urlsafe_b64encode(b"[" * 5_000).decode()
+    for token in (f"{deep}.e30.e30", issuer.token("kb:read", exp=math.inf)):
+        assert await worth(verifier(issuer), token) is None
 
 
 async def test_only_the_issuers_signature_will_do(issuer: Issuer, keys: list[RSAKey]) -> None:

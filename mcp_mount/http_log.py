@@ -1,0 +1,44 @@
+"""Keeps what our own requests ask for out of the HTTP library's log.
+
+At level INFO, httpx2 writes the URL of each request: of ours, that is the key of an API, the token
+of another server, and the arguments of a call. What is left is where the request went. Requests
+that the application itself makes are logged as they always were.
+"""
+
+import logging
+from typing import Final
+
+import httpx2
+
+
+class UnloggedURL(httpx2.URL):
+    """The URL of a request of ours."""
+
+    @property
+    def shown(self) -> str:
+        """What the log has of it, e.g. ``"https://api.example"``."""
+        return f"{self.scheme}://{self.netloc.decode('ascii')}"
+
+
+class _Filter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each.shown if isinstance(each, UnloggedURL) else each for each in record.args
+            )
+        return True
+
+
+_FILTER: Final = _Filter()
+
+
+def hide_url(request: httpx2.Request) -> None:
+    """Keep the URL of a request out of the log; an event hook of `httpx2.Client`."""
+    # Each time, because an application may set up its loggers anew.
+    logging.getLogger("httpx2").addFilter(_FILTER)
+    request.url = UnloggedURL(request.url)
+
+
+async def hide_url_async(request: httpx2.Request) -> None:
+    """Do the same; an event hook of `httpx2.AsyncClient`."""
+    hide_url(request)

@@ -1,0 +1,121 @@
+"""Documents that are short, and take long: how much structure they have is counted first."""
+
+import gc
+import json
+import time
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+from fastapi import FastAPI, Response
+
+from mcp_mount import mount_mcp
+from mcp_mount.conversion.decoders import TooManyValues, read_json
+from mcp_mount.conversion.structure import MAX_VALUES, Meter, is_simple
+from tests.support import ERAS, Era, call, tools
+
+MEGABYTE = 1_000_000
+
+
+def many(item: str, size: int = MEGABYTE) -> str:
+    return f"[{','.join([item] * (size // (len(item) + 1)))}]"
+
+
+HEAVY: Mapping[str, str] = {
+    "lists": many("[]"),
+    "nested lists": many("[[[[]]]]"),
+    "objects": many('{"a":1}'),
+    "numbers": many("11"),
+    "names": json.dumps({str(number): 1 for number in range(300_000)}),
+    "long numbers": many("1" * 4_000),
+    "fractions": many("2.2250738585072011" + "9" * 700 + "e-308"),
+    "fractions of 40 digits": many("2.2250738585072011" + "9" * 23 + "e-308"),
+    "after a text": f'["{"a" * MEGABYTE}",{many("[]")}]',
+    "after quotation marks": f'["{chr(92)}"{chr(92)}{chr(92)}",{many("[]")}]',
+}
+LIGHT: Mapping[str, str] = {
+    "a text": json.dumps(", [{" * 200_000),
+    "texts": many('"a, b, [c]"'),
+    "quotation marks": json.dumps('",[' * 200_000),
+    "rows": many(json.dumps({"id": 1.25, "name": "a" * 40, "tags": ["b"]})),
+    "digits in a text": many('"' + "1" * 299 + '"'),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_document_that_takes_long_is_not_parsed(name: str) -> None:
+    """S3: nothing else in the process runs while a parser does, in a thread or not."""
+    with pytest.raises(TooManyValues):
+        read_json(HEAVY[name])
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_what_is_parsed_soon_is_parsed(name: str) -> None:
+    """S3: what stands in a string is no structure."""
+    assert read_json(LIGHT[name]) == (json.loads(LIGHT[name]), True)
+
+
+@pytest.mark.parametrize("name", [*HEAVY, *LIGHT])
+@pytest.mark.parametrize("size", [7, 1_000, 65_536])
+def test_chunks_make_no_difference(name: str, size: int) -> None:
+    """S3: but for a number, of which a part in each of two chunks can be too short to count."""
+    data = {**HEAVY, **LIGHT}[name].encode()
+    if size == 7 and ("long" in name or "fractions" in name):
+        return
+    meter = Meter(len(data))
+    found = all(meter.add(data[start : start + size]) for start in range(0, len(data), size))
+    assert found == (name in LIGHT)
+
+
+@pytest.mark.parametrize(
+    "item", ["[]", "{}", '{"a":[]}', "[[[]]]", "1", '"ab"', "2.5", "1" * 4_000]
+)
+def test_what_may_be_parsed_is_parsed_soon(item: str) -> None:
+    """S3: the largest that is let in takes as long as a small part of a second."""
+    low, high = 1, MAX_VALUES
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if is_simple(many(item, middle * 8)) else (low, middle - 1)
+    text = many(item, low * 8)
+    # What is there already is none of the parser's garbage to collect.
+    gc.collect()
+    gc.freeze()
+    started = time.thread_time()
+    msgspec.json.decode(text)
+    seconds = time.thread_time() - started
+    gc.unfreeze()
+    # Twice what is aimed at, for a machine that is busy.
+    assert seconds < 0.1
+
+
+def lists_app(text: str) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/lists")
+    async def lists() -> list[list[int]]:
+        return Response(text, media_type="application/json")  # type: ignore[return-value]
+
+    @app.get("/any", response_model=None)
+    async def anything() -> Response:
+        return Response(text, media_type="application/json")
+
+    mount_mcp(app)
+    return app
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_of_a_large_structure_the_text_is_given(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R1, S3: all of it; and where a schema is published, the structure conforms to it."""
+    app = lists_app(HEAVY["lists"])
+    assert "outputSchema" in (await tools(app, era=era))["lists"]
+    for name, structure in (
+        ("lists", {"undocumented": HEAVY["lists"]}),
+        ("anything", None),
+    ):
+        reply = await call(app, name, era=era)
+        assert not reply.is_error
+        assert reply.text_content == HEAVY["lists"]
+        assert reply.result.get("structuredContent") == structure
+    assert "GET /lists answered 200 OK with more JSON values than are read" in caplog.text
