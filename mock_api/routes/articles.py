@@ -66,9 +66,9 @@ def search_articles(
 ) -> SearchPage:
     """Find articles about Teamcenter by their words and tags, best match first.
 
-    Each result has the article's slug, its summary and the passage that matches. Where no article
-    has all the words, those that have some of them are returned. Read a whole article with
-    get_article.
+    Each result has the article's slug, its summary and the passage that matches. Any of the words
+    counts, and so do other words for the same: "SSO" finds single sign-on. Read a whole article
+    with get_article.
     """
     page = store.search(q, tag, limit=limit, offset=offset)
     response.headers["X-Total-Count"] = str(page.total)
