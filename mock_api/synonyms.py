@@ -73,8 +73,7 @@ go live, after the upgrade
 new version, new release, upgrade, update to, migrate to
 bypass, skip, short path, fast track
 metadata, attribute, property
-wrong revision, which revision, latest revision, latest working, question mark, revision rule,\
- configured
+wrong revision, which revision, latest revision, latest working, question mark, revision rule
 thumbnail, preview, viewable
 timeout, time out, expired
 download, upload, file transfer

@@ -8,7 +8,7 @@ import mock_api
 ORDER = [
     *("errors", "settings", "models", "corpus", "feed", "media", "negotiation", "database"),
     *("rows", "synonyms", "search", "store", "tokens", "identity", "middleware"),
-    *("tools", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
+    *("tools", "about", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
     *("routes.chat", "routes.service", "app", "main"),
 ]
