@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     for module in (articles, attachments, changes, chat, service):
-        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403))
+        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403, 503))
     app.include_router(service.health_router)
     app.state.mounted = mount_mcp(
         app, auth=identity.provider if identity else None, public_url=settings.mcp_url
@@ -110,8 +110,11 @@ def _add_middleware(app: FastAPI, identity: Identity | None) -> None:
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, KnowledgeBaseError) else 500
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    status, wait = 500, None
+    if isinstance(error, KnowledgeBaseError):
+        status, wait = error.status, error.retry_after
+    headers = {"Retry-After": str(wait)} if wait is not None else None
+    return JSONResponse({"detail": str(error)}, status_code=status, headers=headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

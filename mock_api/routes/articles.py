@@ -111,7 +111,7 @@ def get_article(
     status_code=201,
     responses={
         201: headers(location="The new article."),
-        **refusals(409),
+        **refusals(409, 507),
     },
 )
 def create_article(
@@ -128,7 +128,7 @@ def create_article(
     operation_id="replace_article",
     summary="Replace an article",
     dependencies=WRITES,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) -> Article:
     """Give an existing article a new title, summary, tags and text, all at once.
@@ -143,7 +143,7 @@ def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) ->
     operation_id="update_article",
     summary="Change parts of an article",
     dependencies=WRITES,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Article:
     """Change only the given fields of an article; `"summary": null` removes the summary."""
@@ -156,7 +156,7 @@ def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Arti
     summary="Delete an article",
     dependencies=DELETES,
     status_code=204,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def delete_article(slug: SlugPath, store: StoreDep) -> None:
     """Delete an article and its attachments for good."""

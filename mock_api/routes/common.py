@@ -16,8 +16,9 @@ REASONS = {
     409: "Something of this name is there already.",
     413: "The file is too large.",
     502: "The model has failed, or refuses to answer.",
-    503: "The model, or a tool that the answer needs, cannot be used now.",
+    503: "What the answer needs, such as the database or the model, cannot be used now.",
     504: "The model has not finished in time.",
+    507: "The disk is full, and nothing was changed.",
     508: "The question comes from the answer to another one.",
 }
 

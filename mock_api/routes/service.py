@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
+from mock_api.errors import StorageError
 from mock_api.models import Health
 from mock_api.routes.common import StoreDep
 
@@ -29,7 +30,19 @@ def get_server_time(response: Response) -> str:
     operation_id="health",
     summary="Check the service",
     openapi_extra={"x-mcp": False},
+    response_model_exclude_none=True,
+    responses={503: {"model": Health, "description": "The service cannot answer."}},
 )
-def health(store: StoreDep) -> Health:
-    """Tell load balancers that the service can answer; it needs no key."""
-    return Health(articles=store.count())
+def health(store: StoreDep, response: Response) -> Health:
+    """Tell load balancers whether the service can answer; it needs no key.
+
+    Where it can be read but not changed, such as with a full disk, it is `degraded`, with 200.
+    """
+    try:
+        articles = store.count()
+    except StorageError as error:
+        response.status_code = error.status
+        return Health(status="failing", detail=str(error))
+    if (fault := store.write_fault()) is not None:
+        return Health(status="degraded", articles=articles, detail=str(fault))
+    return Health(articles=articles)

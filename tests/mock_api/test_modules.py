@@ -6,7 +6,8 @@ from pathlib import Path
 import mock_api
 
 ORDER = [
-    *("errors", "settings", "models", "corpus", "feed", "media", "negotiation", "database"),
+    *("errors", "settings", "models", "corpus", "feed", "media", "negotiation"),
+    *("faults", "building", "database"),
     *("rows", "synonyms", "search", "store", "tokens", "identity", "middleware"),
     *("tools", "about", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
