@@ -22,11 +22,13 @@ from mock_api.middleware import (
 from mock_api.routes import articles, attachments, changes, chat, service
 from mock_api.routes.common import refusals
 from mock_api.settings import Settings
+from mock_api.stopping import Stop, StoppingMiddleware, stopping
 from mock_api.store import Store
 from mock_api.tokens import READ
 
 logger = logging.getLogger(__name__)
 
+MCP_PATH = "/mcp"
 TITLE = "Teamcenter-KB"
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -67,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.identity = identity
     app.state.store = Store(settings.kb_database)
     app.state.answer = answerer(settings)
+    app.state.stop, app.state.stop_calls = Stop(), Stop()
     _add_middleware(app, identity)
     app.add_exception_handler(KnowledgeBaseError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -75,7 +78,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403, 503))
     app.include_router(service.health_router)
     app.state.mounted = mount_mcp(
-        app, auth=identity.provider if identity else None, public_url=settings.mcp_url
+        app,
+        path=MCP_PATH,
+        auth=identity.provider if identity else None,
+        public_url=settings.mcp_url,
     )
     return app
 
@@ -91,7 +97,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         "%s %s: %s, %s are accepted; knowledge base in %s", TITLE, VERSION, key, tokens, file
     )
     logger.info("Questions are answered by %s", _who_answers(settings))
-    yield
+    with stopping(app.state.stop, app.state.stop_calls, wake=store.feed.ring):
+        yield
     await anyio.to_thread.run_sync(store.close)
 
 
@@ -107,6 +114,9 @@ def _add_middleware(app: FastAPI, identity: Identity | None) -> None:
     app.add_middleware(IdentityMiddleware, identity=identity)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(
+        StoppingMiddleware, stop=app.state.stop, calls=app.state.stop_calls, path=MCP_PATH
+    )
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
