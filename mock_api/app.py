@@ -1,6 +1,7 @@
 """Puts the service together."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,8 @@ from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from mcp_mount import mount_mcp
+from mcp_mount import Remote, mount_mcp
+from mock_api.addresses import base_url
 from mock_api.answering import answerer
 from mock_api.errors import KnowledgeBaseError
 from mock_api.identity import Identity, current_caller, read_identity
@@ -29,6 +31,9 @@ from mock_api.tokens import READ
 logger = logging.getLogger(__name__)
 
 MCP_PATH = "/mcp"
+OTHER = "other"
+"""What stands before the names of the tools of `MCP_SERVER_URL`."""
+
 TITLE = "Teamcenter-KB"
 VERSION = "1.0.0"
 DESCRIPTION = """\
@@ -77,13 +82,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (articles, attachments, changes, chat, service):
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403, 503))
     app.include_router(service.health_router)
+    app.include_router(service.home_router, dependencies=SECURITY)
     app.state.mounted = mount_mcp(
         app,
         path=MCP_PATH,
+        remotes=_remotes(settings, identity),
         auth=identity.provider if identity else None,
         public_url=settings.mcp_url,
     )
     return app
+
+
+def _remotes(settings: Settings, identity: Identity | None) -> list[Remote]:
+    if settings.mcp_server_url is None:
+        return []
+    # Whoever may read here may use what is there; nobody's credential goes there.
+    scopes = [READ] if identity else []
+    return [Remote(OTHER, url=str(settings.mcp_server_url), scopes=scopes)]
 
 
 @asynccontextmanager
@@ -97,6 +112,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         "%s %s: %s, %s are accepted; knowledge base in %s", TITLE, VERSION, key, tokens, file
     )
     logger.info("Questions are answered by %s", _who_answers(settings))
+    if settings.mcp_server_url is not None:
+        host = settings.mcp_server_url.host
+        logger.info("The tools of the MCP server at %s are offered as %s_…", host, OTHER)
+    url = str(settings.public_url or base_url(sys.argv) or "").rstrip("/")
+    logger.info("REST API: %s/docs  MCP endpoint: %s%s", url, url, MCP_PATH)
     with stopping(app.state.stop, app.state.stop_calls, wake=store.feed.ring):
         yield
     await anyio.to_thread.run_sync(store.close)

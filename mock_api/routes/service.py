@@ -1,9 +1,10 @@
-"""The service itself: its clock and its health."""
+"""The service itself: its clock, its health and its front door."""
 
 from datetime import UTC, datetime
+from typing import Final
 
-from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from mock_api.errors import StorageError
 from mock_api.models import Health
@@ -11,6 +12,10 @@ from mock_api.routes.common import StoreDep
 
 router = APIRouter(tags=["service"])
 health_router = APIRouter(tags=["service"])
+home_router = APIRouter(include_in_schema=False)
+
+HOME: Final = "/docs"
+"""Where a browser that asks for `/` is sent."""
 
 
 @router.get(
@@ -23,6 +28,12 @@ def get_server_time(response: Response) -> str:
     """Return the server's current date and time, in UTC and ISO 8601."""
     response.headers["Cache-Control"] = "no-store"
     return f"[MCP Server Time] {datetime.now(UTC).isoformat(timespec='seconds')}"
+
+
+@home_router.get("/")
+def home(request: Request) -> RedirectResponse:
+    """Send who has only the address to what there is to see."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{HOME}")
 
 
 @health_router.get(

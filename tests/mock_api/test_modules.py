@@ -11,7 +11,7 @@ ORDER = [
     *("rows", "synonyms", "search", "store", "tokens", "identity", "middleware"),
     *("tools", "about", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
-    *("routes.chat", "routes.service", "stopping", "app", "main"),
+    *("routes.chat", "routes.service", "stopping", "addresses", "app", "main"),
 ]
 FOLDER = Path(mock_api.__file__).parent
 
