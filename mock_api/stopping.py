@@ -45,7 +45,6 @@ class Stop:
         """Begin anew, for an application that is started again."""
         self._is_told = False
 
-    @property
     def is_told(self) -> bool:
         """Whether requests are to end."""
         return self._is_told
@@ -79,15 +78,15 @@ class StoppingMiddleware:
             return
         stop = self.calls if scope["path"].rstrip("/").endswith(self.path) else self.stop
         response = _Response(send)
-        if stop.is_told:
+        if stop.is_told():
             await response.finish(scope, receive)
             return
         try:
             await self.app(scope, lambda: stop.receive(receive), response.send)
         except ClientDisconnect:
-            if not stop.is_told:
+            if not stop.is_told():
                 raise
-        if stop.is_told and not response.is_whole:
+        if stop.is_told() and not response.is_whole:
             await response.finish(scope, receive)
 
 
