@@ -16,7 +16,7 @@ from mock_api.models import (
     SearchPage,
     Tag,
 )
-from mock_api.routes.common import SlugPath, StoreDep, headers, refusals
+from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals
 from mock_api.tokens import ADMIN, WRITE
 
 router = APIRouter(tags=["articles"])
@@ -167,6 +167,7 @@ def delete_article(slug: SlugPath, store: StoreDep) -> None:
     "/export",
     operation_id="export_articles",
     summary="Export all articles",
+    dependencies=READABLE,
 )
 async def export_articles(store: StoreDep) -> AsyncIterable[Article]:
     """Stream every article, one JSON object a line, in the order of the slugs.

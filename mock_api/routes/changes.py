@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from mock_api.errors import StorageError
 from mock_api.models import Change
-from mock_api.routes.common import SettingsDep, StoreDep
+from mock_api.routes.common import READABLE, SettingsDep, StoreDep
 from mock_api.store import Store
 
 router = APIRouter(tags=["changes"])
@@ -24,6 +24,7 @@ MAX_ID = 2**63 - 1
     operation_id="watch_changes",
     summary="Watch the knowledge base change",
     response_class=EventSourceResponse,
+    dependencies=READABLE,
 )
 async def watch_changes(
     request: Request,

@@ -33,8 +33,18 @@ def get_settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
+def check_readable(request: Request) -> None:
+    """Refuse what could only break off: a stream has its status before its first item is read.
+
+    Raises:
+        StorageError: nothing can be read.
+    """
+    get_store(request).count()
+
+
 StoreDep = Annotated[Store, Depends(get_store)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
+READABLE = [Depends(check_readable)]
 SlugPath = Annotated[
     str, Path(description="The article's slug, as search_articles gives it.", max_length=80)
 ]

@@ -62,6 +62,8 @@ async def test_a_deleted_file_is_told_and_takes_no_writes(
         await client.get(SLUG),
         await client.patch(SLUG, json={"title": "lost"}),
         await client.get("/articles"),
+        await client.get("/export"),
+        await client.get("/changes"),
     ):
         assert response.status_code == 503
         assert "file is gone" in response.json()["detail"]

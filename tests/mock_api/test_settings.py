@@ -144,9 +144,8 @@ async def test_the_tools_of_another_server_are_used_for_answers(settings: Settin
     with served(other_server()) as url:
         async with fake_model(script) as model:
             app = create_app(model.settings(settings, mcp_server_url=f"{url}/mcp"))
-            async with started(app) as running:
-                transport = httpx.ASGITransport(running)
-                async with httpx.AsyncClient(transport=transport, base_url="http://kb") as client:
+            with served(app) as base:
+                async with httpx.AsyncClient(base_url=base, timeout=20) as client:
                     with anyio.fail_after(20):
                         while not await has_tool(client, "other_weather"):
                             await anyio.lowlevel.checkpoint()
@@ -159,9 +158,8 @@ async def test_the_tools_of_another_server_are_used_for_answers(settings: Settin
 
 async def test_a_server_that_is_away_takes_nothing_from_the_own_tools(settings: Settings) -> None:
     app = create_app(changed(settings, mcp_server_url="http://127.0.0.1:9/mcp"))
-    async with started(app) as running:
-        transport = httpx.ASGITransport(running)
-        async with httpx.AsyncClient(transport=transport, base_url="http://kb") as client:
+    with served(app) as base:
+        async with httpx.AsyncClient(base_url=base, timeout=20) as client:
             assert await has_tool(client, "search_articles")
             response = await client.post("/chat", json={"prompt": "What is a revision rule?"})
     assert "Sources: revision-rules" in response.text
