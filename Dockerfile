@@ -15,8 +15,9 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin app && install -
 USER app
 VOLUME /data
 
-ENV SERVICE=api PORT=8000 KB_DATABASE=/data/kb.sqlite3
-EXPOSE 8000
+ENV SERVICE=api KB_DATABASE=/data/kb.sqlite3
+# The second is the gateway's; PORT names another one.
+EXPOSE 8000 8490
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as r; e = os.environ; port = e.get(\"PORT\") or (\"8490\" if e.get(\"SERVICE\") == \"gateway\" else \"8000\"); r.urlopen(f\"http://127.0.0.1:{port}/health\", timeout=4)"]
 ENTRYPOINT ["entrypoint"]

@@ -29,8 +29,8 @@ help: ## Show this list
 	@echo "  PYTHON=python3.12 chooses the Python, PORT=9000 the port, ARGS='-k chat' the tests."
 
 run: $(DEMO) ## Serve the demo with its MCP endpoint at http://localhost:8000/mcp
-	@# The demo writes its own access log, so uvicorn's would say everything twice. A client that
-	@# watches the changes holds its stream open, and would hold up Ctrl+C too.
+	@# The demo writes its own access log, so uvicorn's would say everything twice. A request that
+	@# does not hear that its client has gone would hold up Ctrl+C.
 	@exec $(BIN)/uvicorn mock_api.main:app --port $(PORT) --no-access-log --timeout-graceful-shutdown 2
 
 test: $(STAMP) ## Run the tests

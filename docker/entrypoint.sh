@@ -4,10 +4,15 @@
 # container are further options of theirs.
 set -eu
 
-PORT="${PORT:-8000}"
+SERVICE="${SERVICE:-api}"
+# As the commands have it without a container; the health check reads it the same way.
+case "$SERVICE" in
+gateway) PORT="${PORT:-8490}" ;;
+*) PORT="${PORT:-8000}" ;;
+esac
 export PORT
 
-case "${SERVICE:-api}" in
+case "$SERVICE" in
 api)
   # The knowledge base; it writes its own access log.
   exec uvicorn mock_api.main:app --host 0.0.0.0 --port "$PORT" --no-access-log \

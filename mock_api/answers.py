@@ -1,15 +1,16 @@
 """Answers a question without a model: with the best passages, and where they come from."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
 from fastmcp import Client
 
+from mock_api.about import SUBJECTS, answer_about_service, asks_for_time
 from mock_api.errors import Unavailable
 from mock_api.models import Article, SearchPage
-from mock_api.search import terms
+from mock_api.search import alternatives, terms
 from mock_api.tools import Output, call
 
 Say = Callable[[str], Awaitable[None]]
@@ -20,37 +21,20 @@ ECHO_LENGTH: Final = 300
 QUERY_LENGTH: Final = 500
 """What search_articles takes at the most."""
 
+GOOD: Final = 0.5
+"""How good a match must be beside the best one, to be a source."""
+
+Words = Mapping[str, Sequence[str]]
+"""The words of a question, each with other words for it."""
+
 NOTHING: Final = (
     "The knowledge base has nothing on this. It covers product lifecycle management with"
-    " Teamcenter; ask about items, structures, changes, workflows, access, CAD, deployment or"
-    " performance."
+    f" Teamcenter: {SUBJECTS}."
 )
-
-# The hour of the day, not a duration, a limit or an occasion: the word must end what is asked.
-_ASKING: Final = (
-    r"(?:what(?:.?s| is| was)|tell me|give me|show me|say|get|read|do you (?:know|have)"
-    r"|have you got)"
-)
-_WHOSE: Final = r"(?:the|your|current|exact|local|present|server(?:.s)?|mcp|utc|date|day|and|&)"
-_END: Final = (
-    r"(?=\s*(?:$|[?!.,;]|please\b|now\b|right now\b|today\b|is it\b|in utc\b"
-    r"|(?:on|of|at|for|from) (?:the|your|this) (?:mcp )?server\b))"
-)
-_TIME_QUESTION: Final = re.compile(
-    rf"get_server_time|\bwhat(?: \w+)? (?:time|day|date) is it\b"
-    rf"|\b{_ASKING}(?: {_WHOSE})* (?:time|date){_END}"
-    rf"|^(?:{_WHOSE} )*time{_END}",
-    re.IGNORECASE,
-)
-
-
-def asks_for_time(question: str) -> bool:
-    """Tell `"What time is it?"` from `"How much time does an upgrade take?"`."""
-    return _TIME_QUESTION.search(" ".join(question.split())) is not None
 
 
 async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -> None:
-    """Answer with the time, with passages and their slugs or, having nothing, with the question.
+    """Answer with the time, about the service, or with passages and the slugs they come from.
 
     Args:
         client: Calls the tools.
@@ -63,6 +47,8 @@ async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -
     """
     if asks_for_time(question):
         text = _needed("get_server_time", await call(client, "get_server_time", {})).text
+    elif (about := answer_about_service(question)) is not None:
+        text = f"{_asked(question)}\n\n{about}"
     else:
         text = composed(question, await _articles(client, question))
     for number, word in enumerate(re.findall(r"\S+\s*", text)):
@@ -73,19 +59,18 @@ async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -
 
 def composed(question: str, articles: Sequence[Article]) -> str:
     """Write the answer that these articles give."""
-    asked = question if len(question) <= ECHO_LENGTH else question[:ECHO_LENGTH] + "…"
     if not articles:
-        return f"You asked: {asked}\n\n{NOTHING}"
-    words = terms(question)
+        return f"{_asked(question)}\n\n{NOTHING}"
+    words = alternatives(question)
     passages = [
         f"{article.title} [{article.slug}]\n{best_passage(article.body, words)}"
         for article in articles
     ]
     sources = ", ".join(article.slug for article in articles)
-    return "\n\n".join([f"You asked: {asked}", *passages, f"Sources: {sources}"])
+    return "\n\n".join([_asked(question), *passages, f"Sources: {sources}"])
 
 
-def best_passage(body: str, words: list[str]) -> str:
+def best_passage(body: str, words: Words) -> str:
     """Return the paragraph of a Markdown text that has the most of the words, or the first such."""
     paragraphs = [part.strip() for part in re.split(r"\n{2,}", body)]
     prose = [part for part in paragraphs if part and not part.startswith("#")]
@@ -93,7 +78,9 @@ def best_passage(body: str, words: list[str]) -> str:
 
 
 def search_query(question: str) -> str:
-    """Return the words to search for, as many as the search takes: `'release "change notice"'`."""
+    """Return the question, or of a long one as many of its words as the search takes."""
+    if len(question) <= QUERY_LENGTH:
+        return question
     query = ""
     for term in terms(question):
         longer = f"{query} {_quoted(term)}".lstrip()
@@ -102,9 +89,15 @@ def search_query(question: str) -> str:
     return query
 
 
+def _asked(question: str) -> str:
+    short = question if len(question) <= ECHO_LENGTH else question[:ECHO_LENGTH] + "…"
+    return f"You asked: {short}"
+
+
 async def _articles(client: Client[Any], question: str) -> list[Article]:
+    words = alternatives(question)
     query = search_query(question)
-    if not query:
+    if not words or not query:
         return []
     output = await call(client, "search_articles", {"q": query, "limit": MAX_PASSAGES})
     page = SearchPage.model_validate(_needed("search_articles", output).data)
@@ -117,16 +110,18 @@ async def _articles(client: Client[Any], question: str) -> list[Article]:
         for hit in page.items:
             tasks.start_soon(read, hit.slug)
     # One that was deleted meanwhile is left out.
-    read_ones = [outputs[hit.slug].data for hit in page.items if not outputs[hit.slug].is_error]
-    words = terms(question)
+    found = [
+        (hit.score or 0, Article.model_validate(outputs[hit.slug].data))
+        for hit in page.items
+        if not outputs[hit.slug].is_error
+    ]
     # A single word in common with a longer question is chance: "the capital of France" is not
     # about capital letters.
-    enough = min(2, len(words))
-    return [
-        article
-        for article in map(Article.model_validate, read_ones)
-        if _overlap(f"{article.slug} {article.title} {article.body}", words) >= enough
-    ]
+    text = "\n".join(f"{each.slug} {each.title} {each.body}" for _, each in found)
+    if _overlap(text, words) < min(2, len(words)):
+        return []
+    best = max(score for score, _ in found)
+    return [article for score, article in found if score >= GOOD * best]
 
 
 def _needed(tool: str, output: Output) -> Output:
@@ -139,9 +134,15 @@ def _quoted(term: str) -> str:
     return f'"{term}"' if " " in term else term
 
 
-def _overlap(text: str, words: list[str]) -> int:
+def _overlap(text: str, words: Words) -> int:
+    """Count the words that a text has, in whichever form or other words."""
+    text = " ".join(re.findall(r"\w+", text))
+    return sum(any(_has(text, said) for said in (word, *others)) for word, others in words.items())
+
+
+def _has(text: str, said: str) -> bool:
     # Without its last letters a word finds its other forms: "releasing", "released".
-    stems = (word[: max(4, len(word) - 3)] for word in words)
-    return sum(
-        re.search(rf"\b{re.escape(stem)}", text, re.IGNORECASE) is not None for stem in stems
-    )
+    stem = said[: max(4, len(said) - 3)] if " " not in said else said
+    # A short one must be the whole word: "so" is not the beginning of "some".
+    end = r"\b" if len(said) < 4 else ""
+    return re.search(rf"\b{re.escape(stem)}{end}", text, re.IGNORECASE) is not None

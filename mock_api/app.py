@@ -1,6 +1,7 @@
 """Puts the service together."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,8 @@ from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from mcp_mount import mount_mcp
+from mcp_mount import Remote, mount_mcp
+from mock_api.addresses import base_url
 from mock_api.answering import answerer
 from mock_api.errors import KnowledgeBaseError
 from mock_api.identity import Identity, current_caller, read_identity
@@ -22,10 +24,15 @@ from mock_api.middleware import (
 from mock_api.routes import articles, attachments, changes, chat, service
 from mock_api.routes.common import refusals
 from mock_api.settings import Settings
+from mock_api.stopping import Stop, StoppingMiddleware, stopping
 from mock_api.store import Store
 from mock_api.tokens import READ
 
 logger = logging.getLogger(__name__)
+
+MCP_PATH = "/mcp"
+OTHER = "other"
+"""What stands before the names of the tools of `MCP_SERVER_URL`."""
 
 TITLE = "Teamcenter-KB"
 VERSION = "1.0.0"
@@ -67,17 +74,31 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.identity = identity
     app.state.store = Store(settings.kb_database)
     app.state.answer = answerer(settings)
+    app.state.stop, app.state.stop_calls = Stop(), Stop()
     _add_middleware(app, identity)
     app.add_exception_handler(KnowledgeBaseError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     for module in (articles, attachments, changes, chat, service):
-        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403))
+        app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403, 503))
     app.include_router(service.health_router)
+    app.include_router(service.home_router, dependencies=SECURITY)
     app.state.mounted = mount_mcp(
-        app, auth=identity.provider if identity else None, public_url=settings.mcp_url
+        app,
+        path=MCP_PATH,
+        remotes=_remotes(settings, identity),
+        auth=identity.provider if identity else None,
+        public_url=settings.mcp_url,
     )
     return app
+
+
+def _remotes(settings: Settings, identity: Identity | None) -> list[Remote]:
+    if settings.mcp_server_url is None:
+        return []
+    # Whoever may read here may use what is there; nobody's credential goes there.
+    scopes = [READ] if identity else []
+    return [Remote(OTHER, url=str(settings.mcp_server_url), scopes=scopes)]
 
 
 @asynccontextmanager
@@ -91,7 +112,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         "%s %s: %s, %s are accepted; knowledge base in %s", TITLE, VERSION, key, tokens, file
     )
     logger.info("Questions are answered by %s", _who_answers(settings))
-    yield
+    if settings.mcp_server_url is not None:
+        host = settings.mcp_server_url.host
+        logger.info("The tools of the MCP server at %s are offered as %s_…", host, OTHER)
+    url = str(settings.public_url or base_url(sys.argv) or "").rstrip("/")
+    logger.info("REST API: %s/docs  MCP endpoint: %s%s", url, url, MCP_PATH)
+    with stopping(app.state.stop, app.state.stop_calls, wake=store.feed.ring):
+        yield
     await anyio.to_thread.run_sync(store.close)
 
 
@@ -107,11 +134,17 @@ def _add_middleware(app: FastAPI, identity: Identity | None) -> None:
     app.add_middleware(IdentityMiddleware, identity=identity)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(
+        StoppingMiddleware, stop=app.state.stop, calls=app.state.stop_calls, path=MCP_PATH
+    )
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, KnowledgeBaseError) else 500
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    status, wait = 500, None
+    if isinstance(error, KnowledgeBaseError):
+        status, wait = error.status, error.retry_after
+    headers = {"Retry-After": str(wait)} if wait is not None else None
+    return JSONResponse({"detail": str(error)}, status_code=status, headers=headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -1,212 +1,195 @@
-"""The SQLite file: its schema, how it comes into being, and connections to it for any thread.
+"""Connections to the SQLite file for any thread, and what is told when it cannot be used.
 
-* A file that exists is whole: it is built aside, with its content, and then linked into its place.
 * It is opened on first use, once, however many threads or processes arrive at the same time.
+* It is looked for before each use: where it is gone, nothing is written to what nobody finds again.
 """
 
 import logging
-import os
 import sqlite3
-import sys
-import tempfile
 import weakref
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, Literal
+
+from mock_api.building import BUSY_SECONDS, SCHEMA_ID, build, connect, remove_abandoned
+from mock_api.errors import StorageError
+from mock_api.faults import FOREIGN, GONE, explained
 
 logger = logging.getLogger(__name__)
 
-SCHEMA: Final = """
-CREATE TABLE articles (
-    id INTEGER PRIMARY KEY,
-    slug TEXT NOT NULL UNIQUE,
-    title TEXT NOT NULL,
-    summary TEXT,
-    tags TEXT NOT NULL,  -- a JSON array
-    body TEXT NOT NULL,
-    updated TEXT NOT NULL
-) STRICT;
+Mode = Literal["BEGIN", "BEGIN IMMEDIATE"]
 
-CREATE TABLE attachments (
-    article_id INTEGER NOT NULL REFERENCES articles ON DELETE CASCADE,
-    filename TEXT NOT NULL,
-    media_type TEXT NOT NULL,
-    caption TEXT,
-    data BLOB NOT NULL,
-    PRIMARY KEY (article_id, filename)
-) STRICT;
+READ: Final = "BEGIN"
+# IMMEDIATE takes the write lock first, so that what is read before the write stays true.
+WRITE: Final = "BEGIN IMMEDIATE"
 
-CREATE TABLE changes (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, so that watchers can resume after one
-    action TEXT NOT NULL,
-    slug TEXT NOT NULL,
-    at TEXT NOT NULL
-) STRICT;
 
-CREATE VIRTUAL TABLE article_search USING fts5 (
-    slug, title, summary, tags, body,
-    content = 'articles', content_rowid = 'id', tokenize = 'porter unicode61'
-);
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The file that was opened, told from another one in its place, and idle connections to it."""
 
-CREATE TRIGGER article_inserted AFTER INSERT ON articles BEGIN
-    INSERT INTO article_search (rowid, slug, title, summary, tags, body)
-    VALUES (new.id, new.slug, new.title, new.summary, new.tags, new.body);
-END;
-
-CREATE TRIGGER article_deleted AFTER DELETE ON articles BEGIN
-    INSERT INTO article_search (article_search, rowid, slug, title, summary, tags, body)
-    VALUES ('delete', old.id, old.slug, old.title, old.summary, old.tags, old.body);
-END;
-
-CREATE TRIGGER article_updated AFTER UPDATE ON articles BEGIN
-    INSERT INTO article_search (article_search, rowid, slug, title, summary, tags, body)
-    VALUES ('delete', old.id, old.slug, old.title, old.summary, old.tags, old.body);
-    INSERT INTO article_search (rowid, slug, title, summary, tags, body)
-    VALUES (new.id, new.slug, new.title, new.summary, new.tags, new.body);
-END;
-"""
-
-SCHEMA_ID: Final = zlib.crc32(SCHEMA.encode()) & 0x7FFF_FFFF
-"""Kept in the file's `user_version`, to tell a file of another release."""
-
-BUSY_SECONDS: Final = 10.0
+    file: Path
+    identity: tuple[int, int]
+    idle: deque[sqlite3.Connection] = field(default_factory=deque)
 
 
 class Database:
     """Connections to one SQLite file, which is built on first use where it does not exist.
 
     `locate` names the file and `fill` puts the first content into a new one; both are called when
-    the database is first used, not before.
+    the database is first used, not before. `patience` is how many seconds to wait for others.
     """
 
     def __init__(
-        self, locate: Callable[[], Path], fill: Callable[[sqlite3.Connection], None]
+        self,
+        locate: Callable[[], Path],
+        fill: Callable[[sqlite3.Connection], None],
+        patience: float = BUSY_SECONDS,
     ) -> None:
         self._locate = locate
         self._fill = fill
-        self._file: Path | None = None
+        self._patience = patience
+        self._opened: _Opened | None = None
         self._opening = Lock()
-        self._idle: deque[sqlite3.Connection] = deque()
-        # For an application whose lifespan was never run, and so never left either.
-        weakref.finalize(self, _close_all, self._idle)
+        self._faults: dict[Mode, StorageError] = {}
 
     def open(self) -> Path:
-        """Build the file where it is missing; return where it is."""
-        if self._file is None:
-            with self._opening:
-                if self._file is None:
-                    self._file = self._prepared()
-        return self._file
+        """Build the file where it is missing; return where it is.
+
+        Raises:
+            StorageError: it cannot be used.
+        """
+        with self._noting(READ):
+            return self._current().file
 
     def close(self) -> None:
         """Close the idle connections; the next use opens the database again."""
-        self._file = None
-        _close_all(self._idle)
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            _close_all(opened.idle)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection inside a transaction, so that all it reads is of one moment."""
-        with self._transaction("BEGIN") as connection:
+        """Lend a connection inside a transaction, so that all it reads is of one moment.
+
+        Raises:
+            StorageError: the file cannot be used.
+        """
+        with self._noting(READ), self._transaction(READ) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection inside a transaction that may write; an exception rolls it back."""
-        # IMMEDIATE takes the write lock first, so that what is read before the write stays true.
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        """Lend a connection inside a transaction that may write; an exception rolls it back.
+
+        Raises:
+            StorageError: the file cannot be used.
+        """
+        with self._noting(WRITE), self._transaction(WRITE) as connection:
             yield connection
+
+    def write_fault(self) -> StorageError | None:
+        """Return what the last write has met, if writing does not work again by now."""
+        if WRITE in self._faults:
+            try:
+                with self.writing() as connection:
+                    # What it is already; the page is written all the same.
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_ID}")
+            except StorageError as error:
+                return error
+        return None
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        file = self.open()
+    def _noting(self, mode: Mode) -> Iterator[None]:
+        """Log what goes wrong when it begins, and when it is over; not each time between."""
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = _connect(file)
-        try:
-            connection.execute(begin)
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            # Also after a COMMIT that failed; some errors have rolled back by themselves.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            yield
+        except StorageError as error:
+            self._note(mode, error)
             raise
-        finally:
-            self._idle.append(connection)
+        if self._faults.pop(mode, None) is not None:
+            logger.info("The knowledge base can be used again")
 
-    def _prepared(self) -> Path:
-        file = self._locate()
-        if not file.exists():
-            _build(file, self._fill)
-        with closing(_connect(file)) as connection:
-            (found,) = connection.execute("PRAGMA user_version").fetchone()
+    def _note(self, mode: Mode, error: StorageError) -> None:
+        before = self._faults.get(mode)
+        self._faults[mode] = error
+        if before is None or before.advice != error.advice:
+            logger.error("The knowledge base cannot be used. %s%s", error.advice, _cause(error))
+
+    @contextmanager
+    def _transaction(self, begin: Mode) -> Iterator[sqlite3.Connection]:
+        opened = self._current()
+        with explained(opened.file):
+            try:
+                connection = opened.idle.pop()
+            except IndexError:
+                connection = connect(opened.file, self._patience)
+            is_sound = False
+            try:
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+                is_sound = True
+            except BaseException as error:
+                # Also after a COMMIT that failed; some errors have rolled back by themselves.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                is_sound = not isinstance(error, sqlite3.Error)
+                raise
+            finally:
+                if is_sound and opened is self._opened:
+                    opened.idle.append(connection)
+                else:
+                    connection.close()
+
+    def _current(self) -> _Opened:
+        """Return the file as it is opened; open it where it is not, or is another one by now."""
+        opened = self._opened
+        if opened is not None and _identity(opened.file) == opened.identity:
+            return opened
+        with self._opening:
+            # Unless another thread has done it, or nobody needs it to be done.
+            if self._opened is None or self._opened is opened:
+                self._opened = self._reopened(self._opened)
+            return self._opened
+
+    def _reopened(self, before: _Opened | None) -> _Opened:
+        file = before.file if before is not None else self._locate()
+        with explained(file):
+            if before is not None and not file.exists():
+                raise GONE.at(file)
+            if not file.exists():
+                build(file, self._fill)
+            remove_abandoned(file.parent)
+            with closing(connect(file, self._patience)) as connection:
+                (found,) = connection.execute("PRAGMA user_version").fetchone()
+            identity = _identity(file)
         if found != SCHEMA_ID:
-            raise RuntimeError(
-                f"{str(file)!r} is not a knowledge base of this release (schema {found}, "
-                f"expected {SCHEMA_ID}). Delete it, or name another file in KB_DATABASE."
-            )
-        return file
+            raise FOREIGN.at(file)
+        if identity is None:
+            raise GONE.at(file)
+        if before is not None:
+            _close_all(before.idle)
+        opened = _Opened(file, identity)
+        # For an application whose lifespan was never run, and so never left either.
+        weakref.finalize(self, _close_all, opened.idle)
+        return opened
 
 
-def state_file(name: str) -> Path:
-    """Name a file in the user's state directory, which every worker on this host shares.
-
-    Where there is none that can be written to, the file is a temporary one of this process.
-    """
+def _identity(file: Path) -> tuple[int, int] | None:
     try:
-        folder = _state_directory() / "teamcenter-kb"
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except (OSError, RuntimeError):
-        writable = False
-    if not writable:
-        folder = Path(tempfile.mkdtemp(prefix="teamcenter-kb-"))
-        logger.warning(
-            "There is no state directory to write to: the knowledge base is kept in %r, for this "
-            "process only. Name a file in KB_DATABASE to keep and share it.",
-            str(folder),
-        )
-    return folder / name
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def _state_directory() -> Path:
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME"
-    if named := os.environ.get(variable):
-        return Path(named)
-    return Path.home() / ".local" / "state"
-
-
-def _build(file: Path, fill: Callable[[sqlite3.Connection], None]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".building-") as folder:
-        draft = Path(folder) / file.name
-        with closing(_connect(draft)) as connection:
-            connection.executescript(SCHEMA)
-            connection.execute("BEGIN")
-            fill(connection)
-            connection.execute("COMMIT")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_ID}")
-            # Readers do not wait for the writer; kept in the file. Setting it here, while nobody
-            # else knows the file, spares the lock that the change needs.
-            connection.execute("PRAGMA journal_mode = WAL")
-        # Whoever links first wins; the others use that file.
-        with suppress(FileExistsError):
-            os.link(draft, file)
-
-
-def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
+def _cause(error: StorageError) -> str:
+    return f" ({error.__cause__})" if error.__cause__ is not None else ""
 
 
 def _close_all(connections: deque[sqlite3.Connection]) -> None:

@@ -6,6 +6,9 @@ KnowledgeBaseError
 ├── AlreadyExists     409
 ├── TooLarge          413
 ├── Loop              508
+├── StorageError      503
+│   ├── StorageBusy       503
+│   └── StorageFull       507
 └── AnswerError
     ├── ModelFailed       502
     ├── ModelRefused      502
@@ -20,6 +23,9 @@ class KnowledgeBaseError(Exception):
     """A refusal whose text was written for the client."""
 
     status: ClassVar[int]
+
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which to try again, where that is worth it."""
 
 
 class NotFound(KnowledgeBaseError):
@@ -50,6 +56,28 @@ class Loop(KnowledgeBaseError):
     """A question that comes from the answer to another one."""
 
     status = 508
+
+
+class StorageError(KnowledgeBaseError):
+    """The file of the knowledge base cannot be used; `advice` is for whoever runs the service."""
+
+    status = 503
+
+    def __init__(self, detail: str, advice: str) -> None:
+        super().__init__(detail)
+        self.advice = advice
+
+
+class StorageBusy(StorageError):
+    """Somebody else has held the file for too long."""
+
+    retry_after = 5
+
+
+class StorageFull(StorageError):
+    """There is no room on the disk (RFC 4918 §11.5)."""
+
+    status = 507
 
 
 class AnswerError(KnowledgeBaseError):

@@ -2,21 +2,36 @@
 
 import logging
 
+from pydantic import ValidationError
+
 from mock_api.app import create_app
+from mock_api.settings import FileSettings, Settings
 
 __all__ = ["app"]
 
 
-def _log_to_stderr() -> None:
-    """Show the service's own log where nobody set logging up before."""
-    log = logging.getLogger("mock_api")
-    if log.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)-9s %(name)s: %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+def _read_settings() -> Settings:
+    try:
+        return FileSettings()
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()
+        ]
+        # For whoever starts the service; a traceback would hide it.
+        raise SystemExit("\n".join(["The settings are wrong.", *wrong])) from None
 
 
-_log_to_stderr()
-app = create_app()
+def _log_to_stderr(level: str) -> None:
+    """Show the log of the service and of its MCP endpoint where nobody set logging up before."""
+    for name in ("mock_api", "mcp_mount"):
+        log = logging.getLogger(name)
+        log.setLevel(level)
+        if not log.hasHandlers():
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(levelname)-9s %(name)s: %(message)s"))
+            log.addHandler(handler)
+
+
+_settings = _read_settings()
+_log_to_stderr(_settings.log_level)
+app = create_app(_settings)

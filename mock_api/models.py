@@ -149,7 +149,10 @@ class Answer(BaseModel):
 
 
 class Health(BaseModel):
-    """The service can answer."""
+    """Whether the service can answer."""
 
-    status: Literal["ok"] = "ok"
-    articles: int
+    status: Literal["ok", "degraded", "failing"] = Field(
+        default="ok", description="`degraded`: it can be read, but not changed."
+    )
+    articles: int | None = None
+    detail: str | None = Field(default=None, description="What is wrong, where something is.")

@@ -3,18 +3,21 @@
 import json
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Final
 
 from mock_api.models import SearchHit, SearchPage
+from mock_api.synonyms import meanings, root
 
 MAX_TERMS: Final = 32
 
 _STOP_WORDS: Final = """
-a about an and any are as at be been but by can could did do does for from give had has have how i
-if in into is it its me my no not of on one or our please show so some tell than thank thanks that
-the their them there these they this to us use using was we were what when where which who why will
-with would you your
+a about an and any are as at be been best but by can cannot could d did do does don for from get
+gets give got had has have how i if in into is isn it its let ll m make makes many me much my need
+needs no not of on one or our please re s shall she he should show so some t tc teamcenter tell than
+thank thanks that the their them there these they this to us using ve want was way we were what when
+where which who why will with work works would you your
 """
 _STOP: Final = frozenset(_STOP_WORDS.split())
 
@@ -22,6 +25,14 @@ _STOP: Final = frozenset(_STOP_WORDS.split())
 # for more than one in the text.
 RANK: Final = "bm25(article_search, 6.0, 8.0, 4.0, 4.0, 1.0)"
 SNIPPET: Final = "snippet(article_search, 4, '**', '**', '…', 32)"
+
+NEIGHBOURS: Final = 0.6
+"""What two terms count for where they stand together, as in the question, beside each by itself."""
+
+SYNONYM: Final = 0.5
+"""What another word for what was asked counts for; the word itself counts 1."""
+
+MAX_SYNONYMS: Final = 64
 
 
 def terms(text: str) -> list[str]:
@@ -39,20 +50,51 @@ def terms(text: str) -> list[str]:
     return (telling or unique)[:MAX_TERMS]
 
 
+def alternatives(text: str) -> dict[str, tuple[str, ...]]:
+    """Return each term of a question with the other words for it: `{"sso": ("saml", …)}`."""
+    found = meanings(text)
+    return {
+        term: tuple(
+            other
+            for meaning in found
+            if _roots(term) & _roots(*meaning.said)
+            for other in meaning.others
+        )
+        for term in terms(text)
+    }
+
+
 def search(
     db: sqlite3.Connection, text: str, tags: Sequence[str], limit: int, offset: int
 ) -> SearchPage:
-    """Return the articles that have all terms, or, where none has, those that have any.
+    """Return the articles that have any of the terms or of their synonyms, best match first.
 
     Without terms, the articles that changed last. Each tag narrows the search.
     """
     found = terms(text)
     if not found:
         return _latest(db, tags, limit, offset)
-    page = _matching(db, " AND ".join(map(_quoted, found)), tags, limit, offset)
-    if page.total or len(found) == 1:
-        return page
-    return _matching(db, " OR ".join(map(_quoted, found)), tags, limit, offset)
+    near = (f"NEAR({_quoted(one)} {_quoted(other)}, 3)" for one, other in pairwise(found))
+    weights = (
+        dict.fromkeys(_synonyms(text), SYNONYM)
+        | dict.fromkeys(map(_quoted, found), 1.0)
+        | dict.fromkeys(near, NEIGHBOURS)
+    )
+    return _matching(db, weights, tags, limit, offset)
+
+
+def _synonyms(text: str) -> list[str]:
+    # A phrase that was said in words between which others stood counts as a phrase as well.
+    phrases = (
+        phrase
+        for meaning in meanings(text)
+        for phrase in (*meaning.others, *(said for said in meaning.said if " " in said))
+    )
+    return [_quoted(phrase) for phrase in islice(phrases, MAX_SYNONYMS)]
+
+
+def _roots(*phrases: str) -> set[str]:
+    return {root(word) for phrase in phrases for word in phrase.split()}
 
 
 def _quoted(term: str) -> str:
@@ -66,17 +108,31 @@ def _tagged(tags: Sequence[str]) -> str:
 
 
 def _matching(
-    db: sqlite3.Connection, expression: str, tags: Sequence[str], limit: int, offset: int
+    db: sqlite3.Connection,
+    weights: Mapping[str, float],
+    tags: Sequence[str],
+    limit: int,
+    offset: int,
 ) -> SearchPage:
+    """Return the articles that match any expression, by the sum of what their matches count for."""
     matching = (
         "FROM article_search JOIN articles ON articles.id = article_search.rowid"
         " WHERE article_search MATCH ?" + _tagged(tags)
     )
+    expression = " OR ".join(weights)
     (total,) = db.execute(f"SELECT count(*) {matching}", (expression, *tags)).fetchone()
+    # Whole before they are summed, because FTS5 ranks no rows of a group.
+    ranked = (
+        f"SELECT article_search.rowid AS id, -{RANK} * part.value AS score"  # noqa: S608 - as below
+        " FROM json_each(?) AS part JOIN article_search ON article_search MATCH part.key"
+    )
     rows = db.execute(
-        f"SELECT articles.*, -{RANK} AS score, {SNIPPET} AS snippet"
+        f"WITH ranked AS MATERIALIZED ({ranked}),"  # noqa: S608 - made of our own words
+        " scored AS (SELECT id, sum(score) AS score FROM ranked GROUP BY id)"
+        f" SELECT articles.*, {SNIPPET} AS snippet,"
+        " (SELECT score FROM scored WHERE scored.id = articles.id) AS score"
         f" {matching} ORDER BY score DESC, slug LIMIT ? OFFSET ?",
-        (expression, *tags, limit, offset),
+        (json.dumps(weights), expression, *tags, limit, offset),
     )
     return SearchPage(items=tuple(map(_hit, rows)), total=total, limit=limit, offset=offset)
 

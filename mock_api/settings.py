@@ -1,9 +1,9 @@
-"""The settings of the service, read from the environment when the application is created."""
+"""The settings of the service, read from the environment and `.env` when it is created."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AnyHttpUrl,
@@ -28,11 +28,23 @@ Text = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 Url = Annotated[AnyHttpUrl | None, BeforeValidator(_blank_is_unset)]
 
 
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda value: value.strip().upper() or "INFO"),
+]
+
+
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals: `MCP_API_KEY`."""
 
     # An error says what is wrong, and not what the settings are: a key is among them.
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
+
+    log_level: LogLevel = "INFO"
+    """From which level on the service and its MCP endpoint log."""
+
+    mcp_server_url: Url = None
+    """Another MCP server, whose tools are offered as well, and used by `chat`."""
 
     mcp_api_key: SecretStr | None = None
     """The key that callers may present; unset or blank, there is none."""
@@ -119,3 +131,12 @@ class Settings(BaseSettings):
         """The key as it arrives in a header, or `None` where there is none."""
         key = self.mcp_api_key.get_secret_value().strip() if self.mcp_api_key else ""
         return key.encode() or None
+
+
+class FileSettings(Settings):
+    """The same; what the environment leaves open is read from `.env` in the folder of the start."""
+
+    # Editors of Windows write a mark before the text.
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8-sig", extra="ignore"
+    )

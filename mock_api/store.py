@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mock_api import rows
+from mock_api.building import BUSY_SECONDS, SCHEMA_ID, state_file
 from mock_api.corpus import fingerprint, shipped_articles
-from mock_api.database import SCHEMA_ID, Database, state_file
-from mock_api.errors import AlreadyExists, NotFound
+from mock_api.database import Database
+from mock_api.errors import AlreadyExists, NotFound, StorageError
 from mock_api.feed import Feed
 from mock_api.models import (
     Action,
@@ -27,8 +28,8 @@ from mock_api.search import search
 class Store:
     """The articles in one SQLite file, which is made, with the shipped articles, on first use."""
 
-    def __init__(self, file: Path | None = None) -> None:
-        self._database = Database(lambda: file or _default_file(), _fill)
+    def __init__(self, file: Path | None = None, *, patience: float = BUSY_SECONDS) -> None:
+        self._database = Database(lambda: file or _default_file(), _fill, patience)
         self.feed = Feed()
 
     def open(self) -> Path:
@@ -43,6 +44,10 @@ class Store:
         """Count the articles."""
         with self._database.reading() as db:
             return int(db.execute("SELECT count(*) FROM articles").fetchone()[0])
+
+    def write_fault(self) -> StorageError | None:
+        """Return why nothing can be changed, where the last change has failed for that."""
+        return self._database.write_fault()
 
     def search(
         self, text: str = "", tags: Sequence[str] = (), *, limit: int = 10, offset: int = 0

@@ -32,6 +32,7 @@ INSTRUCTIONS = [
     if line and not line.startswith("#")
 ]
 ENTRYPOINT = ROOT / "docker" / "entrypoint.sh"
+NO_REQUEST = "import urllib.request as r; r.urlopen = lambda url, timeout: print(url)"
 PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"
 
 
@@ -63,6 +64,35 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
 
 def environment(**variables: str) -> dict[str, str]:
     return {"PATH": PATH, "HOME": str(ROOT), "PYTHONPATH": str(ROOT), **variables}
+
+
+@pytest.mark.parametrize(
+    ("service", "port"), [("api", "8000"), ("proxy", "8000"), ("gateway", "8490")]
+)
+def test_each_service_has_the_port_that_it_has_without_a_container(service: str, port: str) -> None:
+    """Gateway: `PORT` is optional, and the health check looks where the service is."""
+    assert port in values("EXPOSE")[0].split()
+    assert "PORT=" not in " ".join(values("ENV"))
+    script = 'exec() { echo "$PORT $*"; }; ' + ENTRYPOINT.read_text("utf-8")
+    said = subprocess.run(
+        ["/bin/bash", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(SERVICE=service, OPENAPI="api.json"),
+        timeout=10,
+    ).stdout
+    assert said.startswith(f"{port} ")
+    command = json.loads(values("HEALTHCHECK")[0].partition("CMD ")[2])
+    asked = subprocess.run(
+        [sys.executable, "-c", f"{NO_REQUEST}\n{command[2]}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(SERVICE=service),
+        timeout=20,
+    ).stdout
+    assert asked.strip() == f"http://127.0.0.1:{port}/health"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from mock_api.models import (
     SearchPage,
     Tag,
 )
-from mock_api.routes.common import SlugPath, StoreDep, headers, refusals
+from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals
 from mock_api.tokens import ADMIN, WRITE
 
 router = APIRouter(tags=["articles"])
@@ -66,9 +66,9 @@ def search_articles(
 ) -> SearchPage:
     """Find articles about Teamcenter by their words and tags, best match first.
 
-    Each result has the article's slug, its summary and the passage that matches. Where no article
-    has all the words, those that have some of them are returned. Read a whole article with
-    get_article.
+    Each result has the article's slug, its summary and the passage that matches. Any of the words
+    counts, and so do other words for the same: "SSO" finds single sign-on. Read a whole article
+    with get_article.
     """
     page = store.search(q, tag, limit=limit, offset=offset)
     response.headers["X-Total-Count"] = str(page.total)
@@ -111,7 +111,7 @@ def get_article(
     status_code=201,
     responses={
         201: headers(location="The new article."),
-        **refusals(409),
+        **refusals(409, 507),
     },
 )
 def create_article(
@@ -128,7 +128,7 @@ def create_article(
     operation_id="replace_article",
     summary="Replace an article",
     dependencies=WRITES,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) -> Article:
     """Give an existing article a new title, summary, tags and text, all at once.
@@ -143,7 +143,7 @@ def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) ->
     operation_id="update_article",
     summary="Change parts of an article",
     dependencies=WRITES,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Article:
     """Change only the given fields of an article; `"summary": null` removes the summary."""
@@ -156,7 +156,7 @@ def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Arti
     summary="Delete an article",
     dependencies=DELETES,
     status_code=204,
-    responses=refusals(404),
+    responses=refusals(404, 507),
 )
 def delete_article(slug: SlugPath, store: StoreDep) -> None:
     """Delete an article and its attachments for good."""
@@ -167,6 +167,7 @@ def delete_article(slug: SlugPath, store: StoreDep) -> None:
     "/export",
     operation_id="export_articles",
     summary="Export all articles",
+    dependencies=READABLE,
 )
 async def export_articles(store: StoreDep) -> AsyncIterable[Article]:
     """Stream every article, one JSON object a line, in the order of the slugs.

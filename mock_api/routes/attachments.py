@@ -24,7 +24,7 @@ FILE = {"schema": {"type": "string", "format": "binary"}}
     status_code=201,
     responses={
         201: headers(location="The new attachment."),
-        **refusals(404, 409, 413),
+        **refusals(404, 409, 413, 507),
     },
 )
 def upload_attachment(

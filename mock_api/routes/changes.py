@@ -1,6 +1,7 @@
 """The stream of changes."""
 
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import anyio
@@ -8,8 +9,9 @@ import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from mock_api.errors import StorageError
 from mock_api.models import Change
-from mock_api.routes.common import SettingsDep, StoreDep
+from mock_api.routes.common import READABLE, SettingsDep, StoreDep
 from mock_api.store import Store
 
 router = APIRouter(tags=["changes"])
@@ -22,6 +24,7 @@ MAX_ID = 2**63 - 1
     operation_id="watch_changes",
     summary="Watch the knowledge base change",
     response_class=EventSourceResponse,
+    dependencies=READABLE,
 )
 async def watch_changes(
     request: Request,
@@ -61,10 +64,13 @@ async def _start(store: Store, since: int | None, last_event_id: str | None) -> 
 async def _next(store: Store, last: int, *, patience: float) -> list[Change]:
     """Return the changes after the last one, waiting for them for as long as patience lasts.
 
-    A write in this process ends the wait at once. Those of another are found by the next call.
+    A write in this process ends the wait at once. Those of another are found by the next call, and
+    so are those that cannot be read now: the log has why, and watching goes on afterwards.
     """
     with store.feed.listening() as rung:
-        changes = await anyio.to_thread.run_sync(store.changes_after, last)
+        changes: list[Change] = []
+        with suppress(StorageError):
+            changes = await anyio.to_thread.run_sync(store.changes_after, last)
         if not changes:
             with anyio.move_on_after(patience):
                 await rung.wait()

@@ -16,8 +16,9 @@ REASONS = {
     409: "Something of this name is there already.",
     413: "The file is too large.",
     502: "The model has failed, or refuses to answer.",
-    503: "The model, or a tool that the answer needs, cannot be used now.",
+    503: "What the answer needs, such as the database or the model, cannot be used now.",
     504: "The model has not finished in time.",
+    507: "The disk is full, and nothing was changed.",
     508: "The question comes from the answer to another one.",
 }
 
@@ -32,8 +33,18 @@ def get_settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
+def check_readable(request: Request) -> None:
+    """Refuse what could only break off: a stream has its status before its first item is read.
+
+    Raises:
+        StorageError: nothing can be read.
+    """
+    get_store(request).count()
+
+
 StoreDep = Annotated[Store, Depends(get_store)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
+READABLE = [Depends(check_readable)]
 SlugPath = Annotated[
     str, Path(description="The article's slug, as search_articles gives it.", max_length=80)
 ]

@@ -20,6 +20,7 @@ KEY = "s3cret-key"
 def settings(tmp_path: Path) -> Settings:
     return Settings(
         mcp_api_key=None,
+        mcp_server_url=None,
         auth_issuer=None,
         auth_audience=None,
         auth_jwks_url=None,

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_api.answers import asks_for_time, search_query
+from mock_api.about import answer_about_service, asks_for_time
+from mock_api.answers import search_query
 from mock_api.app import create_app
 from mock_api.negotiation import negotiate
 from mock_api.search import terms
@@ -59,13 +60,13 @@ async def test_words_are_sent_one_by_one_and_stop_when_the_client_goes(
 
 
 async def test_at_no_pace_words_are_still_chunks_of_their_own(app: FastAPI) -> None:
-    async with streamed(app, "POST", "/chat", {"prompt": "hello"}) as response:
+    async with streamed(app, "POST", "/chat", {"prompt": "zymurgy"}) as response:
         chunks = [await response.chunk() for _ in range(4)]
-    assert chunks == [b"You ", b"asked: ", b"hello\n\n", b"The "]
+    assert chunks == [b"You ", b"asked: ", b"zymurgy\n\n", b"The "]
 
 
 async def test_where_there_is_nothing_the_question_is_repeated(client: httpx.AsyncClient) -> None:
-    for prompt in ("hello", "Tell me a joke", "¿Qué?", "???", "the capital of France"):
+    for prompt in ("zymurgy", "Tell me a joke", "¿Qué?", "???", "the capital of France"):
         text = (await client.post("/chat", json={"prompt": prompt})).text
         assert text.startswith(f"You asked: {prompt}\n\nThe knowledge base has nothing on this.")
 
@@ -146,6 +147,13 @@ async def test_a_question_about_the_time_is_answered_with_the_time(
         *("Tell me the time, please.", "Do you know the time?", "what is the MCP server time"),
         *("What is the server's time right now?", "Hi! What time is it on your side?"),
         *("what day is it", "What is the current date and time?", "call get_server_time"),
+        *(
+            "today's date",
+            "What\u2019s today's date?",
+            "What is the date today?",
+            "What day is today?",
+        ),
+        *("what is today?", "Which date is it?", "date"),
         *("Give me the date.", "What is the time on the server?", "WHAT TIME IS IT NOW"),
     ],
 )
@@ -165,6 +173,64 @@ def test_these_ask_for_the_time(question: str) -> None:
 )
 def test_these_do_not_ask_for_the_time(question: str) -> None:
     assert not asks_for_time(question)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("help", "Ask in plain words"),
+        ("Help!", "Ask in plain words"),
+        ("Can you help me, please?", "Ask in plain words"),
+        ("What can you do?", "Ask in plain words"),
+        ("Hi, what can I ask you?", "Ask in plain words"),
+        ("How can you help me?", "Ask in plain words"),
+        ("Who are you?", "I am the answerer"),
+        ("what's your name", "I am the answerer"),
+        ("Are you an AI?", "I am the answerer"),
+        ("thanks", "You are welcome"),
+        ("Thank you very much!", "You are welcome"),
+        ("OK, thanks for your help.", "You are welcome"),
+        ("hello", "Hello!"),
+    ],
+)
+async def test_questions_about_the_service_get_an_answer_about_it(
+    client: httpx.AsyncClient, question: str, answer: str
+) -> None:
+    text = (await client.post("/chat", json={"prompt": question})).text
+    asked, _, said = text.partition("\n\n")
+    assert asked == f"You asked: {question}"
+    assert said.startswith(answer) or answer in said
+    assert "Sources:" not in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("help with a stuck workflow", "Who are you allowed to share data with?"),
+        *("What can you do about slow searches?", "thanks, but why is it slow?"),
+        *("What do you know about baselines?", "What is a revision?", "hi-res previews"),
+    ],
+)
+def test_these_are_not_about_the_service(question: str) -> None:
+    assert answer_about_service(question) is None
+
+
+async def test_a_source_is_one_that_the_answer_quotes_and_that_fits(
+    client: httpx.AsyncClient,
+) -> None:
+    for prompt, source in [
+        ("How do I configure SSO?", "single-sign-on"),
+        ("My workflow hangs", "stuck-workflows"),
+        ("How do I baseline a structure?", "baseline-a-structure"),
+    ]:
+        text = (await client.post("/chat", json={"prompt": prompt})).text
+        sources = text.rpartition("Sources: ")[2].split(", ")
+        assert sources[0] == source
+        assert sources == re.findall(r"^.+ \[([a-z0-9-]+)\]$", text, re.MULTILINE)
+    # Nothing else is about it as much.
+    assert (await client.post("/chat", json={"prompt": "fast track"})).text.endswith(
+        "Sources: fast-track-changes"
+    )
 
 
 async def test_a_client_that_accepts_nothing_on_offer_is_told_what_there_is(

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from mock_api.database import state_file
-from mock_api.errors import AlreadyExists, NotFound
+from mock_api.building import state_file
+from mock_api.errors import AlreadyExists, NotFound, StorageError
 from mock_api.models import ArticlePatch, NewArticle
 from mock_api.settings import Settings
 from mock_api.store import Store
@@ -90,8 +90,10 @@ def test_a_file_of_another_release_is_refused_with_the_way_out(tmp_path: Path) -
     file = tmp_path / "other.sqlite3"
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA user_version = 7")
-    with pytest.raises(RuntimeError, match=r"schema 7, .* name another file in KB_DATABASE"):
+    with pytest.raises(StorageError, match="not one of this release") as refused:
         Store(file).open()
+    assert "name another file in KB_DATABASE" in refused.value.advice
+    assert str(file) in refused.value.advice
 
 
 async def test_the_app_can_be_started_twice(app: FastAPI) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import mock_api
 
 ORDER = [
-    *("errors", "settings", "models", "corpus", "feed", "media", "negotiation", "database"),
-    *("rows", "search", "store", "tokens", "identity", "middleware"),
-    *("tools", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
+    *("errors", "settings", "models", "corpus", "feed", "media", "negotiation"),
+    *("faults", "building", "database"),
+    *("rows", "synonyms", "search", "store", "tokens", "identity", "middleware"),
+    *("tools", "about", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
-    *("routes.chat", "routes.service", "app", "main"),
+    *("routes.chat", "routes.service", "stopping", "addresses", "app", "main"),
 ]
 FOLDER = Path(mock_api.__file__).parent
 

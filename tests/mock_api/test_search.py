@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mock_api.corpus import shipped_articles
+from mock_api.models import NewArticle
 from mock_api.search import terms
 from mock_api.store import Store
+from mock_api.synonyms import meanings
+from tests.mock_api.golden import GOLDEN
 
 
 async def test_the_best_match_comes_first(client: httpx.AsyncClient) -> None:
@@ -113,3 +117,51 @@ def test_stop_words_are_searched_for_only_where_there_is_nothing_else() -> None:
     assert terms('How do I release a "Change Notice"?') == ["release", "change notice"]
     assert terms("to be or not to be") == ["to", "be", "or", "not"]
     assert len(terms(" ".join(f"word{n}" for n in range(100)))) == 32
+
+
+def test_nine_of_ten_questions_find_their_article_among_the_first_three(store: Store) -> None:
+    missed = [
+        question
+        for question, slug in GOLDEN.items()
+        if slug not in {hit.slug for hit in store.search(question, limit=3).items}
+    ]
+    assert len(missed) <= len(GOLDEN) // 10, missed
+
+
+def test_each_shipped_article_is_asked_for() -> None:
+    assert set(GOLDEN.values()) == {shipped.article.slug for shipped in shipped_articles()}
+
+
+async def test_an_article_that_has_all_words_hides_no_better_one(store: Store) -> None:
+    whole = "the stuck workflow that nobody mentions"
+    filler = " ".join(f"filler{number}" for number in range(400))
+    store.create(NewArticle(slug="all-words", title="A", body=f"{whole} {filler}"))
+    try:
+        assert store.search(whole).items[0].slug == "stuck-workflows"
+    finally:
+        store.delete("all-words")
+
+
+@pytest.mark.parametrize(
+    ("question", "slug"),
+    [
+        ("SSO", "single-sign-on"),
+        ("I can't log on", "login-problems"),
+        ("Where is this screw used?", "where-used"),
+    ],
+)
+def test_other_words_for_the_same_are_found(store: Store, question: str, slug: str) -> None:
+    assert slug in {hit.slug for hit in store.search(question, limit=3).items}
+
+
+def test_a_meaning_is_found_in_other_forms_and_with_words_between() -> None:
+    (meaning,) = meanings("Which jobs are hanging?")
+    assert meaning.said == ("hang",)
+    assert "stuck" in meaning.others
+    assert any("where used" in each.said for each in meanings("Where is the screw used?"))
+    assert meanings("zymurgy") == []
+
+
+def test_words_that_stand_together_count_for_more(store: Store) -> None:
+    assert store.search("revision rule").items[0].slug == "revision-rules"
+    assert store.search("rule tree").items[0].slug == "access-manager-rule-tree"
