@@ -236,4 +236,5 @@ def _without_properties(schema: Schema, outer: Mapping[str, Any]) -> Schema:
 
 def _definition_name(pointer: str) -> str:
     name = re.sub(r"^#/(components/schemas|[$]defs)/", "", pointer)
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    # AutoGen makes a Python class of each, and loses the whole list with a name that is none.
+    return re.sub(r"\W|^(?=\d)", "_", name, flags=re.ASCII)
