@@ -50,7 +50,8 @@ class Client:
         # Node looks for packages beside the script.
         for name in ("reporting", f"{self.slug}_client"):
             shutil.copy(HERE / f"clients/{name}.mjs", self.folder)
-        return [str(self.folder / "node_modules/.bin/node"), str(self.folder / f"{self.slug}_client.mjs")]
+        script = self.folder / f"{self.slug}_client.mjs"
+        return [str(self.folder / "node_modules/.bin/node"), str(script)]
 
     def install(self) -> None:
         """Make the environment, unless it is there with just these packages.

@@ -11,15 +11,21 @@ from tests.interop.environments import Client
 
 _SECONDS: Final = 120
 _IMAGE: Final = "shown-as-an-image"
+"""What a script says where its client made a picture of the bytes (see ``reporting``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one client did.
 
-    `not_tried` is why it could not be; `failure` the error with which it lost the whole list;
-    `lost` the calls whose answer it did not show, with what it did instead; and `shows` what it
-    shows its model of a result: ``{"text", "structure", "images"}``.
+    Attributes:
+        client: Which client.
+        not_tried: Why it could not be tried.
+        failure: The error with which it lost the whole list.
+        missing: The tools that it left out.
+        lost: The calls whose answer it did not show, with what it did instead.
+        shows: What it shows of a result: ``text``, ``structure``, ``images`` or so.
+        errors: Whether it shows a tool's error as a result, or raises it.
     """
 
     client: Client
@@ -28,20 +34,22 @@ class Outcome:
     missing: tuple[str, ...] = ()
     lost: Mapping[str, str] = field(default_factory=dict)
     shows: frozenset[str] = frozenset()
-    shows_error: str = ""
+    errors: str = ""
 
     @property
-    def unexpected(self) -> bool:
-        """Whether it did worse than is written in ``clients.toml``."""
-        return bool(self.failure or self.missing or set(self.lost) - set(self.client.loses))
+    def is_expected(self) -> bool:
+        """Whether it loses what ``clients.toml`` says, and nothing else."""
+        return not self.failure and not self.missing and {*self.lost} == {*self.client.loses}
 
     @property
     def summary(self) -> str:
-        """One line of it."""
-        if self.not_tried or self.failure:
-            return self.not_tried and f"not tried: {self.not_tried}" or f"FAILED: {self.failure}"
+        """What it did, a line for each call that it lost."""
+        if self.not_tried:
+            return f"not tried: {self.not_tried}"
+        if self.failure:
+            return f"loses the whole list: {self.failure}"
         line = f"shows {', '.join(sorted(self.shows)) or 'nothing'}"
-        line += f"; lacks {', '.join(self.missing)}" if self.missing else ""
+        line += f"; leaves out {', '.join(self.missing)}" if self.missing else ""
         return line + "".join(f"\n    {name}: {what}" for name, what in self.lost.items())
 
 
@@ -60,32 +68,40 @@ def run_client(client: Client, url: str, calls: Mapping[str, Kind]) -> Outcome:
         return Outcome(client, failure=f"did not end within {_SECONDS} seconds")
     if done.returncode != 0:
         return Outcome(client, failure=_last_error(done.stderr))
-    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return read_report(client, json.loads(done.stdout.strip().splitlines()[-1]), calls)
+
+
+def read_report(client: Client, report: Mapping[str, Any], calls: Mapping[str, Kind]) -> Outcome:
+    """Return what a client did, as its script has reported it."""
+    raised: Mapping[str, str] = report["raised"]
     shown = {name: json.dumps(each) for name, each in report["shown"].items()}
-    raised: dict[str, str] = report["raised"]
-    lost = {
-        name: raised.get(name) or shown.get(name, "not called")
-        for name, kind in calls.items()
-        if name in report["tools"] and kind.shows not in shown.get(name, raised.get(name, ""))
-    }
-    both, image = shown.get("both", ""), shown.get("image", "")
-    shows = {
-        kind
-        for kind, is_shown in (
-            ("text", IN_TEXT in both),
-            ("structure", IN_STRUCTURE in both),
-            ("images", PNG in image or _IMAGE in image),
-        )
-        if is_shown
-    }
-    missing = tuple(sorted(calls.keys() - set(report["tools"])))
-    how = "raises" if "error" in raised else "shows"
+    said = {**shown, **raised}
     return Outcome(
-        client, missing=missing, lost=lost, shows=frozenset(shows), shows_error=how
+        client,
+        missing=tuple(sorted(calls.keys() - {*report["tools"]})),
+        lost={
+            name: said[name]
+            for name, kind in calls.items()
+            if name in said and kind.shows not in (shown if name != "error" else said).get(name, "")
+        },
+        shows=frozenset(_shown(report["shown"])),
+        errors="raised" if "error" in raised else "shown",
     )
 
 
+def _shown(answers: Mapping[str, Any]) -> list[str]:
+    both, image = (json.dumps(answers.get(name)) for name in ("both", "image"))
+    is_picture = _IMAGE in image or not isinstance(answers.get("image"), str)
+    shown = {
+        "text": IN_TEXT in both,
+        "structure": IN_STRUCTURE in both,
+        "images": is_picture and (_IMAGE in image or PNG in image),
+        "images as base64": not is_picture and PNG in image,
+    }
+    return [name for name, is_shown in shown.items() if is_shown]
+
+
 def _last_error(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip(" |") for line in said.splitlines() if line.strip(" |")]
     errors = [line for line in lines if "Error" in line.partition(":")[0]]
-    return (errors or lines or ["it said nothing"])[-1][:300]
+    return (errors or lines or ["it said nothing"])[-1][:200]

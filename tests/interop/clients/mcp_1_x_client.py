@@ -11,7 +11,10 @@ from reporting import Tools, run
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Tools]:
-    async with streamablehttp_client(url) as (read, write, _), ClientSession(read, write) as session:
+    async with (
+        streamablehttp_client(url) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
         await session.initialize()
         listed = await session.list_tools()
         yield {tool.name: partial(session.call_tool, tool.name) for tool in listed.tools}

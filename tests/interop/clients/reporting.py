@@ -16,7 +16,7 @@ Tools = Mapping[str, Callable[[dict[str, Any]], Awaitable[object]]]
 
 
 def run(connect: Callable[[str], AbstractAsyncContextManager[Tools]]) -> None:
-    """Connect to the URL that is given, make the calls that are given, and print what came of it."""
+    """Connect to the given URL, make the given calls, and print what came of it."""
     url, calls = sys.argv[1], json.loads(sys.argv[2])
     asyncio.run(_run(connect, url, calls))
 
