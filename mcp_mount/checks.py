@@ -34,6 +34,9 @@ OPTIONS: Final = {
     "sse_path": Rule(optional(_is_path), "a path written like '/sse', or None"),
     "include": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
     "exclude": Rule(list_of(str | Callable), "a list such as ['tag:internal', 'DELETE *']"),
+    "tools": Rule(
+        instance_of(Mapping | None), "a mapping such as {'POST /search*': {'title': 'Search'}}"
+    ),
     "remotes": Rule(list_of(Remote), 'a list such as [Remote("wiki", url="https://…")]'),
     "limits": Rule(instance_of(Limits), "Limits(…)"),
     "auth": Rule(

@@ -88,6 +88,7 @@ def proxy(
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
     include: Many = (),
     exclude: Many = (),
+    tools: Path | None = None,
     forward_header: Many = (),
     upstream_header: Many = (),
     allow_slashes: Many = (),
@@ -115,6 +116,8 @@ def proxy(
         port: The port to listen on.
         include: Offer these operations only: an operation id, "tag:NAME", "/path/*" or "GET *".
         exclude: Leave these operations out.
+        tools: A JSON file that says more of the tools, or something else:
+            {"POST /search*": {"annotations": {"readOnlyHint": true}}}.
         forward_header: Send this header of the caller to the API, such as Authorization.
         upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
             replaced with that environment variable.
@@ -135,7 +138,7 @@ def proxy(
     import anyio
 
     from mcp_mount.backends.upstream import Upstream
-    from mcp_mount.flags import read_credentials, read_headers, read_tls
+    from mcp_mount.flags import read_credentials, read_headers, read_tls, read_tools
     from mcp_mount.limits import Limits
     from mcp_mount.openapi.document import is_url
     from mcp_mount.proxy import proxy_app
@@ -155,6 +158,7 @@ def proxy(
             ),
             include=include,
             exclude=exclude,
+            tools=read_tools(tools),
             limits=Limits(timeout=timeout),
             public_url=public_url,
             allowed_origins=allowed_origin,

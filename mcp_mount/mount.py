@@ -32,8 +32,8 @@ from mcp_mount.remotes.remote import Remote
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.marks import Selector, ToolMarks
 from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.tools.selection import Selector
 from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class MountOptions(TypedDict, total=False):
 
     include: Sequence[Selector]
     exclude: Sequence[Selector]
+    tools: ToolMarks | None
     limits: Limits
     auth: AuthProvider | None
     dependencies: Sequence[Depends]
@@ -66,6 +67,7 @@ def mount_mcp(
     sse_path: str | None = None,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    tools: ToolMarks | None = None,
     remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
     auth: AuthProvider | None = None,
@@ -97,6 +99,9 @@ def mount_mcp(
             (``"/admin/*"``) or a method and path (``"DELETE *"``); a callable takes the
             `Operation`.
         exclude: Selectors of the operations to leave out of those.
+        tools: What an ``x-mcp`` mark says, for operations by their selectors, e.g.
+            ``{"POST /search*": {"annotations": {"readOnlyHint": True}}}``. It goes before the
+            operation's own mark; of several that match the last one counts.
         remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
             under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         limits: The time, bytes and number of calls that are allowed.
@@ -175,6 +180,7 @@ def mount_source(
         backend,
         include=options["include"],
         exclude=options["exclude"],
+        marks=options["tools"],
         credentials=source.credentials,
         changes=source.changes,
         policy=policy,

@@ -18,7 +18,8 @@ from mcp_mount.errors import MountError
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
-from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
+from mcp_mount.tools.selection import select
 from mcp_mount.tools.tool import OperationTool
 
 
@@ -32,6 +33,7 @@ class OperationProvider(Provider):
         *,
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
+        marks: ToolMarks | None = None,
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
         policy: CallPolicy,
@@ -43,6 +45,7 @@ class OperationProvider(Provider):
             backend: Sends the requests.
             include: See `mount_mcp`.
             exclude: See `mount_mcp`.
+            marks: What ``tools=`` says; see `mount_mcp`.
             credentials: Parameters that are never arguments, whatever the document says.
             changes: Returns another object when the routes have changed; None where the document
                 itself is another object then.
@@ -53,6 +56,7 @@ class OperationProvider(Provider):
         self._backend = backend
         self._include = include
         self._exclude = exclude
+        self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._changes = changes
@@ -153,7 +157,9 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        may_lead_to = select(operations, include=self._include, exclude=self._exclude)
+        may_lead_to = select(
+            operations, include=self._include, exclude=self._exclude, marks=self._marks
+        )
         return {
             offer.name: OperationTool.from_operation(offer, schemas, self._backend, self._policy)
             for offer in may_lead_to

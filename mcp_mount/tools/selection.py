@@ -2,67 +2,16 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Annotated
+from types import MappingProxyType
 
-import msgspec
-
-from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
+from mcp_mount.errors import InvalidDocument, InvalidSelector
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.tools.naming import check_names, give_names, is_name
-
-Selector = str | Callable[[Operation], bool]
-
-_HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
-_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency"
-_Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
-_Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
-
-
-class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
-
-    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
-    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first.
-    """
-
-    name: str | None = None
-    title: str | None = None
-    description: str | None = None
-    annotations: dict[_Hint, bool] = {}
-    limits: dict[_Limit, int | float] = {}
-    confirm: bool | None = None
-
-
-def read_overrides(operation: Operation) -> ToolOverrides | None:
-    """Read an operation's ``x-mcp`` value: a mapping describes the tool, ``False`` hides it (None).
-
-    Raises:
-        InvalidMark: the value has another form, or a key that is not known.
-    """
-    if operation.mark is None or operation.mark is True:
-        return ToolOverrides()
-    if operation.mark is False:
-        return None
-    try:
-        overrides = msgspec.convert(operation.mark, ToolOverrides)
-    except msgspec.ValidationError as error:
-        message = (
-            f"The 'x-mcp' mark of {operation} cannot be read: {error}. It is False, or a mapping "
-            f"with any of {', '.join(ToolOverrides.__struct_fields__)}."
-        )
-        raise InvalidMark(message) from None
-    if overrides.name is not None and not is_name(overrides.name):
-        message = (
-            f"The 'x-mcp' mark of {operation} names the tool {overrides.name!r}. Use letters, "
-            "digits, '_' and '-', a letter first, at most 64."
-        )
-        raise InvalidMark(message)
-    return overrides
+from mcp_mount.tools.marks import Selector, ToolOverrides, read_overrides
+from mcp_mount.tools.naming import check_names, give_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +22,23 @@ class SelectedOperation:
     operation: Operation
     mark: ToolOverrides
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The operation's tags, and those of its mark."""
+        return (*self.operation.tags, *self.mark.tags)
+
 
 def select(
     operations: Iterable[Operation],
     *,
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
+    marks: Mapping[Selector, ToolOverrides] = MappingProxyType({}),
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
+
+    `marks` say more of those that a selector matches, and go before an operation's own; a later
+    one goes before an earlier one.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
@@ -94,12 +52,11 @@ def select(
         NameClash: the authors of two operations to be offered chose the same name.
     """
     marked = [(operation, read_overrides(operation)) for operation in operations]
-    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
-    may_lead_to = [
-        SelectedOperation(name, operation, mark)
-        for name, (operation, mark) in zip(names, marked, strict=True)
-        if mark is not None
-    ]
+    may_lead_to = _name(marked)
+    if marks:
+        by_operation = {id(each.operation): each.mark for each in _mark(may_lead_to, marks)}
+        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
+        may_lead_to = _name(marked)
     selected = (
         _matching(may_lead_to, include, "include") if include else set(range(len(may_lead_to)))
     )
@@ -111,6 +68,26 @@ def select(
             raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
     return tuple(_told_apart(chosen))
+
+
+def _name(marked: Sequence[tuple[Operation, ToolOverrides | None]]) -> list[SelectedOperation]:
+    """Name all operations, and return those that are not hidden, with their tags."""
+    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
+    return [
+        SelectedOperation(name, operation, mark)
+        for name, (operation, mark) in zip(names, marked, strict=True)
+        if mark is not None
+    ]
+
+
+def _mark(
+    offers: Sequence[SelectedOperation], marks: Mapping[Selector, ToolOverrides]
+) -> list[SelectedOperation]:
+    marked = [*offers]
+    for selector, mark in marks.items():
+        for index in _matching(offers, [selector], "tools"):
+            marked[index] = replace(marked[index], mark=marked[index].mark.override(mark))
+    return marked
 
 
 def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
@@ -149,7 +126,7 @@ def _matches(offer: SelectedOperation, selector: Selector) -> bool:
         return _ask(selector, offer.operation)
     operation = offer.operation
     if selector.startswith("tag:"):
-        return any(_is_like(tag, selector[4:]) for tag in operation.tags)
+        return any(_is_like(tag, selector[4:]) for tag in offer.tags)
     method, space, path = selector.partition(" ")
     if space:
         return _is_like(operation.method, method.upper()) and _is_like(operation.path, path)
@@ -184,7 +161,7 @@ def _no_match_message(may_lead_to: Sequence[SelectedOperation], selector: Select
     known = {offer.name for offer in may_lead_to}
     known |= {str(offer.operation) for offer in may_lead_to}
     known |= {offer.operation.path for offer in may_lead_to}
-    known |= {f"tag:{tag}" for offer in may_lead_to for tag in offer.operation.tags}
+    known |= {f"tag:{tag}" for offer in may_lead_to for tag in offer.tags}
     near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
     hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
     return f"The selector {selector!r} matches no operation. {hint}"

@@ -46,7 +46,8 @@ class OperationTool(Tool):
             parameters=binding.arguments.schema,
             output_schema=binding.output_schema,
             annotations=annotations_of(operation, mark),
-            tags=set(operation.tags),
+            tags=set(selected.tags),
+            meta=mark.meta or None,
             auth=tool_check(operation.scopes) if operation.scopes else None,
         )
         tool._binding = binding
