@@ -5,6 +5,7 @@ In the order in which to read them:
     guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
+    form          refuses a POST that is no message
     dispatcher    reads each request, checks its scopes, answers it or hands it on
     lifespan      its start and its stop
     collapse      turns an event stream with one answer into JSON

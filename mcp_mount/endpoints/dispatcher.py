@@ -17,6 +17,7 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.fastpath.messages import MessageReader, called_tool
@@ -101,6 +102,8 @@ class Dispatcher:
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         tool = hot.called_tool if hot is not None else called_tool(body)
         refusal = await self._refuse_scopes(tool, granted)
+        if refusal is None and hot is None and self._fast_path is not None:
+            refusal = reject_form(scope, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
