@@ -224,7 +224,7 @@ def mount_source(
         transports.insert(0, sse)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [*endpoints, *_auth_routes(auth, path, sse_path)]
-    app.add_middleware(LifespanMiddleware, mount=context, transports=transports)
+    app.add_middleware(LifespanMiddleware, mount=context, transports=transports, path=path)
     return Mounted(
         server=server,
         path=path,
