@@ -121,7 +121,7 @@ class Dispatcher:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
         if self._scopes is None or granted is None or tool is None:
             return None
-        needed = scopes_to_request(self._mount.scopes(tool), granted)
+        needed = scopes_to_request(await self._mount.scopes_of_call(tool), granted)
         if not needed or await self._mount.own_schema(tool) is not None:
             # A tool that users add stands in the place of the operation.
             return None

@@ -58,6 +58,11 @@ class OperationTool(Tool):
         """How the tool is called. Cached, because Pydantic is slow to find private attributes."""
         return self._binding
 
+    @property
+    def scopes(self) -> tuple[frozenset[str], ...]:
+        """The alternatives of scopes that the tool asks for."""
+        return self.binding.operation.scopes
+
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
         return super().to_mcp_tool(**{"_meta": self.meta, **overrides})
