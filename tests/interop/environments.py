@@ -71,6 +71,8 @@ class Client:
             self.folder.mkdir(parents=True, exist_ok=True)
             command = ["npm", "install", "--silent", "--no-audit", "--no-fund"]
             command += ["--prefix", str(self.folder), _NODE, *self.packages]
+        if shutil.which(command[0]) is None:
+            raise CannotInstall(f"{command[0]} is needed, which installs it")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
