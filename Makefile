@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults fuzz conformance bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults fuzz conformance interop bench have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ fuzz: $(STAMP) ## Send 100,000 hostile requests, and get 10,000 hostile answers 
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conformance suite (needs npm)
 	@$(BIN)/python -W ignore -m tests.conformance $(CONFORMANCE)
+
+interop: $(STAMP) ## List and call with twenty clients and agent frameworks, and write docs/clients.md (needs npm)
+	@$(BIN)/python -m tests.interop $(ARGS)
 
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mcp_mount.openapi.operations import Operation
     from mcp_mount.proxy import proxy_app
     from mcp_mount.remotes.remote import Remote, RemoteState
-    from mcp_mount.tools.selection import Selector
+    from mcp_mount.tools.marks import Selector
 
 __all__ = [
     "TOOL_KEY",
@@ -88,7 +88,7 @@ _MODULES: Final = {
     "openapi.operations": ("Operation",),
     "proxy": ("proxy_app",),
     "remotes.remote": ("Remote", "RemoteState"),
-    "tools.selection": ("Selector",),
+    "tools.marks": ("Selector",),
 }
 """Where the public names are; they are imported when they are asked for (PEP 562)."""
 

@@ -35,6 +35,9 @@ OPTIONS: Final = {
     "include": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
     "exclude": Rule(list_of(str | Callable), "a list such as ['tag:internal', 'DELETE *']"),
     "fields": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
+    "tools": Rule(
+        instance_of(Mapping | None), "a mapping such as {'POST /search*': {'title': 'Search'}}"
+    ),
     "remotes": Rule(list_of(Remote), 'a list such as [Remote("wiki", url="https://…")]'),
     "limits": Rule(instance_of(Limits), "Limits(…)"),
     "auth": Rule(

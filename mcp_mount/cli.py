@@ -92,6 +92,7 @@ def proxy(
     base_path: str | None = None,
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8000,
     fields: Many = (),
+    tools: Path | None = None,
     forward_header: Many = (),
     upstream_header: Many = (),
     allow_slashes: Many = (),
@@ -120,6 +121,8 @@ def proxy(
             whatever the document says.
         port: The port to listen on.
         fields: Let a model ask for some fields of what these operations answer, as in --include.
+        tools: A JSON file that says more of the tools, or something else:
+            {"POST /search*": {"annotations": {"readOnlyHint": true}}}.
         forward_header: Send this header of the caller to the API, such as Authorization.
         upstream_header: Send this header of the proxy's own to the API: "Name: value". ${NAME} is
             replaced with that environment variable.
@@ -148,6 +151,7 @@ def proxy(
         read_credentials,
         read_headers,
         read_tls,
+        read_tools,
     )
     from mcp_mount.proxy import proxy_app
 
@@ -166,7 +170,7 @@ def proxy(
         )
         credentials = [*upstream_credentials(api), *["--client-cert"] * bool(client_cert)]
         shared = mount_options(options, credentials)
-        shared["fields"] = fields
+        shared["fields"], shared["tools"] = fields, read_tools(tools)
         sse_path = None if options.sse is False else SSE_PATH
         application = proxy_app(openapi, api, sse_path=sse_path, **shared)
     except MountError as error:

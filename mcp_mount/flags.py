@@ -1,5 +1,6 @@
 """Reads the flags of ``mcp-mount proxy`` that are more than a word."""
 
+import json
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from mcp_mount.backends.token import ClientCredentials
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url
+from mcp_mount.tools.marks import ToolMarks
 
 
 def check_source(openapi: str, upstream: str | None) -> None:
@@ -72,6 +74,27 @@ def read_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
             message = f"--client-cert {str(certificate)!r} cannot be used: {_reason(error)}."
             raise MountError(message) from None
     return context
+
+
+def read_tools(file: Path | None) -> ToolMarks | None:
+    """Read what a JSON file says of the tools, as for ``tools=`` of `mount_mcp`.
+
+    Raises:
+        MountError: the file cannot be read, or holds no mapping.
+    """
+    if file is None:
+        return None
+    try:
+        # Editors of Windows write a mark before the text.
+        tools: object = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise MountError(f"--tools {str(file)!r} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise MountError(f"--tools {str(file)!r} is no JSON: {error}.") from None
+    if not isinstance(tools, dict):
+        example = '{"POST /search*": {"annotations": {"readOnlyHint": true}}}'
+        raise MountError(f"--tools {str(file)!r} holds no mapping: write {example}.")
+    return tools
 
 
 def _reason(error: OSError) -> str:

@@ -33,8 +33,8 @@ from mcp_mount.remotes.remote import Remote
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.marks import Selector, ToolMarks
 from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.tools.selection import Selector
 from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class MountOptions(TypedDict, total=False):
     include: Sequence[Selector]
     exclude: Sequence[Selector]
     fields: Sequence[Selector]
+    tools: ToolMarks | None
     limits: Limits
     auth: AuthProvider | None
     dependencies: Sequence[Depends]
@@ -69,6 +70,7 @@ def mount_mcp(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     fields: Sequence[Selector] = (),
+    tools: ToolMarks | None = None,
     remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
     auth: AuthProvider | None = None,
@@ -102,6 +104,9 @@ def mount_mcp(
         exclude: Selectors of the operations to leave out of those.
         fields: Selectors of the operations that take an argument ``fields`` more, where they answer
             with objects: a model asks for ``["items.slug", "items.title"]``, and gets no more.
+        tools: What an ``x-mcp`` mark says, for operations by their selectors, e.g.
+            ``{"POST /search*": {"annotations": {"readOnlyHint": True}}}``. It goes before the
+            operation's own mark; of several that match the last one counts.
         remotes: Other MCP servers, whose tools, resources and prompts are offered as well, each
             under its name: ``[Remote("wiki", url="https://wiki.example/mcp")]``.
         limits: The time, bytes and number of calls that are allowed.
@@ -177,6 +182,7 @@ def mount_source(
         include=options["include"],
         exclude=options["exclude"],
         fields=options["fields"],
+        marks=options["tools"],
         credentials=source.credentials,
         changes=source.changes,
         watch=source.watch,
@@ -221,7 +227,7 @@ def mount_source(
         transports.insert(0, sse)
     # First, so that no catch-all route of the app takes the paths before them.
     app.router.routes[:0] = [*endpoints, *_auth_routes(auth, path, sse_path)]
-    app.add_middleware(LifespanMiddleware, mount=context, transports=transports)
+    app.add_middleware(LifespanMiddleware, mount=context, transports=transports, path=path)
     return Mounted(
         server=server,
         path=path,

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mcp_mount")
 
+_LONGEST_NAME = 64
 _FAILED = "Error rendering prompt "
 _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
@@ -49,7 +51,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         except NotFoundError:
             if (ctx := request_context.get()) is not None:
                 ctx.unknown_tool = True
-            message = f"Unknown tool: {context.message.name!r}"
+            message = await _unknown_tool(context)
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
     async def on_get_prompt(
@@ -84,6 +86,17 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
     ) -> Sequence[Tool]:
         """Inline the references in the tools that users added; ours have none to inline."""
         return await inline_references(await call_next(context))
+
+
+async def _unknown_tool(context: MiddlewareContext[mcp_types.CallToolRequestParams]) -> str:
+    """Say that there is no such tool, and which of those that the caller sees are near."""
+    name = context.message.name
+    server = context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
+    # As the caller would list them, with the scopes and the middleware.
+    listed = await server.list_tools() if server is not None else ()
+    near = get_close_matches(name[:_LONGEST_NAME], [tool.name for tool in listed])
+    hint = f". Near are: {', '.join(map(repr, near))}" if near else ""
+    return f"Unknown tool: {name!r}{hint}"
 
 
 def build_server(

@@ -19,8 +19,9 @@ from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.fetching import Access
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
+from mcp_mount.tools.marks import Selector
 from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.selection import select
 from mcp_mount.validation import check_options
 
 logger = logging.getLogger("mcp_mount")

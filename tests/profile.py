@@ -14,6 +14,10 @@ Schema = dict[str, Any]
 # that compile strictly lose the whole list over any other.
 SINGLES = {"items", "additionalProperties", "propertyNames", "not"}
 LISTS = {"anyOf", "allOf", "prefixItems"}
+FORMATS = {
+    *("date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid"),
+    *("int32", "int64", "float", "double", "byte", "binary", "password"),
+}
 MAPS = {"properties", "patternProperties", "$defs"}
 KNOWN = {
     *(*SINGLES, *LISTS, *MAPS, "$ref", "type", "enum", "const", "required"),
@@ -61,6 +65,7 @@ def check_tool(tool: Mapping[str, Any], *, shares: bool = False) -> None:
     }
     schema = tool["inputSchema"]
     check_schema(schema, shares=shares)
+    check_readers(schema)
     assert schema["additionalProperties"] is False
     assert {*schema} <= {"type", "properties", "required", "additionalProperties", "$defs"}
     assert all(re.fullmatch(r"[a-zA-Z0-9_.-]{1,64}", key) for key in schema.get("properties", {}))
@@ -88,6 +93,21 @@ def check_schema(schema: Schema, *, shares: bool) -> None:
         assert {*each.get("required", ())} <= {*each.get("properties", {})}, each
         assert not ("default" in each and each["default"] is None), each
     check_references(schema, shares=shares)
+
+
+def check_readers(schema: Schema) -> None:
+    """Check what agent frameworks need to make classes of an argument's schema (`make interop`)."""
+    for each in schemas_in(schema):
+        # Semantic Kernel drops the definitions; AutoGen knows no model that leads to another one.
+        assert "$ref" not in each, each
+        # AutoGen loses the whole list over a property without a type, or an unknown format.
+        for name, value in each.get("properties", {}).items():
+            assert {"type", "enum", "anyOf"} & value.keys(), (name, value)
+        assert each.get("format", "date") in FORMATS, each
+        for option in each.get("anyOf", ()):
+            assert {"type", "enum"} & option.keys(), each
+        # Pydantic compiles patterns with Rust's expressions, which look neither ahead nor back.
+        assert not re.search(r"\(\?<?[=!]|\\[1-9]", each.get("pattern", "")), each
 
 
 def check_references(schema: Schema, *, shares: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Security
+from fastapi.security import HTTPBearer
 from fastmcp.server.context import Context
 
 from mcp_mount import mount_mcp
@@ -86,9 +87,40 @@ async def test_what_is_not_offered_is_unknown(era: Era, options: dict[str, Any])
                 own["mcp-name"] = in_a_header(name)
             async with http(app) as client:
                 answer = await client.post("/mcp", headers={**own, **headers}, json=body)
-            error = {"code": INVALID_PARAMS, "message": f"Unknown tool: {name!r}"}
             (said,) = read_messages(answer.headers["content-type"], answer.text)
-            assert (answer.status_code, said["error"]) == (200, error)
+            assert (answer.status_code, said["error"]["code"]) == (200, INVALID_PARAMS)
+            # The only name that is told is that of the tool that is offered.
+            expected = f"Unknown tool: {name!r}"
+            assert said["error"]["message"] in {expected, f"{expected}. Near are: 'shown'"}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_near_names_are_those_that_the_caller_may_see(era: Era) -> None:
+    """A tool whose scopes the caller lacks is not told of; one of the user's own is."""
+    app = FastAPI()
+    needs = HTTPBearer(auto_error=False)
+    for name, scopes in (("order_list", ["read"]), ("order_drop", ["admin"])):
+
+        @app.get(f"/{name}", operation_id=name, dependencies=[Security(needs, scopes=scopes)])
+        async def operation() -> str:
+            return "done"
+
+    mounted = mount_mcp(app, scopes_of=lambda request: request.headers["x-scopes"].split())
+
+    @mounted.server.tool
+    def order_help() -> str:
+        return "help"
+
+    async def near(scopes: str) -> str:
+        reply = await call(app, "order_lst", era=era, headers={"x-scopes": scopes})
+        message: str = reply.answer["error"]["message"]
+        return message.removeprefix("Unknown tool: 'order_lst'. Near are: ")
+
+    assert await near("read") == "'order_list', 'order_help'"
+    assert await near("read admin") == "'order_list', 'order_help', 'order_drop'"
+    assert await near("") == "'order_help'"
+    long = await call(app, "x" * 10_000, era=era, headers={"x-scopes": "read"})
+    assert long.answer["error"]["message"] == f"Unknown tool: {'x' * 10_000!r}"
 
 
 def in_a_header(name: str) -> str:

@@ -69,6 +69,39 @@ async def test_a_body_that_is_no_json_is_a_parse_error(era: Era, content: bytes)
 
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
+    ("content_type", "found"),
+    [(None, "is missing"), ("text/plain", "is 'text/plain'"), ("x" * 99, f"is '{'x' * 99}'")],
+)
+async def test_a_content_type_that_is_not_json_is_told_what_to_be(
+    era: Era, content_type: str | None, found: str
+) -> None:
+    app = numbers_app()
+    reply = await send(app, era, headers={"content-type": content_type})
+    error = {
+        "code": INVALID_REQUEST,
+        "message": f"The Content-Type {found}: send application/json.",
+    }
+    assert (reply.status, reply.answer["error"]) == (400, error)
+    fine = await send(app, era, headers={"content-type": "application/json; charset=utf-8"})
+    assert fine.result["structuredContent"] == {"result": 7}
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "body", [{}, [], {"jsonrpc": "2.0"}, {"jsonrpc": "1.0", "id": 1}], ids=repr
+)
+async def test_what_is_no_message_is_refused_in_one_sentence(era: Era, body: object) -> None:
+    """Without a list of fields, and without links to a library's manual."""
+    reply = await send(numbers_app(), era, body=body)
+    message: str = reply.answer["error"]["message"]
+    assert reply.status == 400
+    assert reply.answer["error"]["code"] == INVALID_REQUEST
+    assert message.startswith('The body is no message: send one JSON-RPC object such as {"jsonrpc"')
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
     "body", [[], [{}], "x", 3, {}, {"jsonrpc": "2.0"}, {"id": 1, "method": "ping"}], ids=repr
 )
 async def test_json_that_is_no_single_request_is_refused(era: Era, body: object) -> None:

@@ -252,7 +252,6 @@ ODD: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({}, {"mcp_protocol_version": ""}),
     ({}, {"mcp_protocol_version": "2099-01-01"}),
     ({}, {"accept": "application/json"}),
-    ({}, {"content_type": "text/plain"}),
 ]
 
 

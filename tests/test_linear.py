@@ -28,7 +28,8 @@ from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
 from mcp_mount.tools.describing import description_of
-from mcp_mount.tools.selection import ToolOverrides, read_overrides, select
+from mcp_mount.tools.marks import ToolOverrides, read_overrides
+from mcp_mount.tools.selection import select
 
 LENGTH = 50_000
 SECONDS = 1.0

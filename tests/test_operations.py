@@ -191,7 +191,15 @@ def test_a_schema_of_openapi_3_0_is_published_as_json_schema() -> None:
         "c": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         "d": {"type": "array", "items": {}},
         "e": {"type": "integer", "description": "beside"},
-        "f": {"items": {"not": {}}},
+        # A property has a type, where it may be any.
+        "f": {
+            "items": {"not": {}},
+            "anyOf": [
+                *({"type": kind} for kind in ("string", "number", "boolean", "object")),
+                {"type": "array", "items": {}},
+                {"type": "null"},
+            ],
+        },
         "g": {"type": "number", "maximum": 9},
         "h": {"type": "string"},
     }

@@ -88,7 +88,8 @@ async def test_nothing_is_kept_for_a_client_that_has_gone() -> None:
 async def test_an_unknown_tool_is_the_clients_mistake(era: Era) -> None:
     """X3."""
     reply = await call(numbers_app(), "nmber", era=era)
-    assert reply.answer["error"] == {"code": INVALID_PARAMS, "message": "Unknown tool: 'nmber'"}
+    message = "Unknown tool: 'nmber'. Near are: 'number'"
+    assert reply.answer["error"] == {"code": INVALID_PARAMS, "message": message}
 
 
 @pytest.mark.parametrize("era", ERAS)

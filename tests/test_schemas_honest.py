@@ -323,6 +323,6 @@ def test_what_refers_to_itself_only_in_words_is_not_recursive() -> None:
         "properties": {"default": node, "plain": {"type": "string", "default": {"$ref": "#/x"}}},
         "examples": [{"$ref": "#/nowhere"}],
     }
-    published = Schemas({"components": {"schemas": {"Node": model}}}).publish(node, "input")
+    published = Schemas({"components": {"schemas": {"Node": model}}}).publish(node, "output")
     assert published["properties"]["default"] == {"$ref": "#/$defs/Node"}
     assert published["$defs"]["Node"]["properties"] == published["properties"]

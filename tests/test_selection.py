@@ -8,7 +8,8 @@ from fastapi import APIRouter, FastAPI
 
 from mcp_mount import InvalidMark, InvalidSelector, NameClash, Operation, mount_mcp
 from mcp_mount.openapi.operations import read_operations
-from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.marks import Selector
+from mcp_mount.tools.selection import select
 from tests.support import call, tools
 
 

@@ -23,6 +23,7 @@ from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
 from mcp_mount.openapi.nodes import Schema, within
 from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.openapi.parameters import LOCATIONS, Location, Parameter
+from mcp_mount.openapi.portable import name_type
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.simplify import drop_null
 
@@ -87,7 +88,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         name: str, schema: Schema, source: Mapping[str, Any], *, needed: bool, prefix: str
     ) -> str:
         argument = _argument_name(name, prefix, properties.keys(), own - {name})
-        properties[argument] = schema
+        properties[argument] = name_type(schema)
         if (header := source.get(X_MCP_HEADER_KEY)) is not None:
             mirrored[argument] = header
         if needed:
@@ -120,7 +121,6 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     if required:
         root["required"] = required
     root["additionalProperties"] = False
-    schema = _with_shared_definitions(root)
     is_json_body = body is not None and is_json(body.media_type)
     sent = {each.argument for each in fields} | ({whole} if whole is not None else set())
     files = {each.argument for each in fields if each.is_file}
@@ -132,7 +132,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     headers, cookies = by_location["header"], by_location["cookie"]
     return Arguments(
         operation=operation,
-        schema=schema,
+        schema=root,
         known=frozenset(properties),
         # Where nothing is said of a body, it is the API's to say whether it can be left out.
         required=frozenset(required)
@@ -141,7 +141,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         query_credentials=frozenset(
             name for location, name in operation.credentials if location == "query"
         ),
-        read_slips=slip_reader(schema, sent if is_json_body else (), files),
+        read_slips=slip_reader(root, sent if is_json_body else (), files),
         write_path=path_writer(operation.path, by_location["path"]),
         write_query=query_writer(by_location["query"]),
         write_headers=header_writer(headers, cookies) if headers or cookies else None,
@@ -186,7 +186,6 @@ def _fields(
     whole = {**resolved, "nullable": False}
     published = schemas.publish(whole, "input", keep_null=patch)
     needed = set() if body.is_optional else set(resolved.get("required", ()))
-    definitions = published.get("$defs", {})
     for name, schema in published.get("properties", {}).items():
         if name.lower() == METHOD_FIELD and not is_json(body.media_type):
             continue
@@ -198,8 +197,6 @@ def _fields(
         else:
             # A form has no way to write null.
             shown = schema if is_json(body.media_type) else drop_null(schema)
-        if definitions:
-            shown = {**shown, "$defs": definitions}
         argument = add(name, shown, property_, needed=name in needed, prefix="body")
         yield Field(argument, name, is_file=is_file, encoding=encoding)
 
@@ -278,14 +275,3 @@ def _accept(operation: Operation) -> str:
         if media_type != "*/*"
     ]
     return ", ".join([*ranked, "*/*;q=0.1"])
-
-
-def _with_shared_definitions(schema: Schema) -> Schema:
-    """Move the definitions of single arguments to the root, where their references point."""
-    definitions: Schema = {}
-    properties = {}
-    for name, argument in schema["properties"].items():
-        definitions |= argument.get("$defs", {})
-        properties[name] = {key: value for key, value in argument.items() if key != "$defs"}
-    schema = {**schema, "properties": properties}
-    return {**schema, "$defs": definitions} if definitions else schema

@@ -5,7 +5,9 @@ In the order in which to read them:
     guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
+    form          refuses a POST that is no message
     dispatcher    reads each request, checks its scopes, answers it or hands it on
+    report        what the log says at the start
     lifespan      its start and its stop
     collapse      turns an event stream with one answer into JSON
     streamable    Streamable HTTP

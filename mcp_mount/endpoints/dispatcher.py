@@ -19,6 +19,7 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.fastpath.messages import MessageReader, is_initialize, read_call
@@ -117,6 +118,8 @@ class Dispatcher:
             tool, meta = read_call(body)
             trace_context = trace_of(meta)
         refusal = await self._refuse_scopes(tool, granted)
+        if refusal is None and hot is None and self._fast_path is not None:
+            refusal = reject_form(scope, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -135,7 +138,7 @@ class Dispatcher:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
         if self._scopes is None or granted is None or tool is None:
             return None
-        needed = scopes_to_request(self._mount.scopes(tool), granted)
+        needed = scopes_to_request(await self._mount.scopes_of_call(tool), granted)
         if not needed or await self._mount.own_schema(tool) is not None:
             # A tool that users add stands in the place of the operation.
             return None

@@ -9,8 +9,10 @@ from anyio.lowlevel import EventLoopToken, current_token
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
+from fastmcp.tools.tool_transform import TransformedTool
 from starlette.types import ASGIApp
 
+from mcp_mount.access.auth import granted_scopes
 from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
@@ -34,6 +36,23 @@ class MountContext:
         """Return the alternatives of scopes that a tool asks for, whoever offers it."""
         others = self.remotes.scopes(tool) if self.remotes is not None else ()
         return self.provider.scopes(tool) or others
+
+    async def scopes_of_call(self, name: str) -> Sequence[frozenset[str]]:
+        """Return what a call of a name asks for, as FastMCP's transforms name the tools."""
+        server = self.server
+        if not server.transforms and not any(each.transforms for each in server.providers):
+            return self.scopes(name)
+        # As whoever may use every tool: the server shows a caller no other.
+        token = granted_scopes.set(None)
+        try:
+            tool = await server.get_tool(name)
+        finally:
+            granted_scopes.reset(token)
+        while isinstance(tool, TransformedTool):
+            tool = tool.parent_tool
+        # Ours have them, whatever they are called now.
+        scopes: Sequence[frozenset[str]] = getattr(tool, "scopes", ())
+        return scopes
 
     async def offered(self) -> Mapping[str, Tool] | None:
         """Return the tools of operations and remotes; another mapping when they are others.

@@ -1,22 +1,16 @@
 """Starts the MCP server after the app's own start-up, and stops it before its own shutdown."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
+from mcp_mount.endpoints.report import report_start
 from mcp_mount.errors import MountError
 from mcp_mount.shutdown import hearing_signals
-
-logger = logging.getLogger("mcp_mount")
-
-_MANY_TOOLS: Final = 40
-_TOO_MANY_TOOLS: Final = 128
 
 
 class LifespanMiddleware:
@@ -27,12 +21,20 @@ class LifespanMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, mount: MountContext, transports: Sequence[StartableTransport]
+        self,
+        app: ASGIApp,
+        mount: MountContext,
+        transports: Sequence[StartableTransport],
+        path: str,
     ) -> None:
-        """Wrap `app`, and start and stop with it what serves it over each of the transports."""
+        """Wrap `app`, and start and stop with it what serves it over each of the transports.
+
+        `path` is the endpoint's, for the log.
+        """
         self._app = app
         self._mount = mount
         self._transports = transports
+        self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on; in a lifespan, start and stop between the app's own doing."""
@@ -71,8 +73,8 @@ class LifespanMiddleware:
             each.running.use(await each.start(stack))
         if self._mount.remotes is not None:
             await stack.enter_async_context(self._mount.remotes.monitoring())
+        await report_start(self._mount, self._path)
         bindings = [tool.binding for tool in self._mount.provider.listed.values()]
-        _warn_of_many_tools(len(bindings))
         if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):
             backend.warn_of_lost((each.operation.method, each.operation.path) for each in bindings)
 
@@ -80,19 +82,3 @@ class LifespanMiddleware:
         for each in self._transports:
             each.running.use(None)
         await stack.aclose()
-
-
-def _warn_of_many_tools(count: int) -> None:
-    """Tell the log where clients begin to lose sight: they give every tool to the model."""
-    if count > _TOO_MANY_TOOLS:
-        logger.warning(
-            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
-            count,
-            _TOO_MANY_TOOLS,
-        )
-    elif count > _MANY_TOOLS:
-        logger.warning(
-            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
-            count,
-            _MANY_TOOLS,
-        )

@@ -16,5 +16,6 @@ In reading order:
     combine       merged schemas, and inheritance
     models        schemas with their references followed
     simplify      one schema in the form that clients know
+    portable      the schema of an argument for clients that know few keywords
     schemas       JSON Schema that every client accepts
 """

@@ -1,6 +1,7 @@
 """Publishes the schemas of an OpenAPI document as JSON Schema that every MCP client accepts.
 
-References are inlined; ``$defs`` hold what is recursive. A large schema is published down to the
+References are inlined. What is recursive is in the ``$defs`` of a result; in an argument, where
+some clients lose such references, it is written out twice. A large schema is published down to the
 levels that fit: a model learns the rest from the API's answer to a wrong call. Whatever is left
 out, a schema never refuses what the document's accepts.
 """
@@ -13,7 +14,15 @@ from typing import Any, Literal
 from mcp_mount.openapi.models import MAX_DEPTH, Models, find_references, pointer_of
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.patterns import is_ecmascript
-from mcp_mount.openapi.simplify import describe_example, drop_null, shorten, simplify, unify_items
+from mcp_mount.openapi.portable import name_types, port
+from mcp_mount.openapi.simplify import (
+    describe_example,
+    drop_null,
+    shorten,
+    simplify,
+    unify_items,
+    without_properties,
+)
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 
 Direction = Literal["input", "output"]
@@ -24,6 +33,8 @@ _MAX_SIZE: Mapping[Direction, int] = {"input": 3_000, "output": 1_500}
 # Characters of an argument's description, and of one inside of it.
 _MAX_DESCRIPTION = 1_000
 _MAX_INNER_DESCRIPTION = 200
+# How often a recursive model is written inside of itself, to show a model of what it is made.
+_MAX_UNROLLED = 2
 # Even one level can explode, as a union of unions.
 _MAX_NODES = 2_000
 
@@ -68,11 +79,14 @@ class _Writer:
         self._direction = direction
         self._keep_null = keep_null
         self._pointers: dict[str, str] = {}
+        self._above: list[str] = []
         self._nodes = 0
         self._is_cut = False
         self._is_tight = False
 
     def publish(self, schema: Schema) -> Schema:
+        if (pointer := pointer_of(schema)) is not None:
+            self._above.append(pointer)
         root = self._restrict(self._models.resolve(schema))
         is_union = bool({"anyOf", "oneOf", "allOf"} & root.keys())
         if self._direction == "input" and root.get("properties") and not is_union:
@@ -83,6 +97,7 @@ class _Writer:
             if "required" in root:
                 published["required"] = root["required"]
             self._drop_nulls(published)
+            name_types(published)
             published = simplify(published, nullable=nullable, shows_values=True)
         else:
             published = self._fit(root)
@@ -122,16 +137,20 @@ class _Writer:
         pointer = pointer_of(node)
         resolved = self._restrict(self._models.resolve(node))
         nullable = resolved.get("nullable") is True
-        if pointer is not None and self._models.is_recursive(pointer):
-            if levels > 0:
+        is_recursive = pointer is not None and self._models.is_recursive(pointer)
+        if pointer is not None and is_recursive:
+            if levels > 0 and self._direction == "output":
                 # The definition itself says whether its target accepts null.
                 nullable = nullable and "nullable" not in self._models.resolve({"$ref": pointer})
                 return simplify(self._define(pointer), nullable=nullable, shows_values=False)
-            self._is_cut = True
-            resolved = {"type": resolved["type"]} if "type" in resolved else {}
+            is_unrolled = self._above.count(pointer) >= _MAX_UNROLLED
+            if levels == 0 or is_unrolled:
+                self._is_cut = self._is_cut or not is_unrolled
+                resolved = {"type": resolved["type"]} if "type" in resolved else {}
         elif levels == 0 and resolved.get("properties"):
             self._is_cut = True
-            resolved = _without_properties(resolved, node)
+            resolved = without_properties(resolved, node)
+        self._above += [pointer] if pointer is not None and is_recursive else []
         written = {
             key: each
             for key, value in resolved.items()
@@ -139,14 +158,19 @@ class _Writer:
             for each in [self._write_value(key, value, levels, depth)]
             if each is not None
         }
+        if is_recursive:
+            self._above.pop()
         self._drop_nulls(written)
         if self._direction == "input":
             self._name_alternatives(resolved, written)
+            name_types(written)
             written |= {} if self._is_tight else describe_example(resolved)
         shows_values = self._direction == "input"
         simple = simplify(written, nullable=nullable, shows_values=shows_values)
+        if self._direction == "input":
+            return port(simple)
         # Most of what takes much space is a flat result with a hundred values that may be null.
-        is_long = self._is_tight and depth > 0 and not shows_values
+        is_long = self._is_tight and depth > 0
         return {} if is_long and drop_null(simple) != simple else simple
 
     def _drop_nulls(self, written: Schema) -> None:
@@ -227,13 +251,7 @@ class _Writer:
         return None if key == "default" and value is None else value
 
 
-def _without_properties(schema: Schema, outer: Mapping[str, Any]) -> Schema:
-    """Leave out what is inside of a model, and the model's own description."""
-    gone = {"properties", "additionalProperties", "required", "description"}
-    kept = {key: value for key, value in schema.items() if key not in gone}
-    return {**kept, "description": outer["description"]} if "description" in outer else kept
-
-
 def _definition_name(pointer: str) -> str:
     name = re.sub(r"^#/(components/schemas|[$]defs)/", "", pointer)
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    # AutoGen makes a Python class of each, and loses the whole list with a name that is none.
+    return re.sub(r"\W|^(?=\d)", "_", name, flags=re.ASCII)

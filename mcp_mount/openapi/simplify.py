@@ -1,6 +1,7 @@
 """Rewrites one schema in the form that clients and models know; it accepts no less than before."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from mcp_mount.openapi.nodes import Schema
@@ -99,6 +100,13 @@ def shorten(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     return f"{text[: longest - 1].rsplit(maxsplit=1)[0]} …"
+
+
+def without_properties(schema: Schema, outer: Mapping[str, Any]) -> Schema:
+    """Leave out what is inside of a model, and the model's own description."""
+    gone = {"properties", "additionalProperties", "required", "description"}
+    kept = {key: value for key, value in schema.items() if key not in gone}
+    return {**kept, "description": outer["description"]} if "description" in outer else kept
 
 
 def _flatten_union(schema: Schema) -> Schema:

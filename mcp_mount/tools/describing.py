@@ -9,7 +9,7 @@ from mcp_types import ToolAnnotations
 
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.operations import Operation, successes
-from mcp_mount.tools.selection import ToolOverrides
+from mcp_mount.tools.marks import ToolOverrides
 
 _LONGEST_DESCRIPTION: Final = 2_000
 _BLOCKS = "p|br|div|ul|ol|li|dl|dt|dd|h[1-6]|hr|pre|blockquote|table|tr"

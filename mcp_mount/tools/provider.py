@@ -22,7 +22,8 @@ from mcp_mount.openapi.nodes import expect_mapping
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
-from mcp_mount.tools.selection import SelectedOperation, Selector, select
+from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
+from mcp_mount.tools.selection import SelectedOperation, select
 from mcp_mount.tools.tool import OperationTool
 
 
@@ -37,6 +38,7 @@ class OperationProvider(Provider):
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
         fields: Sequence[Selector] = (),
+        marks: ToolMarks | None = None,
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
         watch: Callable[[], object] = lambda: None,
@@ -50,6 +52,7 @@ class OperationProvider(Provider):
             include: See `mount_mcp`.
             exclude: See `mount_mcp`.
             fields: See `mount_mcp`.
+            marks: What ``tools=`` says; see `mount_mcp`.
             credentials: Parameters that are never arguments, whatever the document says.
             changes: Returns another object when the routes have changed; None where the document
                 itself is another object then.
@@ -62,6 +65,7 @@ class OperationProvider(Provider):
         self._include = include
         self._exclude = exclude
         self._fields = fields
+        self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._changes = changes
@@ -182,7 +186,11 @@ class OperationProvider(Provider):
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
         selected = select(
-            operations, include=self._include, exclude=self._exclude, fields=self._fields
+            operations,
+            include=self._include,
+            exclude=self._exclude,
+            fields=self._fields,
+            marks=self._marks,
         )
         before = self._built if _extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}

@@ -2,80 +2,16 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Annotated
+from types import MappingProxyType
 
-import msgspec
-
-from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
+from mcp_mount.errors import InvalidDocument, InvalidSelector
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.tools.naming import check_names, give_names, is_name
-
-Selector = str | Callable[[Operation], bool]
-
-_HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
-_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
-_Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
-_Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
-
-
-class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the text of a stream is in each event's data, or line: a JSON pointer (RFC 6901).
-
-    False: nowhere, each event or line is an item; True: where the events of language models have
-    it.
-    """
-
-    text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
-
-
-class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an author said of one operation with ``openapi_extra={"x-mcp": …}``.
-
-    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
-    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first; `stream` says where the text of a stream is, e.g.
-    ``{"text": "/delta/text"}``; `fields` whether a model may ask for some fields of an answer.
-    """
-
-    name: str | None = None
-    title: str | None = None
-    description: str | None = None
-    annotations: dict[_Hint, bool] = {}
-    limits: dict[_Limit, int | float] = {}
-    confirm: bool | None = None
-    stream: StreamOverrides = StreamOverrides()
-    fields: bool | None = None
-
-
-def read_overrides(operation: Operation) -> ToolOverrides | None:
-    """Read an operation's ``x-mcp`` value: a mapping describes the tool, ``False`` hides it (None).
-
-    Raises:
-        InvalidMark: the value has another form, or a key that is not known.
-    """
-    if operation.mark is None or operation.mark is True:
-        return ToolOverrides()
-    if operation.mark is False:
-        return None
-    try:
-        overrides = msgspec.convert(operation.mark, ToolOverrides)
-    except msgspec.ValidationError as error:
-        message = (
-            f"The 'x-mcp' mark of {operation} cannot be read: {error}. It is False, or a mapping "
-            f"with any of {', '.join(ToolOverrides.__struct_fields__)}."
-        )
-        raise InvalidMark(message) from None
-    if overrides.name is not None and not is_name(overrides.name):
-        message = (
-            f"The 'x-mcp' mark of {operation} names the tool {overrides.name!r}. Use letters, "
-            "digits, '_' and '-', a letter first, at most 64."
-        )
-        raise InvalidMark(message)
-    return overrides
+from mcp_mount.tools.marks import Selector, ToolOverrides, read_overrides
+from mcp_mount.tools.naming import check_names, give_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +26,11 @@ class SelectedOperation:
     mark: ToolOverrides
     has_fields: bool = False
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The operation's tags, and those of its mark."""
+        return (*self.operation.tags, *self.mark.tags)
+
 
 def select(
     operations: Iterable[Operation],
@@ -97,8 +38,12 @@ def select(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     fields: Sequence[Selector] = (),
+    marks: Mapping[Selector, ToolOverrides] = MappingProxyType({}),
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
+
+    `marks` say more of those that a selector matches, and go before an operation's own; a later
+    one goes before an earlier one.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
@@ -112,12 +57,11 @@ def select(
         NameClash: the authors of two operations to be offered chose the same name.
     """
     marked = [(operation, read_overrides(operation)) for operation in operations]
-    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
-    candidates = [
-        SelectedOperation(name, operation, mark)
-        for name, (operation, mark) in zip(names, marked, strict=True)
-        if mark is not None
-    ]
+    candidates = _name(marked)
+    if marks:
+        by_operation = {id(each.operation): each.mark for each in _mark(candidates, marks)}
+        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
+        candidates = _name(marked)
     indices = _matching(candidates, include, "include") if include else set(range(len(candidates)))
     indices -= _matching(candidates, exclude, "exclude")
     selected = [candidates[index] for index in sorted(indices)]
@@ -132,6 +76,26 @@ def select(
         for index, each in enumerate(_told_apart(selected))
         for asked in [each.mark.fields]
     )
+
+
+def _name(marked: Sequence[tuple[Operation, ToolOverrides | None]]) -> list[SelectedOperation]:
+    """Name all operations, and return those that are not hidden, with their tags."""
+    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
+    return [
+        SelectedOperation(name, operation, mark)
+        for name, (operation, mark) in zip(names, marked, strict=True)
+        if mark is not None
+    ]
+
+
+def _mark(
+    candidates: Sequence[SelectedOperation], marks: Mapping[Selector, ToolOverrides]
+) -> list[SelectedOperation]:
+    marked = [*candidates]
+    for selector, mark in marks.items():
+        for index in _matching(candidates, [selector], "tools"):
+            marked[index] = replace(marked[index], mark=marked[index].mark.override(mark))
+    return marked
 
 
 def _told_apart(selected: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
@@ -170,7 +134,7 @@ def _matches(candidate: SelectedOperation, selector: Selector) -> bool:
         return _ask(selector, candidate.operation)
     operation = candidate.operation
     if selector.startswith("tag:"):
-        return any(_is_like(tag, selector[4:]) for tag in operation.tags)
+        return any(_is_like(tag, selector[4:]) for tag in candidate.tags)
     method, space, path = selector.partition(" ")
     if space:
         return _is_like(operation.method, method.upper()) and _is_like(operation.path, path)
@@ -205,7 +169,7 @@ def _no_match_message(candidates: Sequence[SelectedOperation], selector: Selecto
     known = {each.name for each in candidates}
     known |= {str(each.operation) for each in candidates}
     known |= {each.operation.path for each in candidates}
-    known |= {f"tag:{tag}" for each in candidates for tag in each.operation.tags}
+    known |= {f"tag:{tag}" for each in candidates for tag in each.tags}
     near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
     hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
     return f"The selector {selector!r} matches no operation. {hint}"

@@ -46,7 +46,8 @@ class OperationTool(Tool):
             parameters=binding.arguments.schema,
             output_schema=binding.output_schema,
             annotations=annotations_of(operation, mark),
-            tags=set(operation.tags),
+            tags=set(selected.tags),
+            meta=mark.meta or None,
             auth=tool_check(operation.scopes) if operation.scopes else None,
         )
         tool._binding = binding
@@ -56,6 +57,11 @@ class OperationTool(Tool):
     def binding(self) -> ToolBinding:
         """How the tool is called. Cached, because Pydantic is slow to find private attributes."""
         return self._binding
+
+    @property
+    def scopes(self) -> tuple[frozenset[str], ...]:
+        """The alternatives of scopes that the tool asks for."""
+        return self.binding.operation.scopes
 
     def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""

@@ -1,0 +1,124 @@
+"""What the log says at the start: how many tools there are, and what one would want to know."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from mcp_mount.endpoints.hosting import MountContext
+from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES
+from mcp_mount.tools.tool import OperationTool
+
+logger = logging.getLogger("mcp_mount")
+
+_MANY_TOOLS: Final = 40
+_TOO_MANY_TOOLS: Final = 128
+_MOST_NAMED: Final = 10
+
+_TAKES: Final = re.compile(r"(password|passwd|passphrase|clientsecret)\Z")
+_GIVES: Final = re.compile(
+    r"(access|refresh|id|auth|session|bearer)token\Z|(jwt|apikey|clientsecret)\Z"
+)
+
+
+async def report_start(mount: MountContext, path: str) -> None:
+    """Write the lines of an endpoint at `path` that has just started."""
+    operations = mount.provider.listed
+    own = {tool.name for tool in await mount.server.local_provider.list_tools()}
+    remote = mount.remotes.tools().keys() if mount.remotes is not None else set()
+    count = len({*operations, *own, *remote})
+    if count or mount.remotes is not None or len(mount.server.providers) > 2:
+        logger.info("%d %s at %s", count, "tool" if count == 1 else "tools", path)
+    else:
+        logger.warning(
+            "No tools at %s: the app has no operation that is offered. Add routes before it starts "
+            "and include their routers, or see to include= and exclude=.",
+            path,
+        )
+    _warn_of_many_tools(count)
+    _warn_of_secrets(operations.values())
+    _tell_what_is_left_out(mount.app)
+
+
+def _warn_of_many_tools(count: int) -> None:
+    """Tell the log where clients begin to lose sight: they give every tool to the model."""
+    if count > _TOO_MANY_TOOLS:
+        logger.warning(
+            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
+            count,
+            _TOO_MANY_TOOLS,
+        )
+    elif count > _MANY_TOOLS:
+        logger.warning(
+            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
+            count,
+            _MANY_TOOLS,
+        )
+
+
+def _warn_of_secrets(tools: Iterable[OperationTool]) -> None:
+    named = [tool.name for tool in tools if _handles_secrets(tool)]
+    if named:
+        logger.warning(
+            "Tools that take a password or give out a token, which a model would see: %s. Leave "
+            "them out with exclude= if that is not meant.",
+            _name_some(named),
+        )
+
+
+def _handles_secrets(tool: OperationTool) -> bool:
+    for name, schema in _properties(tool.parameters):
+        if schema.get("format") == "password" or _TAKES.search(_fold(name)):
+            return True
+    return any(_GIVES.match(_fold(name)) for name, _ in _properties(tool.output_schema or {}))
+
+
+def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the properties in a published schema, with those inside of them."""
+    waiting = [schema, *schema.get("$defs", {}).values()]
+    while waiting:
+        current = waiting.pop()
+        yield from current.get("properties", {}).items()
+        for key in MAPS & current.keys():
+            waiting.extend(current[key].values())
+        for key in LISTS & current.keys():
+            waiting.extend(current[key])
+        waiting.extend(current[key] for key in SINGLES if isinstance(current.get(key), Mapping))
+
+
+def _fold(name: str) -> str:
+    """Write a name as all who spell it, e.g. ``"accesstoken"``."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _tell_what_is_left_out(app: FastAPI) -> None:
+    """Tell the log of routes that no OpenAPI document describes, so that nobody looks for them."""
+    apps = _paths(app, lambda route: isinstance(route, Mount) and _is_app(route))
+    if apps:
+        logger.info(
+            "Not offered: what is mounted at %s. Mount MCP on that app too, or include its routes "
+            "as a router.",
+            _name_some(apps),
+        )
+    sockets = _paths(app, lambda route: isinstance(route, WebSocketRoute))
+    if sockets:
+        logger.info("Not offered: the WebSockets at %s.", _name_some(sockets))
+
+
+def _is_app(mount: Mount) -> bool:
+    return not isinstance(mount.app, StaticFiles)
+
+
+def _paths(app: FastAPI, wanted: Callable[[object], bool]) -> list[str]:
+    routes = iter_route_contexts(app.router.routes)
+    return [each.path or "/" for each in routes if wanted(each.original_route)]
+
+
+def _name_some(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,119 @@
+"""What is said of single operations as tools: by marks on their routes, and with ``tools=``."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from mcp_mount.errors import InvalidMark
+from mcp_mount.limits import Limits
+from mcp_mount.openapi.operations import Operation
+from mcp_mount.tools.naming import is_name
+
+Selector = str | Callable[[Operation], bool]
+ToolMarks = Mapping[Selector, Mapping[str, Any]]
+"""Marks for the operations that each selector matches; see ``tools=`` of `mount_mcp`."""
+
+_HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
+_LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
+_Hint = Annotated[str, msgspec.Meta(pattern=rf"\A({_HINTS})\Z")]
+_Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
+
+
+class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the text of a stream is in each event's data, or line: a JSON pointer (RFC 6901).
+
+    False: nowhere, each event or line is an item; True: where the events of language models have
+    it.
+    """
+
+    text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
+
+
+class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an author said of one operation with ``openapi_extra={"x-mcp": …}``, or ``tools=``.
+
+    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
+    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
+    caller's user is asked first; `tags` come to the operation's own; `meta` is the tool's
+    ``_meta``, e.g. ``{"ui": {"resourceUri": "ui://parts/table"}}``; `stream` says where the text
+    of a stream is, e.g. ``{"text": "/delta/text"}``; `fields` whether a model may ask for some
+    fields of an answer.
+    """
+
+    name: str | None = None
+    title: str | None = None
+    description: str | None = None
+    annotations: dict[_Hint, bool] = {}
+    limits: dict[_Limit, int | float] = {}
+    confirm: bool | None = None
+    tags: tuple[str, ...] = ()
+    meta: dict[str, Any] = {}
+    stream: StreamOverrides = StreamOverrides()
+    fields: bool | None = None
+
+    def override(self, other: "ToolOverrides") -> "ToolOverrides":
+        """Return these with what another says, key by key in what is a mapping."""
+        said: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            own, value = getattr(self, name), getattr(other, name)
+            if isinstance(value, StreamOverrides):
+                said[name] = own if value == StreamOverrides() else value
+            elif isinstance(value, dict):
+                said[name] = {**own, **value}
+            elif isinstance(value, tuple):
+                said[name] = (*own, *value)
+            elif value is not None:
+                said[name] = value
+        return msgspec.structs.replace(self, **said)
+
+
+def read_overrides(operation: Operation) -> ToolOverrides | None:
+    """Read an operation's ``x-mcp`` value: a mapping describes the tool, ``False`` hides it (None).
+
+    Raises:
+        InvalidMark: the value has another form, or a key that is not known.
+    """
+    if operation.mark is None or operation.mark is True:
+        return ToolOverrides()
+    if operation.mark is False:
+        return None
+    return _convert(operation.mark, f"The 'x-mcp' mark of {operation}", "False, or a mapping")
+
+
+def read_marks(tools: ToolMarks) -> Mapping[Selector, ToolOverrides]:
+    """Read the value of ``tools=``.
+
+    Raises:
+        InvalidMark: a value has another form, or a key that is not known.
+    """
+    marks = {
+        selector: _convert(mark, f"What tools= says of {selector!r}", "a mapping")
+        for selector, mark in tools.items()
+    }
+    for selector, mark in marks.items():
+        try:
+            Limits().overridden(mark.limits)
+        except ValueError as wrong:
+            raise InvalidMark(f"What tools= says of {selector!r} is no limit: {wrong}") from None
+    return marks
+
+
+def _convert(value: object, where: str, form: str) -> ToolOverrides:
+    try:
+        overrides = msgspec.convert(value, ToolOverrides)
+        json.dumps(overrides.meta, allow_nan=False)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        message = (
+            f"{where} cannot be read: {error}. It is {form} with any of "
+            f"{', '.join(ToolOverrides.__struct_fields__)}."
+        )
+        raise InvalidMark(message) from None
+    if overrides.name is not None and not is_name(overrides.name):
+        message = (
+            f"{where} names the tool {overrides.name!r}. Use letters, digits, '_' and '-', a "
+            "letter first, at most 64."
+        )
+        raise InvalidMark(message)
+    return overrides
