@@ -1,0 +1,10 @@
+"""Finds tools by what somebody wants done, for APIs that are too large to list.
+
+In the order in which to read them:
+
+    words         names and sentences as stems
+    synonyms      words that people use for one another
+    spelling      the word that was meant
+    entries       what is known of a tool, and how much each word of it counts
+    ranker        which tools fit a request, the best first
+"""
