@@ -19,6 +19,8 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.listed import inline_references, strip_meta_of_list
+from mcp_mount.search.answering import UnknownTool, unknown_tool
+from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.confirm import seal
 from mcp_mount.tools.provider import OperationProvider
 
@@ -34,6 +36,11 @@ _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 class ProtocolMiddleware(DereferenceRefsMiddleware):
     """Answers as the specification says where FastMCP does not."""
 
+    def __init__(self, search: SearchProvider) -> None:
+        """Take what says which tools a caller is shown."""
+        super().__init__()
+        self._search = search
+
     async def on_call_tool(
         self,
         context: MiddlewareContext[mcp_types.CallToolRequestParams],
@@ -46,10 +53,13 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         try:
             return await call_next(context)
-        except NotFoundError:
+        except NotFoundError as missing:
             if (ctx := request_context.get()) is not None:
                 ctx.unknown_tool = True
-            message = f"Unknown tool: {context.message.name!r}"
+            name = missing.name if isinstance(missing, UnknownTool) else context.message.name
+            message = f"Unknown tool: {name!r}"
+            if await self._search.surface.is_search():
+                message = await unknown_tool(self._search.surface, name)
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
     async def on_get_prompt(
@@ -82,14 +92,18 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         context: MiddlewareContext[mcp_types.ListToolsRequest],
         call_next: CallNext[mcp_types.ListToolsRequest, Sequence[Tool]],
     ) -> Sequence[Tool]:
-        """Inline the references in the tools that users added; ours have none to inline."""
-        return await inline_references(await call_next(context))
+        """List what the caller is shown.
+
+        References are inlined in the tools that users added; ours have none to inline.
+        """
+        return await inline_references(await self._search.show(await call_next(context)))
 
 
 def build_server(
     provider: OperationProvider,
     *,
     remotes: "RemoteProvider | None" = None,
+    search: SearchProvider,
     name: str,
     version: str,
     instructions: str | None,
@@ -97,13 +111,16 @@ def build_server(
     state_key: str | None = None,
     sessions: bool = False,
 ) -> FastMCP[Any]:
-    """Return the server that offers the providers' tools, and whatever its user adds."""
+    """Return the server that offers the providers' tools, and whatever its user adds.
+
+    `search` finds them, for those who are not shown all.
+    """
     server: FastMCP[Any] = FastMCP(
         name=name,
         version=version,
         instructions=instructions,
-        providers=[provider, *((remotes,) if remotes is not None else ())],
-        middleware=[ProtocolMiddleware()],
+        providers=[search, provider, *((remotes,) if remotes is not None else ())],
+        middleware=[ProtocolMiddleware(search)],
         # `ProtocolMiddleware` does it for the tools that need it.
         dereference_schemas=False,
         # What a user's tool raises may hold what a client must not see.
@@ -125,7 +142,7 @@ def build_server(
             "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
         )
     if remotes is not None:
-        remotes.respect(server, but=provider)
+        remotes.respect(server, but=(provider, search))
     return server
 
 

@@ -84,6 +84,7 @@ class RequestContext:
         forward_cookies: Whether the caller's cookies go along.
         user: Whom the auth provider of the endpoint has found; None where it has none.
         unknown_tool: Set when the request calls a tool that does not exist.
+        surface: What the caller asked to be shown (``"tools"`` or ``"search"``); None: the default.
         input_schema: That of the own tool that the request calls, for the SDK's header checks.
         tasks: What still runs for the request's calls after they were answered.
     """
@@ -93,6 +94,7 @@ class RequestContext:
     forward_cookies: bool = False
     user: object = None
     unknown_tool: bool = False
+    surface: str | None = None
     input_schema: Mapping[str, Any] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ In the order in which to read them:
     guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
+    unwrap        a call through the search, as the call that it stands for
     dispatcher    reads each request, checks its scopes, answers it or hands it on
     lifespan      its start and its stop
     collapse      turns an event stream with one answer into JSON

@@ -19,8 +19,10 @@ from mcp_mount.access.auth import (
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
+from mcp_mount.endpoints.unwrap import unwrap
 from mcp_mount.fastpath.messages import MessageReader, called_tool
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.search.snapshot import NAMES
 
 
 class Dispatcher:
@@ -100,6 +102,11 @@ class Dispatcher:
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         tool = hot.called_tool if hot is not None else called_tool(body)
+        inner = None
+        if tool is not None and tool.endswith(NAMES):
+            inner = await unwrap(self._mount.search, tool, scope, body, hot)
+        if inner is not None:
+            tool, hot = inner.name, inner.hot(hot) if hot is not None else None
         refusal = await self._refuse_scopes(tool, granted)
         if refusal is not None:
             await refusal(scope, receive, send)
@@ -110,6 +117,9 @@ class Dispatcher:
             self._fast_path is not None and hot is not None and is_alone and ctx is not None
         ) and await self._fast_path.respond(hot, ctx, receive, send):
             return
+        if inner is not None:
+            body = inner.body(body)
+            scope = inner.scope(scope, body)
         if ctx is not None:
             ctx.input_schema = await self._mount.own_schema(tool)
         await self._app(scope, replay_body(body, receive), send)

@@ -89,9 +89,9 @@ class RemoteProvider(Provider):
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
 
-    def respect(self, server: FastMCP[Any], *, but: Provider) -> None:
-        """Give no name of what the server's user adds; `but` has the operations, which we know."""
-        self._server, self._others = server, (self, but)
+    def respect(self, server: FastMCP[Any], *, but: Iterable[Provider]) -> None:
+        """Give no name of what the server's user adds; what `but` have is ours, and known."""
+        self._server, self._others = server, (self, *but)
         server.add_middleware(ServerErrorMiddleware())
 
     @property

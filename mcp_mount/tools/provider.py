@@ -15,7 +15,7 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
-from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.operations import read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.selection import Selector, select
@@ -60,6 +60,7 @@ class OperationProvider(Provider):
         self._routes: object = None
         self._tools: dict[str, OperationTool] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
+        self.tag_descriptions: Mapping[str, str] = {}
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -97,6 +98,7 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
+                self.tag_descriptions = read_tag_descriptions(document)
                 bindings = (tool.binding for tool in self._tools.values())
                 self._offered = {
                     (each.operation.method, each.operation.path): each for each in bindings

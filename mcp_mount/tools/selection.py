@@ -27,7 +27,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
     `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first.
+    caller's user is asked first; `keywords` are words by which a search finds the tool.
     """
 
     name: str | None = None
@@ -36,6 +36,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annotations: dict[_Hint, bool] = {}
     limits: dict[_Limit, int | float] = {}
     confirm: bool | None = None
+    keywords: list[str] = []
 
 
 def read_overrides(operation: Operation) -> ToolOverrides | None:
@@ -137,14 +138,15 @@ def _matching(
         if not isinstance(selector, str | Callable):
             message = f"The selector {selector!r} is neither a text nor a callable."
             raise InvalidSelector(message)
-        indices = {index for index, offer in enumerate(may_lead_to) if _matches(offer, selector)}
+        indices = {index for index, offer in enumerate(may_lead_to) if matches(offer, selector)}
         if not indices:
             raise InvalidSelector(_no_match_message(may_lead_to, selector))
         found |= indices
     return found
 
 
-def _matches(offer: SelectedOperation, selector: Selector) -> bool:
+def matches(offer: SelectedOperation, selector: Selector) -> bool:
+    """Whether a selector matches an operation; see `select`."""
     if callable(selector):
         return _ask(selector, offer.operation)
     operation = offer.operation
