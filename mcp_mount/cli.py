@@ -5,7 +5,7 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -23,6 +23,7 @@ logger = logging.getLogger("mcp_mount")
 
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
+SurfaceFlag = Literal["tools", "search", "auto"]
 _PORTS: Final = Number(gte=1, lte=65535)
 
 # The order of the commands is that of the functions below.
@@ -101,6 +102,8 @@ def proxy(
     timeout: float = 60.0,
     public_url: str | None = None,
     allowed_origin: Many = (),
+    surface: SurfaceFlag = "tools",
+    pin: Many = (),
 ) -> None:
     """Offer the operations of an HTTP API as MCP tools at http://HOST:PORT/mcp.
 
@@ -131,6 +134,9 @@ def proxy(
         timeout: Seconds until a response must be complete.
         public_url: The endpoint's URL as clients see it.
         allowed_origin: Let web pages of this origin call, such as https://app.example.
+        surface: What clients are shown: all tools, or a few with which they search the others
+            ("search"); "auto" has them search from 60 tools on.
+        pin: List this tool beside the search: see include.
     """
     import anyio
 
@@ -139,6 +145,7 @@ def proxy(
     from mcp_mount.limits import Limits
     from mcp_mount.openapi.document import is_url
     from mcp_mount.proxy import proxy_app
+    from mcp_mount.search.surface import asking_for_others
 
     try:
         if upstream is None and not is_url(openapi):
@@ -158,11 +165,18 @@ def proxy(
             limits=Limits(timeout=timeout),
             public_url=public_url,
             allowed_origins=allowed_origin,
+            surface=surface,
+            pinned=pin,
         )
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
-    count = len(anyio.run(mounted.server.list_tools))
+
+    async def count_tools() -> int:
+        with asking_for_others():
+            return len(await mounted.server.list_tools())
+
+    count = anyio.run(count_tools)
     about = (
         f"{count} tools of {mounted.server.name!r} at {mounted.upstream}; for old clients at /sse"
     )
@@ -177,6 +191,8 @@ def gateway(
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(env_var="PORT", validator=_PORTS)] = 8490,
     example: bool = False,
+    surface: SurfaceFlag = "tools",
+    pin: Many = (),
 ) -> None:
     """Offer several MCP servers at http://HOST:PORT/mcp, each under its name.
 
@@ -187,6 +203,9 @@ def gateway(
         host: The address to listen on; 0.0.0.0 stands for all of the machine's.
         port: The port to listen on.
         example: Also offer an example server, with the tool example_hello_world.
+        surface: What clients are shown: all tools, or a few with which they search the others
+            ("search"); "auto" has them search from 60 tools on.
+        pin: List the tools of this name beside the search, such as "wiki_*".
     """
     from mcp_mount.gateway import example_remote, gateway_app, read_servers
 
@@ -196,7 +215,7 @@ def gateway(
             remotes.append(example_remote())
         if not remotes:
             raise MountError("Name a file with servers, or try it with --example.")
-        application = gateway_app(remotes)
+        application = gateway_app(remotes, surface=surface, pinned=pin)
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     names = ", ".join(remote.name for remote in remotes)

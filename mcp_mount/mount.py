@@ -225,6 +225,7 @@ def mount_source(
         scopes=context.scopes,
         tag_descriptions=lambda: provider.tag_descriptions,
         is_plain=fast_path.is_open,
+        has_remotes=remote_provider is not None,
     )
     streamable = Streamable(context, path, fast_path)
     endpoints = [Endpoint(app, path, guard, streamable)]

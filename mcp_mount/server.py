@@ -53,7 +53,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         try:
             return await call_next(context)
-        except NotFoundError as missing:
+        except (NotFoundError, UnknownTool) as missing:
             if (ctx := request_context.get()) is not None:
                 ctx.unknown_tool = True
             name = missing.name if isinstance(missing, UnknownTool) else context.message.name

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
+from mcp_mount.search.surface import MANY_TOOLS, SurfaceChoice
 
 logger = logging.getLogger("mcp_mount")
 
@@ -63,7 +64,8 @@ class LifespanMiddleware:
         if self._mount.remotes is not None:
             await stack.enter_async_context(self._mount.remotes.kept())
         bindings = [tool.binding for tool in self._mount.provider.listed.values()]
-        _warn_of_many_tools(len(bindings))
+        await self._mount.search.surface.check()
+        _tell_of_many_tools(len(bindings), self._mount.search.surface.choice)
         if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):
             backend.warn_of_lost((each.operation.method, each.operation.path) for each in bindings)
 
@@ -73,17 +75,21 @@ class LifespanMiddleware:
         await stack.aclose()
 
 
-def _warn_of_many_tools(count: int) -> None:
+def _tell_of_many_tools(count: int, choice: SurfaceChoice) -> None:
     """Tell the log where clients begin to lose sight: they give every tool to the model."""
+    if choice == "search" or (choice == "auto" and count >= MANY_TOOLS):
+        return
     if count > _TOO_MANY_TOOLS:
         logger.warning(
-            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
+            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=, or have "
+            "clients search them with surface='search'.",
             count,
             _TOO_MANY_TOOLS,
         )
     elif count > _MANY_TOOLS:
         logger.warning(
-            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
+            "%d tools: models choose badly among more than %d. Consider include= or exclude=, or "
+            "surface='search'.",
             count,
             _MANY_TOOLS,
         )

@@ -1,12 +1,13 @@
 """Answers the calls of the tools of the search that say something of the others."""
 
+import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from fastmcp.exceptions import NotFoundError
+from fastmcp.exceptions import FastMCPError
 
 from mcp_mount.conversion.content import Result
 from mcp_mount.errors import InvalidArguments
@@ -22,12 +23,13 @@ MOST_FOUND: Final = 50
 Arguments = TypeVar("Arguments", bound=msgspec.Struct)
 
 
-class UnknownTool(NotFoundError):
+class UnknownTool(FastMCPError):
     """A tool that is to be called through the search is not there."""
 
     def __init__(self, name: str) -> None:
         """Take the name that was asked for."""
-        super().__init__(f"Unknown tool: {name!r}")
+        # FastMCP writes a line in its log; the answer says it all.
+        super().__init__(f"Unknown tool: {name!r}", log_level=logging.DEBUG)
         self.name = name
 
 

@@ -1,8 +1,10 @@
 """Which tools a client is shown: all of them, or a few with which it finds and calls the others."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final, Literal, get_args
@@ -13,11 +15,14 @@ from fastmcp.tools import Tool
 
 from mcp_mount.access.auth import granted_scopes
 from mcp_mount.backends.request import request_context
+from mcp_mount.errors import InvalidSelector
 from mcp_mount.loops import PerLoop
 from mcp_mount.search.ranker import Ranker
 from mcp_mount.search.snapshot import Alternatives, Snapshot, View
 from mcp_mount.tools.selection import SelectedOperation, Selector, ToolOverrides, matches
 from mcp_mount.tools.tool import OperationTool
+
+logger = logging.getLogger("mcp_mount")
 
 SurfaceChoice = Literal["tools", "search", "auto"]
 SURFACES: Final = frozenset(get_args(SurfaceChoice))
@@ -62,6 +67,7 @@ class Surface:
         scopes: Callable[[str], Alternatives],
         tag_descriptions: Callable[[], Mapping[str, str]],
         is_plain: Callable[[], bool],
+        has_remotes: bool,
     ) -> None:
         """Take the server whose tools these are.
 
@@ -71,17 +77,32 @@ class Surface:
             scopes: Returns the alternatives of scopes that a tool asks for.
             tag_descriptions: Returns what the document says of its tags.
             is_plain: Whether nothing that users added to the server changes what it lists.
+            has_remotes: Whether there are servers that may offer their tools later.
         """
         self._server = server
         self._offered = offered
         self._scopes = scopes
         self._tag_descriptions = tag_descriptions
         self._is_plain = is_plain
+        self._has_remotes = has_remotes
 
     @property
     def server(self) -> FastMCP[Any]:
         """The server whose tools these are."""
         return self._server
+
+    async def check(self) -> None:
+        """Refuse a selector of `pinned=` that matches no tool, as far as they are all known.
+
+        Raises:
+            InvalidSelector: there is one; the message names near matches.
+        """
+        snapshot = await self.snapshot()
+        for selector in () if self._has_remotes else self.pinned:
+            if not any(is_match(tool, selector) for tool in snapshot.tools.values()):
+                near = get_close_matches(str(selector), snapshot.tools, n=3, cutoff=0.5)
+                hint = f"Near matches: {', '.join(map(repr, near))}." if near else "None is near."
+                raise InvalidSelector(f"pinned= has {selector!r}, which matches no tool. {hint}")
 
     async def is_search(self) -> bool:
         """Whether the current caller is shown the tools of the search instead of all."""
@@ -113,6 +134,8 @@ class Surface:
                 return self._snapshot
         users = {tool.name for tool in own}
         guards = {name: self._scopes(name) for name in tools if name not in users}
+        if self.choice == "auto" and len(tools) >= MANY_TOOLS > len(self._snapshot.tools):
+            logger.info("%d tools: with surface='auto', clients search them.", len(tools))
         self._seen = seen
         self._snapshot = Snapshot(
             tools=tools,
