@@ -12,26 +12,41 @@ from fastmcp.tools import Tool
 
 from mcp_mount.search.words import stems
 
-_BYTES_EACH: Final = 78
+_BYTES_EACH: Final = 80
 """Bytes of an answer for each tool: ten of them then take less than 200 tokens."""
+_FEWEST_BYTES: Final = 300
+_EMPTY_LINE: Final = '{"name":""},\n'
+_EMPTY_SUMMARY: Final = ',"about":""'
 _SHORTEST_SUMMARY: Final = 12
 _MOST_NAMES: Final = 200
 _MOST_OVERVIEW: Final = 1_000
 """Characters of the overview of tags in a description."""
+_MOST_DESCRIPTION: Final = 800
+_MOST_TEXT: Final = 200
+"""Bytes of what is said of a tool, and of each of its arguments, to who asks for one tool."""
 _WEAK: Final = "weak: none says all of this. Other words or a tag may find a better one."
 
 
 def write_matches(tools: Sequence[Tool], *, is_weak: bool) -> str:
-    """Write the tools that were found, one a line, within a length that grows with their number."""
-    lines = [{"name": tool.name} for tool in tools]
-    summaries = [_summary(tool) for tool in tools]
-    used = sum(len(_write(line)) + 2 for line in lines)
-    silent = sum(not summary for summary in summaries)
-    room = (_BYTES_EACH * len(tools) - used) // max(1, len(tools) - silent) - len(',"about":""')
+    """Write the tools that were found, one a line, within a length that grows with their number.
+
+    Where the names alone are longer than that, the last ones are left out.
+    """
+    head = _write({**({"match": _WEAK} if is_weak else {}), "tools": []})
+    room = max(_BYTES_EACH * len(tools), _FEWEST_BYTES) - len(head)
+    lines: list[dict[str, str]] = []
+    for tool in tools:
+        room -= len(tool.name) + len(_EMPTY_LINE)
+        if room < 0 and lines:
+            break
+        lines.append({"name": tool.name})
+    summaries = [_summary(tool) for tool in tools[: len(lines)]]
+    each = room // max(1, sum(map(bool, summaries))) - len(_EMPTY_SUMMARY)
     for line, summary in zip(lines, summaries, strict=True):
-        if summary and room >= _SHORTEST_SUMMARY:
-            line["about"] = _cut(summary, room)
-    return _write_lines({"match": _WEAK} if is_weak else {}, lines)
+        if summary and each >= _SHORTEST_SUMMARY:
+            line["about"] = _cut(summary, each)
+    written = ",\n".join(map(_write, lines))
+    return f"{head[:-2]}\n{written}]}}"
 
 
 def write_names(tag: str, names: Sequence[str]) -> str:
@@ -54,11 +69,28 @@ def write_description(tool: Tool, call: str) -> str:
     answer: dict[str, Any] = {
         "name": tool.name,
         **({"title": title} if title else {}),
-        "description": tool.description or "",
-        "inputSchema": tool.parameters,
+        "description": _cut(tool.description or "", _MOST_DESCRIPTION),
+        "inputSchema": _shorten(tool.parameters),
         "call_with": call,
     }
     return _write(answer)
+
+
+def _shorten(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with what says how to call, and no longer texts than that takes."""
+    short: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in {"default", "enum", "const"}:
+            short[key] = value
+        elif key == "description" and isinstance(value, str):
+            short[key] = _cut(value, _MOST_TEXT)
+        elif isinstance(value, Mapping):
+            short[key] = _shorten(value)
+        elif isinstance(value, list):
+            short[key] = [_shorten(each) if isinstance(each, Mapping) else each for each in value]
+        elif not (key == "additionalProperties" and value is False):
+            short[key] = value
+    return short
 
 
 def write_overview(tags: Mapping[str, int]) -> str:
@@ -86,11 +118,6 @@ def _cut(text: str, room: int) -> str:
     short = text.encode()[: room - 3].decode(errors="ignore")
     head, space, _ = short.rpartition(" ")
     return f"{head if space and len(head) > room // 2 else short}…"
-
-
-def _write_lines(first: Mapping[str, Any], lines: Sequence[Mapping[str, str]]) -> str:
-    head, each = _write({**first, "tools": []})[:-2], ",\n".join(map(_write, lines))
-    return f"{head}\n{each}]}}"
 
 
 def _write(value: object) -> str:

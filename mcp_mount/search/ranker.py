@@ -92,6 +92,7 @@ class Ranker:
             for term, weight in weigh(entry, weights.fields).items():
                 self._postings[term][number] = weight / (weight + weights.saturation)
         self._heads = [frozenset(stems(f"{each.name} {each.title}")) for each in self._entries]
+        self._in_heads = frozenset().union(*self._heads)
         count = len(self._entries)
         self._rarity = {term: _rarity(len(found), count) for term, found in self._postings.items()}
         self._unknown = _rarity(0, count)
@@ -130,7 +131,7 @@ class Ranker:
         has_object = False
         for word in dict.fromkeys(stems(text)):
             alternatives = self._alternatives(word)
-            if not alternatives and word in named:
+            if word in named and word not in RELATED and word not in self._in_heads:
                 # It is the value of an argument, such as somebody's name.
                 continue
             is_verb = word in ACTIONS

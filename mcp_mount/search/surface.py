@@ -97,8 +97,11 @@ class Surface:
         Raises:
             InvalidSelector: there is one; the message names near matches.
         """
+        if self._has_remotes:
+            # Nothing waits for them at the start.
+            return
         snapshot = await self.snapshot()
-        for selector in () if self._has_remotes else self.pinned:
+        for selector in self.pinned:
             if not any(is_match(tool, selector) for tool in snapshot.tools.values()):
                 near = get_close_matches(str(selector), snapshot.tools, n=3, cutoff=0.5)
                 hint = f"Near matches: {', '.join(map(repr, near))}." if near else "None is near."

@@ -196,7 +196,7 @@ _PHRASES: Final = tuple(
         (r"how much|how full", "usage amount"),
         (r"look(?:ing)? (?:up|for)", "search"),
         (r"look at", "get"),
-        (r"(?:show|get|give|see|fetch|what are)(?: me)? all", "list"),
+        (r"(?:show|get|give|see|fetch|what are)(?: me)? all", "list get"),
         (r"kick(?: \w+)? out(?: of)?", "remove"),
         (r"(?:hand|pass|give)((?: \w+){1,3}) (?:over|to)", r"assign transfer\1"),
         (r"go back|roll back", "rollback revert"),
