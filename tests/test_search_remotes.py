@@ -5,12 +5,23 @@ import json
 import pytest
 
 from mcp_mount import Remote, gateway_app
-from tests.commands import running
+from tests.commands import run, running
 from tests.others import offered, parts_server
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
 
 eras = pytest.mark.parametrize("era", ERAS)
+
+
+def test_the_commands_take_the_surface_and_what_is_pinned() -> None:
+    words = ["--example", "--surface", "search", "--pin", "example_hello_world"]
+    with running("gateway", *words) as (url, _):
+        listed = run("fastmcp", "list", f"{url}/mcp").stdout
+        assert "search_tools(" in listed
+        assert "example_hello_world(" in listed
+        assert "example_count_slowly(" not in listed
+        given = ["name=example_hello_world"]
+        assert "Hello from the" in run("fastmcp", "call", f"{url}/mcp", "call_tool", *given).stdout
 
 
 @eras
