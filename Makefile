@@ -6,6 +6,7 @@ ARGS ?=
 SEED ?= 1
 REQUESTS ?= 100000
 ANSWERS ?= 10000
+RETRIEVAL ?= ../shared/retrieval
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 # A Python that was named has an environment of its own: the usual one stays as it is.
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults fuzz conformance interop bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults fuzz conformance interop retrieval bench have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,11 @@ faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, 
 fuzz: $(STAMP) ## Send 100,000 hostile requests, and get 10,000 hostile answers (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
 	@$(BIN)/python -m tests.foreign --seed $(SEED) --answers $(ANSWERS) 2>/dev/null
+
+retrieval: $(STAMP) ## Print how often the search finds the right tool (RETRIEVAL=folder)
+	@[ -f "$(RETRIEVAL)/score.py" ] || { \
+	  echo "The requests to search for are not at $(RETRIEVAL): put that folder beside the checkout, or name it with RETRIEVAL=" >&2; exit 1; }
+	@PYTHONPATH=. $(BIN)/python "$(RETRIEVAL)/score.py" benchmarks/retrieval.py $(ARGS) | $(BIN)/python -m json.tool
 
 conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conformance suite (needs npm)
 	@$(BIN)/python -W ignore -m tests.conformance $(CONFORMANCE)

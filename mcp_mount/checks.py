@@ -16,6 +16,7 @@ from mcp_mount.errors import MountError
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.search.surface import SURFACES
 from mcp_mount.validation import Rule, instance_of, list_of, optional
 
 
@@ -54,6 +55,8 @@ OPTIONS: Final = {
     "state_key": Rule(instance_of(str | None), "a string of 32 characters or more", is_secret=True),
     "sessions": _FLAG,
     "forward_cookies": _FLAG,
+    "surface": Rule(lambda value: value in SURFACES, "'tools', 'search' or 'auto'"),
+    "pinned": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
 }
 """What the options of `mount_mcp` must be; `proxy_app` and `gateway_app` take them too."""
 

@@ -5,7 +5,7 @@ import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -24,6 +24,7 @@ logger = logging.getLogger("mcp_mount")
 
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
+SurfaceFlag = Literal["tools", "search", "auto"]
 _PORTS: Final = Number(gte=1, lte=65535)
 _DEFAULTS: Final = ServeOptions()
 
@@ -154,6 +155,7 @@ def proxy(
         read_tools,
     )
     from mcp_mount.proxy import proxy_app
+    from mcp_mount.search.surface import asking_for_others
 
     try:
         check_source(openapi, upstream)
@@ -176,7 +178,12 @@ def proxy(
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     mounted: Mounted = application.state.mcp
-    count = len(anyio.run(mounted.server.list_tools))
+
+    async def count_tools() -> int:
+        with asking_for_others():
+            return len(await mounted.server.list_tools())
+
+    count = anyio.run(count_tools)
     about = f"{count} tools of {mounted.server.name!r} at {mounted.upstream}"
     if base_path is None and upstream is not None:
         about += describe_prefix(upstream, mounted.upstream or "")

@@ -56,6 +56,8 @@ def mount_options(given: ServeOptions, credentials: Sequence[str]) -> MountOptio
         public_url=public_url,
         allowed_origins=given.allowed_origin,
         rate_limit=rate_limit,
+        surface=given.surface,
+        pinned=given.pin,
     )
 
 

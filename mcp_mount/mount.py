@@ -30,6 +30,8 @@ from mcp_mount.listed import inline_references
 from mcp_mount.mounted import Mounted
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.search.provider import SearchProvider
+from mcp_mount.search.surface import Surface, SurfaceChoice
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
 from mcp_mount.tools.binding import CallPolicy
@@ -59,6 +61,8 @@ class MountOptions(TypedDict, total=False):
     state_key: str | None
     sessions: bool
     forward_cookies: bool
+    surface: SurfaceChoice
+    pinned: Sequence[Selector]
 
 
 def mount_mcp(
@@ -83,6 +87,8 @@ def mount_mcp(
     state_key: str | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
+    surface: SurfaceChoice = "tools",
+    pinned: Sequence[Selector] = (),
 ) -> Mounted:
     """Offer every operation of `app` as an MCP tool at `path`, in the same process.
 
@@ -128,6 +134,11 @@ def mount_mcp(
             serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
+        surface: ``"search"``: clients are shown a few tools with which they find, describe and call
+            the others, for an API that is too large to list. ``"auto"``: so from 60 tools on. A
+            client chooses for itself with ``/mcp?surface=search`` or ``=tools``.
+        pinned: Selectors of the tools that are listed beside the search; names of own tools and of
+            those of remotes too.
 
     Returns:
         The mounted server.
@@ -176,6 +187,8 @@ def mount_source(
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
     policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
     backend = source.backend(lambda: provider)
+    shown = Surface(options["surface"], options["pinned"])
+    search = SearchProvider(shown, rate)
     provider = OperationProvider(
         source.document,
         backend,
@@ -196,6 +209,7 @@ def mount_source(
     server = build_server(
         provider,
         remotes=remote_provider,
+        search=search,
         name=source.name,
         version=source.version,
         instructions=source.instructions,
@@ -211,9 +225,17 @@ def mount_source(
         sessions=options["sessions"],
         forward_cookies=options["forward_cookies"],
     )
-    context = MountContext(app, server, provider, guard, remote_provider)
+    context = MountContext(app, server, provider, guard, search, remote_provider)
     tool_list = ToolList(server, context.offered, context.scopes, inline_references)
-    fast_path = FastPath(server, low_level_server(server), provider, tool_list)
+    fast_path = FastPath(server, low_level_server(server), provider, tool_list, search)
+    shown.serve(
+        server,
+        offered=context.offered,
+        scopes=context.scopes,
+        tag_descriptions=lambda: provider.tag_descriptions,
+        is_plain=fast_path.is_open,
+        has_remotes=remote_provider is not None,
+    )
     streamable = Streamable(context, path, fast_path)
     endpoints = [Endpoint(app, path, guard, streamable)]
     transports: list[StartableTransport] = [streamable]

@@ -1,7 +1,7 @@
 """The options that both commands have, from the command line or the environment."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -51,6 +51,9 @@ class ServeOptions:
         public_url: The endpoint's URL as clients see it.
         allowed_origin: Let web pages of this origin call, such as https://app.example.
         sse: Serve the older HTTP+SSE transport at /sse as well. The proxy does unless told not to.
+        surface: What clients are shown: all tools, or a few with which they search the others
+            ("search"); "auto" has them search from 60 tools on.
+        pin: List this tool beside the search: written as for --include.
     """
 
     host: str = "127.0.0.1"
@@ -68,3 +71,5 @@ class ServeOptions:
     public_url: Annotated[str | None, variable("PUBLIC_URL")] = None
     allowed_origin: Annotated[tuple[str, ...], several("MCP_ALLOWED_ORIGIN")] = ()
     sse: Annotated[bool | None, variable("MCP_SSE", negative="--no-sse")] = None
+    surface: Annotated[Literal["tools", "search", "auto"], variable("MCP_SURFACE")] = "tools"
+    pin: Annotated[tuple[str, ...], several("MCP_PIN")] = ()

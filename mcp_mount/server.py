@@ -20,6 +20,8 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.listed import inline_references, strip_meta_of_list
+from mcp_mount.search.answering import UnknownTool, unknown_tool
+from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.confirm import seal
 from mcp_mount.tools.provider import OperationProvider
 
@@ -36,6 +38,11 @@ _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 class ProtocolMiddleware(DereferenceRefsMiddleware):
     """Answers as the specification says where FastMCP does not."""
 
+    def __init__(self, search: SearchProvider) -> None:
+        """Take what says which tools a caller is shown."""
+        super().__init__()
+        self._search = search
+
     async def on_call_tool(
         self,
         context: MiddlewareContext[mcp_types.CallToolRequestParams],
@@ -48,10 +55,14 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         try:
             return await call_next(context)
-        except NotFoundError:
+        except (NotFoundError, UnknownTool) as missing:
             if (ctx := request_context.get()) is not None:
                 ctx.unknown_tool = True
-            message = await _unknown_tool(context)
+            name = missing.name if isinstance(missing, UnknownTool) else context.message.name
+            if await self._search.surface.is_search():
+                message = await unknown_tool(self._search.surface, name)
+            else:
+                message = await _unknown_tool(context, name)
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
     async def on_get_prompt(
@@ -84,13 +95,17 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         context: MiddlewareContext[mcp_types.ListToolsRequest],
         call_next: CallNext[mcp_types.ListToolsRequest, Sequence[Tool]],
     ) -> Sequence[Tool]:
-        """Inline the references in the tools that users added; ours have none to inline."""
-        return await inline_references(await call_next(context))
+        """List what the caller is shown.
+
+        References are inlined in the tools that users added; ours have none to inline.
+        """
+        return await inline_references(await self._search.show(await call_next(context)))
 
 
-async def _unknown_tool(context: MiddlewareContext[mcp_types.CallToolRequestParams]) -> str:
+async def _unknown_tool(
+    context: MiddlewareContext[mcp_types.CallToolRequestParams], name: str
+) -> str:
     """Say that there is no such tool, and which of those that the caller sees are near."""
-    name = context.message.name
     server = context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
     # As the caller would list them, with the scopes and the middleware.
     listed = await server.list_tools() if server is not None else ()
@@ -103,6 +118,7 @@ def build_server(
     provider: OperationProvider,
     *,
     remotes: "RemoteProvider | None" = None,
+    search: SearchProvider,
     name: str,
     version: str,
     instructions: str | None,
@@ -110,13 +126,16 @@ def build_server(
     state_key: str | None = None,
     sessions: bool = False,
 ) -> FastMCP[Any]:
-    """Return the server that offers the providers' tools, and whatever its user adds."""
+    """Return the server that offers the providers' tools, and whatever its user adds.
+
+    `search` finds them, for those who are not shown all.
+    """
     server: FastMCP[Any] = FastMCP(
         name=name,
         version=version,
         instructions=instructions,
-        providers=[provider, *((remotes,) if remotes is not None else ())],
-        middleware=[ProtocolMiddleware()],
+        providers=[search, provider, *((remotes,) if remotes is not None else ())],
+        middleware=[ProtocolMiddleware(search)],
         # `ProtocolMiddleware` does it for the tools that need it.
         dereference_schemas=False,
         # What a user's tool raises may hold what a client must not see.
@@ -138,7 +157,7 @@ def build_server(
             "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
         )
     if remotes is not None:
-        remotes.attach(server, operations=provider)
+        remotes.attach(server, known=(provider, search))
     return server
 
 

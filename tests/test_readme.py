@@ -22,7 +22,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(
     r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
 )
-PYTHON = [text for language, text in BLOCKS if language == "python"]
+SEARCH = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+PYTHON = [
+    *(text for language, text in BLOCKS if language == "python"),
+    *re.findall(r"^```python\n(.*?)^```$", SEARCH, re.MULTILINE | re.DOTALL),
+]
 COMMANDS = [
     (command, output)
     for language, text in BLOCKS
@@ -63,7 +67,7 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert len(PYTHON) == 6
+    assert len(PYTHON) == 8
     assert len(COMMANDS) == 4
 
 
@@ -79,7 +83,9 @@ def test_each_command_of_the_readme_answers_what_it_shows(
 
 
 @pytest.mark.parametrize(
-    "code", PYTHON, ids=["quick start", "progress", "options", "access", "proxy", "remotes"]
+    "code",
+    PYTHON,
+    ids=["quick start", "progress", "options", "access", "proxy", "remotes", "search", "keywords"],
 )
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])

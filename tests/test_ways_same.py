@@ -95,6 +95,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
     "sessions": Configuration({"sessions": True}),
     "tracer": Configuration(),
     "remote": Configuration(),
+    "search": Configuration({"surface": "search"}),
     "sse_path": Configuration({"sse_path": "/sse"}),
 }
 

@@ -86,6 +86,7 @@ class RequestContext:
         user: Whom the auth provider of the endpoint has found; None where it has none.
         unknown_tool: The request calls a tool that does not exist. Set by `ProtocolMiddleware`,
             read where the status is written.
+        surface: What the caller asked to be shown (``"tools"`` or ``"search"``); None: the default.
         input_schema: That of the own tool that the request calls. Set by `Dispatcher`, read by the
             SDK's header checks.
         abandon: Called when the client has gone and the call may go on; None where none does.
@@ -97,6 +98,7 @@ class RequestContext:
     forward_cookies: bool = False
     user: object = None
     unknown_tool: bool = False
+    surface: str | None = None
     input_schema: Mapping[str, Any] | None = None
     abandon: Callable[[], None] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)

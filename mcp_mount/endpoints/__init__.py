@@ -6,6 +6,7 @@ In the order in which to read them:
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
     form          refuses a POST that is no message
+    unwrap        a call through the search, as the call that it stands for
     dispatcher    reads each request, checks its scopes, answers it or hands it on
     report        what the log says at the start
     lifespan      its start and its stop

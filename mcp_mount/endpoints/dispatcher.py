@@ -22,7 +22,8 @@ from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
-from mcp_mount.fastpath.messages import MessageReader, is_initialize, read_call
+from mcp_mount.endpoints.unwrap import unwrap
+from mcp_mount.fastpath.messages import HotRequest, MessageReader, is_initialize, read_call
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.tools.tracing import joined_trace, trace_of
 
@@ -97,19 +98,11 @@ class Dispatcher:
         ctx: RequestContext | None,
         granted: Scopes | None,
     ) -> None:
-        try:
-            body = await read_body(self._mount.guard, scope, receive)
-        except ClientDisconnect:
-            return
+        body = await self._read(scope, receive, send)
         if body is None:
-            await too_large(self._mount.guard)(scope, receive, send)
             return
         if scope["method"] != "POST":
             await self._app(scope, replay_body(body, receive), send)
-            return
-        if len(body) > _LARGEST_OPENING and self._is_kept and is_initialize(body):
-            message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
-            await refuse(413, message)(scope, receive, send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         if hot is not None:
@@ -117,22 +110,49 @@ class Dispatcher:
         else:
             tool, meta = read_call(body)
             trace_context = trace_of(meta)
+        inner = await unwrap(self._mount.search, tool, scope, body, hot)
+        if inner is not None:
+            tool, hot = inner.name, inner.hot(hot)
         refusal = await self._refuse_scopes(tool, granted)
         if refusal is None and hot is None and self._fast_path is not None:
             refusal = reject_form(scope, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        # A session's messages belong to it: what cancels one of them goes to FastMCP too.
-        is_alone = hot is not None and (hot.is_modern or not self._mount.guard.sessions)
         with joined_trace(trace_context, scope["headers"]):
-            if (
-                self._fast_path is not None and hot is not None and is_alone and ctx is not None
-            ) and await self._fast_path.respond(hot, ctx, receive, send):
+            if await self._respond(hot, ctx, receive, send):
                 return
+            if inner is not None:
+                body = inner.body(body)
+                scope = inner.scope(scope, body)
             if ctx is not None:
                 ctx.input_schema = await self._mount.own_schema(tool)
             await self._app(scope, replay_body(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:
+        """Return the body; None where it is too large, which has been said, or never came."""
+        try:
+            body = await read_body(self._mount.guard, scope, receive)
+        except ClientDisconnect:
+            return None
+        if body is None:
+            await too_large(self._mount.guard)(scope, receive, send)
+        elif len(body) > _LARGEST_OPENING and self._is_kept and is_initialize(body):
+            message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
+            await refuse(413, message)(scope, receive, send)
+            return None
+        return body
+
+    async def _respond(
+        self, hot: HotRequest | None, ctx: RequestContext | None, receive: Receive, send: Send
+    ) -> bool:
+        """Answer a request the quick way; return False where that is FastMCP's to do."""
+        if self._fast_path is None or hot is None or ctx is None:
+            return False
+        # A session's messages belong to it: what cancels one of them goes to FastMCP too.
+        if self._mount.guard.sessions and not hot.is_modern:
+            return False
+        return await self._fast_path.respond(hot, ctx, receive, send)
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""

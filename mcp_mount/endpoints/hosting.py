@@ -16,6 +16,7 @@ from mcp_mount.access.auth import granted_scopes
 from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
+from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.provider import OperationProvider
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class MountContext:
     server: FastMCP[Any]
     provider: OperationProvider
     guard: RequestGuard
+    search: SearchProvider
     remotes: "RemoteProvider | None" = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:

@@ -75,6 +75,7 @@ class LifespanMiddleware:
             await stack.enter_async_context(self._mount.remotes.monitoring())
         await report_start(self._mount, self._path)
         bindings = [tool.binding for tool in self._mount.provider.listed.values()]
+        await self._mount.search.surface.check()
         if bindings and isinstance(backend := bindings[0].backend, ASGIBackend):
             backend.warn_of_lost((each.operation.method, each.operation.path) for each in bindings)
 

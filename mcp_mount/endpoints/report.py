@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES
+from mcp_mount.search.surface import MANY_TOOLS, SurfaceChoice
 from mcp_mount.tools.tool import OperationTool
 
 logger = logging.getLogger("mcp_mount")
@@ -19,6 +20,9 @@ logger = logging.getLogger("mcp_mount")
 _MANY_TOOLS: Final = 40
 _TOO_MANY_TOOLS: Final = 128
 _MOST_NAMED: Final = 10
+
+_OURS: Final = 3
+"""Providers of a server that its user added none to: its own tools, the operations, the search."""
 
 _TAKES: Final = re.compile(r"(password|passwd|passphrase|clientsecret)\Z")
 _GIVES: Final = re.compile(
@@ -32,7 +36,7 @@ async def report_start(mount: MountContext, path: str) -> None:
     own = {tool.name for tool in await mount.server.local_provider.list_tools()}
     remote = mount.remotes.tools().keys() if mount.remotes is not None else set()
     count = len({*operations, *own, *remote})
-    if count or mount.remotes is not None or len(mount.server.providers) > 2:
+    if count or mount.remotes is not None or len(mount.server.providers) > _OURS:
         logger.info("%d %s at %s", count, "tool" if count == 1 else "tools", path)
     else:
         logger.warning(
@@ -40,22 +44,26 @@ async def report_start(mount: MountContext, path: str) -> None:
             "and include their routers, or see to include= and exclude=.",
             path,
         )
-    _warn_of_many_tools(count)
+    _warn_of_many_tools(count, mount.search.surface.choice)
     _warn_of_secrets(operations.values())
     _tell_what_is_left_out(mount.app)
 
 
-def _warn_of_many_tools(count: int) -> None:
+def _warn_of_many_tools(count: int, choice: SurfaceChoice) -> None:
     """Tell the log where clients begin to lose sight: they give every tool to the model."""
+    if choice == "search" or (choice == "auto" and count >= MANY_TOOLS):
+        return
     if count > _TOO_MANY_TOOLS:
         logger.warning(
-            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=.",
+            "%d tools: VS Code refuses more than %d. Choose with include= or exclude=, or have "
+            "clients search them with surface='search'.",
             count,
             _TOO_MANY_TOOLS,
         )
     elif count > _MANY_TOOLS:
         logger.warning(
-            "%d tools: models choose badly among more than %d. Consider include= or exclude=.",
+            "%d tools: models choose badly among more than %d. Consider include= or exclude=, or "
+            "surface='search'.",
             count,
             _MANY_TOOLS,
         )

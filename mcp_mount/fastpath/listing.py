@@ -53,6 +53,7 @@ class ToolList:
         self._scoped: list[tuple[int, Sequence[Scopes]]] = []
         self._tools: list[Tool] = []
         self._rendered: dict[str, _Rendered] = {}
+        self._some: tuple[Sequence[Tool], Mapping[str, _Rendered]] = ((), {})
 
     async def render(self, version: str, meta: ServerMeta) -> Sequence[str] | None:
         """Return the result as JSON, in parts; None where only FastMCP can tell who sees what.
@@ -88,6 +89,21 @@ class ToolList:
             parts = [part for index, part in enumerate(parts) if index not in hidden]
         return (before, ",".join(parts), after)
 
+    async def render_these(
+        self, tools: Sequence[Tool], version: str, meta: ServerMeta
+    ) -> Sequence[str]:
+        """Return a result with some tools as JSON, in parts; it is kept for who asks next."""
+        if tools != self._some[0] or version not in self._some[1]:
+            finished = await self._finish(tools)
+            if len(finished) <= _FEW:
+                rendered = _render(finished, version, meta)
+            else:
+                rendered = await anyio.to_thread.run_sync(_render, finished, version, meta)
+            kept = self._some[1] if tools == self._some[0] else {}
+            self._some = tools, {**kept, version: rendered}
+            return _join(rendered)
+        return _join(self._some[1][version])
+
     def _remember(
         self, seen: tuple[object, ...], tools: Sequence[Tool], offered: Mapping[str, Tool]
     ) -> None:
@@ -110,6 +126,11 @@ class ToolList:
         if granted is None:
             return set()
         return {index for index, needed in self._scoped if scopes_to_request(needed, granted)}
+
+
+def _join(rendered: _Rendered) -> Sequence[str]:
+    before, parts, after = rendered
+    return before, ",".join(parts), after
 
 
 def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:

@@ -9,7 +9,7 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 import fastmcp
 import msgspec
 from fastmcp import FastMCP
+from fastmcp.tools import Tool
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
 from starlette.types import Receive, Send
@@ -27,6 +28,9 @@ from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.messages import CallMessage, HotRequest
 from mcp_mount.fastpath.tracing import request_span
 from mcp_mount.fastpath.writer import NO_META, ResponseWriter, ServerMeta, serialize
+from mcp_mount.search.provider import SearchProvider
+from mcp_mount.search.snapshot import NAMES
+from mcp_mount.search.tools import AnsweringTool
 from mcp_mount.tools import access_log
 from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.provider import OperationProvider
@@ -46,12 +50,14 @@ class FastPath:
         low_level: Server[Any],
         provider: OperationProvider,
         tool_list: ToolList,
+        search: SearchProvider,
     ) -> None:
         """Take the server as it is when nothing has been added to it."""
         self._server = server
         self._low_level = low_level
         self._provider = provider
         self._tool_list = tool_list
+        self._search = search
         self._middleware = [*server.middleware]
         self._providers = [*server.providers]
 
@@ -59,12 +65,18 @@ class FastPath:
         self, hot: HotRequest, ctx: RequestContext, receive: Receive, send: Send
     ) -> bool:
         """Answer a request; return False where that is FastMCP's to do."""
-        if not self._is_open():
+        if not self.is_open():
             return False
         message = hot.message
         try:
             if isinstance(message, CallMessage):
-                tool = await self._operation(message.params.name)
+                name = message.params.name
+                if name.endswith(NAMES):
+                    asked = await self._search.find(name)
+                    if isinstance(asked, AnsweringTool):
+                        await self._answer(hot, message, asked, send)
+                        return True
+                tool = await self._operation(name)
                 if tool is None:
                     return False
                 writer = ResponseWriter(message.id, message.params.meta.token, send)
@@ -73,7 +85,7 @@ class FastPath:
                 return True
             meta = self._meta if hot.is_modern else NO_META
             with self._span(hot, None):
-                result = await self._tool_list.render(hot.version, meta)
+                result = await self._list(hot.version, meta)
         except MountError:
             # What is wrong with the operations is said in one way only.
             return False
@@ -83,6 +95,12 @@ class FastPath:
             await ResponseWriter(message.id, None, send).write(result)
         return True
 
+    async def _list(self, version: str, meta: ServerMeta) -> Sequence[str] | None:
+        """Return the list that the caller is shown; None where only FastMCP can tell it."""
+        if not await self._search.surface.is_search():
+            return await self._tool_list.render(version, meta)
+        return await self._tool_list.render_these(await self._search.listed(), version, meta)
+
     async def _operation(self, name: str) -> OperationTool | None:
         """Return the operation's tool of a name, unless another stands in its place."""
         tool = self._provider.find(name)
@@ -90,7 +108,7 @@ class FastPath:
             return None
         return tool if await self._server.local_provider.get_tool(name) is None else None
 
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether nothing on the server has to see every message."""
         server = self._server
         return (
@@ -113,7 +131,7 @@ class FastPath:
         """What every result of the modern era says of the server."""
         return ServerMeta({SERVER_INFO_META_KEY: self._low_level.server_info_stamp})
 
-    def _span(self, hot: HotRequest, tool: OperationTool | None) -> AbstractContextManager[None]:
+    def _span(self, hot: HotRequest, tool: Tool | None) -> AbstractContextManager[None]:
         if not is_traced():
             return _NO_SPAN
         return request_span(
@@ -122,6 +140,18 @@ class FastPath:
             server=self._server.name,
             version=hot.version,
         )
+
+    async def _answer(
+        self, hot: HotRequest, message: CallMessage, tool: AnsweringTool, send: Send
+    ) -> None:
+        """Answer a call of a tool of the search."""
+        params = message.params
+        with self._span(hot, tool):
+            client = _client_name(bytes(params.meta.client))
+            result = await tool.answer(params.arguments, client)
+        meta = self._meta if hot.is_modern else NO_META
+        with suppress(OSError):
+            await ResponseWriter(message.id, None, send).write(serialize(result, meta))
 
     async def _call(
         self,

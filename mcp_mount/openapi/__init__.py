@@ -6,6 +6,7 @@ In reading order:
     media         what a media type says about a body
     parameters    path, query, header and cookie values
     bodies        request bodies and responses
+    examples      the words of an operation's examples
     operations    the operations of a document
     fetching      what is at the URL of a document
     document      a document from a file, a URL or a mapping

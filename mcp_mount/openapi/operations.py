@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Media, read_body, read_media
+from mcp_mount.openapi.examples import example_words
 from mcp_mount.openapi.nodes import (
     expect_mapping,
     get_list,
@@ -32,7 +33,8 @@ class Operation:
     `scopes` are alternatives: a caller needs all the scopes of one of them.
     `credentials` are where security schemes look for keys, with names in lower case, e.g.
     ``("header", "x-key")``. `server` is the URL of the operation's own server, e.g. ``"/v2"``, or
-    empty. `mark` is its ``x-mcp`` value, unread. `fault` says why it cannot be offered.
+    empty. `mark` is its ``x-mcp`` value, unread. `examples` are words of its examples. `fault` says
+    why it cannot be offered.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Operation:
     scopes: tuple[frozenset[str], ...] = ()
     server: str = ""
     mark: object = None
+    examples: str = ""
     fault: str = ""
 
     def __str__(self) -> str:
@@ -83,6 +86,16 @@ def read_operations(
                 read = replace(read, fault=fault)
             found.append(replace(read, credentials=credentials))
     return tuple(found)
+
+
+def read_tag_descriptions(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a document says of its tags; tags that are malformed are left out."""
+    tags = document.get("tags")
+    return {
+        str(tag["name"]): str(tag["description"])
+        for tag in (tags if isinstance(tags, list) else ())
+        if isinstance(tag, Mapping) and tag.get("name") and tag.get("description")
+    }
 
 
 def successes(operation: Operation) -> list[tuple[Media, ...]]:
@@ -149,6 +162,7 @@ def _read_operation(
                     if raw is not None and not str(status).startswith("x-")
                 },
                 scopes=tuple(_read_scopes(get_list(secured, "security"))),
+                examples=example_words(node),
                 server=next(filter(None, [*server_urls(node), *server_urls(item)]), ""),
             )
     except InvalidDocument as error:

@@ -93,9 +93,12 @@ class RemoteProvider(Provider):
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
 
-    def attach(self, server: FastMCP[Any], *, operations: Provider) -> None:
-        """Learn which server these are offered on: no name that its user takes is given."""
-        self._server, self._others = server, (self, operations)
+    def attach(self, server: FastMCP[Any], *, known: Iterable[Provider]) -> None:
+        """Learn which server these are offered on: no name that its user takes is given.
+
+        What `known` have is ours.
+        """
+        self._server, self._others = server, (self, *known)
         server.add_middleware(ServerErrorMiddleware())
 
     @property

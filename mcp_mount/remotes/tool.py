@@ -72,6 +72,8 @@ class RemoteTool(Tool):
             output_schema=published.output_schema,
             annotations=published.annotations,
             meta={VIA_KEY: [*published.via]},
+            # For those who choose among tools here; it is not published.
+            tags={binding.remote.name},
             auth=binding.check,
         )
         tool._binding, tool._published = binding, published

@@ -19,7 +19,7 @@ from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.nodes import expect_mapping
-from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.operations import read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
@@ -77,6 +77,7 @@ class OperationProvider(Provider):
         self._tools: dict[str, OperationTool] = {}
         self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
+        self.tag_descriptions: Mapping[str, str] = {}
 
     async def refresh(self) -> None:
         """Read the document in a thread where routes have been added: a large one takes seconds.
@@ -128,6 +129,7 @@ class OperationProvider(Provider):
         if document is not self._seen:
             if document != self._seen:
                 self._tools = self._build(document)
+                self.tag_descriptions = read_tag_descriptions(document)
                 bindings = (tool.binding for tool in self._tools.values())
                 self._offered = {
                     (each.operation.method, each.operation.path): each for each in bindings

@@ -122,14 +122,15 @@ def _matching(
         if not isinstance(selector, str | Callable):
             message = f"The selector {selector!r} is neither a text nor a callable."
             raise InvalidSelector(message)
-        indices = {index for index, each in enumerate(candidates) if _matches(each, selector)}
+        indices = {index for index, each in enumerate(candidates) if matches(each, selector)}
         if not indices:
             raise InvalidSelector(_no_match_message(candidates, selector))
         found |= indices
     return found
 
 
-def _matches(candidate: SelectedOperation, selector: Selector) -> bool:
+def matches(candidate: SelectedOperation, selector: Selector) -> bool:
+    """Whether a selector matches an operation; see `select`."""
     if callable(selector):
         return _ask(selector, candidate.operation)
     operation = candidate.operation

@@ -1,0 +1,209 @@
+"""Which tools a client is shown: all of them, or a few with which it finds and calls the others."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any, Final, Literal, get_args
+
+import anyio
+from fastmcp import FastMCP
+from fastmcp.tools import Tool
+
+from mcp_mount.access.auth import granted_scopes
+from mcp_mount.backends.request import request_context
+from mcp_mount.errors import InvalidSelector
+from mcp_mount.loops import PerLoop
+from mcp_mount.search.ranker import Ranker
+from mcp_mount.search.snapshot import Alternatives, Snapshot, View
+from mcp_mount.tools.marks import Selector, ToolOverrides
+from mcp_mount.tools.selection import SelectedOperation, matches
+from mcp_mount.tools.tool import OperationTool
+
+logger = logging.getLogger("mcp_mount")
+
+SurfaceChoice = Literal["tools", "search", "auto"]
+SURFACES: Final = frozenset(get_args(SurfaceChoice))
+
+MANY_TOOLS: Final = 60
+"""Tools from which on ``"auto"`` has them searched."""
+_FEW: Final = 50
+"""Tools that the event loop indexes itself, in some milliseconds."""
+_LONGEST_NAME: Final = 100
+
+
+is_asking_for_others: ContextVar[bool] = ContextVar("mcp_mount_is_asking", default=False)
+"""Whether the tools are asked for that can be found, to which those of the search do not belong."""
+
+
+@contextmanager
+def asking_for_others() -> Iterator[None]:
+    """Ask a server for its tools without those of the search, which are made from the others."""
+    token = is_asking_for_others.set(True)
+    try:
+        yield
+    finally:
+        is_asking_for_others.reset(token)
+
+
+class Surface:
+    """What is shown of the tools of one server."""
+
+    def __init__(self, choice: SurfaceChoice, pinned: Sequence[Selector]) -> None:
+        """Take what `mount_mcp` was told."""
+        self.choice = choice
+        self.pinned = pinned
+        self._lock = PerLoop(anyio.Lock)
+        self._seen: tuple[object, ...] = ()
+        self._snapshot = Snapshot({}, {}, {}, is_plain=True)
+
+    def serve(
+        self,
+        server: FastMCP[Any],
+        *,
+        offered: Callable[[], Awaitable[Mapping[str, Tool] | None]],
+        scopes: Callable[[str], Alternatives],
+        tag_descriptions: Callable[[], Mapping[str, str]],
+        is_plain: Callable[[], bool],
+        has_remotes: bool,
+    ) -> None:
+        """Take the server whose tools these are.
+
+        Args:
+            server: Has the tools that users add.
+            offered: Returns the other tools by name; None where only FastMCP can find out.
+            scopes: Returns the alternatives of scopes that a tool asks for.
+            tag_descriptions: Returns what the document says of its tags.
+            is_plain: Whether nothing that users added to the server changes what it lists.
+            has_remotes: Whether there are servers that may offer their tools later.
+        """
+        self._server = server
+        self._offered = offered
+        self._scopes = scopes
+        self._tag_descriptions = tag_descriptions
+        self._is_plain = is_plain
+        self._has_remotes = has_remotes
+
+    @property
+    def server(self) -> FastMCP[Any]:
+        """The server whose tools these are."""
+        return self._server
+
+    async def check(self) -> None:
+        """Refuse a selector of `pinned=` that matches no tool, as far as they are all known.
+
+        Raises:
+            InvalidSelector: there is one; the message names near matches.
+        """
+        if self._has_remotes:
+            # Nothing waits for them at the start.
+            return
+        snapshot = await self.snapshot()
+        for selector in self.pinned:
+            if not any(is_match(tool, selector) for tool in snapshot.tools.values()):
+                near = get_close_matches(str(selector), snapshot.tools, n=3, cutoff=0.5)
+                hint = f"Near matches: {', '.join(map(repr, near))}." if near else "None is near."
+                raise InvalidSelector(f"pinned= has {selector!r}, which matches no tool. {hint}")
+
+    async def is_search(self) -> bool:
+        """Whether the current caller is shown the tools of the search instead of all."""
+        ctx = request_context.get()
+        choice = ctx.surface if ctx is not None and ctx.surface is not None else self.choice
+        if choice != "auto":
+            return choice == "search"
+        return len((await self.snapshot()).tools) >= MANY_TOOLS
+
+    async def snapshot(self) -> Snapshot:
+        """Return the tools as they are now; the same snapshot as long as nothing changes."""
+        own = await self._server.local_provider.list_tools()
+        offered = await self._offered() if self._is_plain() else None
+        if offered is not None:
+            # A tool that users add stands in the place of another of its name.
+            seen: tuple[object, ...] = (offered, *own)
+            if _are_same(seen, self._seen):
+                return self._snapshot
+            tools = {tool.name: tool for tool in reversed([*own, *offered.values()])}
+            tools = dict(reversed(tools.items()))
+        else:
+            # What the providers offer after the transforms, whoever asks.
+            with asking_for_others():
+                listed = await super(FastMCP, self._server).list_tools()
+            tools = {tool.name: tool for tool in reversed(listed)}
+            tools = dict(reversed(tools.items()))
+            seen = tuple(map(_identify, tools.values()))
+            if seen == self._seen:
+                return self._snapshot
+        users = {tool.name for tool in own}
+        guards = {name: self._scopes(name) for name in tools if name not in users}
+        if self.choice == "auto" and len(tools) >= MANY_TOOLS > len(self._snapshot.tools):
+            logger.info("%d tools: with surface='auto', clients search them.", len(tools))
+        self._seen = seen
+        self._snapshot = Snapshot(
+            tools=tools,
+            guards={name: guard for name, guard in guards.items() if guard},
+            users=frozenset(users),
+            tag_descriptions=self._tag_descriptions(),
+            is_plain=offered is not None,
+            pinned=frozenset(name for name in tools if self._is_pinned(tools[name])),
+        )
+        return self._snapshot
+
+    async def ranker(self, snapshot: Snapshot) -> Ranker:
+        """Return the index of a snapshot; a large one is made in a thread, once."""
+        if snapshot.has_ranker or len(snapshot.tools) <= _FEW:
+            return snapshot.ranker
+        async with self._lock.get():
+            # Who comes while it is made waits for that.
+            return await anyio.to_thread.run_sync(lambda: snapshot.ranker)
+
+    async def view(self, snapshot: Snapshot) -> View:
+        """Return what of a snapshot the current caller may find."""
+        if not snapshot.is_plain:
+            with asking_for_others():
+                listed = await self._server.list_tools(run_middleware=False)
+            return snapshot.view(frozenset(), frozenset(map(_name, listed)))
+        refused = snapshot.refused(granted_scopes.get())
+        guarded = [name for name in snapshot.users if snapshot.tools[name].auth is not None]
+        hidden = {name for name in guarded if await self._server.get_tool(name) is None}
+        return snapshot.view(refused, frozenset(snapshot.tools.keys() - hidden))
+
+    async def near(self, name: str) -> list[str]:
+        """Return up to three tools that the current caller may mean by a name that is none."""
+        snapshot = await self.snapshot()
+        shown = (await self.view(snapshot)).names
+        ranker = await self.ranker(snapshot)
+        found = islice(ranker.search(name[:_LONGEST_NAME], shown.__contains__), 3)
+        return [match.name for match in found]
+
+    def _is_pinned(self, tool: Tool) -> bool:
+        return any(is_match(tool, selector) for selector in self.pinned)
+
+
+def is_match(tool: Tool, selector: Selector) -> bool:
+    """Whether a selector matches a tool; one that is no operation's is known by its name alone."""
+    if isinstance(tool, OperationTool):
+        offer = SelectedOperation(tool.name, tool.binding.operation, ToolOverrides())
+        return matches(offer, selector)
+    return not callable(selector) and fnmatchcase(tool.name, selector)
+
+
+def _name(tool: Tool) -> str:
+    return tool.name
+
+
+def _are_same(these: tuple[object, ...], those: tuple[object, ...]) -> bool:
+    return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
+
+
+def _identify(tool: Tool) -> object:
+    """Return what a tool is found by: transforms make it anew for each list."""
+    return (
+        tool.name,
+        tool.title,
+        tool.description,
+        *sorted(tool.tags),
+        *tool.parameters.get("properties", {}),
+    )
