@@ -50,6 +50,7 @@ OPTIONS: Final = {
     "state_key": Rule(instance_of(str | None), "a string of 32 characters or more", is_secret=True),
     "sessions": _FLAG,
     "forward_cookies": _FLAG,
+    "page": _FLAG,
 }
 """What the options of `mount_mcp` must be; `proxy_app` and `gateway_app` take them too."""
 

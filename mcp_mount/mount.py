@@ -4,6 +4,7 @@ The endpoint is one route of the app; the app's middleware runs on it as on ever
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
@@ -28,6 +29,7 @@ from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.listed import inline_references
 from mcp_mount.mounted import Mounted
+from mcp_mount.page.details import PageDetails
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import OpenAPI, Source, read_app
@@ -56,6 +58,7 @@ class MountOptions(TypedDict, total=False):
     state_key: str | None
     sessions: bool
     forward_cookies: bool
+    page: bool
 
 
 def mount_mcp(
@@ -78,6 +81,7 @@ def mount_mcp(
     state_key: str | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
+    page: bool = True,
 ) -> Mounted:
     """Offer every operation of `app` as an MCP tool at `path`, in the same process.
 
@@ -118,6 +122,8 @@ def mount_mcp(
             serve.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
+        page: Show a page to who opens the endpoint in a browser: the tools, a form to try each, and
+            how clients connect. It shows a caller what MCP would.
 
     Returns:
         The mounted server.
@@ -205,8 +211,20 @@ def mount_source(
     context = MountContext(app, server, provider, guard, remote_provider)
     tool_list = ToolList(server, context.offered, context.scopes, inline_references)
     fast_path = FastPath(server, low_level_server(server), provider, tool_list)
+    if options["page"]:
+        details = PageDetails(
+            app=app,
+            server=server,
+            provider=provider,
+            remotes=remote_provider,
+            path=path,
+            public_url=options["public_url"],
+            rate_limit=rate_limit,
+            is_plain=fast_path.is_open,
+        )
+        context = replace(context, page=details)
     streamable = Streamable(context, path, fast_path)
-    endpoints = [Endpoint(app, path, guard, streamable)]
+    endpoints = [Endpoint(app, path, guard, streamable, has_page=options["page"])]
     transports: list[StartableTransport] = [streamable]
     if sse_path is not None:
         sse = Sse(context, sse_path, path)

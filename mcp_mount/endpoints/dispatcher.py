@@ -21,6 +21,7 @@ from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.fastpath.messages import MessageReader, called_tool
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.page.negotiation import wanted
 
 
 class Dispatcher:
@@ -56,7 +57,8 @@ class Dispatcher:
             if not self._is_authorized(scope):
                 # The provider answers with 401 or 403. Which scopes a tool needs is not told to
                 # strangers.
-                await self._app(scope, receive, send)
+                refused = {**scope, "method": "POST"} if self._asks_for_details(scope) else scope
+                await self._app(refused, receive, send)
                 return
             if ctx is not None:
                 ctx.user = scope["user"]
@@ -95,6 +97,10 @@ class Dispatcher:
         if body is None:
             await too_large(self._mount.guard)(scope, receive, send)
             return
+        if self._asks_for_details(scope) and self._mount.page is not None:
+            request = ctx.request if ctx is not None else _request_of(scope)
+            await (await self._mount.page.respond(request))(scope, receive, send)
+            return
         if scope["method"] != "POST":
             await self._app(scope, replay_body(body, receive), send)
             return
@@ -113,6 +119,11 @@ class Dispatcher:
         if ctx is not None:
             ctx.input_schema = await self._mount.own_schema(tool)
         await self._app(scope, replay_body(body, receive), send)
+
+    def _asks_for_details(self, scope: Scope) -> bool:
+        """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
+        is_get = scope["method"] == "GET" and self._mount.page is not None
+        return is_get and wanted(scope) == "details"
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""

@@ -57,7 +57,7 @@ class FastPath:
         self, hot: HotRequest, ctx: RequestContext, receive: Receive, send: Send
     ) -> bool:
         """Answer a request; return False where that is FastMCP's to do."""
-        if not self._is_open():
+        if not self.is_open():
             return False
         message = hot.message
         try:
@@ -88,7 +88,7 @@ class FastPath:
             return None
         return tool if await self._server.local_provider.get_tool(name) is None else None
 
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether nothing on the server has to see every message."""
         server = self._server
         return (

@@ -15,10 +15,10 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
-from mcp_mount.openapi.operations import read_operations
+from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
-from mcp_mount.tools.selection import Selector, select
+from mcp_mount.tools.selection import LeftOut, Selector, explain_left_out, select
 from mcp_mount.tools.tool import OperationTool
 
 
@@ -60,6 +60,8 @@ class OperationProvider(Provider):
         self._routes: object = None
         self._tools: dict[str, OperationTool] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
+        self._operations: Sequence[Operation] = ()
+        self._left_out: Sequence[LeftOut] | None = None
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -145,6 +147,18 @@ class OperationProvider(Provider):
             return False
         return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return the document's operations that are no tools, and why.
+
+        Raises:
+            MountError: see `tools`.
+        """
+        chosen = [tool.binding.operation for tool in self.tools().values()]
+        if self._left_out is None:
+            left = explain_left_out(self._operations, chosen, include=self._include)
+            self._left_out = [*left]
+        return self._left_out
+
     @property
     def listed(self) -> Mapping[str, OperationTool]:
         """The tools as they were when last asked for."""
@@ -154,6 +168,7 @@ class OperationProvider(Provider):
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
         may_lead_to = select(operations, include=self._include, exclude=self._exclude)
+        self._operations, self._left_out = operations, None
         return {
             offer.name: OperationTool.from_operation(offer, schemas, self._backend, self._policy)
             for offer in may_lead_to

@@ -93,13 +93,7 @@ def select(
         InvalidSelector: a selector matches no operation, is of no known form, or raised.
         NameClash: the authors of two operations to be offered chose the same name.
     """
-    marked = [(operation, read_overrides(operation)) for operation in operations]
-    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
-    may_lead_to = [
-        SelectedOperation(name, operation, mark)
-        for name, (operation, mark) in zip(names, marked, strict=True)
-        if mark is not None
-    ]
+    may_lead_to = _name_unhidden(operations)
     selected = (
         _matching(may_lead_to, include, "include") if include else set(range(len(may_lead_to)))
     )
@@ -111,6 +105,50 @@ def select(
             raise InvalidDocument(f"{offer.operation.fault} {advice}")
     check_names((offer.name, offer.operation) for offer in chosen)
     return tuple(_told_apart(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An operation that is no tool, and why in one sentence."""
+
+    operation: Operation
+    reason: str
+
+
+def explain_left_out(
+    operations: Sequence[Operation],
+    chosen: Iterable[Operation],
+    *,
+    include: Sequence[Selector] = (),
+) -> Iterator[LeftOut]:
+    """Yield each of the operations that is not among those that `select` chose."""
+    known = {(operation.method, operation.path) for operation in chosen}
+    named = _name_unhidden(operations)
+    unhidden = {(each.operation.method, each.operation.path) for each in named}
+    included = _matching(named, include, "include") if include else range(len(named))
+    wanted = {(named[at].operation.method, named[at].operation.path) for at in included}
+    for operation in operations:
+        key = (operation.method, operation.path)
+        if key in known:
+            continue
+        if key not in unhidden:
+            reason = "Its mark (x-mcp) hides it."
+        elif key not in wanted:
+            reason = "include= does not name it."
+        else:
+            reason = "exclude= names it."
+        yield LeftOut(operation, reason)
+
+
+def _name_unhidden(operations: Iterable[Operation]) -> list[SelectedOperation]:
+    """Name all operations, and return those that no mark hides."""
+    marked = [(operation, read_overrides(operation)) for operation in operations]
+    names = give_names([(operation, mark.name if mark else None) for operation, mark in marked])
+    return [
+        SelectedOperation(name, operation, mark)
+        for name, (operation, mark) in zip(names, marked, strict=True)
+        if mark is not None
+    ]
 
 
 def _told_apart(may_lead_to: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
