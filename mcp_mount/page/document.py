@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 _FOLDER: Final = Path(__file__).parent
 _SCRIPTS: Final = (
-    *("dom", "endpoint", "schema", "form", "result"),
+    *("dom", "endpoint", "schema", "form", "result", "call"),
     *("tool", "others", "overview", "sidebar", "main"),
 )
 """In this order; each uses only what stands above it."""
