@@ -221,7 +221,8 @@ async def test_a_stranger_is_refused_the_details_as_a_call() -> None:
 
 
 async def test_a_caller_s_details_are_of_the_tools_that_it_may_use() -> None:
-    for options in ({"auth": static(bob=[])}, {"scopes_of": lambda _: []}):
+    ways: list[dict[str, Any]] = [{"auth": static(bob=[])}, {"scopes_of": lambda _: []}]
+    for options in ways:
         app = parts_app(exclude=["get_part"], **options)
         found = await details(app, **bearer("bob"))
         assert found["tools"].keys() == (await tools(app, headers=bearer("bob"))).keys() == set()

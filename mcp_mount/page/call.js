@@ -25,6 +25,7 @@ function caller({ label, method, make, schema }) {
     body.replaceChildren();
     region.setAttribute("aria-busy", "true");
     show("running", "Running …");
+    region.scrollIntoView({ block: "nearest", behavior: "smooth" });
     const onProgress = (progress) => {
       if (!stream.element.isConnected) body.replaceChildren(stream.element);
       show("running", "Arriving …");

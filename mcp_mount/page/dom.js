@@ -31,9 +31,11 @@ const tokensOf = (text) => Math.ceil(text.length / 4);
 
 const about = (tokens) => `≈ ${tokens.toLocaleString("en")} token${tokens === 1 ? "" : "s"}`;
 
-// Return a description with its `code` marked; line breaks are kept by the style sheet.
+// Return a description with its `code` marked. Lines that were broken for an editor flow, lists and
+// paragraphs stay.
 function prose(text) {
-  const parts = text.split(/`([^`\n]+)`/);
+  const flowing = text.replace(/([^\n])\n(?=[^\s\-*•\d|>#])/g, "$1 ");
+  const parts = flowing.split(/`([^`\n]+)`/);
   return h("p", { class: "prose" }, parts.map((part, at) => (at % 2 ? h("code", {}, part) : part)));
 }
 

@@ -30,10 +30,11 @@ function keyHeaders() {
 
 // What a request was refused with before MCP saw it: a status, and what the answer says.
 class Refused extends Error {
-  constructor(status, message, challenge) {
+  constructor(status, message, challenge, isOwn) {
     super(message);
     this.status = status;
     this.challenge = challenge;
+    this.isOwn = isOwn;
   }
 }
 
@@ -127,15 +128,16 @@ async function* messages(response) {
 }
 
 async function refusal(response, text) {
-  let message = "";
+  let message = "", isOwn = false;
   try {
     const body = JSON.parse(text);
+    isOwn = body.jsonrpc === "2.0";
     const said = body.error?.message ?? body.error_description ?? body.detail ?? body.message ?? body.error;
     message = typeof said === "string" ? said : JSON.stringify(said ?? body);
   } catch {
     message = text.slice(0, 500);
   }
-  return new Refused(response.status, message || `HTTP ${response.status}`, response.headers.get("www-authenticate"));
+  return new Refused(response.status, message || `HTTP ${response.status}`, response.headers.get("www-authenticate"), isOwn);
 }
 
 // Return what only the server knows of its tools; see `details.py`.

@@ -54,7 +54,7 @@ const placeholderOf = (schema) =>
     : typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default);
 
 function textField(name, schema, options) {
-  const isLong = schema.maxLength > 300 || LONG_NAMES.test(name) || schema.contentMediaType;
+  const isLong = schema.maxLength > 1000 || LONG_NAMES.test(name) || schema.contentMediaType;
   const attributes = { placeholder: placeholderOf(schema), autocomplete: "off", spellcheck: "false" };
   const control = isLong
     ? h("textarea", { ...attributes, rows: "2" })
@@ -174,7 +174,8 @@ function listField(name, schema, options) {
   const rows = [];
   const add = () => {
     const number = rows.length + 1;
-    const each = field(`${name} ${number}`, { ...items, default: undefined }, { root: options.root, required: true, depth: options.depth + 1 });
+    const inner = { root: options.root, required: items.type === "object", depth: options.depth + 1 };
+    const each = field(`${name} ${number}`, { ...items, default: undefined }, inner);
     const row = { each };
     const drop = h("button", { type: "button", class: "quiet", "aria-label": `Remove ${name} ${number}`, click: () => {
       rows.splice(rows.indexOf(row), 1);

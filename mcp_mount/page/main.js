@@ -75,7 +75,9 @@ async function start() {
     side.querySelector(".list")?.remove();
     document.body.dataset.state = "closed";
     document.body.dataset.view = "detail";
-    show(failed instanceof Refused && [401, 403].includes(failed.status) ? keyView(start, failed) : failure(failed), "", true);
+    // What the endpoint itself refuses, such as a page of another origin, no key would open.
+    const wantsKey = failed instanceof Refused && [401, 403, 407, 422].includes(failed.status) && !failed.isOwn;
+    show(wantsKey ? keyView(start, failed) : failure(failed), "", true);
     return;
   }
   const entries = entriesOf(server);

@@ -20,7 +20,7 @@ function health(tools) {
   const text = JSON.stringify(tools);
   const effects = Object.keys(HINTS).map((effect) => [effect, tools.filter((tool) => effectOf(tool) === effect).length]);
   const told = effects.filter(([, number]) => number).map(([effect, number]) =>
-    h("li", { class: `effect ${effect}` }, `${number} ${HINTS[effect][0].toLowerCase()}`));
+    h("li", { class: `effect ${effect}` }, `${number} ${HINTS[effect][2]}`));
   const bar = h("div", { class: "bar", "aria-hidden": "true" },
     effects.filter(([, number]) => number).map(([effect, number]) => {
       const piece = h("span", { class: effect });

@@ -47,7 +47,11 @@ function liveStream() {
 // Return the parts of a result, in the order in which a model reads them.
 function contentOf(result) {
   const parts = (result.content ?? result.contents ?? []).map(contentBlock);
-  if (result.structuredContent !== undefined)
+  const texts = (result.content ?? []).filter(({ type }) => type === "text");
+  const structure = JSON.stringify(result.structuredContent);
+  if (structure !== undefined && texts.length === 1 && JSON.stringify(parsed(texts[0].text)) === structure)
+    parts.push(unfold("Structured", () => json(result.structuredContent), "the same, for clients that read it"));
+  else if (structure !== undefined)
     parts.push(part("Structured", json(result.structuredContent), () => JSON.stringify(result.structuredContent, null, 2)));
   if (result._meta?.http) parts.push(unfold("Response", () => json(result._meta.http), `HTTP ${result._meta.http.status ?? ""}`));
   return parts.length ? parts : [h("p", { class: "note" }, "It is empty.")];

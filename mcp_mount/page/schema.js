@@ -32,7 +32,7 @@ function alternatives(schema, root) {
 const isFile = (schema) =>
   schema.type === "object" && "base64" in (schema.properties ?? {}) && "text" in schema.properties;
 
-// Say what a value is, as a person would: "list of string", "integer, 1 to 100".
+// Say what a value is, as a person would: "list of texts", "integer, 1 to 100".
 function describeType(schema, root, depth = 0) {
   const { variants, nullable } = alternatives(resolve(schema, root), root);
   const names = variants.map((each) => describeOne(each, root, depth));
@@ -44,10 +44,13 @@ function describeOne(schema, root, depth) {
   if ("const" in schema) return JSON.stringify(schema.const);
   if (Array.isArray(schema.enum)) return "one of a choice";
   if (isFile(schema)) return "file";
-  if (schema.type === "array")
-    return depth > 2 ? "list" : `list of ${describeType(schema.items ?? {}, root, depth + 1)}`;
+  if (schema.type === "array") {
+    const items = resolve(schema.items ?? {}, root);
+    const plural = { string: "texts", integer: "integers", number: "numbers", object: "objects", boolean: "booleans" };
+    return depth > 2 || !plural[items.type] ? "list" : isFile(items) ? "list of files" : `list of ${plural[items.type]}`;
+  }
   if (schema.type === "object") return schema.title ?? "object";
-  return schema.type ? `${schema.type}${limitsOf(schema)}` : "anything";
+  return schema.type ? `${schema.type === "string" ? "text" : schema.type}${limitsOf(schema)}` : "anything";
 }
 
 function limitsOf(schema) {

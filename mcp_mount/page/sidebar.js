@@ -15,6 +15,8 @@ function sidebar(entries, onOpen) {
   });
   const search = h("input", { type: "search", role: "searchbox", "aria-label": "Search", placeholder: "Search tools", autocomplete: "off", spellcheck: "false" });
   const status = h("p", { class: "note", role: "status" });
+  const isMixed = entries.some(({ kind }) => kind !== "tool");
+  const total = isMixed ? `${rows.length} entries` : count(rows.length, "tool");
   const filter = () => {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let found = 0;
@@ -28,7 +30,7 @@ function sidebar(entries, onOpen) {
       element.hidden = here === 0;
       found += here;
     }
-    status.textContent = found === rows.length ? count(found, "entry").replace("entrys", "entries") : `${found} of ${rows.length}`;
+    status.textContent = found === rows.length ? total : `${found} of ${rows.length}`;
   };
   search.addEventListener("input", filter);
   filter();

@@ -1,9 +1,9 @@
 // One tool: what a model reads of it, what only the server knows of it, and a form to try it.
 
 const HINTS = {
-  reads: ["Reads", "It changes nothing, says the server."],
-  changes: ["Changes", "It may change something, and destroys nothing, says the server."],
-  destroys: ["May destroy", "It may overwrite or delete something."],
+  reads: ["Reads", "It changes nothing, says the server.", "only read"],
+  changes: ["Changes", "It may change something, and destroys nothing, says the server.", "change"],
+  destroys: ["May destroy", "It may overwrite or delete something.", "may destroy"],
 };
 
 // Return what calls of a tool do, by its hints; without any, it may destroy (MCP "Tools").
@@ -23,6 +23,7 @@ function toolView(tool, details) {
   });
   const panel = h("form", { class: "panel", novalidate: true, "aria-label": `Try ${tool.name}` },
     h("header", {}, h("h3", {}, "Arguments"), form.toggle), form.body, call.element);
+  const expected = h("p", { class: "expected note" }, "What a model would see of the answer appears here.");
   submits(panel, call);
   return h("article", { class: "view" },
     h("div", { class: "heading" },
@@ -30,7 +31,7 @@ function toolView(tool, details) {
       tool.title && h("p", { class: "subtitle" }, tool.title)),
     facts(tool, known),
     prose(tool.description ?? ""),
-    h("div", { class: "bench" }, panel, call.region),
+    h("div", { class: "bench" }, panel, call.region, expected),
     h("div", { class: "more" },
       known.limits && unfold("Limits", () => limits(known.limits, details.rate)),
       unfold("Input schema", () => json(tool.inputSchema), size(bytesOf(JSON.stringify(tool.inputSchema)))),
@@ -55,7 +56,7 @@ function submits(panel, call) {
 function facts(tool, known) {
   const effect = effectOf(tool);
   const hints = tool.annotations ?? {};
-  const scopes = (known.scopes ?? []).map((each) => each.join(" and ")).join(", or ");
+  const scopes = [...new Set((known.scopes ?? []).map((each) => each.join(" and ")))].join(", or ");
   return h("ul", { class: "facts", "aria-label": "Facts" },
     h("li", { class: `effect ${effect}`, title: HINTS[effect][1] }, HINTS[effect][0]),
     known.method && h("li", { class: "mono" }, `${known.method} ${known.path}`),
