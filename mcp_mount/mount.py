@@ -4,7 +4,6 @@ The endpoint is one route of the app; the app's middleware runs on it as on ever
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
@@ -211,6 +210,7 @@ def mount_source(
     context = MountContext(app, server, provider, guard, remote_provider)
     tool_list = ToolList(server, context.offered, context.scopes, inline_references)
     fast_path = FastPath(server, low_level_server(server), provider, tool_list)
+    details = None
     if options["page"]:
         details = PageDetails(
             app=app,
@@ -222,8 +222,7 @@ def mount_source(
             rate_limit=rate_limit,
             is_plain=fast_path.is_open,
         )
-        context = replace(context, page=details)
-    streamable = Streamable(context, path, fast_path)
+    streamable = Streamable(context, path, fast_path, details)
     endpoints = [Endpoint(app, path, guard, streamable, has_page=options["page"])]
     transports: list[StartableTransport] = [streamable]
     if sse_path is not None:
@@ -244,6 +243,7 @@ def mount_source(
         _forwards_cookies=options["forward_cookies"],
         _remotes=remote_provider,
         _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
+        _has_page=options["page"],
     )
 
 

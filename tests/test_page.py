@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Security
@@ -115,6 +116,11 @@ async def test_the_page_can_be_switched_off() -> None:
 async def test_the_older_transport_has_no_page() -> None:
     app = parts_app(sse_path="/sse")
     assert (await get(app, path="/sse/messages")).status_code == 405
+    async with started(app), http(app) as client:
+        for accept in (BROWSER, DETAILS_TYPE):
+            with anyio.fail_after(5):
+                async with client.stream("GET", "/sse", headers={"accept": accept}) as answer:
+                    assert answer.headers["content-type"].startswith("text/event-stream")
     assert "html" not in (await get(app, path="/sse/messages")).headers["content-type"]
 
 
@@ -309,3 +315,28 @@ async def test_under_a_prefix_the_links_have_it() -> None:
     found = await details(app)
     assert found["docs"] == "/api/docs"
     assert "http://localhost:8000/api/mcp" in str(found["connections"])
+
+
+async def test_middleware_can_tell_the_page_from_everything_else() -> None:
+    """It lets a person see the page, and nobody anything more."""
+    app, off = FastAPI(), FastAPI()
+    mounted, without = mount_mcp(app), mount_mcp(off, page=False)
+
+    def scope(accept: str = BROWSER, path: str = "/mcp", method: str = "GET", **more: Any) -> Any:
+        headers = [(b"accept", accept.encode())]
+        return {"type": "http", "path": path, "method": method, "headers": headers, **more}
+
+    assert mounted.serves_page(scope())
+    assert mounted.serves_page(scope(path="/mcp/"))
+    assert mounted.serves_page(scope(path="/api/mcp", root_path="/api"))
+    for other in (
+        scope(DETAILS_TYPE),
+        scope("text/html, text/event-stream"),
+        scope(path="/mcpx"),
+        scope(path="/"),
+        scope(path="/mcp//"),
+        scope(method="POST"),
+        {**scope(), "type": "websocket"},
+    ):
+        assert not mounted.serves_page(other)
+    assert not without.serves_page(scope())

@@ -21,6 +21,7 @@ from mcp_mount.endpoints.guard import read_body, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.fastpath.messages import MessageReader, called_tool
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
 
 
@@ -31,12 +32,19 @@ class Dispatcher:
     """
 
     def __init__(
-        self, app: ASGIApp, *, mount: MountContext, path: str, fast_path: FastPath | None = None
+        self,
+        app: ASGIApp,
+        *,
+        mount: MountContext,
+        path: str,
+        fast_path: FastPath | None = None,
+        page: PageDetails | None = None,
     ) -> None:
         """Wrap `app`, which serves the endpoint at `path`."""
         self._app = app
         self._mount = mount
         self._fast_path = fast_path
+        self._page = page
         self._messages = MessageReader()
         auth, scopes_of = mount.server.auth, mount.guard.scopes_of
         self._auth = auth
@@ -97,11 +105,11 @@ class Dispatcher:
         if body is None:
             await too_large(self._mount.guard)(scope, receive, send)
             return
-        if self._asks_for_details(scope) and self._mount.page is not None:
-            request = ctx.request if ctx is not None else _request_of(scope)
-            await (await self._mount.page.respond(request))(scope, receive, send)
-            return
         if scope["method"] != "POST":
+            if self._page is not None and self._asks_for_details(scope):
+                request = ctx.request if ctx is not None else _request_of(scope)
+                await (await self._page.respond(request))(scope, receive, send)
+                return
             await self._app(scope, replay_body(body, receive), send)
             return
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
@@ -122,8 +130,7 @@ class Dispatcher:
 
     def _asks_for_details(self, scope: Scope) -> bool:
         """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
-        is_get = scope["method"] == "GET" and self._mount.page is not None
-        return is_get and wanted(scope) == "details"
+        return self._page is not None and wanted(scope) == "details"
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""

@@ -125,7 +125,8 @@ class Endpoint(BaseRoute):
             is_answered = True
             await send(message)
 
-        asked = wanted(scope) if self.has_page else None
+        is_get = scope["method"] == "GET"
+        asked = wanted(scope) if is_get and self.has_page else None
         refused = reject_head(self.guard, self.methods, scope, is_page=asked is not None)
         if refused is None and asked == "page":
             await page_response()(scope, receive, send)

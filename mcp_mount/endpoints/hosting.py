@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
-from mcp_mount.page.details import PageDetails
 from mcp_mount.tools.provider import OperationProvider
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ class MountContext:
     provider: OperationProvider
     guard: RequestGuard
     remotes: "RemoteProvider | None" = None
-    page: PageDetails | None = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for, whoever offers it."""
