@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-import anyio
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Security
@@ -115,13 +114,9 @@ async def test_the_page_can_be_switched_off() -> None:
 
 async def test_the_older_transport_has_no_page() -> None:
     app = parts_app(sse_path="/sse")
-    assert (await get(app, path="/sse/messages")).status_code == 405
-    async with started(app), http(app) as client:
-        for accept in (BROWSER, DETAILS_TYPE):
-            with anyio.fail_after(5):
-                async with client.stream("GET", "/sse", headers={"accept": accept}) as answer:
-                    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert "html" not in (await get(app, path="/sse/messages")).headers["content-type"]
+    for accept in (BROWSER, DETAILS_TYPE):
+        answer = await get(app, accept, "/sse/messages")
+        assert (answer.status_code, answer.text) == (405, "Method Not Allowed")
 
 
 async def test_proxies_and_gateways_have_the_page_too() -> None:
