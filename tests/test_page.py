@@ -335,3 +335,15 @@ async def test_middleware_can_tell_the_page_from_everything_else() -> None:
     ):
         assert not mounted.serves_page(other)
     assert not without.serves_page(scope())
+
+
+async def test_the_example_of_the_documentation_asks_for_the_key_on_the_page() -> None:
+    text = (FOLDER.parents[1] / "docs" / "page.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(compile(code, "page.md", "exec"), found)  # noqa: S102 - our own
+    app = found["app"]
+    assert (await get(app)).status_code == 200
+    assert (await get(app, path="/docs")).status_code == 401
+    assert (await get(app, DETAILS_TYPE)).status_code == 401
+    assert (await details(app, **{"x-api-key": "secret"}))["tools"] == {}

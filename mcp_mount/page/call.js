@@ -74,7 +74,7 @@ function caller({ label, method, make, schema }) {
     if (failed instanceof Refused) show("error", `Refused · HTTP ${failed.status}`);
     else show("error", "Not sent");
     const advice = failed instanceof Refused ? REFUSALS[failed.status] : null;
-    body.replaceChildren(advice ? h("p", {}, advice) : "", block(failed.message));
+    body.replaceChildren(advice ? h("p", {}, advice) : "", failed.message ? block(failed.message) : "");
   }
 
   return { element: h("div", { class: "actions" }, button, cancel), region, run };

@@ -137,7 +137,7 @@ async function refusal(response, text) {
   } catch {
     message = text.slice(0, 500);
   }
-  return new Refused(response.status, message || `HTTP ${response.status}`, response.headers.get("www-authenticate"), isOwn);
+  return new Refused(response.status, message, response.headers.get("www-authenticate"), isOwn);
 }
 
 // Return what only the server knows of its tools; see `details.py`.

@@ -15,7 +15,7 @@ function field(name, given, options) {
   let made;
   if (depth > DEEPEST || variants.length === 0) made = jsonField(name, schema, options);
   else if (variants.length > 1) made = unionField(name, schema, variants, options);
-  else made = oneField(name, { ...beside, ...variants[0] }, { root, required, depth });
+  else made = oneField(name, { ...beside, ...variants[0] }, { ...options, required, depth });
   return nullable ? withNull(name, made) : made;
 }
 
@@ -87,7 +87,7 @@ function choiceField(name, schema, values, options) {
 
 function constField(name, schema, options) {
   const control = h("input", { type: "text", readonly: true, value: JSON.stringify(schema.const) });
-  return { element: labelled(name, schema, options, control, "always"), read: () => schema.const };
+  return { element: labelled(name, schema, { ...options, required: false }, control, "always"), read: () => schema.const };
 }
 
 function fileField(name, schema, options) {
@@ -163,7 +163,8 @@ function objectField(name, schema, options) {
   if (options.required) open();
   else close();
   return {
-    element: group(name, schema, options, schema.title ?? "object", body),
+    // As one of several kinds it stands under the name of the choice.
+    element: options.isVariant ? body : group(name, schema, options, schema.title ?? "object", body),
     read: () => (fields === null ? OMITTED : readFields(fields)),
   };
 }
@@ -207,7 +208,7 @@ function unionField(name, schema, variants, options) {
     !options.required && h("option", { value: "" }, "–"),
     names.map((each, at) => h("option", { value: String(at) }, each)));
   const choose = (at) => {
-    const inner = { root: options.root, required: true, depth: options.depth + 1 };
+    const inner = { root: options.root, required: true, isVariant: true, depth: options.depth + 1 };
     chosen = at === "" ? null : field(name, variants[Number(at)], inner);
     body.replaceChildren(...(chosen ? [chosen.element] : []));
   };

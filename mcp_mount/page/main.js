@@ -94,7 +94,7 @@ async function start() {
 function failure(failed) {
   return h("article", { class: "view" },
     h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "It does not answer")),
-    h("p", { class: "advice" }, failed.message),
+    h("p", { class: "advice" }, failed.message || `HTTP ${failed.status}`),
     h("div", { class: "actions" }, h("button", { type: "button", class: "primary", click: start }, "Try again")));
 }
 

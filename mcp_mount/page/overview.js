@@ -109,7 +109,7 @@ function keyView(onChange, refused = null) {
   return h("article", { class: "view key" },
     h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, refused ? "Who is calling?" : "Your key"),
       h("p", { class: "subtitle" }, "It is kept in this tab only, and sent to this server only.")),
-    refused && h("p", { class: "advice" }, `${refused.message} (HTTP ${refused.status})`),
+    refused && h("p", { class: "advice" }, refused.message || "This server answers only callers that it knows.", ` (HTTP ${refused.status})`),
     refused?.challenge && challenge(refused.challenge),
     form);
 }

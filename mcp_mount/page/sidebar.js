@@ -10,7 +10,7 @@ function sidebar(entries, onOpen) {
     groups.get(group).push(each);
   }
   const sections = [...groups].map(([name, members]) => {
-    const heading = name && h("h2", {}, name, " ", h("span", {}, String(members.length)));
+    const heading = name && h("h2", {}, h("b", {}, name), " ", h("span", {}, String(members.length)));
     return { members, element: h("section", { "aria-label": name || "Tools" }, heading, h("ul", {}, members.map((each) => each.element))) };
   });
   const search = h("input", { type: "search", role: "searchbox", "aria-label": "Search", placeholder: "Search tools", autocomplete: "off", spellcheck: "false" });
