@@ -54,7 +54,7 @@ function route({ focus = true } = {}) {
     const at = addressOf(entry);
     if (!made.has(at)) made.set(at, VIEWS[kind](entry.value, server.details));
     show(made.get(at), entry.name, focus);
-  } else if (kind === "key") show(keyView(start), "Key", focus);
+  } else if (kind === "key") show(keyView(restart), "Key", focus);
   else show(overview(server), "", focus && kind === "overview");
 }
 
@@ -77,7 +77,7 @@ async function start() {
     document.body.dataset.view = "detail";
     // What the endpoint itself refuses, such as a page of another origin, no key would open.
     const wantsKey = failed instanceof Refused && [401, 403, 407, 422].includes(failed.status) && !failed.isOwn;
-    show(wantsKey ? keyView(start, failed) : failure(failed), "", true);
+    show(wantsKey ? keyView(restart, failed) : failure(failed), "", true);
     return;
   }
   const entries = entriesOf(server);
@@ -87,8 +87,13 @@ async function start() {
   document.querySelector("#version").textContent = server.info.version ?? "";
   document.querySelector("#key").textContent = readKey() ? "Key ••••" : "Key";
   document.body.dataset.state = "open";
-  if (location.hash.startsWith("#/key")) location.hash = "#/overview";
-  else route({ focus: false });
+  route({ focus: false });
+}
+
+// Begin anew as another caller, where that one left off.
+function restart() {
+  if (location.hash.startsWith("#/key")) history.replaceState(null, "", "#/overview");
+  start();
 }
 
 function failure(failed) {
