@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults fuzz conformance interop retrieval bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults fuzz conformance interop retrieval page bench have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conforma
 
 interop: $(STAMP) ## List and call with twenty clients and agent frameworks, and write docs/clients.md (needs npm)
 	@$(BIN)/python -m tests.interop $(ARGS)
+
+page: .venv-page/.installed-$(VERSION) ## Try the page in a browser (needs chromium)
+	@.venv-page/bin/python -m pytest -m slow tests/page $(ARGS)
 
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
@@ -141,6 +144,12 @@ $(CONFORMANCE)/.installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@grep -vE '^(rich|websockets|importlib_metadata|openai)==' constraints.txt >$(@D)/constraints.txt
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[dev]' 'litellm[proxy]==1.106.2'
+	@touch $@
+
+# Playwright drives the Chromium that the machine has.
+.venv-page/.installed-$(VERSION): pyproject.toml constraints.txt tests/page/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,dev]' -r tests/page/requirements.txt
 	@touch $@
 
 # The server of the benchmarks brings uvloop, which the tests do without.

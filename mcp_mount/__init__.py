@@ -31,6 +31,7 @@ from mcp_mount.version import __version__
 if TYPE_CHECKING:
     from mcp_mount.access.auth import ScopesOf
     from mcp_mount.access.rates import RateLimit
+    from mcp_mount.assembly import MountOptions
     from mcp_mount.backends.request import TOOL_KEY
     from mcp_mount.backends.token import ClientCredentials
     from mcp_mount.backends.upstream import Upstream
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     )
     from mcp_mount.gateway import gateway_app
     from mcp_mount.limits import Limits
-    from mcp_mount.mount import MountOptions, mount_mcp
+    from mcp_mount.mount import mount_mcp
     from mcp_mount.mounted import Mounted
     from mcp_mount.openapi.operations import Operation
     from mcp_mount.proxy import proxy_app
@@ -77,13 +78,14 @@ __all__ = [
 _MODULES: Final = {
     "access.auth": ("ScopesOf",),
     "access.rates": ("RateLimit",),
+    "assembly": ("MountOptions",),
     "backends.request": ("TOOL_KEY",),
     "backends.token": ("ClientCredentials",),
     "backends.upstream": ("Upstream",),
     "errors": ("InvalidDocument", "InvalidMark", "InvalidSelector", "MountError", "NameClash"),
     "gateway": ("gateway_app",),
     "limits": ("Limits",),
-    "mount": ("MountOptions", "mount_mcp"),
+    "mount": ("mount_mcp",),
     "mounted": ("Mounted",),
     "openapi.operations": ("Operation",),
     "proxy": ("proxy_app",),

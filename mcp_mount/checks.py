@@ -57,6 +57,7 @@ OPTIONS: Final = {
     "forward_cookies": _FLAG,
     "surface": Rule(lambda value: value in SURFACES, "'tools', 'search' or 'auto'"),
     "pinned": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
+    "page": _FLAG,
 }
 """What the options of `mount_mcp` must be; `proxy_app` and `gateway_app` take them too."""
 

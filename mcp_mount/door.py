@@ -13,10 +13,10 @@ from starlette.requests import Request
 from mcp_mount.access.credentials import IssuerTokens, KeyOrToken, scopes_of_holder
 from mcp_mount.access.origin import is_loopback
 from mcp_mount.access.rates import RateLimit
+from mcp_mount.assembly import MountOptions
 from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.limits import Limits
-from mcp_mount.mount import MountOptions
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.options import ServeOptions
 from mcp_mount.remotes.remote import Remote

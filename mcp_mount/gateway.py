@@ -12,10 +12,11 @@ from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
+from mcp_mount.assembly import MountOptions
 from mcp_mount.checks import OPTIONS
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
-from mcp_mount.mount import MountOptions, mount_source
+from mcp_mount.mount import mount_source
 from mcp_mount.remotes.names import ToolNames, read_patterns
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.source import read_app

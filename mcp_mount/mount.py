@@ -5,64 +5,22 @@ The endpoint is one route of the app; the app's middleware runs on it as on ever
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
+from typing import Final, Literal, Unpack
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
-from starlette.routing import BaseRoute
 
 from mcp_mount.access.auth import ScopesOf
-from mcp_mount.access.origin import Origins
-from mcp_mount.access.rates import CallRate, RateLimit
-from mcp_mount.backends.http import HTTPBackend
-from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
-from mcp_mount.endpoints.endpoint import Endpoint
-from mcp_mount.endpoints.guard import RequestGuard
-from mcp_mount.endpoints.hosting import MountContext, StartableTransport
-from mcp_mount.endpoints.lifespan import LifespanMiddleware
-from mcp_mount.endpoints.sse import Sse, SsePart
-from mcp_mount.endpoints.streamable import Streamable
-from mcp_mount.fastpath.listing import ToolList
-from mcp_mount.fastpath.responder import FastPath
-from mcp_mount.limits import Limits, Slots
-from mcp_mount.listed import inline_references
+from mcp_mount.access.rates import RateLimit
+from mcp_mount.assembly import MountOptions, assemble
+from mcp_mount.limits import Limits
 from mcp_mount.mounted import Mounted
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.search.provider import SearchProvider
-from mcp_mount.search.surface import Surface, SurfaceChoice
-from mcp_mount.server import build_server, low_level_server
+from mcp_mount.search.surface import SurfaceChoice
 from mcp_mount.source import OpenAPI, Source, read_app
-from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector, ToolMarks
-from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.validation import check_options
-
-if TYPE_CHECKING:
-    from mcp_mount.remotes.provider import RemoteProvider
-
-
-class MountOptions(TypedDict, total=False):
-    """The options of `mount_mcp` that proxies and gateways take as they are."""
-
-    include: Sequence[Selector]
-    exclude: Sequence[Selector]
-    fields: Sequence[Selector]
-    tools: ToolMarks | None
-    limits: Limits
-    auth: AuthProvider | None
-    dependencies: Sequence[Depends]
-    scopes_of: ScopesOf | None
-    public_url: str | None
-    allowed_origins: Sequence[str]
-    rate_limit: RateLimit | None
-    confirm: Literal["destructive"] | None
-    state_key: str | None
-    sessions: bool
-    forward_cookies: bool
-    surface: SurfaceChoice
-    pinned: Sequence[Selector]
 
 
 def mount_mcp(
@@ -89,6 +47,7 @@ def mount_mcp(
     forward_cookies: bool = False,
     surface: SurfaceChoice = "tools",
     pinned: Sequence[Selector] = (),
+    page: bool = True,
 ) -> Mounted:
     """Offer every operation of `app` as an MCP tool at `path`, in the same process.
 
@@ -139,6 +98,8 @@ def mount_mcp(
             client chooses for itself with ``/mcp?surface=search`` or ``=tools``.
         pinned: Selectors of the tools that are listed beside the search; names of own tools and of
             those of remotes too.
+        page: Show a page to who opens the endpoint in a browser: the tools, a form to try each, and
+            how clients connect. It shows a caller what MCP would.
 
     Returns:
         The mounted server.
@@ -175,105 +136,12 @@ def mount_source(
         MountError: see `mount_mcp`.
     """
     options = MountOptions(**{**_DEFAULTS, **given})  # type: ignore[typeddict-item]
-    limits, auth, scopes_of = options["limits"], options["auth"], options["scopes_of"]
-    check_options({**options, "path": path, "sse_path": sse_path, "remotes": remotes}, OPTIONS)
-    check_path(app, path)
-    if sse_path is not None:
-        check_sse_path(app, sse_path, path)
-    check_public_url(auth, path, options["public_url"])
-    rate = None
-    if (rate_limit := options["rate_limit"]) is not None:
-        # Asked for on a call, when the provider is there.
-        rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
-    backend = source.backend(lambda: provider)
-    shown = Surface(options["surface"], options["pinned"])
-    search = SearchProvider(shown, rate)
-    provider = OperationProvider(
-        source.document,
-        backend,
-        include=options["include"],
-        exclude=options["exclude"],
-        fields=options["fields"],
-        marks=options["tools"],
-        credentials=source.credentials,
-        changes=source.changes,
-        watch=source.watch,
-        policy=policy,
-    )
-    if isinstance(backend, HTTPBackend):
-        # Now, because nothing about it changes later.
-        backend.check(tool.binding.operation for tool in provider.tools().values())
-    remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
-    check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
-    server = build_server(
-        provider,
-        remotes=remote_provider,
-        search=search,
-        name=source.name,
-        version=source.version,
-        instructions=source.instructions,
-        auth=auth,
-        state_key=options["state_key"],
-        sessions=options["sessions"],
-    )
-    guard = RequestGuard(
-        origins=Origins(options["allowed_origins"], public_url=options["public_url"]),
-        max_request_bytes=limits.max_request_bytes,
-        dependencies=options["dependencies"],
-        scopes_of=scopes_of,
-        sessions=options["sessions"],
-        forward_cookies=options["forward_cookies"],
-    )
-    context = MountContext(app, server, provider, guard, search, remote_provider)
-    tool_list = ToolList(server, context.offered, context.scopes, inline_references)
-    fast_path = FastPath(server, low_level_server(server), provider, tool_list, search)
-    shown.serve(
-        server,
-        offered=context.offered,
-        scopes=context.scopes,
-        tag_descriptions=lambda: provider.tag_descriptions,
-        is_plain=fast_path.is_open,
-        has_remotes=remote_provider is not None,
-    )
-    streamable = Streamable(context, path, fast_path)
-    endpoints = [Endpoint(app, path, guard, streamable)]
-    transports: list[StartableTransport] = [streamable]
-    if sse_path is not None:
-        sse = Sse(context, sse_path, path)
-        endpoints += [
-            Endpoint(app, sse.path, guard, SsePart(sse, "GET")),
-            Endpoint(app, sse.messages, guard, SsePart(sse, "POST")),
-        ]
-        # Before the other, because a provider issues tokens for the path that it hears of last.
-        transports.insert(0, sse)
-    # First, so that no catch-all route of the app takes the paths before them.
-    app.router.routes[:0] = [*endpoints, *_auth_routes(auth, path, sse_path)]
-    app.add_middleware(LifespanMiddleware, mount=context, transports=transports, path=path)
-    return Mounted(
-        server=server,
+    return assemble(
+        app,
+        source,
         path=path,
-        _app=app,
-        _forwards_cookies=options["forward_cookies"],
-        _remotes=remote_provider,
-        _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
+        sse_path=sse_path,
+        remotes=remotes,
+        names=names,
+        options=options,
     )
-
-
-def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> list[BaseRoute]:
-    """Return the provider's routes: its own, and the metadata of the resource at each path."""
-    if auth is None:
-        return []
-    beside = auth.get_routes(sse_path) if sse_path is not None else []
-    routes = auth.get_routes(path)
-    known = {route.path for route in routes}
-    return [*routes, *(route for route in beside if route.path not in known)]
-
-
-def _offer_remotes(
-    remotes: Sequence[Remote], policy: CallPolicy, provider: OperationProvider, names: ToolNames
-) -> "RemoteProvider":
-    # Most apps have none, and need not wait for the import.
-    from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
-
-    return RemoteProvider(remotes, policy, provider.tools, names)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from mcp_mount.backends.forwarding import Forwarder
 from mcp_mount.backends.request import APP_KEY
+from mcp_mount.backends.scope import route_path
 from mcp_mount.endpoints.client import client_for
 from mcp_mount.errors import MountError
+from mcp_mount.page.negotiation import wanted
 from mcp_mount.remotes.remote import RemoteState
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Mounted:
     _forwards_cookies: bool = field(default=False, repr=False)
     _remotes: "RemoteProvider | None" = field(default=None, repr=False)
     _upstream: Forwarder | None = field(default=None, repr=False)
+    _has_page: bool = field(default=False, repr=False)
 
     @property
     def upstream(self) -> str | None:
@@ -79,6 +83,19 @@ class Mounted:
             request.scope,
             headers=headers,
             cookies=self._forwards_cookies,
+        )
+
+    def serves_page(self, scope: Scope) -> bool:
+        """Whether a request is answered with the page that a browser sees at the endpoint.
+
+        Middleware that authenticates can let such a request pass, so that a person can enter a key
+        there: the page is the same for everyone, and tells nothing of the tools.
+        """
+        return (
+            self._has_page
+            and scope["type"] == "http"
+            and route_path(scope).removesuffix("/") == self.path
+            and wanted(scope) == "page"
         )
 
     @property

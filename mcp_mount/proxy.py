@@ -6,8 +6,9 @@ from typing import Unpack
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from mcp_mount.assembly import MountOptions
 from mcp_mount.backends.upstream import Upstream
-from mcp_mount.mount import MountOptions, mount_source
+from mcp_mount.mount import mount_source
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.source import OpenAPI, leave_out_elsewhere, read_upstream
 

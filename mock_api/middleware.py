@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_mount import Mounted
 from mock_api.identity import ANONYMOUS, Identity
 
 access_log = logging.getLogger("mock_api.access")
@@ -147,4 +148,8 @@ def _request_id(scope: Scope) -> str:
 
 def _is_open(scope: Scope) -> bool:
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        return True
+    # The page on which a person enters a key.
+    mounted: Mounted = scope["app"].state.mounted
+    return mounted.serves_page(scope)

@@ -112,6 +112,32 @@ async def test_pages_that_are_allowed_are_served(era: Era, host: str, origin: st
 
 
 @eras
+@pytest.mark.parametrize(
+    ("host", "origin", "is_allowed"),
+    [
+        ("192.168.1.5:443", "https://192.168.1.5", True),
+        ("kb.example", "https://kb.example", False),
+        ("kb.example:8443", "https://kb.example:8443", False),
+        ("192.168.1.5:8000", "http://192.168.1.5:8000", True),
+        ("[fd00::5]:8000", "http://[fd00::5]:8000", True),
+        ("kb.example", "http://kb.example", False),
+        ("kb.example:8443", "https://kb.example", False),
+        ("kb.example", "https://evil.example", False),
+        ("192.168.1.5:8000", "http://192.168.1.5:9000", False),
+        ("192.168.1.5:8000", "http://192.168.1.6:8000", False),
+        ("192.168.1.5.evil.example", "http://192.168.1.5.evil.example", False),
+        ("app:8000", "app://app:8000", False),
+    ],
+)
+async def test_without_a_public_url_the_endpoint_s_own_page_is_served_where_no_name_is_rebound(
+    era: Era, host: str, origin: str, *, is_allowed: bool
+) -> None:
+    """X4: an address is no name."""
+    reply = await ask(origins_app(), era, host, origin)
+    assert reply.status == (200 if is_allowed else 403)
+
+
+@eras
 async def test_a_star_allows_every_page(era: Era) -> None:
     """X4."""
     app = origins_app(allowed_origins=["*"])

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 
 import mcp_mount
 from mcp_mount import Limits, Mounted, MountError, gateway_app, mount_mcp, proxy_app
+from mcp_mount.assembly import MountOptions
 from mcp_mount.checks import OPTIONS
-from mcp_mount.mount import MountOptions
 
 
 def test_the_public_names_are_these() -> None:

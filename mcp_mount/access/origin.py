@@ -1,7 +1,8 @@
 """Which web pages may call: the ``Origin`` header, checked against DNS rebinding. Pure.
 
 A request without an ``Origin`` comes from no page and is let through. The ``Host`` header alone
-proves nothing: a page that rebinds its own name to a loopback address sends that name as both.
+proves nothing: a page that rebinds its own name to a loopback address sends that name as both. It
+cannot do so with an IP address, which is no name.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,10 @@ _Origin = tuple[str, str, int | None]
 
 
 class Origins:
-    """The origins that are allowed: a list, the public URL's, and loopback with loopback."""
+    """The origins that are allowed: a list, the public URL's, and loopback with loopback.
+
+    Where no public URL is known, also the endpoint's own, if it cannot have been rebound.
+    """
 
     def __init__(self, allowed: Iterable[str] = (), *, public_url: str | None = None) -> None:
         """Take origins such as ``"https://app.example"``, or ``"*"`` for every one.
@@ -25,6 +29,7 @@ class Origins:
         """
         entries = [*allowed, *([public_url] if public_url else [])]
         self._every = "*" in entries
+        self._is_public_known = public_url is not None
         self._allowed = {_checked(entry) for entry in entries if entry != "*"}
 
     def allow(self, origin: str | None, host: str | None) -> bool:
@@ -39,7 +44,9 @@ class Origins:
         asked = _read(origin)
         if asked is None:
             return False
-        return asked in self._allowed or (is_loopback(asked[1]) and is_loopback(_hostname(host)))
+        if asked in self._allowed or (is_loopback(asked[1]) and is_loopback(_hostname(host))):
+            return True
+        return not self._is_public_known and _is_own(asked, host)
 
 
 def _read(text: str) -> _Origin | None:
@@ -65,6 +72,21 @@ def _checked(text: str) -> _Origin:
 def _hostname(host: str | None) -> str:
     read = _read(f"http://{host}") if host else None
     return read[1] if read else ""
+
+
+def _is_own(origin: _Origin, host: str | None) -> bool:
+    """Whether an origin is the endpoint's, and no name that was rebound to it."""
+    scheme, hostname, _ = origin
+    is_unbound = scheme in _PORTS and _is_address(hostname)
+    return is_unbound and host is not None and _read(f"{scheme}://{host}") == origin
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

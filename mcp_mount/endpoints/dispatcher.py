@@ -25,6 +25,8 @@ from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.endpoints.unwrap import unwrap
 from mcp_mount.fastpath.messages import HotRequest, MessageReader, is_initialize, read_call
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.page.details import PageDetails
+from mcp_mount.page.negotiation import wanted
 from mcp_mount.tools.tracing import joined_trace, trace_of
 
 _LARGEST_OPENING: Final = 8 * 1024
@@ -38,12 +40,19 @@ class Dispatcher:
     """
 
     def __init__(
-        self, app: ASGIApp, *, mount: MountContext, path: str, fast_path: FastPath | None = None
+        self,
+        app: ASGIApp,
+        *,
+        mount: MountContext,
+        path: str,
+        fast_path: FastPath | None = None,
+        page: PageDetails | None = None,
     ) -> None:
         """Wrap `app`, which serves the endpoint at `path`."""
         self._app = app
         self._mount = mount
         self._fast_path = fast_path
+        self._page = page
         self._messages = MessageReader()
         # A session, or a stream, keeps what it was opened with.
         self._is_kept = mount.guard.sessions or fast_path is None
@@ -66,7 +75,8 @@ class Dispatcher:
             if not self._is_authorized(scope):
                 # The provider answers with 401 or 403. Which scopes a tool needs is not told to
                 # strangers.
-                await self._app(scope, receive, send)
+                refused = {**scope, "method": "POST"} if self._asks_for_details(scope) else scope
+                await self._app(refused, receive, send)
                 return
             if ctx is not None:
                 ctx.user = scope["user"]
@@ -80,7 +90,7 @@ class Dispatcher:
                 return
         token = granted_scopes.set(granted)
         try:
-            await self._dispatch(scope, receive, send, ctx, granted)
+            await self._dispatch(scope, receive, send)
         finally:
             granted_scopes.reset(token)
 
@@ -90,20 +100,24 @@ class Dispatcher:
         given = getattr(scope.get("auth"), "scopes", ())
         return isinstance(scope.get("user"), AuthenticatedUser) and {*required} <= {*given}
 
-    async def _dispatch(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        ctx: RequestContext | None,
-        granted: Scopes | None,
-    ) -> None:
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._read(scope, receive, send)
         if body is None:
             return
         if scope["method"] != "POST":
-            await self._app(scope, replay_body(body, receive), send)
+            if self._page is not None and self._asks_for_details(scope):
+                ctx = request_context.get()
+                request = ctx.request if ctx is not None else _request_of(scope)
+                await (await self._page.respond(request))(scope, receive, send)
+            else:
+                await self._app(scope, replay_body(body, receive), send)
             return
+        await self._dispatch_message(body, scope, receive, send)
+
+    async def _dispatch_message(
+        self, body: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        ctx = request_context.get()
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         if hot is not None:
             tool, trace_context = hot.called_tool, hot.message.params.meta.trace
@@ -113,7 +127,7 @@ class Dispatcher:
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
-        refusal = await self._refuse_scopes(tool, granted)
+        refusal = await self._refuse_scopes(tool, granted_scopes.get())
         if refusal is None and hot is None and self._fast_path is not None:
             refusal = reject_form(scope, body)
         if refusal is not None:
@@ -153,6 +167,10 @@ class Dispatcher:
         if self._mount.guard.sessions and not hot.is_modern:
             return False
         return await self._fast_path.respond(hot, ctx, receive, send)
+
+    def _asks_for_details(self, scope: Scope) -> bool:
+        """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
+        return self._page is not None and wanted(scope) == "details"
 
     async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""

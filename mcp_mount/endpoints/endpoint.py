@@ -22,6 +22,8 @@ from mcp_mount.endpoints.guard import (
     reject_head,
 )
 from mcp_mount.errors import MountError
+from mcp_mount.page.document import page_response
+from mcp_mount.page.negotiation import wanted
 
 logger = logging.getLogger("mcp_mount")
 
@@ -48,6 +50,7 @@ class Endpoint(BaseRoute):
     path: str
     guard: RequestGuard
     transport: Transport
+    has_page: bool = False
     methods: tuple[str, ...] = field(init=False)
     guarded: APIRoute | None = field(init=False)
     paths: frozenset[str] = field(init=False)
@@ -57,7 +60,11 @@ class Endpoint(BaseRoute):
         self.paths = frozenset({self.path, f"{self.path}/"})
         self.methods = self.transport.methods
         self.guarded = dependency_route(
-            self.guard, self.path, self.methods, self.app, self.transport.serve
+            self.guard,
+            self.path,
+            {*self.methods, "GET"} if self.has_page else self.methods,
+            self.app,
+            self.transport.serve,
         )
 
     @property
@@ -118,7 +125,12 @@ class Endpoint(BaseRoute):
             is_answered = True
             await send(message)
 
-        refused = reject_head(self.guard, self.methods, scope)
+        is_get = scope["method"] == "GET"
+        asked = wanted(scope) if is_get and self.has_page else None
+        refused = reject_head(self.guard, self.methods, scope, is_page=asked is not None)
+        if refused is None and asked == "page":
+            await page_response()(scope, receive, send)
+            return
         if refused is not None:
             await refused(scope, receive, send)
         elif self.guarded is not None:

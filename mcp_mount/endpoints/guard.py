@@ -1,6 +1,6 @@
 """What a request passes before MCP sees it: method, ``Origin``, the app's dependencies, size."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -32,8 +32,13 @@ class RequestGuard:
     forward_cookies: bool = False
 
 
-def reject_head(guard: RequestGuard, methods: Sequence[str], scope: Scope) -> Response | None:
-    """Return a 405 or 403 response, or None if method and ``Origin`` are fine."""
+def reject_head(
+    guard: RequestGuard, methods: Sequence[str], scope: Scope, *, is_page: bool = False
+) -> Response | None:
+    """Return a 405 or 403 response, or None if method and ``Origin`` are fine.
+
+    `is_page` says that the request is one of the page, which no method of MCP's serves.
+    """
     origin = host = None
     for name, value in scope["headers"]:
         if name == b"origin":
@@ -42,7 +47,7 @@ def reject_head(guard: RequestGuard, methods: Sequence[str], scope: Scope) -> Re
             origin = text if origin is None else f"{origin}, {text}"
         elif name == b"host" and host is None:
             host = value.decode("latin-1")
-    if scope["method"] not in methods:
+    if not is_page and scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse("Method Not Allowed", 405, headers=allow)
     if not guard.origins.allow(origin, host):
@@ -55,7 +60,7 @@ def reject_head(guard: RequestGuard, methods: Sequence[str], scope: Scope) -> Re
 
 
 def dependency_route(
-    guard: RequestGuard, path: str, methods: Sequence[str], app: FastAPI, dispatch: Dispatch
+    guard: RequestGuard, path: str, methods: Collection[str], app: FastAPI, dispatch: Dispatch
 ) -> APIRoute | None:
     """Return a route that has FastAPI solve the dependencies, then dispatches the request.
 

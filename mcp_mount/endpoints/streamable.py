@@ -6,6 +6,7 @@ An app whose lifespan is never run gets an MCP server for each request that need
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -27,6 +28,7 @@ from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.page.details import PageDetails
 from mcp_mount.search.surface import SURFACES
 
 
@@ -37,6 +39,7 @@ class Streamable:
     mount: MountContext
     path: str
     fast_path: FastPath
+    page: PageDetails | None = None
     running: RunningApp = field(default_factory=RunningApp)
     _entry: ASGIApp = field(init=False)
 
@@ -98,20 +101,23 @@ class Streamable:
         return app
 
     def _inner_middleware(self) -> list[Middleware]:
-        dispatcher = Middleware(
-            Dispatcher, mount=self.mount, path=self.path, fast_path=self.fast_path
-        )
-        return [*self._seal(), dispatcher, *self._share()]
+        return [*self._seal(), Middleware(Dispatcher, **self._dispatch_options()), *self._share()]
 
     def _wrap(self, app: ASGIApp) -> ASGIApp:
         for cls, args, options in self._share():
             app = cls(app, *args, **options)
-        wrapped: ASGIApp = Dispatcher(
-            app, mount=self.mount, path=self.path, fast_path=self.fast_path
-        )
+        wrapped: ASGIApp = Dispatcher(app, **self._dispatch_options())
         for cls, args, options in reversed(self._seal()):
             wrapped = cls(wrapped, *args, **options)
         return wrapped
+
+    def _dispatch_options(self) -> dict[str, Any]:
+        return {
+            "mount": self.mount,
+            "path": self.path,
+            "fast_path": self.fast_path,
+            "page": self.page,
+        }
 
     def _seal(self) -> list[Middleware]:
         if not self.mount.guard.sessions:

@@ -80,6 +80,11 @@ class RemoteTool(Tool):
         return tool
 
     @property
+    def server_name(self) -> str:
+        """The name of the server that has the tool, as it was configured."""
+        return self._binding.remote.name
+
+    @property
     def scopes(self) -> tuple[frozenset[str], ...]:
         """The alternatives of scopes that the tool asks for."""
         return self._binding.scopes

@@ -19,11 +19,11 @@ from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.nodes import expect_mapping
-from mcp_mount.openapi.operations import read_operations, read_tag_descriptions
+from mcp_mount.openapi.operations import Operation, read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
-from mcp_mount.tools.selection import SelectedOperation, select
+from mcp_mount.tools.selection import LeftOut, SelectedOperation, explain_left_out, select
 from mcp_mount.tools.tool import OperationTool
 
 
@@ -77,6 +77,8 @@ class OperationProvider(Provider):
         self._tools: dict[str, OperationTool] = {}
         self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
+        self._operations: Sequence[Operation] = ()
+        self._left_out: Sequence[LeftOut] | None = None
         self.tag_descriptions: Mapping[str, str] = {}
 
     async def refresh(self) -> None:
@@ -179,6 +181,20 @@ class OperationProvider(Provider):
             return False
         return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 
+    def left_out(self) -> Sequence[LeftOut]:
+        """Return the document's operations that are no tools, and why.
+
+        Raises:
+            MountError: see `tools`.
+        """
+        chosen = [tool.binding.operation for tool in self.tools().values()]
+        if self._left_out is None:
+            left = explain_left_out(
+                self._operations, chosen, include=self._include, marks=self._marks
+            )
+            self._left_out = [*left]
+        return self._left_out
+
     @property
     def listed(self) -> Mapping[str, OperationTool]:
         """The tools as they were when last asked for."""
@@ -194,6 +210,7 @@ class OperationProvider(Provider):
             fields=self._fields,
             marks=self._marks,
         )
+        self._operations, self._left_out = operations, None
         before = self._built if _extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         for each in selected:

@@ -56,12 +56,7 @@ def select(
         InvalidSelector: a selector matches no operation, is of no known form, or raised.
         NameClash: the authors of two operations to be offered chose the same name.
     """
-    marked = [(operation, read_overrides(operation)) for operation in operations]
-    candidates = _name(marked)
-    if marks:
-        by_operation = {id(each.operation): each.mark for each in _mark(candidates, marks)}
-        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
-        candidates = _name(marked)
+    candidates = _candidates(operations, marks)
     indices = _matching(candidates, include, "include") if include else set(range(len(candidates)))
     indices -= _matching(candidates, exclude, "exclude")
     selected = [candidates[index] for index in sorted(indices)]
@@ -76,6 +71,53 @@ def select(
         for index, each in enumerate(_told_apart(selected))
         for asked in [each.mark.fields]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An operation that is no tool, and why in one sentence."""
+
+    operation: Operation
+    reason: str
+
+
+def explain_left_out(
+    operations: Sequence[Operation],
+    chosen: Iterable[Operation],
+    *,
+    include: Sequence[Selector] = (),
+    marks: Mapping[Selector, ToolOverrides] = MappingProxyType({}),
+) -> Iterator[LeftOut]:
+    """Yield each of the operations that is not among those that `select` chose."""
+    known = {(operation.method, operation.path) for operation in chosen}
+    named = _candidates(operations, marks)
+    unhidden = {(each.operation.method, each.operation.path) for each in named}
+    included = _matching(named, include, "include") if include else range(len(named))
+    wanted = {(named[at].operation.method, named[at].operation.path) for at in included}
+    for operation in operations:
+        key = (operation.method, operation.path)
+        if key in known:
+            continue
+        if key not in unhidden:
+            reason = "Its mark (x-mcp) hides it."
+        elif key not in wanted:
+            reason = "include= does not name it."
+        else:
+            reason = "exclude= names it."
+        yield LeftOut(operation, reason)
+
+
+def _candidates(
+    operations: Iterable[Operation], marks: Mapping[Selector, ToolOverrides]
+) -> list[SelectedOperation]:
+    """Name all operations, with what is said of them, and return those that no mark hides."""
+    marked = [(operation, read_overrides(operation)) for operation in operations]
+    candidates = _name(marked)
+    if marks:
+        by_operation = {id(each.operation): each.mark for each in _mark(candidates, marks)}
+        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
+        candidates = _name(marked)
+    return candidates
 
 
 def _name(marked: Sequence[tuple[Operation, ToolOverrides | None]]) -> list[SelectedOperation]:

@@ -187,6 +187,18 @@ async def test_without_the_key_everything_but_health_is_401(
         assert (await client.get("/health", headers=raw)).status_code == 200
 
 
+async def test_without_the_key_a_browser_gets_the_page_that_asks_for_it(locked: FastAPI) -> None:
+    async with http_client(locked) as client:
+        page = await client.get("/mcp", headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert "Key or token" in page.text
+        assert "search_articles" not in page.text
+        for path in ("/", "/mcpx", "/docs"):
+            answer = await client.get(path, headers={"Accept": "text/html"})
+            assert answer.status_code == 401
+        assert (await client.post("/mcp", headers={"Accept": "text/html"})).status_code == 401
+
+
 async def test_health_is_open_under_a_root_path_too(locked: FastAPI) -> None:
     transport = httpx.ASGITransport(locked, root_path="/kb")
     async with httpx.AsyncClient(transport=transport, base_url="http://kb") as client:
