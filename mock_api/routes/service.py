@@ -14,7 +14,7 @@ router = APIRouter(tags=["service"])
 health_router = APIRouter(tags=["service"])
 home_router = APIRouter(include_in_schema=False)
 
-HOME: Final = "/docs"
+HOME: Final = "/mcp"
 """Where a browser that asks for `/` is sent."""
 
 

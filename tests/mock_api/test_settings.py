@@ -85,7 +85,7 @@ async def test_the_front_door_leads_to_the_documentation(
     client: httpx.AsyncClient, app: FastAPI
 ) -> None:
     response = await client.get("/")
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+    assert (response.status_code, response.headers["location"]) == (307, "/mcp")
     transport = httpx.ASGITransport(app, root_path="/kb")
     async with httpx.AsyncClient(transport=transport, base_url="http://kb") as behind:
         assert (await behind.get("/kb/")).headers["location"] == "/kb/docs"
