@@ -566,3 +566,12 @@ def test_references_may_stand_wherever_openapi_has_objects() -> None:
     schema, _ = read_output_schema(operation, schemas)
     assert schema is not None
     assert schema["properties"]["result"] == INTEGER
+
+
+def test_a_union_of_lists_says_that_it_is_a_list_and_of_what() -> None:
+    """T6: some clients take a property without a type for a text, others want `items` of a list."""
+    numbers = {"type": "array", "items": {"type": "number"}}
+    texts = {"type": "array", "items": {"type": "string"}}
+    schema = published({"anyOf": [numbers, texts]})
+    assert (schema["type"], schema["items"]) == ("array", {})
+    assert schema["anyOf"] == [numbers, texts]

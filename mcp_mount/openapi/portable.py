@@ -58,7 +58,9 @@ def name_type(schema: Schema) -> Schema:
     options = schema.get("anyOf", ())
     types = {json.dumps(option.get("type")) for option in options}
     if "type" not in schema and len(types) == 1 and "type" in options[0]:
-        return {"type": options[0]["type"], **schema}
+        # A list without `items` is refused by others.
+        items = {"items": {}} if options[0]["type"] == "array" else {}
+        return {"type": options[0]["type"], **items, **schema}
     return schema
 
 

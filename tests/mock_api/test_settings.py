@@ -81,14 +81,12 @@ def test_a_wrong_setting_is_named_without_a_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_the_front_door_leads_to_the_documentation(
-    client: httpx.AsyncClient, app: FastAPI
-) -> None:
+async def test_the_front_door_leads_to_the_page(client: httpx.AsyncClient, app: FastAPI) -> None:
     response = await client.get("/")
     assert (response.status_code, response.headers["location"]) == (307, "/mcp")
     transport = httpx.ASGITransport(app, root_path="/kb")
     async with httpx.AsyncClient(transport=transport, base_url="http://kb") as behind:
-        assert (await behind.get("/kb/")).headers["location"] == "/kb/docs"
+        assert (await behind.get("/kb/")).headers["location"] == "/kb/mcp"
 
 
 @pytest.mark.parametrize(

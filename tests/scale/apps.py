@@ -55,8 +55,8 @@ def litellm() -> Large:
 @cache
 def generated() -> Large:
     """A thousand routes, a hundred for each function."""
-    # Of small models there is less to leave out, and null is written out, as many clients need it.
-    return _mounted(Large(app, share=4 / 5))
+    # Of small models there is less to leave out; null and recursion are written out, as some need.
+    return _mounted(Large(app, share=9 / 10))
 
 
 LoadLarge = Callable[[], Large]
