@@ -6,15 +6,18 @@ In the order in which to read them:
     text          what others wrote, without what cannot be seen
     uris          addresses of resources, and how ours stand for them
     bounds        how large one message may be
+    outgoing      one request: what it has with it, and meets on its way
     session       an MCP session with another server
     http          the way to a server at a URL
     stdio         messages on standard input and output
     program       the way to a program, and its life
     failures      why a server is down, and errors that it wrote
-    exchange      one request to another server
+    exchange      one request in a session of its own
+    pool          sessions that are kept
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
     catalog       what it offers, fit to be offered here
+    contact       what requests know of the task that stays in touch with it
     monitor       whether it answers, and what it offers now
     elicitation   what it asks of a user
     binding       how requests are forwarded to it

@@ -19,11 +19,15 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from mcp_mount.access.auth import tool_check
+from mcp_mount.access.principals import principals_of
+from mcp_mount.backends.request import request_context
+from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.bounds import TOO_LARGE
-from mcp_mount.remotes.elicitation import decline, pass_on, read_state
+from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
 from mcp_mount.remotes.failures import ServerError, find_causes
 from mcp_mount.remotes.monitor import Monitor
+from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools.binding import CallPolicy
@@ -78,6 +82,7 @@ class RemoteBinding:
         send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
         context: Context | None,
         trace: Mapping[str, str],
+        param_headers: Mapping[str, str] | None = None,
     ) -> Answer | InputRequiredResult:
         """Send a request, and return its result, or a question that the server has first.
 
@@ -85,8 +90,10 @@ class RemoteBinding:
             send: Sends it in a session; the second argument is for the session's method.
             context: The FastMCP context of the request that leads to it.
             trace: Its trace context.
+            param_headers: Headers with which a modern server is told some of the arguments.
 
         Raises:
+            Busy: there are too many callers.
             ServerError: the server refuses it.
             NotForwarded: there is no result, or none that can be passed on.
         """
@@ -101,13 +108,18 @@ class RemoteBinding:
             "request_state": state or None,
             "allow_input_required": True,
         }
-        # With a callback the session says that questions to a user are answered.
-        callbacks = {"elicitation_callback": decline} if asks else {}
+        request = OutgoingRequest(
+            context,
+            capabilities_of(context) if context is not None and asks else {},
+            param_headers or {},
+        )
         try:
             with anyio.fail_after(self.limits.timeout):
                 answer = await self.monitor.exchange(
-                    lambda session: send(session, options), **callbacks
+                    request, lambda session: send(session, options), _caller
                 )
+        except Busy:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
             raise self._explain(error) from None
         if not isinstance(answer, InputRequiredResult):
@@ -159,3 +171,9 @@ class RemoteBinding:
         return NotForwarded(
             f"The server {name!r} cannot be reached now. Try again in a few seconds."
         )
+
+
+def _caller() -> tuple[str, ...]:
+    """Return who calls; nothing where a client is connected within this process."""
+    ctx = request_context.get()
+    return tuple(principals_of(ctx.request)) if ctx is not None else ()

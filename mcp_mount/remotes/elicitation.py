@@ -12,7 +12,6 @@ from mcp_types import (
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestURLParams,
-    ElicitResult,
     InputRequiredResult,
 )
 
@@ -71,7 +70,11 @@ def _can_open_pages(context: Context) -> bool:
     return elicitation is not None and elicitation.url is not None
 
 
-async def decline(*arguments: object) -> ElicitResult:
-    """Decline what is asked in a version that has no way back to the caller's client."""
-    del arguments
-    return ElicitResult(action="decline")
+def capabilities_of(context: Context) -> dict[str, Any]:
+    """Return what the caller's client says of itself, of what can be passed on."""
+    request = context.request_context
+    capabilities = request.session.client_capabilities if request is not None else None
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    if elicitation is None:
+        return {}
+    return {"elicitation": elicitation.model_dump(by_alias=True, exclude_none=True)}

@@ -6,9 +6,11 @@
 """
 
 from collections.abc import Iterator, Mapping
+from contextvars import Context
 from itertools import count
 from typing import Any, Final
 
+import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp import ClientSession
 from mcp.shared.dispatcher import CallOptions
@@ -17,6 +19,7 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
 from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
     CONNECTION_CLOSED,
     UNSUPPORTED_PROTOCOL_VERSION,
     CallToolResult,
@@ -29,6 +32,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.outgoing import current_request
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
@@ -57,16 +61,23 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
 
     Attributes:
         entries: Those of the list that came last, as the server wrote them; None if it is none.
-        param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
+        ended: Set when nothing comes any more.
     """
 
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
         super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
         self.entries: list[Any] | None = None
-        self.param_headers: Mapping[str, str] = {}
+        self.ended = anyio.Event()
         self._ids = ids
         self._max_blocks = max_blocks
+
+    async def run(self, *arguments: Any, **options: Any) -> None:
+        """Take what comes, until the end."""
+        try:
+            await super().run(*arguments, **options)
+        finally:
+            self.ended.set()
 
     def forget(self) -> None:
         """Forget the entries of the last list."""
@@ -84,10 +95,13 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         Raises:
             MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks.
         """
-        # A session lasts as long as a call, and ids must not come again (MCP "input_required").
+        # A session may last as long as a call, and ids must not come again (MCP "input_required").
         options: CallOptions = {**(opts or {}), "request_id": next(self._ids)}
-        if method == "tools/call":
-            options["headers"] = {**options.get("headers", {}), **self.param_headers}
+        request = current_request()
+        if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
+            # The modern era: each request says for itself what its caller's client can do.
+            options["headers"] = {**options.get("headers", {}), **request.param_headers}
+            params = _declare(params or {}, request.capabilities)
         result = await super().send_raw_request(method, params, options, **more)
         entries = result.get(_LISTS.get(method, ""))
         if isinstance(entries, list):
@@ -97,6 +111,11 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         if isinstance(blocks, list) and len(blocks) > self._max_blocks:
             raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
         return result
+
+
+def _declare(params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a modern request with what its own caller's client can do."""
+    return {**params, "_meta": {**params["_meta"], CLIENT_CAPABILITIES_META_KEY: {**capabilities}}}
 
 
 class Session(ClientSession):
@@ -167,6 +186,12 @@ class _Inbound(ObjectReceiveStream[Received]):
     def __init__(self, stream: Any, waiting: _Waiting) -> None:
         self._stream = stream
         self._waiting = waiting
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context of whoever sent what came last, in which the SDK goes on with it."""
+        context: Context | None = getattr(self._stream, "last_context", None)
+        return context
 
     async def receive(self) -> Received:
         while True:

@@ -117,16 +117,14 @@ class RemoteTool(Tool):
             async def send(
                 session: Session, options: dict[str, Any]
             ) -> CallToolResult | InputRequiredResult:
-                if published.headers and session.discover_result is not None:
-                    headers = mcp_param_headers(published.headers, named)
-                    session.dispatcher.param_headers = headers
                 result: CallToolResult | InputRequiredResult = await session.call_tool(
                     published.name, named, progress_callback=progress, **options
                 )
                 return result
 
             try:
-                answer = await binding.forward(send, context, trace)
+                headers = mcp_param_headers(published.headers, named)
+                answer = await binding.forward(send, context, trace, headers)
             except NotForwarded as error:
                 return ToolResult(content=str(error), is_error=True)
         if isinstance(answer, InputRequiredResult):
