@@ -17,9 +17,10 @@ In the order in which to read them:
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
     catalog       what it offers, fit to be offered here
+    elicitation   what it asks of a user
+    asking        what a server asks and says while a call runs
     contact       what requests know of the task that stays in touch with it
     monitor       whether it answers, and what it offers now
-    elicitation   what it asks of a user
     binding       how requests are forwarded to it
     progress      the progress of a call, shown to the caller
     tool          a tool of another server

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import anyio
 import mcp_types
 from fastmcp.exceptions import FastMCPError
 from fastmcp.server.auth import AuthContext
@@ -23,6 +22,7 @@ from mcp_mount.access.principals import principals_of
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
+from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import TOO_LARGE
 from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
 from mcp_mount.remotes.failures import ServerError, find_causes
@@ -108,15 +108,19 @@ class RemoteBinding:
             "request_state": state or None,
             "allow_input_required": True,
         }
+        caller = context.request_context if context is not None else None
         request = OutgoingRequest(
-            context,
+            caller,
             capabilities_of(context) if context is not None and asks else {},
             param_headers or {},
         )
         try:
-            with anyio.fail_after(self.limits.timeout):
+            with request.limited(self.limits.timeout):
                 answer = await self.monitor.exchange(
-                    request, lambda session: send(session, options), _caller
+                    request,
+                    lambda session: send(session, options),
+                    _caller,
+                    **callbacks_for(name, caller),
                 )
         except Busy:
             raise

@@ -15,6 +15,7 @@ from mcp_types import (
     InputRequiredResult,
 )
 
+from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.text import clean_json, clean_text
 from mcp_mount.remotes.uris import is_uri
 
@@ -38,7 +39,9 @@ def pass_on(asked: InputRequiredResult, name: str, context: Context) -> InputReq
     """Return the questions of the server of that name; None if they are not to be asked."""
     requests = asked.input_requests or {}
     state = asked.request_state or ""
-    questions = {key: _clean_request(each, name, context) for key, each in requests.items()}
+    questions = {
+        key: clean_request(each, name, context.request_context) for key, each in requests.items()
+    }
     is_odd = any(len(key) > _MAX_KEY or not key.isprintable() for key in questions)
     is_much = len(questions) > _MAX_REQUESTS or len(state) > _MAX_STATE
     if is_odd or is_much or None in questions.values():
@@ -46,7 +49,7 @@ def pass_on(asked: InputRequiredResult, name: str, context: Context) -> InputReq
     return InputRequiredResult(input_requests=questions or None, request_state=_STATE + state)
 
 
-def _clean_request(request: object, name: str, context: Context) -> Any:
+def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     """Return a question with the server's name before it; None if it cannot be asked."""
     if not isinstance(request, ElicitRequest):
         return None
@@ -58,14 +61,16 @@ def _clean_request(request: object, name: str, context: Context) -> Any:
             return None
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
     is_page = is_uri(params.url) and params.url.startswith(("https://", "http://"))
-    if not (is_page and _can_open_pages(context)):
+    if not (is_page and _can_open_pages(caller)):
         return None
-    return ElicitRequest(params=ElicitRequestURLParams(message=message, url=params.url))
+    page = ElicitRequestURLParams(
+        message=message, url=params.url, elicitation_id=params.elicitation_id
+    )
+    return ElicitRequest(params=page)
 
 
-def _can_open_pages(context: Context) -> bool:
-    request = context.request_context
-    capabilities = request.session.client_capabilities if request is not None else None
+def _can_open_pages(caller: Caller | None) -> bool:
+    capabilities = caller.session.client_capabilities if caller is not None else None
     elicitation = capabilities.elicitation if capabilities is not None else None
     return elicitation is not None and elicitation.url is not None
 

@@ -59,8 +59,9 @@ class HTTPConnection:
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
 
     @asynccontextmanager
-    async def keep(self) -> AsyncIterator[anyio.Event]:
+    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
         """Keep connections while this lasts; yield an event that is never set."""
+        del callbacks
         async with _connection_pool() as pool:
             token = self._pool.set(pool)
             try:

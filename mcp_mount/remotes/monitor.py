@@ -21,6 +21,7 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from mcp_mount.loops import PerLoop
+from mcp_mount.remotes.asking import pass_on_log
 from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.contact import MIN_PAUSE, Contact
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
@@ -40,6 +41,12 @@ _reading: Final = PerLoop(lambda: anyio.CapacityLimiter(1))
 _HTTP_PATIENCE: Final = 2.0
 _PROGRAM_PATIENCE: Final = 5.0
 """Seconds that a list waits for a server that has not answered yet; a program starts first."""
+
+_CHANGES: Final = (
+    mcp_types.ToolListChangedNotification,
+    mcp_types.ResourceListChangedNotification,
+    mcp_types.PromptListChangedNotification,
+)
 
 _MIN_INTERVAL: Final = 1.0
 """Seconds between two questions, however many calls fail."""
@@ -81,6 +88,11 @@ class Monitor:
         self._known: mcp_types.DiscoverResult | None = None
         self._contact: RunVar[Contact | None] = RunVar(remote.name, None)
         self._loops = 0
+        # What a server says by itself, or to whoever calls it.
+        self._callbacks: dict[str, Any] = {
+            "logging_callback": pass_on_log,
+            "message_handler": self._hear,
+        }
 
     @property
     def state(self) -> RemoteState:
@@ -102,7 +114,7 @@ class Monitor:
             while True:
                 try:
                     async with (
-                        self._connection.keep() as lost,
+                        self._connection.keep(**self._callbacks) as lost,
                         contact.keep_sessions(self._connection, self._connect),
                     ):
                         await self._ask_again_and_again(contact, lost)
@@ -171,6 +183,11 @@ class Monitor:
         if contact is not None:
             contact.woken.set()
 
+    async def _hear(self, message: object) -> None:
+        """Have the server asked again when it says that it offers something else."""
+        if isinstance(message, _CHANGES):
+            self.suspect()
+
     async def exchange(
         self,
         request: OutgoingRequest,
@@ -183,6 +200,7 @@ class Monitor:
         Raises:
             Exception: as `exchange` does.
         """
+        callbacks = self._callbacks | callbacks
         contact = self._contact.get()
         pool = contact.pool if contact is not None else None
         if self.status != "up" or pool is None:
@@ -192,7 +210,7 @@ class Monitor:
                 )
         if self._known is not None or self.remote.session == "shared":
             # In the modern era there is nothing that one caller could leave for another.
-            return await pool.exchange((), request, send)
+            return await pool.exchange((), request, send, **self._callbacks)
         if self.remote.session == "call":
             with sending(request):
                 return await exchange(

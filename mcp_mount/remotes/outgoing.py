@@ -4,14 +4,20 @@ Requests of several callers go through one session. The SDK runs whatever a requ
 context of who sent it, and so what belongs to one request is found there.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import anyio
-from fastmcp.server.context import Context
+from fastmcp.server.dependencies import FastMCPRequestContext
+
+Caller = FastMCPRequestContext
+
+MAX_STRETCH: Final = 10
+"""So many times its timeout a request can take whose server reports progress, or asks its user."""
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +25,7 @@ class OutgoingRequest:
     """A request to another server.
 
     Attributes:
-        context: The FastMCP context of the request that leads to it; None if none does.
+        caller: The request that leads to it; None if none does.
         capabilities: What the caller's client can do, as the server is told in the modern era.
         param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
         ends: The two ends of the response, or the end of a stream.
@@ -28,9 +34,12 @@ class OutgoingRequest:
         failure: Why there is no response.
         reading: What waits for the next part of the response.
         is_abandoned: Whether nobody waits for it any more.
+        scope: What ends it when the server is silent for too long.
+        seconds: How long it may be silent.
+        latest: When it ends in any case, in the event loop's time.
     """
 
-    context: Context | None = None
+    caller: Caller | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     param_headers: Mapping[str, str] = field(default_factory=dict)
     ends: bytes = b""
@@ -39,6 +48,37 @@ class OutgoingRequest:
     failure: Exception | None = None
     reading: anyio.CancelScope | None = None
     is_abandoned: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    seconds: float = math.inf
+    latest: float = math.inf
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """End the request when the server is silent for so many seconds.
+
+        Raises:
+            TimeoutError: it has been.
+        """
+        now = anyio.current_time()
+        self.seconds, self.latest = seconds, now + MAX_STRETCH * seconds
+        self.scope = anyio.CancelScope(deadline=now + seconds)
+        with self.scope:
+            yield
+        if self.scope.cancelled_caught:
+            raise TimeoutError
+
+    def extend(self) -> None:
+        """Go on: the server has said that it works on it."""
+        self.scope.deadline = min(anyio.current_time() + self.seconds, self.latest)
+
+    @contextmanager
+    def waiting_for_user(self) -> Iterator[None]:
+        """Leave a user the time that there is; the server waits for us."""
+        self.scope.deadline = self.latest
+        try:
+            yield
+        finally:
+            self.extend()
 
     def abandon(self) -> None:
         """End the connection, which a server that was told of a cancellation may keep open."""

@@ -56,6 +56,7 @@ class StdioConnection:
         self._max_bytes = max_bytes
         self._max_blocks = max_blocks
         self._session: RunVar[Session | None] = RunVar(remote.name, None)
+        self._has: frozenset[str] = frozenset()
         self._owner: RunVar[Hashable] = RunVar(f"{remote.name}'s caller", None)
 
     @property
@@ -64,13 +65,14 @@ class StdioConnection:
         return self._session.get() is not None
 
     @asynccontextmanager
-    async def keep(self) -> AsyncIterator[anyio.Event]:
+    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
         """Run the program while this lasts; yield an event that is set when it has ended.
 
         Raises:
             OSError: it cannot be started.
         """
-        async with self._run() as (session, ended):
+        self._has = frozenset(callbacks)
+        async with self._run(**callbacks) as (session, ended):
             token, owner = self._session.set(session), self._owner.set(None)
             try:
                 yield ended
@@ -93,7 +95,11 @@ class StdioConnection:
         if session is not None and owner is None:
             yield session
             return
-        if session is not None and not callbacks and self._owner.get() in {None, owner}:
+        if (
+            session is not None
+            and callbacks.keys() <= self._has
+            and self._owner.get() in {None, owner}
+        ):
             self._owner.set(owner)
             yield session
             return

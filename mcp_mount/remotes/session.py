@@ -7,6 +7,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextvars import Context
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CONNECTION_CLOSED,
+    LOG_LEVEL_META_KEY,
     UNSUPPORTED_PROTOCOL_VERSION,
     CallToolResult,
     DiscoverResult,
@@ -32,7 +34,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import TOO_LARGE
-from mcp_mount.remotes.outgoing import current_request
+from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
@@ -101,7 +103,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
             # The modern era: each request says for itself what its caller's client can do.
             options["headers"] = {**options.get("headers", {}), **request.param_headers}
-            params = _declare(params or {}, request.capabilities)
+            params = _declare(params or {}, request)
         result = await super().send_raw_request(method, params, options, **more)
         entries = result.get(_LISTS.get(method, ""))
         if isinstance(entries, list):
@@ -113,9 +115,13 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         return result
 
 
-def _declare(params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> dict[str, Any]:
+def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, Any]:
     """Return the parameters of a modern request with what its own caller's client can do."""
-    return {**params, "_meta": {**params["_meta"], CLIENT_CAPABILITIES_META_KEY: {**capabilities}}}
+    meta = {**params["_meta"], CLIENT_CAPABILITIES_META_KEY: {**request.capabilities}}
+    asked: Mapping[str, Any] = (request.caller.meta or {}) if request.caller is not None else {}
+    if LOG_LEVEL_META_KEY in asked:
+        meta[LOG_LEVEL_META_KEY] = asked[LOG_LEVEL_META_KEY]
+    return {**params, "_meta": meta}
 
 
 class Session(ClientSession):
@@ -123,6 +129,7 @@ class Session(ClientSession):
 
     Attributes:
         dispatcher: What sends its requests.
+        running: Those of callers that have no result yet.
     """
 
     def __init__(
@@ -134,8 +141,19 @@ class Session(ClientSession):
         max_blocks: int,
         **callbacks: Any,
     ) -> None:
+        self.running: list[OutgoingRequest] = []
+        if "logging_callback" in callbacks:
+            callbacks["logging_callback"] = partial(callbacks["logging_callback"], self)
         self.dispatcher = Dispatcher(read, write, ids=ids or count(1), max_blocks=max_blocks)
         super().__init__(dispatcher=self.dispatcher, client_info=CLIENT_INFO, **callbacks)
+
+    def find_request(self) -> OutgoingRequest | None:
+        """Return the request that something from the server belongs to; None if nobody can tell."""
+        request = current_request()
+        if request is not None:
+            return request
+        # A program has one output for all requests.
+        return self.running[0] if len(self.running) == 1 else None
 
     async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
         """Leave it to the client that gets the result."""
