@@ -21,9 +21,11 @@ In the order in which to read them:
     asking        what a server asks and says while a call runs
     contact       what requests know of the task that stays in touch with it
     monitor       whether it answers, and what it offers now
+    links         addresses in what it answers
     binding       how requests are forwarded to it
     progress      the progress of a call, shown to the caller
     tool          a tool of another server
     resources     its resources, templates and prompts
+    completing    completions of their arguments
     provider      all of them, as a source of tools, resources and prompts
 """

@@ -26,6 +26,7 @@ from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import TOO_LARGE
 from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
 from mcp_mount.remotes.failures import ServerError, find_causes
+from mcp_mount.remotes.links import with_our_links
 from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.remote import Remote
@@ -149,7 +150,11 @@ class RemoteBinding:
             for key, value in (answer.meta or {}).items()
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
-        return answer.model_copy(update={"meta": kept or None})
+        answer = answer.model_copy(update={"meta": kept or None})
+        catalog = self.monitor.catalog
+        if not catalog.lists.has_resources:
+            return answer
+        return with_our_links(answer, self.remote.name, catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."

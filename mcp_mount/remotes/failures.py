@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx2
 import mcp_types
 from fastmcp.exceptions import FastMCPError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import ErrorData
 from pydantic import ValidationError
@@ -39,6 +40,24 @@ class ServerError(FastMCPError):
         message = clean_text(error.message, _MAX_MESSAGE) or "The request is refused."
         super().__init__(message, log_level=logging.DEBUG)
         self.error = ErrorData(code=error.code, message=message, data=_clean_data(error.data))
+
+
+class ServerErrorMiddleware(Middleware):
+    """Answers with the error that another server wrote, as it would answer itself."""
+
+    async def on_request(
+        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
+    ) -> object:
+        """Raise the server's error as a protocol error.
+
+        Raises:
+            MCPError: the code, message and data are the server's.
+        """
+        try:
+            return await call_next(context)
+        except ServerError as refused:
+            error = refused.error
+            raise MCPError(code=error.code, message=error.message, data=error.data) from None
 
 
 def _clean_data(data: Any) -> Any:
