@@ -6,7 +6,7 @@ The server gets the arguments, the trace and nothing else of the caller's reques
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import mcp_types
 from fastmcp.exceptions import FastMCPError
@@ -37,6 +37,12 @@ from mcp_mount.tools.confirm import can_ask
 logger = logging.getLogger("mcp_mount.remotes")
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
+
+
+_SHUT_DOWN: Final = (
+    "The call was ended before it was answered, because the gateway is shutting down. What it was "
+    "to do may or may not be done."
+)
 
 
 class NotForwarded(FastMCPError):
@@ -126,6 +132,8 @@ class RemoteBinding:
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
+            if request.is_shut_down:
+                raise NotForwarded(_SHUT_DOWN) from None
             raise self._explain(error) from None
         if not isinstance(answer, InputRequiredResult):
             return self._checked(answer)

@@ -153,6 +153,9 @@ def _read_tools(
         is_wanted = not remote.tools or any(fnmatchcase(tool.name, each) for each in remote.tools)
         if tool.name in tools or via is None or not is_wanted:
             continue
+        if tool.execution is not None and tool.execution.task_support == "required":
+            left_out.append(f"its tool {_name(entry)} runs as a task only, and is left out")
+            continue
         needed = work_of(tool.input_schema, tool.output_schema)
         if work + needed > MAX_WORK:
             tool = tool.model_copy(

@@ -66,7 +66,9 @@ def _clean_data(data: Any) -> Any:
 
 
 _CATEGORIES: Final = (
-    ((FileNotFoundError, PermissionError, NotADirectoryError), "cannot be started"),
+    (FileNotFoundError, "cannot be started: no such program, or cwd"),
+    (PermissionError, "cannot be started: not allowed"),
+    (NotADirectoryError, "cannot be started: cwd is no folder"),
     ((httpx2.ConnectError, ConnectionError), "unreachable"),
     ((TimeoutError, httpx2.TimeoutException), "timeout"),
     (Ended, "ended"),

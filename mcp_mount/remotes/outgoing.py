@@ -14,6 +14,8 @@ from typing import Any, Final
 import anyio
 from fastmcp.server.dependencies import FastMCPRequestContext
 
+from mcp_mount.shutdown import shutdown
+
 Caller = FastMCPRequestContext
 
 MAX_STRETCH: Final = 10
@@ -37,6 +39,7 @@ class OutgoingRequest:
         scope: What ends it when the server is silent for too long.
         seconds: How long it may be silent.
         latest: When it ends in any case, in the event loop's time.
+        is_shut_down: Whether it was ended as our own server stops.
     """
 
     caller: Caller | None = None
@@ -51,21 +54,31 @@ class OutgoingRequest:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     seconds: float = math.inf
     latest: float = math.inf
+    is_shut_down: bool = False
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
-        """End the request when the server is silent for so many seconds.
+        """End the request when the server is silent for so many seconds, or ours stops.
 
         Raises:
-            TimeoutError: it has been.
+            TimeoutError: it has been ended.
         """
         now = anyio.current_time()
         self.seconds, self.latest = seconds, now + MAX_STRETCH * seconds
         self.scope = anyio.CancelScope(deadline=now + seconds)
-        with self.scope:
-            yield
+        endings = shutdown.get().endings
+        endings.add(self._shut_down)
+        try:
+            with self.scope:
+                yield
+        finally:
+            endings.discard(self._shut_down)
         if self.scope.cancelled_caught:
             raise TimeoutError
+
+    def _shut_down(self) -> None:
+        self.is_shut_down = True
+        self.scope.cancel()
 
     def extend(self) -> None:
         """Go on: the server has said that it works on it."""
