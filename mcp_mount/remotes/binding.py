@@ -32,7 +32,6 @@ from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.confirm import can_ask
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -108,7 +107,7 @@ class RemoteBinding:
         if self.monitor.status == "down":
             raise NotForwarded(f"The server {name!r} is unavailable. Try again in a few seconds.")
         state = read_state(context) if context is not None else None
-        asks = context is not None and can_ask(context)
+        capabilities = capabilities_of(context) if context is not None else {}
         options = {
             "meta": {**trace} or None,
             "input_responses": context.input_responses if context and state is not None else None,
@@ -118,7 +117,7 @@ class RemoteBinding:
         caller = context.request_context if context is not None else None
         request = OutgoingRequest(
             caller,
-            capabilities_of(context) if context is not None and asks else {},
+            capabilities,
             param_headers or {},
         )
         try:
@@ -137,11 +136,11 @@ class RemoteBinding:
             raise self._explain(error) from None
         if not isinstance(answer, InputRequiredResult):
             return self._checked(answer)
-        asked = pass_on(answer, name, context) if context is not None and asks else None
+        asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
             raise NotForwarded(
                 f"The server {name!r} asks for more than a question to its user, which is refused."
-                if asks
+                if capabilities
                 else f"The server {name!r} asks its user first; this client cannot."
             )
         return asked

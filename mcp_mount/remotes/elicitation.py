@@ -1,7 +1,7 @@
 """What another server asks of a user, passed on so that the user sees who asks.
 
-Only forms are passed on, and pages to open if the client says that it can do that. They are cleaned
-and bounded like what the server says of its tools.
+Nothing is passed on that the client does not say it can do. Forms and pages to open are cleaned and
+bounded like what the server says of its tools; completions of the client's model are bounded.
 """
 
 import json
@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from fastmcp.server.context import Context
 from mcp_types import (
+    CreateMessageRequest,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestURLParams,
     InputRequiredResult,
+    ListRootsRequest,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.text import clean_json, clean_text
@@ -21,6 +24,8 @@ from mcp_mount.remotes.uris import is_uri
 
 _STATE: Final = "mcp_mount:remote:"
 """What the state of a question begins with that is the other server's."""
+
+_PASSED_ON: Final = ("elicitation", "sampling", "roots")
 
 _MAX_MESSAGE: Final = 1_000
 _MAX_FORM: Final = 20_000
@@ -51,6 +56,11 @@ def pass_on(asked: InputRequiredResult, name: str, context: Context) -> InputReq
 
 def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     """Return a question with the server's name before it; None if it cannot be asked."""
+    said = caller.session.client_capabilities if caller is not None else None
+    if isinstance(request, CreateMessageRequest) and said is not None and said.sampling is not None:
+        return request if len(request.model_dump_json()) <= _MAX_STATE else None
+    if isinstance(request, ListRootsRequest) and said is not None and said.roots is not None:
+        return request
     if not isinstance(request, ElicitRequest):
         return None
     params = request.params
@@ -76,10 +86,15 @@ def _can_open_pages(caller: Caller | None) -> bool:
 
 
 def capabilities_of(context: Context) -> dict[str, Any]:
-    """Return what the caller's client says of itself, of what can be passed on."""
+    """Return what the caller's client says that it can do, of what can be passed on.
+
+    In the modern era alone: before, a question has no way back but the session that it came by.
+    """
     request = context.request_context
-    capabilities = request.session.client_capabilities if request is not None else None
-    elicitation = capabilities.elicitation if capabilities is not None else None
-    if elicitation is None:
+    if request is None or request.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return {}
-    return {"elicitation": elicitation.model_dump(by_alias=True, exclude_none=True)}
+    said = request.session.client_capabilities
+    if said is None:
+        return {}
+    known = said.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return {key: known[key] for key in _PASSED_ON if key in known}
