@@ -12,7 +12,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import anyio
 from fastapi import FastAPI
+from fastmcp import Client
 
 from tests.conformance.everything import everything_app
 from tests.conformance.through import everything_gateway
@@ -27,6 +29,11 @@ VARIANTS: dict[str, Callable[[str, ExitStack], FastAPI]] = {
 }
 
 
+async def list_tools(url: str) -> None:
+    async with Client(url) as client:
+        await client.list_tools()
+
+
 def run_suite(programs: Path, revision: str, variant: str) -> bool:
     """Return whether everything went as expected."""
     # What FastMCP answers in place of the quick way is to go as well as that.
@@ -35,6 +42,8 @@ def run_suite(programs: Path, revision: str, variant: str) -> bool:
     sys.stdout.write(f"\n=== {revision} {variant} ===\n")
     sys.stdout.flush()
     with ExitStack() as stack, served(VARIANTS[variant](revision, stack)) as url:
+        # A gateway has then met its server.
+        anyio.run(list_tools, f"{url}/mcp")
         done = subprocess.run(
             [
                 *(programs / "node", programs / "conformance", "server"),
