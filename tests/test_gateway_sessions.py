@@ -4,6 +4,7 @@ from typing import Any
 
 import anyio
 import pytest
+from fastmcp import Context
 from starlette.types import ASGIApp
 
 from mcp_mount import MountError, Remote, gateway_app
@@ -155,6 +156,23 @@ async def test_a_server_of_the_modern_era_has_no_sessions_to_keep() -> None:
                 headers = {"authorization": f"Bearer {caller}"}
                 reply = await call(app, "parts_find", {"word": "x"}, headers=headers)
                 assert reply.result["structuredContent"] == {"found": ["x", "x"]}
+
+
+async def test_a_server_that_says_that_its_tools_have_changed_is_asked_at_once() -> None:
+    """Gateway: on the stream of a session; nobody waits for the next question."""
+    kept = Notes()
+
+    async def learn(context: Context) -> str:
+        kept.server.tool(learn, name="another")
+        await context.session.send_tool_list_changed()
+        return "learnt"
+
+    kept.server.tool(learn)
+    with kept.offered() as url, heard() as log:
+        async with started(gateway_app([Remote("notes", url=url, refresh=600)])) as app:
+            await log.line("'notes' is up")
+            assert (await call(app, "notes_learn")).text_content == "learnt"
+            await log.line("'notes' offers something else: tools: 3")
 
 
 @pytest.mark.parametrize("session", ["always", None, 1])

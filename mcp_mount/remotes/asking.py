@@ -4,7 +4,7 @@ The caller's client can be asked where it keeps a session with us, and only for 
 it can do. A server is told of no more than that: nobody declines in a user's place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ from mcp_types import (
     ErrorData,
     LoggingMessageNotification,
     LoggingMessageNotificationParams,
+    PromptListChangedNotification,
+    ResourceListChangedNotification,
+    ToolListChangedNotification,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -31,6 +34,12 @@ from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import clean_json, clean_text
+
+_CHANGES: Final = (
+    ToolListChangedNotification,
+    ResourceListChangedNotification,
+    PromptListChangedNotification,
+)
 
 _MAX_LOG: Final = 10_000
 _MAX_NAME: Final = 100
@@ -90,6 +99,16 @@ async def _ask(context: ClientRequestContext, request: Any, kind: Any) -> Any:
             )
     except MCPError as error:
         return error.error
+
+
+def calling_on_change(call: Callable[[], None]) -> Callable[[object], Awaitable[None]]:
+    """Return what calls a function when a server says that it offers something else."""
+
+    async def hear(message: object) -> None:
+        if isinstance(message, _CHANGES):
+            call()
+
+    return hear
 
 
 async def pass_on_log(session: Session, params: LoggingMessageNotificationParams) -> None:

@@ -21,7 +21,7 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from mcp_mount.loops import PerLoop
-from mcp_mount.remotes.asking import pass_on_log
+from mcp_mount.remotes.asking import calling_on_change, pass_on_log
 from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.contact import MIN_PAUSE, Contact
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
@@ -41,12 +41,6 @@ _reading: Final = PerLoop(lambda: anyio.CapacityLimiter(1))
 _HTTP_PATIENCE: Final = 2.0
 _PROGRAM_PATIENCE: Final = 5.0
 """Seconds that a list waits for a server that has not answered yet; a program starts first."""
-
-_CHANGES: Final = (
-    mcp_types.ToolListChangedNotification,
-    mcp_types.ResourceListChangedNotification,
-    mcp_types.PromptListChangedNotification,
-)
 
 _MIN_INTERVAL: Final = 1.0
 """Seconds between two questions, however many calls fail."""
@@ -91,7 +85,7 @@ class Monitor:
         # What a server says by itself, or to whoever calls it.
         self._callbacks: dict[str, Any] = {
             "logging_callback": pass_on_log,
-            "message_handler": self._hear,
+            "message_handler": calling_on_change(self.suspect),
         }
 
     @property
@@ -183,11 +177,6 @@ class Monitor:
         if contact is not None:
             contact.woken.set()
 
-    async def _hear(self, message: object) -> None:
-        """Have the server asked again when it says that it offers something else."""
-        if isinstance(message, _CHANGES):
-            self.suspect()
-
     async def exchange(
         self,
         request: OutgoingRequest,
@@ -203,19 +192,20 @@ class Monitor:
         callbacks = self._callbacks | callbacks
         contact = self._contact.get()
         pool = contact.pool if contact is not None else None
-        if self.status != "up" or pool is None:
+        is_handshake = self.status == "up" and self._known is None
+        is_alone = is_handshake and self.remote.session == "call"
+        if self.status != "up" or pool is None or is_alone:
             with sending(request):
                 return await exchange(
-                    self._connection, send, known=self._known, is_handshake=False, **callbacks
+                    self._connection,
+                    send,
+                    known=self._known,
+                    is_handshake=is_handshake,
+                    **callbacks,
                 )
-        if self._known is not None or self.remote.session == "shared":
+        if not is_handshake or self.remote.session == "shared":
             # In the modern era there is nothing that one caller could leave for another.
             return await pool.exchange((), request, send, **self._callbacks)
-        if self.remote.session == "call":
-            with sending(request):
-                return await exchange(
-                    self._connection, send, known=None, is_handshake=True, **callbacks
-                )
         return await pool.exchange((caller(), *callbacks), request, send, **callbacks)
 
     async def _ask(self) -> None:
