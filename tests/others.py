@@ -73,6 +73,40 @@ def offered(server: FastMCP[Any], *, stateless: bool = True) -> Iterator[str]:
         yield f"{url}/mcp"
 
 
+def handshake_only(app: ASGIApp) -> ASGIApp:
+    """Serve an app to the versions with a handshake alone."""
+
+    async def older(scope: Scope, receive: Receive, send: Send) -> None:
+        if dict(scope.get("headers", ())).get(b"mcp-protocol-version") == MODERN.encode():
+            await Response("What?", 400)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return older
+
+
+class Notes:
+    """A server that keeps notes for each session, and how many sessions it has had."""
+
+    def __init__(self) -> None:
+        self.server: FastMCP[Any] = FastMCP("notes")
+        self.notes: dict[str, list[str]] = {}
+        self.server.tool(self.note)
+
+    async def note(self, context: Context, text: str) -> list[str]:
+        """Note something; return all notes of the session."""
+        notes = self.notes.setdefault(context.session_id, [])
+        notes.append(text)
+        return notes
+
+    @contextmanager
+    def offered(self, *, at: int = 0) -> Iterator[str]:
+        app = self.server.http_app(path="/mcp", stateless_http=False)
+        # A client that keeps a session keeps a stream open, too.
+        with served(handshake_only(app), at=at, timeout_graceful_shutdown=1) as url:
+            yield f"{url}/mcp"
+
+
 def program(name: str, code: str = "", **options: Any) -> Remote:
     """Return a program as a remote: the example, or what is written in `code`."""
     arguments = ["-c", code] if code else ["-m", "mcp_mount.example"]

@@ -148,16 +148,16 @@ async def tools(app: ASGIApp, *, era: Era = "modern", **options: Any) -> dict[st
 
 @asynccontextmanager
 async def connected(
-    app: ASGIApp, era: Era, url: str = f"{BASE_URL}/mcp"
+    app: ASGIApp, era: Era, url: str = f"{BASE_URL}/mcp", **options: Any
 ) -> AsyncIterator[Client[Any]]:
     """Yield FastMCP's client, connected to an app whose lifespan is not run."""
 
-    def factory(*args: Any, **options: Any) -> httpx2.AsyncClient:
-        options["transport"] = StreamingASGITransport(app, cancel_on_close=False)
-        return httpx2.AsyncClient(*args, **options)
+    def factory(*args: Any, **more: Any) -> httpx2.AsyncClient:
+        more["transport"] = StreamingASGITransport(app, cancel_on_close=False)
+        return httpx2.AsyncClient(*args, **more)
 
     transport = StreamableHttpTransport(url, httpx_client_factory=factory)
-    client: Client[Any] = Client(transport, mode=MODERN if era == "modern" else "legacy")
+    client: Client[Any] = Client(transport, mode=MODERN if era == "modern" else "legacy", **options)
     async with client:
         yield client
 

@@ -266,12 +266,25 @@ async def test_a_program_that_is_busy_is_left_to_its_work() -> None:
             await log.line("'busy' is up")
 
 
-async def test_a_program_that_cannot_be_started_is_down() -> None:
-    """Gateway: the command is not there."""
+@pytest.mark.parametrize(
+    ("command", "cwd", "why"),
+    [
+        ("/nonexistent/server", None, "no such program, or cwd"),
+        ("cat", "/nonexistent", "no such program, or cwd"),
+        ("/etc/passwd", None, "not allowed"),
+        ("cat", "/etc/hostname", "cwd is no folder"),
+    ],
+)
+async def test_a_program_that_cannot_be_started_is_down(
+    command: str, cwd: str | None, why: str
+) -> None:
+    """Gateway: the log and `/health` say which, and why."""
     with heard() as log:
-        async with started(gateway_app([Remote("none", command="/nonexistent/server")])) as app:
-            await log.line("'none' is down: cannot be started")
+        async with started(gateway_app([Remote("none", command=command, cwd=cwd)])) as app:
+            await log.line(f"'none' is down: cannot be started: {why}")
             assert await tools(app) == {}
+            error = (await health(app))["remotes"]["none"]["error"]
+            assert error == f"cannot be started: {why}"
 
 
 async def test_what_a_program_writes_to_its_standard_error_is_in_the_log_and_bounded() -> None:

@@ -59,7 +59,7 @@ def name_type(schema: Schema) -> Schema:
     types = {json.dumps(option.get("type")) for option in options}
     if "type" not in schema and len(types) == 1 and "type" in options[0]:
         # A list without `items` is refused by others.
-        items = {"items": {}} if options[0]["type"] == "array" else {}
+        items: Schema = {"items": {}} if options[0]["type"] == "array" else {}
         return {"type": options[0]["type"], **items, **schema}
     return schema
 

@@ -7,20 +7,26 @@ In the order in which to read them:
     text          what others wrote, without what cannot be seen
     uris          addresses of resources, and how ours stand for them
     bounds        what stands in the place of a message that is too large
+    outgoing      one request: what it has with it, and meets on its way
     session       an MCP session with another server
     http          the way to a server at a URL
     stdio         messages on standard input and output
     program       the way to a program, and its life
     failures      why a server is down, and errors that it wrote
-    exchange      one request to another server
+    exchange      one request in a session of its own
+    pool          sessions that are kept
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
     catalog       what it offers, fit to be offered here
-    monitor       whether it answers, and what it offers now
     elicitation   what it asks of a user
+    asking        what a server asks and says while a call runs
+    contact       what requests know of the task that stays in touch with it
+    monitor       whether it answers, and what it offers now
+    links         addresses in what it answers
     binding       how requests are forwarded to it
     progress      the progress of a call, shown to the caller
     tool          a tool of another server
     resources     its resources, templates and prompts
+    completing    completions of their arguments
     provider      all of them, as a source of tools, resources and prompts
 """

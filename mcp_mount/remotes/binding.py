@@ -6,9 +6,8 @@ The server gets the arguments, the trace and nothing else of the caller's reques
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-import anyio
 import mcp_types
 from fastmcp.exceptions import FastMCPError
 from fastmcp.server.auth import AuthContext
@@ -19,19 +18,30 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from mcp_mount.access.auth import tool_check
+from mcp_mount.access.principals import principals_of
+from mcp_mount.backends.request import request_context
+from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
+from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import TOO_LARGE
-from mcp_mount.remotes.elicitation import decline, pass_on, read_state
+from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
 from mcp_mount.remotes.failures import ServerError, find_causes
+from mcp_mount.remotes.links import with_our_links
 from mcp_mount.remotes.monitor import Monitor
+from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.confirm import can_ask
 
 logger = logging.getLogger("mcp_mount.remotes")
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
+
+
+_SHUT_DOWN: Final = (
+    "The call was ended before it was answered, because the gateway is shutting down. What it was "
+    "to do may or may not be done."
+)
 
 
 class NotForwarded(FastMCPError):
@@ -78,6 +88,7 @@ class RemoteBinding:
         send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
         context: Context | None,
         trace: Mapping[str, str],
+        param_headers: Mapping[str, str] | None = None,
     ) -> Answer | InputRequiredResult:
         """Send a request, and return its result, or a question that the server has first.
 
@@ -85,8 +96,10 @@ class RemoteBinding:
             send: Sends it in a session; the second argument is for the session's method.
             context: The FastMCP context of the request that leads to it.
             trace: Its trace context.
+            param_headers: Headers with which a modern server is told some of the arguments.
 
         Raises:
+            Busy: there are too many callers.
             ServerError: the server refuses it.
             NotForwarded: there is no result, or none that can be passed on.
         """
@@ -94,29 +107,40 @@ class RemoteBinding:
         if self.monitor.status == "down":
             raise NotForwarded(f"The server {name!r} is unavailable. Try again in a few seconds.")
         state = read_state(context) if context is not None else None
-        asks = context is not None and can_ask(context)
+        capabilities = capabilities_of(context) if context is not None else {}
         options = {
             "meta": {**trace} or None,
             "input_responses": context.input_responses if context and state is not None else None,
             "request_state": state or None,
             "allow_input_required": True,
         }
-        # With a callback the session says that questions to a user are answered.
-        callbacks = {"elicitation_callback": decline} if asks else {}
+        caller = context.request_context if context is not None else None
+        request = OutgoingRequest(
+            caller,
+            capabilities,
+            param_headers or {},
+        )
         try:
-            with anyio.fail_after(self.limits.timeout):
+            with request.limited(self.limits.timeout):
                 answer = await self.monitor.exchange(
-                    lambda session: send(session, options), **callbacks
+                    request,
+                    lambda session: send(session, options),
+                    _caller,
+                    **callbacks_for(name, caller),
                 )
+        except Busy:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
+            if request.is_shut_down:
+                raise NotForwarded(_SHUT_DOWN) from None
             raise self._explain(error) from None
         if not isinstance(answer, InputRequiredResult):
             return self._checked(answer)
-        asked = pass_on(answer, name, context) if context is not None and asks else None
+        asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
             raise NotForwarded(
                 f"The server {name!r} asks for more than a question to its user, which is refused."
-                if asks
+                if capabilities
                 else f"The server {name!r} asks its user first; this client cannot."
             )
         return asked
@@ -133,7 +157,11 @@ class RemoteBinding:
             for key, value in (answer.meta or {}).items()
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
-        return answer.model_copy(update={"meta": kept or None})
+        answer = answer.model_copy(update={"meta": kept or None})
+        catalog = self.monitor.catalog
+        if not catalog.lists.has_resources:
+            return answer
+        return with_our_links(answer, self.remote.name, catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."
@@ -159,3 +187,9 @@ class RemoteBinding:
         return NotForwarded(
             f"The server {name!r} cannot be reached now. Try again in a few seconds."
         )
+
+
+def _caller() -> tuple[str, ...]:
+    """Return who calls; nothing where a client is connected within this process."""
+    ctx = request_context.get()
+    return tuple(principals_of(ctx.request)) if ctx is not None else ()

@@ -75,6 +75,7 @@ class Catalog:
     """What a server offers: tools by its own names, the rest with the fields of our components.
 
     Attributes:
+        addresses: Those of the resources, as the server wrote them.
         left_out: What is not offered, and why, a line each.
     """
 
@@ -83,6 +84,7 @@ class Catalog:
     templates: tuple[Item, ...] = ()
     prompts: tuple[Item, ...] = ()
     lists: Lists = field(default_factory=Lists)
+    addresses: frozenset[str] = frozenset()
     left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -101,13 +103,15 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
     """
     left_out = [f"its {what} cannot be listed" for what in lists.failed]
     prompts = dict(_read_items(mcp_types.Prompt, lists.prompts, gateway, left_out))
+    resources = tuple(
+        (uri, {**fields, "uri": add_prefix(uri, remote.name)})
+        for uri, fields in _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
+        if is_uri(uri)
+    )
     return Catalog(
         tools=_read_tools(lists.tools, remote, gateway, left_out),
-        resources=tuple(
-            (uri, {**fields, "uri": add_prefix(uri, remote.name)})
-            for uri, fields in _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
-            if is_uri(uri)
-        ),
+        resources=resources,
+        addresses=frozenset(uri for uri, _ in resources),
         templates=tuple(
             (uri, {**fields, "uri_template": add_prefix(uri, remote.name), "parameters": {}})
             for uri, fields in _read_items(
@@ -148,6 +152,9 @@ def _read_tools(
         via = _read_via(tool.meta, gateway)
         is_wanted = not remote.tools or any(fnmatchcase(tool.name, each) for each in remote.tools)
         if tool.name in tools or via is None or not is_wanted:
+            continue
+        if tool.execution is not None and tool.execution.task_support == "required":
+            left_out.append(f"its tool {_name(entry)} runs as a task only, and is left out")
             continue
         needed = work_of(tool.input_schema, tool.output_schema)
         if work + needed > MAX_WORK:

@@ -1,4 +1,4 @@
-"""One request to another server, in a session that lasts long enough to tell it of a cancellation.
+"""One request in a session of its own, which lasts long enough to tell of a cancellation.
 
 The session's tasks are shielded from whoever waits for the request; the request itself is not. When
 it is cancelled, the server is told in the way of its protocol version.
@@ -56,7 +56,7 @@ async def exchange(
                 async with connection.open_session(**callbacks) as session:
                     with scope:
                         await session.connect(known, is_handshake=is_handshake)
-                        outcome.append(await _send(session, send))
+                        outcome.append(await send_in(session, send))
                     shield.deadline = anyio.current_time() + _FAREWELL
                     if scope.cancelled_caught and session.discover_result is None:
                         await _flush(session, connection)
@@ -72,9 +72,10 @@ async def exchange(
     return answer
 
 
-async def _send(
+async def send_in(
     session: Session, send: Callable[[Session], Awaitable[Answer]]
 ) -> Answer | Exception:
+    """Send a request in a session that is ready for it; return its result, or what to raise."""
     try:
         return await send(session)
     except MCPError as error:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx2
 import mcp_types
 from fastmcp.exceptions import FastMCPError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import ErrorData
 from pydantic import ValidationError
@@ -41,13 +42,33 @@ class ServerError(FastMCPError):
         self.error = ErrorData(code=error.code, message=message, data=_clean_data(error.data))
 
 
+class ServerErrorMiddleware(Middleware):
+    """Answers with the error that another server wrote, as it would answer itself."""
+
+    async def on_request(
+        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
+    ) -> object:
+        """Raise the server's error as a protocol error.
+
+        Raises:
+            MCPError: the code, message and data are the server's.
+        """
+        try:
+            return await call_next(context)
+        except ServerError as refused:
+            error = refused.error
+            raise MCPError(code=error.code, message=error.message, data=error.data) from None
+
+
 def _clean_data(data: Any) -> Any:
     clean = clean_json(data)
     return clean if len(json.dumps(clean)) <= _MAX_DATA else None
 
 
 _CATEGORIES: Final = (
-    ((FileNotFoundError, PermissionError, NotADirectoryError), "cannot be started"),
+    (FileNotFoundError, "cannot be started: no such program, or cwd"),
+    (PermissionError, "cannot be started: not allowed"),
+    (NotADirectoryError, "cannot be started: cwd is no folder"),
     ((httpx2.ConnectError, ConnectionError), "unreachable"),
     ((TimeoutError, httpx2.TimeoutException), "timeout"),
     (Ended, "ended"),

@@ -1,11 +1,12 @@
-"""Streamable HTTP to another server: a session for each exchange, over connections that are kept.
+"""Streamable HTTP to another server: sessions over connections that are kept.
 
 What leaves is what stands in the `Remote`. A redirect is followed only within the server's own
 origin (the SDK does that), and no answer is read beyond its bounds.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any, Final
@@ -21,6 +22,7 @@ from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 
@@ -33,6 +35,13 @@ _ENDS: Final = 64 * 1024
 
 _LINES: Final = 64
 """Of a stream of events, that are passed on before others have their turn."""
+
+
+_REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
+"""How the SDK writes a request; a notification has no id, and an answer no method."""
+
+_FAREWELL: Final = 5.0
+"""Seconds in which a server can accept a notification, or an answer of ours."""
 
 
 class HTTPConnection:
@@ -52,8 +61,9 @@ class HTTPConnection:
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
 
     @asynccontextmanager
-    async def keep(self) -> AsyncIterator[anyio.Event]:
+    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
         """Keep connections while this lasts; yield an event that is never set."""
+        del callbacks
         async with _connection_pool() as pool:
             token = self._pool.set(pool)
             try:
@@ -62,8 +72,11 @@ class HTTPConnection:
                 self._pool.reset(token)
 
     @asynccontextmanager
-    async def open_session(self, **callbacks: Any) -> AsyncIterator[Session]:
-        """Yield a session that has not agreed on a version yet."""
+    async def open_session(
+        self, owner: Hashable = None, **callbacks: Any
+    ) -> AsyncIterator[Session]:
+        """Yield a session that has not agreed on a version yet, whoever is its owner."""
+        del owner
         remote = self._remote
         headers = {"accept-encoding": "identity", **remote.headers}
         if isinstance(remote.auth, str):
@@ -89,9 +102,7 @@ class HTTPConnection:
                 streamable_http_client(str(remote.url), http_client=client, max_sse_event_size=None)
             )
             yield await stack.enter_async_context(
-                _HTTPSession(
-                    transport, read, write, ids=self._ids, max_blocks=self._max_blocks, **callbacks
-                )
+                _HTTPSession(read, write, ids=self._ids, max_blocks=self._max_blocks, **callbacks)
             )
 
 
@@ -100,82 +111,126 @@ def _connection_pool() -> httpx2.AsyncHTTPTransport:
 
 
 class _HTTPSession(Session):
-    def __init__(self, transport: "_BoundedTransport", read: Any, write: Any, **more: Any) -> None:
-        super().__init__(read, write, **more)
-        self._transport = transport
-
     async def send_request(self, *arguments: Any, **options: Any) -> Any:
+        request = current_request()
+        if request is None:
+            with sending(OutgoingRequest()):
+                return await self.send_request(*arguments, **options)
         try:
             return await super().send_request(*arguments, **options)
         except MCPError:
-            if not self._transport.is_too_large:
-                raise
-            # Of an event stream that is cut off, the SDK says something else.
-            raise MCPError.from_error_data(too_large_error()) from None
+            # The SDK says something else of a stream that is cut off, or a connection that is lost.
+            if request.is_too_large:
+                raise MCPError.from_error_data(too_large_error()) from None
+            if request.failure is not None:
+                raise request.failure from None
+            raise
 
     def was_said(self, error: MCPError) -> bool:
         # The SDK answers in the server's place where there is no response, with the same codes.
-        ends = self._transport.ends
+        request = current_request()
+        ends = request.ends if request is not None else b""
         return b'"error"' in ends and str(error.code).encode() in ends
 
 
 class _BoundedTransport(httpx2.AsyncBaseTransport):
     """Sends over connections that it does not own, and reads no more than the bounds.
 
-    Attributes:
-        ends: The two ends of the last response, or the end of a stream.
-        is_too_large: Whether it was cut off.
+    A connection that cannot be made, or is lost, fails the request that it was for: other requests
+    of the same session have connections of their own.
     """
-
-    is_too_large = False
 
     def __init__(self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection) -> None:
         self._pool = pool
         self._connection = connection
-        self.ends = b""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._pool.handle_async_request(request)
-        if request.method == "POST":
-            self._connection.refused = response.status_code if response.status_code >= 300 else None
-            self.ends = b""
-        if response.headers.get("content-encoding", "identity") != "identity":
-            # What it unpacks to could be a thousand times as large.
-            await response.aclose()
-            raise httpx2.ReadError("The answer is compressed, which was not asked for.")
+        outgoing = current_request() or OutgoingRequest()
+        if request.method != "POST":
+            if outgoing.is_abandoned:
+                raise httpx2.ReadError("Nobody waits for the response any more.")
+            return self._read(request, await self._pool.handle_async_request(request))
+        response = httpx2.Response(504)
+        try:
+            if _REQUEST.match(request.content):
+                with anyio.CancelScope() as outgoing.reading:
+                    response = await self._pool.handle_async_request(request)
+            else:
+                # The SDK sends nothing else until a notification is accepted.
+                with anyio.move_on_after(_FAREWELL):
+                    response = await self._pool.handle_async_request(request)
+        except httpx2.TransportError as error:
+            outgoing.failure = error
+            return httpx2.Response(503)
+        self._connection.refused = response.status_code if response.status_code >= 300 else None
+        outgoing.status = self._connection.refused
+        return self._read(request, response)
+
+    def _read(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """Have the body of a response read within the bounds."""
+        outgoing = current_request() or OutgoingRequest()
         is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
         meter = Meter(self._connection.max_bytes, is_stream=is_stream)
-        read = self._read_events if is_stream else self._read_body
-        response.stream = _Chunks(response.stream, read(request, response.stream, meter))
+        read = _read_events if is_stream else _read_body
+        if response.headers.get("content-encoding", "identity") != "identity":
+            # What it unpacks to could be a thousand times as large.
+            del response.headers["content-encoding"]
+            read = _refuse_body
+        response.stream = _Chunks(response.stream, read(request, response.stream, meter, outgoing))
         return response
 
-    async def _read_body(
-        self, request: httpx2.Request, stream: Any, meter: Meter
-    ) -> AsyncGenerator[bytes]:
-        chunks: list[bytes] = []
-        async for chunk in stream:
+
+async def _read_chunks(stream: Any, outgoing: OutgoingRequest) -> AsyncIterator[bytes]:
+    """Yield what comes until the request is abandoned."""
+    chunks = aiter(stream)
+    while not outgoing.is_abandoned:
+        chunk = None
+        with anyio.CancelScope() as outgoing.reading:
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _refuse_body(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    del request, stream, meter
+    outgoing.failure = httpx2.ReadError("The answer is compressed, which was not asked for.")
+    yield b""
+
+
+async def _read_body(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    chunks: list[bytes] = []
+    try:
+        async for chunk in _read_chunks(stream, outgoing):
             if not meter.add(chunk):
-                self.is_too_large = True
+                outgoing.is_too_large = True
                 chunks = [_too_large_answer(request)]
                 break
             chunks.append(chunk)
-        body = b"".join(chunks)
-        self.ends = body[:_ENDS] + body[-_ENDS:]
-        yield body
+    except httpx2.TransportError as error:
+        outgoing.failure, chunks = error, []
+    body = b"".join(chunks)
+    outgoing.ends = body[:_ENDS] + body[-_ENDS:]
+    yield body
 
-    async def _read_events(
-        self, request: httpx2.Request, stream: Any, meter: Meter
-    ) -> AsyncGenerator[bytes]:
-        async for chunk in stream:
-            self.ends = (self.ends + chunk)[-_ENDS:]
-            if not meter.add(chunk):
-                self.is_too_large = True
-                yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
-                return
-            lines = chunk.splitlines(keepends=True)
-            for start in range(0, len(lines), _LINES):
-                yield b"".join(lines[start : start + _LINES])
-                await anyio.lowlevel.checkpoint()
+
+async def _read_events(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    async for chunk in _read_chunks(stream, outgoing):
+        outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
+        if not meter.add(chunk):
+            outgoing.is_too_large = True
+            yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
+            return
+        lines = chunk.splitlines(keepends=True)
+        for start in range(0, len(lines), _LINES):
+            yield b"".join(lines[start : start + _LINES])
+            await anyio.lowlevel.checkpoint()
 
 
 def _too_large_answer(request: httpx2.Request) -> bytes:

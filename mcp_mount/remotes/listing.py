@@ -25,13 +25,21 @@ _FATAL: Final = {TOO_LARGE, mcp_types.CONNECTION_CLOSED}
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """The entries of a server's lists as it wrote them, and the names of lists that failed."""
+    """The entries of a server's lists as it wrote them.
+
+    Attributes:
+        failed: The names of lists that failed.
+        has_resources: Whether it says that it has resources, listed or not.
+        has_completions: Whether it says that it completes arguments.
+    """
 
     tools: Sequence[Any] = ()
     resources: Sequence[Any] = ()
     templates: Sequence[Any] = ()
     prompts: Sequence[Any] = ()
     failed: tuple[str, ...] = ()
+    has_resources: bool = False
+    has_completions: bool = False
 
 
 async def list_everything(session: Session) -> Lists:
@@ -63,7 +71,15 @@ async def list_everything(session: Session) -> Lists:
         templates = await list_optional(session.list_resource_templates, "resource templates")
     if has.prompts is not None:
         prompts = await list_optional(session.list_prompts, "prompts")
-    return Lists(tools, resources, templates, prompts, tuple(failed))
+    return Lists(
+        tools,
+        resources,
+        templates,
+        prompts,
+        tuple(failed),
+        has_resources=has.resources is not None,
+        has_completions=has.completions is not None,
+    )
 
 
 async def _list_pages(page: Callable[..., Awaitable[Any]], session: Session) -> list[Any]:

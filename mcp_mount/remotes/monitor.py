@@ -10,8 +10,7 @@
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -22,11 +21,14 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from mcp_mount.loops import PerLoop
+from mcp_mount.remotes.asking import calling_on_change, pass_on_log
 from mcp_mount.remotes.catalog import Catalog, read_catalog
+from mcp_mount.remotes.contact import MIN_PAUSE, Contact
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
 from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import list_everything
+from mcp_mount.remotes.outgoing import OutgoingRequest, sending
 from mcp_mount.remotes.program import StdioConnection
 from mcp_mount.remotes.remote import Remote, RemoteState, Status
 from mcp_mount.remotes.session import Session
@@ -49,40 +51,11 @@ _MAX_MISSES: Final = 4
 _MAX_LEFT_OUT: Final = 20
 """Lines in the log on what is left out of a server's lists."""
 
-_MIN_PAUSE: Final = 0.5
 _MAX_FAILURES: Final = 6
 """After so many the pause grows no more: 32 seconds."""
 
 _FAILURES_AFTER_SUCCESS: Final = 2
 """So many are remembered of one that has answered: who dies soon is not started at once."""
-
-
-@dataclass(slots=True)
-class _Contact:
-    """What the requests of one event loop need to know of the task that asks a server.
-
-    Attributes:
-        patience: Until when a list waits for the first answer, in the event loop's time.
-        answered: Set when the server has answered, or failed, for the first time.
-        woken: Set to have it asked at once.
-    """
-
-    patience: float
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    woken: anyio.Event = field(default_factory=anyio.Event)
-
-    async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
-        """Wait, but no longer than until it is woken, or the server is lost."""
-        self.woken = anyio.Event()
-        with anyio.move_on_after(max(seconds, _MIN_PAUSE / 4)):
-            async with anyio.create_task_group() as tasks:
-                for event in (self.woken, *((lost,) if lost is not None else ())):
-                    tasks.start_soon(_cancel_after, event, tasks.cancel_scope)
-
-
-async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
 
 
 class Monitor:
@@ -107,8 +80,13 @@ class Monitor:
         self._failures = 0
         self._due = 0.0
         self._known: mcp_types.DiscoverResult | None = None
-        self._contact: RunVar[_Contact | None] = RunVar(remote.name, None)
+        self._contact: RunVar[Contact | None] = RunVar(remote.name, None)
         self._loops = 0
+        # What a server says by itself, or to whoever calls it.
+        self._callbacks: dict[str, Any] = {
+            "logging_callback": pass_on_log,
+            "message_handler": calling_on_change(self.suspect),
+        }
 
     @property
     def state(self) -> RemoteState:
@@ -123,13 +101,16 @@ class Monitor:
 
     async def run(self) -> None:
         """Stay in touch with the server until this is cancelled."""
-        contact = _Contact(anyio.current_time() + self._patience)
+        contact = Contact(anyio.current_time() + self._patience)
         token = self._contact.set(contact)
         self._loops += 1
         try:
             while True:
                 try:
-                    async with self._connection.keep() as lost:
+                    async with (
+                        self._connection.keep(**self._callbacks) as lost,
+                        contact.keep_sessions(self._connection, self._connect),
+                    ):
                         await self._ask_again_and_again(contact, lost)
                 except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                     self._fail(error)
@@ -142,7 +123,12 @@ class Monitor:
                 self.catalog, self._due = Catalog(), 0.0
                 self._set_status("starting")
 
-    async def _ask_again_and_again(self, contact: _Contact, lost: anyio.Event) -> None:
+    async def _connect(self, session: Session) -> None:
+        """Agree with the server on the version that it is known to speak."""
+        with anyio.fail_after(self.remote.timeout):
+            await session.connect(self._known, is_handshake=self._known is None)
+
+    async def _ask_again_and_again(self, contact: Contact, lost: anyio.Event) -> None:
         misses = 0
         while True:
             begun, pause = anyio.current_time(), self.remote.refresh
@@ -192,13 +178,35 @@ class Monitor:
             contact.woken.set()
 
     async def exchange(
-        self, send: Callable[[Session], Awaitable[Answer]], **callbacks: Any
+        self,
+        request: OutgoingRequest,
+        send: Callable[[Session], Awaitable[Answer]],
+        caller: Callable[[], Hashable],
+        **callbacks: Any,
     ) -> Answer:
-        """Send a request in the version that the server speaks; see `exchange`."""
+        """Send a request in the session that is kept for its caller, or one of its own.
+
+        Raises:
+            Exception: as `exchange` does.
+        """
+        callbacks = self._callbacks | callbacks
+        contact = self._contact.get()
+        pool = contact.pool if contact is not None else None
         is_handshake = self.status == "up" and self._known is None
-        return await exchange(
-            self._connection, send, known=self._known, is_handshake=is_handshake, **callbacks
-        )
+        is_alone = is_handshake and self.remote.session == "call"
+        if self.status != "up" or pool is None or is_alone:
+            with sending(request):
+                return await exchange(
+                    self._connection,
+                    send,
+                    known=self._known,
+                    is_handshake=is_handshake,
+                    **callbacks,
+                )
+        if not is_handshake or self.remote.session == "shared":
+            # In the modern era there is nothing that one caller could leave for another.
+            return await pool.exchange((), request, send, **self._callbacks)
+        return await pool.exchange((caller(), *callbacks), request, send, **callbacks)
 
     async def _ask(self) -> None:
         """Ask the server what it offers.
@@ -231,7 +239,7 @@ class Monitor:
     def _fail(self, error: Exception) -> None:
         """Hide what the server offers, and wait longer each time before the next question."""
         # At random, so that many gateways do not all come back at one moment.
-        pause = _MIN_PAUSE * 2**self._failures * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        pause = MIN_PAUSE * 2**self._failures * random.uniform(0.5, 1)  # noqa: S311 - no secret
         self._due = time.monotonic() + pause
         self._failures = min(self._failures + 1, _MAX_FAILURES)
         logger.debug("The remote %r has failed", self.remote.name, exc_info=error)

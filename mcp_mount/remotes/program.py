@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -56,27 +56,51 @@ class StdioConnection:
         self._max_bytes = max_bytes
         self._max_blocks = max_blocks
         self._session: RunVar[Session | None] = RunVar(remote.name, None)
+        self._has: frozenset[str] = frozenset()
+        self._owner: RunVar[Hashable] = RunVar(f"{remote.name}'s caller", None)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program runs in this event loop."""
+        return self._session.get() is not None
 
     @asynccontextmanager
-    async def keep(self) -> AsyncIterator[anyio.Event]:
+    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
         """Run the program while this lasts; yield an event that is set when it has ended.
 
         Raises:
             OSError: it cannot be started.
         """
-        async with self._run() as (session, ended):
-            token = self._session.set(session)
+        self._has = frozenset(callbacks)
+        async with self._run(**callbacks) as (session, ended):
+            token, owner = self._session.set(session), self._owner.set(None)
             try:
                 yield ended
             finally:
                 self._session.reset(token)
+                self._owner.reset(owner)
 
     @asynccontextmanager
-    async def open_session(self, **callbacks: Any) -> AsyncIterator[Session]:
-        """Yield the session of the running program; if none runs, that of one for this exchange."""
+    async def open_session(
+        self, owner: Hashable = None, **callbacks: Any
+    ) -> AsyncIterator[Session]:
+        """Yield the session of the running program; if none runs, that of one of its own.
+
+        Args:
+            owner: For whom alone the program is to run; the one that runs belongs to the first of
+                them. None: for everyone.
+            callbacks: For the session of a program that is started.
+        """
         session = self._session.get()
-        if session is not None:
-            # It has no callbacks: what the program asks for could not be told from whom.
+        if session is not None and owner is None:
+            yield session
+            return
+        if (
+            session is not None
+            and callbacks.keys() <= self._has
+            and self._owner.get() in {None, owner}
+        ):
+            self._owner.set(owner)
             yield session
             return
         async with self._run(**callbacks) as (session, _):

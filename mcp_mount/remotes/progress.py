@@ -11,6 +11,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from fastmcp.server.context import Context
 from mcp.shared.dispatcher import ProgressFnT
 
+from mcp_mount.remotes.outgoing import current_request
+
 logger = logging.getLogger("mcp_mount.remotes")
 
 _MAX_WAITING: Final = 1_000
@@ -61,6 +63,19 @@ async def forward_progress(
             yield report
         # A client that reads no more would keep the slot of the call.
         tasks.cancel_scope.deadline = anyio.current_time() + seconds
+
+
+def extending(report: ProgressFnT | None) -> ProgressFnT | None:
+    """Have what takes the progress of the current request also give the server more time."""
+    request = current_request()
+    if report is None or request is None:
+        return report
+
+    async def extend(progress: float, total: float | None, message: str | None) -> None:
+        request.extend()
+        await report(progress, total, message)
+
+    return extend
 
 
 async def _show(receiving: MemoryObjectReceiveStream[Step], context: Context) -> None:

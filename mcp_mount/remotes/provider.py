@@ -15,16 +15,15 @@ import anyio
 from fastmcp import FastMCP
 from fastmcp.prompts import Prompt
 from fastmcp.resources import Resource, ResourceTemplate
-from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.providers import AggregateProvider, Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
-from mcp.shared.exceptions import MCPError
 
 from mcp_mount.limits import Slots
 from mcp_mount.remotes.binding import RemoteBinding
-from mcp_mount.remotes.failures import ServerError
+from mcp_mount.remotes.completing import complete_with_remotes
+from mcp_mount.remotes.failures import ServerErrorMiddleware
 from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
@@ -33,6 +32,7 @@ from mcp_mount.remotes.resources import (
     RemoteResource,
     RemoteTemplate,
     make_components,
+    unlisted_resource,
 )
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.remotes.uris import MAX_URI
@@ -40,24 +40,6 @@ from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name, names_within
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
-
-
-class ServerErrorMiddleware(Middleware):
-    """Answers with the error that another server wrote, as it would answer itself."""
-
-    async def on_request(
-        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
-    ) -> object:
-        """Raise the server's error as a protocol error.
-
-        Raises:
-            MCPError: the code, message and data are the server's.
-        """
-        try:
-            return await call_next(context)
-        except ServerError as refused:
-            error = refused.error
-            raise MCPError(code=error.code, message=error.message, data=error.data) from None
 
 
 class RemoteProvider(Provider):
@@ -100,6 +82,7 @@ class RemoteProvider(Provider):
         """
         self._server, self._others = server, (self, *known)
         server.add_middleware(ServerErrorMiddleware())
+        complete_with_remotes(server)
 
     @property
     def _added(self) -> Provider:
@@ -216,7 +199,11 @@ class RemoteProvider(Provider):
         await self._wait_until_known(self._bindings)
         if await self._is_added(uri):
             return None
-        return _match_version(self._resources.get(uri), version)
+        resource = self._resources.get(uri)
+        if resource is None and self._find_template(uri) is None:
+            owned = (unlisted_resource(uri, each) for each in self._bindings)
+            resource = next((each for each in owned if each is not None), None)
+        return _match_version(resource, version)
 
     async def _is_added(self, uri: str) -> bool:
         """Whether the server's user has added something at an address."""
@@ -233,10 +220,14 @@ class RemoteProvider(Provider):
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
         await self._wait_until_known(self._bindings)
-        if len(uri) > 2 * MAX_URI or await self._is_added(uri):
+        return (
+            None if await self._is_added(uri) else _match_version(self._find_template(uri), version)
+        )
+
+    def _find_template(self, uri: str) -> ResourceTemplate | None:
+        if len(uri) > 2 * MAX_URI:
             return None
-        found = (each for each in self._templates if each.matches(uri) is not None)
-        return _match_version(next(found, None), version)
+        return next((each for each in self._templates if each.matches(uri) is not None), None)
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._wait_until_known(self._bindings)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from mcp_mount.errors import MountError
@@ -16,6 +16,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Status = Literal["starting", "up", "down"]
+SessionScope = Literal["caller", "shared", "call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,7 @@ class Remote:
     Attributes:
         name: What stands before its names, e.g. ``"wiki"`` for ``wiki_search``.
         url: Where it serves Streamable HTTP, e.g. ``"https://wiki.example/mcp"``.
-        command: Or the program that speaks MCP on its standard input and output; one process serves
-            all callers.
+        command: Or the program that speaks MCP on its standard input and output.
         args: The program's arguments.
         env: The program's environment, beside ``PATH``, ``HOME`` and the like. It gets no other.
         cwd: The program's folder.
@@ -42,6 +42,10 @@ class Remote:
             all.
         limits: What its calls may take, where that is not as for all others, e.g.
             ``{"timeout": 5}``; see `Limits`.
+        session: Whose calls share a session, and with it what a server keeps in one:
+            ``"caller"``, each caller's own; ``"shared"``, those of all callers; ``"call"``, none,
+            which is slow. A server that speaks MCP 2026-07-28 has no sessions. A program has one
+            process for each session.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Remote:
     scopes: Sequence[str] = field(default=(), kw_only=True)
     tools: Sequence[str] = field(default=(), kw_only=True)
     limits: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    session: SessionScope = field(default="caller", kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what could never answer.
@@ -86,6 +91,11 @@ class Remote:
                 f"The remote {self.name!r} has a url=: args=, env= and cwd= go with command=."
             )
         _check_types(self)
+        if self.session == "call" and self.url is None:
+            raise MountError(
+                f"The remote {self.name!r} is a program, which cannot be started for each call: "
+                "session= is 'caller' or 'shared'."
+            )
         if not (0 < self.timeout < float("inf") and 0 < self.refresh < float("inf")):
             message = f"timeout= and refresh= of the remote {self.name!r} must be positive seconds."
             raise MountError(message)
@@ -149,6 +159,7 @@ def _check_types(remote: Remote) -> None:
         ("scopes", _are_texts(remote.scopes), "a list of strings"),
         ("tools", _are_texts(remote.tools), "a list of strings"),
         ("limits", isinstance(remote.limits, Mapping), "a mapping"),
+        ("session", remote.session in get_args(SessionScope), "'caller', 'shared' or 'call'"),
         ("timeout", isinstance(remote.timeout, int | float), "a number of seconds"),
         ("refresh", isinstance(remote.refresh, int | float), "a number of seconds"),
     ]

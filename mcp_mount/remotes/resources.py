@@ -10,7 +10,13 @@ from fastmcp.prompts import Message, Prompt, PromptResult
 from fastmcp.prompts.base import InputRequiredPromptResult
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
-from mcp_types import GetPromptResult, InputRequiredResult, ReadResourceResult
+from mcp_types import (
+    GetPromptResult,
+    InputRequiredResult,
+    PromptReference,
+    ReadResourceResult,
+    ResourceTemplateReference,
+)
 from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.errors import Busy
@@ -18,7 +24,7 @@ from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
-from mcp_mount.remotes.uris import match_template, remove_prefix
+from mcp_mount.remotes.uris import has_prefix, match_template, remove_prefix
 from mcp_mount.tools.context import current_context
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -54,6 +60,17 @@ class RemoteResource(Resource):
         return await _read(self._binding, self._own)
 
 
+def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None:
+    """Return what stands for one that a server does not list: a link may lead to it."""
+    name = binding.remote.name
+    if not (binding.monitor.catalog.lists.has_resources and has_prefix(uri, name)):
+        return None
+    own = remove_prefix(uri, name)
+    return next(
+        make_components(RemoteResource, [(own, {"uri": uri, "name": "resource"})], binding), None
+    )
+
+
 class RemoteTemplate(ResourceTemplate):
     """A resource template of another server."""
 
@@ -61,6 +78,16 @@ class RemoteTemplate(ResourceTemplate):
 
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
+
+    @property
+    def reference(self) -> ResourceTemplateReference:
+        """It, as its own server names it."""
+        return ResourceTemplateReference(uri=self._own)
+
+    @property
+    def binding(self) -> RemoteBinding:
+        """How requests are made to its server."""
+        return self._binding
 
     def matches(self, uri: str) -> dict[str, Any] | None:
         """Return the values of the variables in an address; None if it does not match."""
@@ -79,6 +106,16 @@ class RemotePrompt(Prompt):
 
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
+
+    @property
+    def reference(self) -> PromptReference:
+        """It, as its own server names it."""
+        return PromptReference(name=self._own)
+
+    @property
+    def binding(self) -> RemoteBinding:
+        """How requests are made to its server."""
+        return self._binding
 
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Render it where it is."""

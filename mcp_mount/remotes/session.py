@@ -6,9 +6,12 @@
 """
 
 from collections.abc import Iterator, Mapping
+from contextvars import Context
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
+import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp import ClientSession
 from mcp.shared.dispatcher import CallOptions
@@ -17,7 +20,9 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
 from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
     CONNECTION_CLOSED,
+    LOG_LEVEL_META_KEY,
     UNSUPPORTED_PROTOCOL_VERSION,
     CallToolResult,
     DiscoverResult,
@@ -29,6 +34,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
@@ -57,16 +63,23 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
 
     Attributes:
         entries: Those of the list that came last, as the server wrote them; None if it is none.
-        param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
+        ended: Set when nothing comes any more.
     """
 
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
         super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
         self.entries: list[Any] | None = None
-        self.param_headers: Mapping[str, str] = {}
+        self.ended = anyio.Event()
         self._ids = ids
         self._max_blocks = max_blocks
+
+    async def run(self, *arguments: Any, **options: Any) -> None:
+        """Take what comes, until the end."""
+        try:
+            await super().run(*arguments, **options)
+        finally:
+            self.ended.set()
 
     def forget(self) -> None:
         """Forget the entries of the last list."""
@@ -84,10 +97,13 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         Raises:
             MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks.
         """
-        # A session lasts as long as a call, and ids must not come again (MCP "input_required").
+        # A session may last as long as a call, and ids must not come again (MCP "input_required").
         options: CallOptions = {**(opts or {}), "request_id": next(self._ids)}
-        if method == "tools/call":
-            options["headers"] = {**options.get("headers", {}), **self.param_headers}
+        request = current_request()
+        if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
+            # The modern era: each request says for itself what its caller's client can do.
+            options["headers"] = {**options.get("headers", {}), **request.param_headers}
+            params = _declare(params or {}, request)
         result = await super().send_raw_request(method, params, options, **more)
         entries = result.get(_LISTS.get(method, ""))
         if isinstance(entries, list):
@@ -99,11 +115,21 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         return result
 
 
+def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, Any]:
+    """Return the parameters of a modern request with what its own caller's client can do."""
+    meta = {**params["_meta"], CLIENT_CAPABILITIES_META_KEY: {**request.capabilities}}
+    asked: Mapping[str, Any] = (request.caller.meta or {}) if request.caller is not None else {}
+    if LOG_LEVEL_META_KEY in asked:
+        meta[LOG_LEVEL_META_KEY] = asked[LOG_LEVEL_META_KEY]
+    return {**params, "_meta": meta}
+
+
 class Session(ClientSession):
     """A session whose results are not validated against their schemas: the client does that.
 
     Attributes:
         dispatcher: What sends its requests.
+        running: Those of callers that have no result yet.
     """
 
     def __init__(
@@ -115,8 +141,19 @@ class Session(ClientSession):
         max_blocks: int,
         **callbacks: Any,
     ) -> None:
+        self.running: list[OutgoingRequest] = []
+        if "logging_callback" in callbacks:
+            callbacks["logging_callback"] = partial(callbacks["logging_callback"], self)
         self.dispatcher = Dispatcher(read, write, ids=ids or count(1), max_blocks=max_blocks)
         super().__init__(dispatcher=self.dispatcher, client_info=CLIENT_INFO, **callbacks)
+
+    def find_request(self) -> OutgoingRequest | None:
+        """Return the request that something from the server belongs to; None if nobody can tell."""
+        request = current_request()
+        if request is not None:
+            return request
+        # A program has one output for all requests.
+        return self.running[0] if len(self.running) == 1 else None
 
     async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
         """Leave it to the client that gets the result."""
@@ -167,6 +204,12 @@ class _Inbound(ObjectReceiveStream[Received]):
     def __init__(self, stream: Any, waiting: _Waiting) -> None:
         self._stream = stream
         self._waiting = waiting
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context of whoever sent what came last, in which the SDK goes on with it."""
+        context: Context | None = getattr(self._stream, "last_context", None)
+        return context
 
     async def receive(self) -> Received:
         while True:

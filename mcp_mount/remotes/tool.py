@@ -23,7 +23,7 @@ from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import VIA_KEY, PublishedTool
 from mcp_mount.remotes.elicitation import read_state
-from mcp_mount.remotes.progress import forward_progress
+from mcp_mount.remotes.progress import extending, forward_progress
 from mcp_mount.remotes.session import Session
 from mcp_mount.tools import access_log
 from mcp_mount.tools.confirm import question
@@ -124,16 +124,14 @@ class RemoteTool(Tool):
             async def send(
                 session: Session, options: dict[str, Any]
             ) -> CallToolResult | InputRequiredResult:
-                if published.headers and session.discover_result is not None:
-                    headers = mcp_param_headers(published.headers, named)
-                    session.dispatcher.param_headers = headers
                 result: CallToolResult | InputRequiredResult = await session.call_tool(
-                    published.name, named, progress_callback=progress, **options
+                    published.name, named, progress_callback=extending(progress), **options
                 )
                 return result
 
             try:
-                answer = await binding.forward(send, context, trace)
+                headers = mcp_param_headers(published.headers, named)
+                answer = await binding.forward(send, context, trace, headers)
             except NotForwarded as error:
                 return ToolResult(content=str(error), is_error=True)
         if isinstance(answer, InputRequiredResult):

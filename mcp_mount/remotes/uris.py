@@ -31,6 +31,11 @@ def add_prefix(uri: str, name: str) -> str:
     return f"{scheme}://{name}/{rest}"
 
 
+def has_prefix(uri: str, name: str) -> bool:
+    """Whether an address is one of ours for something of the server of that name."""
+    return is_uri(uri) and uri.partition("://")[2].startswith(f"{name}/")
+
+
 def remove_prefix(uri: str, name: str) -> str:
     """Return the other server's own address for one of ours: ``data://parts``."""
     scheme, _, rest = uri.partition("://")

@@ -9,29 +9,41 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
+import anyio
 from fastapi import FastAPI
+from fastmcp import Client
 
 from tests.conformance.everything import everything_app
+from tests.conformance.through import everything_gateway
 from tests.support import served
 
 REVISIONS = ("2026-07-28", "2025-11-25")
-VARIANTS: dict[str, Callable[[], FastAPI]] = {
-    "": everything_app,
-    "sessions": partial(everything_app, sessions=True),
-    "middleware": partial(everything_app, seen_by_middleware=True),
+VARIANTS: dict[str, Callable[[str, ExitStack], FastAPI]] = {
+    "": lambda *_: everything_app(),
+    "sessions": lambda *_: everything_app(sessions=True),
+    "middleware": lambda *_: everything_app(seen_by_middleware=True),
+    "gateway": everything_gateway,
 }
+
+
+async def list_tools(url: str) -> None:
+    async with Client(url) as client:
+        await client.list_tools()
 
 
 def run_suite(programs: Path, revision: str, variant: str) -> bool:
     """Return whether everything went as expected."""
     # What FastMCP answers in place of the quick way is to go as well as that.
-    expected = Path(__file__).with_name(f"{revision}{'-sessions' * (variant == 'sessions')}.yml")
+    own = f"-{variant}" if variant in {"sessions", "gateway"} else ""
+    expected = Path(__file__).with_name(f"{revision}{own}.yml")
     sys.stdout.write(f"\n=== {revision} {variant} ===\n")
     sys.stdout.flush()
-    with served(VARIANTS[variant]()) as url:
+    with ExitStack() as stack, served(VARIANTS[variant](revision, stack)) as url:
+        # A gateway has then met its server.
+        anyio.run(list_tools, f"{url}/mcp")
         done = subprocess.run(
             [
                 *(programs / "node", programs / "conformance", "server"),

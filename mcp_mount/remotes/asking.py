@@ -1,0 +1,141 @@
+"""What a server of the handshake versions asks and says while a call runs, passed on to its caller.
+
+The caller's client can be asked where it keeps a session with us, and only for what it says that
+it can do. A server is told of no more than that: nobody declines in a user's place.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from mcp.client.session import ClientRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
+from mcp_types import (
+    INVALID_REQUEST,
+    LOG_LEVEL_META_KEY,
+    CreateMessageRequest,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    CreateMessageResultWithTools,
+    ElicitRequest,
+    ElicitRequestParams,
+    ElicitResult,
+    ErrorData,
+    LoggingMessageNotification,
+    LoggingMessageNotificationParams,
+    PromptListChangedNotification,
+    ResourceListChangedNotification,
+    ToolListChangedNotification,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from mcp_mount.remotes.elicitation import clean_request
+from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
+from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.text import clean_json, clean_text
+
+_CHANGES: Final = (
+    ToolListChangedNotification,
+    ResourceListChangedNotification,
+    PromptListChangedNotification,
+)
+
+_MAX_LOG: Final = 10_000
+_MAX_NAME: Final = 100
+_CANNOT: Final = "The client of the caller cannot be asked."
+
+
+def callbacks_for(name: str, caller: Caller | None) -> Mapping[str, Any]:
+    """Return the callbacks of a session for one caller with the server of that name."""
+    callbacks: dict[str, Any] = {}
+    if caller is None or not can_be_asked(caller):
+        return callbacks
+    capabilities = caller.session.client_capabilities
+    if capabilities is not None and capabilities.elicitation is not None:
+        callbacks["elicitation_callback"] = partial(_elicit, name)
+    if capabilities is not None and capabilities.sampling is not None:
+        callbacks["sampling_callback"] = _sample
+    return callbacks
+
+
+def can_be_asked(caller: Caller) -> bool:
+    """Whether a request can be sent to the caller's client while its own runs."""
+    is_modern = caller.protocol_version in MODERN_PROTOCOL_VERSIONS
+    return not is_modern and caller.session.can_send_request
+
+
+async def _elicit(
+    name: str, context: ClientRequestContext, params: ElicitRequestParams
+) -> ElicitResult | ErrorData:
+    clean = clean_request(ElicitRequest(params=params), name, _find_caller(context))
+    if clean is None:
+        return ErrorData(code=INVALID_REQUEST, message="This is not asked of a user.")
+    answer: ElicitResult | ErrorData = await _ask(context, clean, ElicitResult)
+    return answer
+
+
+async def _sample(
+    context: ClientRequestContext, params: CreateMessageRequestParams
+) -> CreateMessageResult | CreateMessageResultWithTools | ErrorData:
+    is_with_tools = params.tools is not None
+    kind = CreateMessageResultWithTools if is_with_tools else CreateMessageResult
+    answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(
+        context, CreateMessageRequest(params=params), kind
+    )
+    return answer
+
+
+async def _ask(context: ClientRequestContext, request: Any, kind: Any) -> Any:
+    """Send a request to the caller's client; return its result, or the error that it answers."""
+    outgoing = _find_request(context)
+    if outgoing is None or outgoing.caller is None or not can_be_asked(outgoing.caller):
+        return ErrorData(code=INVALID_REQUEST, message=_CANNOT)
+    caller = outgoing.caller
+    try:
+        with outgoing.waiting_for_user():
+            return await caller.session.send_request(
+                request, kind, metadata=ServerMessageMetadata(related_request_id=caller.request_id)
+            )
+    except MCPError as error:
+        return error.error
+
+
+def calling_on_change(call: Callable[[], None]) -> Callable[[object], Awaitable[None]]:
+    """Return what calls a function when a server says that it offers something else."""
+
+    async def hear(message: object) -> None:
+        if isinstance(message, _CHANGES):
+            call()
+
+    return hear
+
+
+async def pass_on_log(session: Session, params: LoggingMessageNotificationParams) -> None:
+    """Pass on a line of the server's log, cleaned and bounded."""
+    outgoing = session.find_request()
+    if outgoing is None or outgoing.caller is None:
+        return
+    caller = outgoing.caller
+    is_modern = caller.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if is_modern and LOG_LEVEL_META_KEY not in (caller.meta or {}):
+        return
+    data = clean_json(params.data)
+    if len(str(data)) > _MAX_LOG:
+        data = clean_text(str(data), _MAX_LOG)
+    line = LoggingMessageNotificationParams(
+        level=params.level, data=data, logger=clean_text(params.logger or "", _MAX_NAME) or None
+    )
+    await caller.session.send_notification(
+        LoggingMessageNotification(params=line), caller.request_id
+    )
+
+
+def _find_request(context: ClientRequestContext) -> OutgoingRequest | None:
+    session = context.session
+    return session.find_request() if isinstance(session, Session) else None
+
+
+def _find_caller(context: ClientRequestContext) -> Caller | None:
+    outgoing = _find_request(context)
+    return outgoing.caller if outgoing is not None else None

@@ -1,0 +1,78 @@
+"""Completions of arguments, asked of the server whose prompt or template it is."""
+
+from typing import Any
+
+from fastmcp import FastMCP
+from mcp_types import (
+    CompleteResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
+
+from mcp_mount.errors import Busy
+from mcp_mount.remotes.binding import NotForwarded
+from mcp_mount.remotes.resources import RemotePrompt, RemoteTemplate
+from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.text import clean_json
+from mcp_mount.remotes.tool import admit
+from mcp_mount.tools.context import current_context
+
+
+def complete_with_remotes(server: FastMCP[Any]) -> None:
+    """Have a server complete arguments of other servers' prompts and templates.
+
+    A handler that its user adds takes the place of this one.
+    """
+
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        given: CompletionContext | None,
+    ) -> Completion | None:
+        component = await _find(server, ref)
+        if component is None or not component.binding.monitor.catalog.lists.has_completions:
+            return None
+        return await _complete(component, argument, given)
+
+    server.add_completion_handler(complete)
+
+
+async def _find(
+    server: FastMCP[Any], ref: PromptReference | ResourceTemplateReference
+) -> RemotePrompt | RemoteTemplate | None:
+    """Return the prompt or template, if it is another server's, and the caller may use it."""
+    if isinstance(ref, PromptReference):
+        prompt = await server.get_prompt(ref.name)
+        return prompt if isinstance(prompt, RemotePrompt) else None
+    for template in await server.list_resource_templates():
+        if template.uri_template == ref.uri and isinstance(template, RemoteTemplate):
+            return template
+    return None
+
+
+async def _complete(
+    component: RemotePrompt | RemoteTemplate,
+    argument: CompletionArgument,
+    given: CompletionContext | None,
+) -> Completion:
+    async def send(session: Session, options: dict[str, Any]) -> CompleteResult:
+        del options
+        return await session.complete(
+            component.reference,
+            {"name": argument.name, "value": argument.value},
+            given.arguments if given is not None else None,
+        )
+
+    context = current_context()
+    try:
+        async with admit(component.binding, context) as trace:
+            answer = await component.binding.forward(send, context, trace)
+    except Busy as busy:
+        raise NotForwarded(str(busy)) from None
+    if not isinstance(answer, CompleteResult):
+        raise NotForwarded("The server asks something first, which is refused here.")
+    completion = answer.completion
+    return completion.model_copy(update={"values": clean_json(completion.values)})

@@ -1,0 +1,52 @@
+"""Addresses in what a server answers, as this gateway can read them."""
+
+from collections.abc import Container
+from typing import Any, TypeVar
+
+import mcp_types
+from mcp_types import BlobResourceContents, EmbeddedResource, ResourceLink, TextResourceContents
+
+from mcp_mount.remotes.uris import add_prefix, is_uri
+
+Answer = TypeVar("Answer", bound=mcp_types.Result)
+
+_WEB = ("https://", "http://")
+
+
+def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
+    """Return a result in which each address of a resource is ours, e.g. ``data://wiki/parts``.
+
+    Addresses of the web stay as they are, unless they are listed as resources: a client opens them
+    by itself (MCP "Resources", "Common URI Schemes").
+
+    Args:
+        answer: The result of a call, or a prompt.
+        name: The server's name.
+        listed: The addresses of the resources that it lists.
+    """
+
+    def ours(uri: str) -> str:
+        is_web = uri.startswith(_WEB) and uri not in listed
+        return add_prefix(uri, name) if is_uri(uri) and not is_web else uri
+
+    if isinstance(answer, mcp_types.CallToolResult):
+        return answer.model_copy(
+            update={"content": [_relink(each, ours) for each in answer.content]}
+        )
+    if isinstance(answer, mcp_types.GetPromptResult):
+        messages = [
+            each.model_copy(update={"content": _relink(each.content, ours)})
+            for each in answer.messages
+        ]
+        return answer.model_copy(update={"messages": messages})
+    return answer
+
+
+def _relink(block: Any, ours: Any) -> Any:
+    if isinstance(block, ResourceLink):
+        return block.model_copy(update={"uri": ours(str(block.uri))})
+    if isinstance(block, EmbeddedResource):
+        resource: TextResourceContents | BlobResourceContents = block.resource
+        moved = resource.model_copy(update={"uri": ours(str(resource.uri))})
+        return block.model_copy(update={"resource": moved})
+    return block

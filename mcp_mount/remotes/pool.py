@@ -1,0 +1,190 @@
+"""Sessions with another server that are kept for the next request of the same caller.
+
+Each is opened by a task of its own, which outlives the request that needed it first. It ends when
+the server ends it, when nobody has used it for a while, or when another one needs its place.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from mcp_mount.errors import Busy
+from mcp_mount.remotes.exchange import Answer, Connection, send_in
+from mcp_mount.remotes.http import HTTPConnection
+from mcp_mount.remotes.outgoing import OutgoingRequest, sending
+from mcp_mount.remotes.session import Session
+
+IDLE: Final = 600.0
+"""Seconds after which a session that nobody has used is ended."""
+
+_MAX_HTTP: Final = 200
+_MAX_PROGRAMS: Final = 8
+"""Sessions with one server, or processes of one program beside the first."""
+
+_FAREWELL: Final = 1.0
+"""Seconds in which a server can be told that a session is over."""
+
+_LOST: Final = {400, 404}
+"""The status with which servers refuse a session that they do not know (any more)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """A session, once it is open; or why it cannot be."""
+
+    scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    session: Session | None = None
+    error: Exception | None = None
+    users: int = 0
+    used: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        is_lost = self.session is not None and self.session.dispatcher.ended.is_set()
+        return is_lost or self.closing.is_set()
+
+    def close(self) -> None:
+        self.closing.set()
+        self.scope.deadline = anyio.current_time() + _FAREWELL
+
+
+class SessionPool:
+    """The sessions with one server that one event loop keeps."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        connect: Callable[[Session], Awaitable[None]],
+        tasks: TaskGroup,
+    ) -> None:
+        """Take the way to the server, what makes a session ready, and where tasks are run."""
+        self._connection = connection
+        self._connect = connect
+        self._tasks = tasks
+        self._kept: dict[Hashable, _Kept] = {}
+        self._max = _MAX_HTTP if isinstance(connection, HTTPConnection) else _MAX_PROGRAMS
+        # Nothing of the caller who needs a session first goes on with it.
+        self._context: Context = copy_context()
+
+    async def exchange(
+        self,
+        key: Hashable,
+        request: OutgoingRequest,
+        send: Callable[[Session], Awaitable[Answer]],
+        **callbacks: Any,
+    ) -> Answer:
+        """Send a request in the session that belongs to a key; open one if there is none.
+
+        Raises:
+            Busy: all sessions that may be kept are in use.
+            ServerError: the server refuses the request.
+            Exception: whatever the client raises where there is no session.
+        """
+        async with self._session(key, callbacks) as (kept, is_new):
+            answer = await self._send(kept, request, send)
+        if isinstance(answer, Exception) and request.status in _LOST and not is_new and key != ():
+            # It has done nothing: it has forgotten the session.
+            kept.close()
+            request.begin()
+            async with self._session(key, callbacks) as (kept, _):
+                answer = await self._send(kept, request, send)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _send(
+        self,
+        kept: _Kept,
+        request: OutgoingRequest,
+        send: Callable[[Session], Awaitable[Answer]],
+    ) -> Answer | Exception:
+        if kept.session is None:
+            raise kept.error or ConnectionError
+        running = kept.session.running
+        running.append(request)
+        with sending(request):
+            try:
+                return await send_in(kept.session, send)
+            except anyio.get_cancelled_exc_class():
+                request.abandon()
+                raise
+            finally:
+                running.remove(request)
+
+    def expire(self) -> None:
+        """End the sessions that nobody has used for a while."""
+        now = anyio.current_time()
+        for kept in self._kept.values():
+            if not kept.users and kept.ready.is_set() and now - kept.used > IDLE:
+                kept.close()
+
+    def close(self) -> None:
+        """End all sessions."""
+        for kept in self._kept.values():
+            kept.close()
+
+    @asynccontextmanager
+    async def _session(
+        self, key: Hashable, callbacks: dict[str, Any]
+    ) -> AsyncIterator[tuple[_Kept, bool]]:
+        """Yield the session that belongs to a key, and whether it is new."""
+        kept = self._kept.get(key)
+        is_new = kept is None or kept.has_ended
+        if kept is None or kept.has_ended:
+            self._make_room()
+            kept = self._kept[key] = _Kept()
+            self._context.run(self._tasks.start_soon, self._hold, key, kept, callbacks)
+        kept.users += 1
+        try:
+            await kept.ready.wait()
+            yield kept, is_new
+        finally:
+            kept.users -= 1
+            kept.used = anyio.current_time()
+
+    def _make_room(self) -> None:
+        self.expire()
+        if sum(not kept.has_ended for kept in self._kept.values()) < self._max:
+            return
+        idle = [kept for kept in self._kept.values() if not (kept.users or kept.has_ended)]
+        if not idle:
+            raise Busy("Too many sessions with this server are in use. Try again in a few seconds.")
+        min(idle, key=lambda kept: kept.used).close()
+
+    async def _hold(self, key: Hashable, kept: _Kept, callbacks: dict[str, Any]) -> None:
+        """Keep a session open until it is ended by one side or the other."""
+        owner = None if key == () else key
+        try:
+            with kept.scope:
+                async with self._connection.open_session(owner, **callbacks) as session:
+                    await self._connect(session)
+                    kept.session = session
+                    kept.ready.set()
+                    await wait_for_any(kept.closing, session.dispatcher.ended)
+                    kept.scope.deadline = anyio.current_time() + _FAREWELL
+        except Exception as error:  # noqa: BLE001 - it is raised where the session was needed
+            kept.error = error
+        finally:
+            kept.closing.set()
+            kept.ready.set()
+            if self._kept.get(key) is kept:
+                del self._kept[key]
+
+
+async def wait_for_any(*events: anyio.Event) -> None:
+    """Wait until one of the events is set."""
+
+    async def wait(event: anyio.Event) -> None:
+        await event.wait()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for each in events:
+            tasks.start_soon(wait, each)

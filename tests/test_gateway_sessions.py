@@ -1,0 +1,188 @@
+"""What a server keeps in a session: for whom, how long, and what happens when it is gone."""
+
+from typing import Any
+
+import anyio
+import pytest
+from fastmcp import Context
+from starlette.types import ASGIApp
+
+from mcp_mount import MountError, Remote, gateway_app
+from mcp_mount.remotes import pool
+from tests.others import Notes, free_port, gateway, heard, offered, parts_server, program
+from tests.starting import started
+from tests.support import ERAS, Era, call
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+# A program of the handshake versions that keeps what it is told.
+KEEPING = """
+import json, os, sys
+notes = []
+for line in sys.stdin:
+    message = json.loads(line)
+    method, answer = message.get("method"), None
+    if method == "initialize":
+        answer = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "keeping", "version": "1"}}
+    elif method == "tools/list":
+        answer = {"tools": [{"name": "note", "inputSchema": {"type": "object"}}]}
+    elif method == "tools/call":
+        notes.append(message["params"]["arguments"]["text"])
+        structure = {"result": notes, "process": os.getpid()}
+        answer = {"content": [], "structuredContent": structure}
+    if "id" in message:
+        error = {"error": {"code": -32601, "message": "No such method"}}
+        said = {"result": answer} if answer is not None else error
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}), flush=True)
+"""
+
+
+async def note(app: ASGIApp, text: str, era: Era = "modern", caller: str = "") -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {caller}"} if caller else {}
+    reply = await call(app, "notes_note", {"text": text}, era=era, headers=headers)
+    assert not reply.is_error, reply.text
+    structure: dict[str, Any] = reply.result["structuredContent"]
+    return structure
+
+
+async def notes(app: ASGIApp, text: str, era: Era = "modern", caller: str = "") -> list[str]:
+    said: list[str] = (await note(app, text, era, caller))["result"]
+    return said
+
+
+@eras
+async def test_a_server_remembers_its_caller_and_nobody_else(era: Era) -> None:
+    """Gateway: a session for each caller, which lasts longer than a call."""
+    kept = Notes()
+    with kept.offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            assert await notes(app, "a", era, "alice") == ["a"]
+            assert await notes(app, "b", era, "bob") == ["b"]
+            assert await notes(app, "c", era, "alice") == ["a", "c"]
+            assert await notes(app, "d", era) == ["d"]
+    assert len(kept.notes) == 3
+
+
+async def test_one_session_can_be_shared_by_all_callers() -> None:
+    """Gateway: `Remote(session="shared")`."""
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url, session="shared")) as app:
+            assert await notes(app, "a", caller="alice") == ["a"]
+            assert await notes(app, "b", caller="bob") == ["a", "b"]
+
+
+async def test_each_call_can_have_a_session_of_its_own() -> None:
+    """Gateway: `Remote(session="call")`."""
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url, session="call")) as app:
+            assert await notes(app, "a") == ["a"]
+            assert await notes(app, "b") == ["b"]
+
+
+async def test_a_session_that_the_server_has_forgotten_is_opened_again() -> None:
+    """Gateway: a restarted server answers 404; the caller sees nothing of it."""
+    port = free_port()
+    with heard() as log:
+        remote = Remote("notes", url=f"http://127.0.0.1:{port}/mcp")
+        async with started(gateway_app([remote])) as app:
+            with Notes().offered(at=port):
+                await log.line("is up")
+                assert await notes(app, "a") == ["a"]
+            with Notes().offered(at=port):
+                assert await notes(app, "b") == ["b"]
+                assert await notes(app, "c") == ["b", "c"]
+
+
+async def test_calls_at_once_open_one_session() -> None:
+    """Gateway: whoever comes while it is opened waits for it."""
+    kept = Notes()
+    with kept.offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            async with anyio.create_task_group() as callers:
+                for _ in range(5):
+                    callers.start_soon(notes, app, "a")
+            assert await notes(app, "b") == [*"aaaaa", "b"]
+    assert len(kept.notes) == 1
+
+
+async def test_sessions_are_bounded_and_the_oldest_idle_one_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateway, F2: callers who come and go hold no more than so many."""
+    monkeypatch.setattr(pool, "_MAX_HTTP", 2)
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            for caller in ("alice", "bob", "carol"):
+                assert await notes(app, caller, caller=caller) == [caller]
+            assert await notes(app, "again", caller="carol") == ["carol", "again"]
+            assert await notes(app, "new", caller="alice") == ["new"]
+
+
+async def test_a_session_that_nobody_uses_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateway, F2: after ten minutes; here at once."""
+    monkeypatch.setattr(pool, "IDLE", 0.0)
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            assert await notes(app, "a", caller="alice") == ["a"]
+            assert await notes(app, "b", caller="bob") == ["b"]
+            assert await notes(app, "c", caller="alice") == ["c"]
+
+
+@eras
+async def test_a_program_that_keeps_something_runs_once_for_each_caller(era: Era) -> None:
+    """Gateway: what one caller tells it, no other hears; the first has the one that runs."""
+    async with gateway(program("notes", KEEPING)) as app:
+        first = await note(app, "a", era, "alice")
+        other = await note(app, "b", era, "bob")
+        assert (first["result"], other["result"]) == (["a"], ["b"])
+        assert first["process"] != other["process"]
+        again = await note(app, "c", era, "alice")
+        assert again == {"result": ["a", "c"], "process": first["process"]}
+
+
+async def test_a_program_can_be_shared() -> None:
+    """Gateway: `Remote(session="shared")`, one process for all."""
+    async with gateway(program("notes", KEEPING, session="shared")) as app:
+        assert await notes(app, "a", caller="alice") == ["a"]
+        assert await notes(app, "b", caller="bob") == ["a", "b"]
+
+
+async def test_a_server_of_the_modern_era_has_no_sessions_to_keep() -> None:
+    """Gateway: one connection serves all callers, whatever `session` says."""
+    with offered(parts_server(), stateless=False) as url:
+        async with gateway(Remote("parts", url=url)) as app:
+            for caller in ("alice", "bob"):
+                headers = {"authorization": f"Bearer {caller}"}
+                reply = await call(app, "parts_find", {"word": "x"}, headers=headers)
+                assert reply.result["structuredContent"] == {"found": ["x", "x"]}
+
+
+async def test_a_server_that_says_that_its_tools_have_changed_is_asked_at_once() -> None:
+    """Gateway: on the stream of a session; nobody waits for the next question."""
+    kept = Notes()
+
+    async def learn(context: Context) -> str:
+        kept.server.tool(learn, name="another")
+        await context.session.send_tool_list_changed()
+        return "learnt"
+
+    kept.server.tool(learn)
+    with kept.offered() as url, heard() as log:
+        async with started(gateway_app([Remote("notes", url=url, refresh=600)])) as app:
+            await log.line("'notes' is up")
+            assert (await call(app, "notes_learn")).text_content == "learnt"
+            await log.line("'notes' offers something else: tools: 3")
+
+
+@pytest.mark.parametrize("session", ["always", None, 1])
+def test_another_word_for_a_session_is_refused(session: Any) -> None:
+    """Errors are instructions."""
+    with pytest.raises(MountError, match="session= of the remote 'a' must be 'caller', 'shared'"):
+        Remote("a", url="http://127.0.0.1/mcp", session=session)
+
+
+def test_a_program_is_not_started_for_each_call() -> None:
+    """Errors are instructions."""
+    with pytest.raises(MountError, match="cannot be started for each call"):
+        Remote("a", command="x", session="call")
