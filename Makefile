@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults fuzz conformance bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults servers fuzz conformance bench have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-lowest: .venv-lowest/.installed-$(VERSION) ## Run the tests with the oldest
 
 faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
+
+servers: .venv-servers/.installed-$(VERSION) ## Run an app in four processes under each server, and behind nginx
+	@.venv-servers/bin/python -m pytest -rs -m faults tests/servers $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
@@ -130,6 +133,11 @@ $(CONFORMANCE)/.installed:
 	@$(PYTHON) -m venv --clear $(@D)
 	@grep -vE '^(rich|websockets|importlib_metadata|openai)==' constraints.txt >$(@D)/constraints.txt
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c $(@D)/constraints.txt -e '.[dev]' 'litellm[proxy]==1.106.2'
+	@touch $@
+
+.venv-servers/.installed-$(VERSION): pyproject.toml constraints.txt tests/servers/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,dev]' -r tests/servers/requirements.txt
 	@touch $@
 
 # The server of the benchmarks brings uvloop, which the tests do without.
