@@ -12,11 +12,19 @@ from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
 from starlette.routing import BaseRoute
 
+from mcp_mount.access.answered import ANSWERED_HERE, AnsweredInStore
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.backends.http import HTTPBackend
-from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
+from mcp_mount.checks import (
+    OPTIONS,
+    check_path,
+    check_public_url,
+    check_scopes,
+    check_sse_path,
+    check_state,
+)
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
@@ -54,6 +62,7 @@ class MountOptions(TypedDict, total=False):
     rate_limit: RateLimit | None
     confirm: Literal["destructive"] | None
     state_key: str | None
+    state_store: str | None
     sessions: bool
     forward_cookies: bool
 
@@ -76,6 +85,7 @@ def mount_mcp(
     rate_limit: RateLimit | None = None,
     confirm: Literal["destructive"] | None = None,
     state_key: str | None = None,
+    state_store: str | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
 ) -> Mounted:
@@ -113,6 +123,8 @@ def mount_mcp(
             operations that are marked for it.
         state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
             in all processes, and needed if there are several.
+        state_store: Where several processes remember which questions were answered, so that each
+            answer counts once: ``"redis://host:6379"``. Needs the extra ``mcp-mount[rate-limit]``.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
             that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.
@@ -159,6 +171,8 @@ def mount_source(
     if sse_path is not None:
         check_sse_path(app, sse_path, path)
     check_public_url(auth, path, options["public_url"])
+    state_store = options["state_store"]
+    check_state(options["state_key"], state_store)
     rate = None
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
@@ -168,6 +182,7 @@ def mount_source(
         slots=Slots(limits.max_concurrency),
         rate=rate,
         confirm=options["confirm"],
+        answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,
     )
     backend = source.backend(lambda: provider)
     provider = OperationProvider(

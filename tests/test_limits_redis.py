@@ -1,12 +1,9 @@
 """How often a caller may call, counted in a real Redis that several processes share."""
 
 import logging
-import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,36 +14,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from mcp_mount import RateLimit, mount_mcp
+from tests.stores import PASSWORD, needs_redis, running
 from tests.support import ERAS, Era, Reply, call, envelope, http
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None,
-    reason="redis-server is not installed; on Debian or Ubuntu: apt install redis-server",
-)
+pytestmark = needs_redis
 UNCHECKED = "The rate limit cannot be checked now. Try again in a minute."
-PASSWORD = "a-secret-of-the-store"
-
-
-@contextmanager
-def running(folder: Path, port: int = 0) -> Iterator[str]:
-    """Run a Redis of our own on a loopback port, in memory only; yield its URL."""
-    with socket.create_server(("127.0.0.1", port)) as probe:
-        port = probe.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
-    options += ["--save", "", "--appendonly", "no", "--dir", str(folder), "--maxclients", "64"]
-    server = subprocess.Popen(
-        ["redis-server", *options],  # noqa: S607 - Debian's package
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with server:
-        assert server.stdout is not None
-        try:
-            assert any("Ready to accept connections" in line for line in server.stdout)
-            yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
-        finally:
-            server.terminate()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ have limits of their own. Whoever cancels the task ends the call.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -82,7 +82,7 @@ class ToolCall:
         meta: Mapping[str, Any],
         client: str | None = None,
         progress: Progress | None = None,
-        confirm: Callable[[], Result | None] | None = None,
+        confirm: Callable[[], Awaitable[Result | None]] | None = None,
         watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
     ) -> None:
@@ -166,12 +166,10 @@ class ToolCall:
         request = binding.arguments.request(self._arguments)
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
-        if (
-            binding.needs_confirmation
-            and self._confirm is not None
-            and (answer := self._confirm()) is not None
-        ):
-            return answer
+        if binding.needs_confirmation and self._confirm is not None:
+            self._begin_watch()
+            if (answer := await self._confirm()) is not None:
+                return answer
         if binding.rate is not None and self._ctx is not None:
             self._begin_watch()
             await binding.rate.count(self._ctx.request)
