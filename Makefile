@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults servers fuzz conformance bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults servers fuzz conformance bench bench-workers have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLL
 
 bench: have-wrk .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
 	@.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+bench-workers: have-wrk .venv-bench/.installed-$(VERSION) ## Measure requests per second against workers
+	@.venv-bench/bin/python -m benchmarks.workers $(if $(QUICK),--quick)
 
 have-wrk:
 	@command -v wrk >/dev/null || { \
