@@ -91,9 +91,10 @@ def draw_workers(figures: Iterable[Figure], folder: Path) -> None:
         axes.errorbar(
             workers, values, spread, fmt=f"o{style}", color=_color(name), label=name, capsize=3
         )
-    axes.set(title="Requests per second", xlabel="workers", xticks=sorted(set(workers)), ylim=0)
+    axes.set(title="Requests per second", xlabel="workers", xticks=sorted(set(workers)))
+    axes.set_ylim(0, 1.2 * max(each.high for each in rates))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=3, loc="upper left")
     picture.savefig(folder / "workers.png", dpi=150)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -26,19 +27,20 @@ _COMMANDS = {
     " --workers-kill-timeout 5 --respawn-failed-workers",
 }
 SERVERS = tuple(_COMMANDS)
+Program: TypeAlias = "subprocess.Popen[bytes]"
 
 
 @asynccontextmanager
-async def workers(server: str, gate: Gate) -> AsyncIterator[str]:
-    """Run the app under a server with four processes; yield the server's URL."""
+async def workers(server: str, gate: Gate) -> AsyncIterator[tuple[str, Program]]:
+    """Run the app under a server with four processes; yield the server's URL and its process."""
     command = Path(sys.executable).parent / server
     if not command.exists():
         pytest.skip(f"{server} is not installed: `make servers` does so")
     port = free_port()
     words = _COMMANDS[server].format(processes=PROCESSES, port=port).split()
-    with _program(command, *words[1:], _APP, GATE=str(gate.port)):
+    with _program(command, *words[1:], _APP, GATE=str(gate.port)) as program:
         await gate.wait_for(started=PROCESSES)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", program
 
 
 @asynccontextmanager
@@ -97,7 +99,7 @@ def _config(listen: str, upstreams: list[int], folder: Path, options: str) -> st
 
 
 @contextmanager
-def _program(*words: str | Path, **variables: str) -> Iterator[None]:
+def _program(*words: str | Path, **variables: str) -> Iterator[Program]:
     """Run a program, and end it and all that it has started."""
     with subprocess.Popen(
         words,
@@ -108,7 +110,7 @@ def _program(*words: str | Path, **variables: str) -> Iterator[None]:
         start_new_session=True,
     ) as process:
         try:
-            yield
+            yield process
         finally:
             # It may have ended by itself, with all of its workers.
             with suppress(ProcessLookupError):

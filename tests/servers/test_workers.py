@@ -4,7 +4,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,20 @@ from tests.support import ERAS, MODERN, Era, envelope, read_messages
 
 pytestmark = pytest.mark.faults
 PLACES = (*SERVERS, "nginx")
-# When one of its workers dies, Hypercorn 0.18 ends the others, and itself.
+# Hypercorn 0.18 ends its workers at once when it is told to stop, and also when one of them dies.
 SURVIVING = [each for each in PLACES if each != "hypercorn"]
 STREAMS = 200
 SSE = "text/event-stream"
 
 
-def served(place: str, held: Gate, folder: Path) -> AbstractAsyncContextManager[str]:
-    return behind_nginx(held, folder) if place == "nginx" else workers(place, held)
+@asynccontextmanager
+async def served(place: str, held: Gate, folder: Path) -> AsyncIterator[str]:
+    if place == "nginx":
+        async with behind_nginx(held, folder) as url:
+            yield url
+    else:
+        async with workers(place, held) as (url, _):
+            yield url
 
 
 def client(url: str, era: Era) -> Client[Any]:
@@ -158,6 +164,39 @@ async def test_a_client_is_told_at_once_that_its_process_has_gone(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(one)
                 tasks.start_soon(kill)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("server", [each for each in SURVIVING if each != "nginx"])
+async def test_calls_are_told_that_their_server_is_shutting_down(server: str, era: Era) -> None:
+    """R3: those in every process, and the server then ends by itself."""
+    begun, ended = Counter[int](), list[str]()
+    all_begun = anyio.Event()
+
+    async def one(number: int) -> None:
+        async def on_progress(*_: object) -> None:
+            begun[number] += 1
+            if len(begun) == 8:
+                all_begun.set()
+
+        async with client(url, era) as mcp:
+            result = await mcp.call_tool(
+                "relay", progress_handler=on_progress, raise_on_error=False
+            )
+            ended.append(result.content[-1].text)
+
+    async with gate() as held, workers(server, held) as (url, program):
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for number in range(8):
+                    tasks.start_soon(one, number)
+                await held.wait_for(held=8)
+                await held.send("begun")
+                await all_begun.wait()
+                program.terminate()
+            assert await anyio.to_thread.run_sync(program.wait) in {0, -signal.SIGTERM}
+    note = "[The response ends here, because the server is shutting down. There may be more.]"
+    assert ended == [note] * 8
 
 
 @pytest.mark.parametrize("era", ERAS)
