@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults fuzz conformance interop retrieval page bench have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults servers fuzz conformance interop retrieval page bench bench-workers have-wrk check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-lowest: .venv-lowest/.installed-$(VERSION) ## Run the tests with the oldest
 
 faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
+
+servers: .venv-servers/.installed-$(VERSION) ## Run an app in four processes under each server, and behind nginx
+	@.venv-servers/bin/python -m pytest -rs -m faults tests/servers $(ARGS)
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests, and get 10,000 hostile answers (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
@@ -85,6 +88,9 @@ scale-litellm: .venv-scale-litellm/.installed-$(VERSION) ## List and call LiteLL
 
 bench: have-wrk .venv-bench/.installed-$(VERSION) .venv-peers/.installed-$(VERSION) ## Measure speed and memory beside REST and peers
 	@.venv-bench/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+bench-workers: have-wrk .venv-bench/.installed-$(VERSION) ## Measure requests per second against workers
+	@.venv-bench/bin/python -m benchmarks.workers $(if $(QUICK),--quick)
 
 have-wrk:
 	@command -v wrk >/dev/null || { \
@@ -150,6 +156,11 @@ $(CONFORMANCE)/.installed:
 .venv-page/.installed-$(VERSION): pyproject.toml constraints.txt tests/page/requirements.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,dev]' -r tests/page/requirements.txt
+	@touch $@
+
+.venv-servers/.installed-$(VERSION): pyproject.toml constraints.txt tests/servers/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,dev]' -r tests/servers/requirements.txt
 	@touch $@
 
 # The server of the benchmarks brings uvloop, which the tests do without.

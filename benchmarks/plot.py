@@ -78,6 +78,26 @@ def _draw_configurations(figures: list[Figure], file: Path) -> None:
     picture.savefig(file, dpi=150)
 
 
+def draw_workers(figures: Iterable[Figure], folder: Path) -> None:
+    """Draw ``workers.png``: requests per second against the number of workers."""
+    picture, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    rates = [each for each in figures if each.unit == "requests/s"]
+    for name in dict.fromkeys(each.row for each in rates):
+        own = [each for each in rates if each.row == name]
+        workers = [int(each.column.split()[0]) for each in own]
+        values = [each.value for each in own]
+        spread = [[f.value - f.low for f in own], [f.high - f.value for f in own]]
+        style = "--" if name.endswith("legacy") else "-"
+        axes.errorbar(
+            workers, values, spread, fmt=f"o{style}", color=_color(name), label=name, capsize=3
+        )
+    axes.set(title="Requests per second", xlabel="workers", xticks=sorted(set(workers)))
+    axes.set_ylim(0, 1.2 * max(each.high for each in rates))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(frameon=False, ncols=3, loc="upper left")
+    picture.savefig(folder / "workers.png", dpi=150)
+
+
 def _rows(figures: Iterable[Figure], table: str, column: str) -> list[Figure]:
     return [figure for figure in figures if (figure.table, figure.column) == (table, column)]
 

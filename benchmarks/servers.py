@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 PEERS: Final = Path(".venv-peers/bin/python")
 """The Python that fastapi-mcp runs on."""
@@ -56,7 +56,7 @@ def reserve_processor() -> None:
 @contextmanager
 def serving(contender: str, *, python: Path = Path(sys.executable)) -> Iterator[Server]:
     """Serve ``benchmarks.contenders.<contender>`` until the block ends."""
-    port = _free_port()
+    port = free_port()
     options = "--loop uvloop --http httptools --ws none --no-access-log --log-level warning"
     app = f"benchmarks.contenders.{contender}:app"
     process = subprocess.Popen(  # noqa: S603 - our own module
@@ -64,7 +64,7 @@ def serving(contender: str, *, python: Path = Path(sys.executable)) -> Iterator[
     )
     try:
         os.sched_setaffinity(process.pid, _PROCESSORS[-1:])
-        _wait_for(port, process)
+        wait_for_port(port, process)
         yield Server(port, process.pid)
     finally:
         process.terminate()
@@ -76,13 +76,19 @@ def serving(contender: str, *, python: Path = Path(sys.executable)) -> Iterator[
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for_port(port: int, process: "subprocess.Popen[Any]") -> None:
+    """Wait until a server listens.
+
+    Raises:
+        RuntimeError: it has ended, or does not listen in time.
+    """
     end = time.monotonic() + _START_UP
     while time.monotonic() < end and process.poll() is None:
         try:

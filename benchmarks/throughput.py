@@ -18,8 +18,8 @@ CONNECTIONS = (1, 8, 64)
 
 _WRK = shutil.which("wrk") or "wrk"
 _SCRIPT = Path(__file__).with_name("wrk.lua")
-_ARGUMENTS = {"item_id": 3, "kind": "spanner"}
-_ANSWER = {"item_id": 3, "name": "spanner 3", "in_stock": True, "labels": ["a", "b"]}
+ARGUMENTS = {"item_id": 3, "kind": "spanner"}
+ANSWER = {"item_id": 3, "name": "spanner 3", "in_stock": True, "labels": ["a", "b"]}
 # Stands in every right answer, however JSON is quoted in it, and in no request.
 _EXPECTED = "spanner 3"
 # Of one run: the ids of the next begin behind them.
@@ -33,9 +33,9 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         messages = {}
         for contender in ALL:
             server = servers[contender.name]
-            message = ask(contender, server, "get_item", _ARGUMENTS)
-            check(contender, server, message, _ANSWER)
-            messages[contender.name] = _Load(server.port, message, Path(folder))
+            message = ask(contender, server, "get_item", ARGUMENTS)
+            check(contender, server, message, ANSWER)
+            messages[contender.name] = Load(server.port, message, Path(folder))
         for load in messages.values():
             load.run(connections=8, seconds=1)
         for connections in CONNECTIONS:
@@ -52,7 +52,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
                 yield Figure.of(SHARES, name, column, shares, "")
 
 
-class _Load:
+class Load:
     """A message that wrk sends to a server."""
 
     def __init__(self, port: int, message: Message, folder: Path) -> None:

@@ -8,11 +8,19 @@ from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
 from starlette.routing import BaseRoute
 
+from mcp_mount.access.answered import ANSWERED_HERE, AnsweredInStore
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.backends.http import HTTPBackend
-from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
+from mcp_mount.checks import (
+    OPTIONS,
+    check_path,
+    check_public_url,
+    check_scopes,
+    check_sse_path,
+    check_state,
+)
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.endpoints.hosting import MountContext, StartableTransport
@@ -56,6 +64,7 @@ class MountOptions(TypedDict, total=False):
     rate_limit: RateLimit | None
     confirm: Literal["destructive"] | None
     state_key: str | None
+    state_store: str | None
     sessions: bool
     forward_cookies: bool
     surface: SurfaceChoice
@@ -86,11 +95,19 @@ def assemble(
     if sse_path is not None:
         check_sse_path(app, sse_path, path)
     check_public_url(auth, path, options["public_url"])
+    state_store = options["state_store"]
+    check_state(options["state_key"], state_store)
     rate = None
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
-    policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
+    policy = CallPolicy(
+        limits=limits,
+        slots=Slots(limits.max_concurrency),
+        rate=rate,
+        confirm=options["confirm"],
+        answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,
+    )
     backend = source.backend(lambda: provider)
     shown = Surface(options["surface"], options["pinned"])
     search = SearchProvider(shown, rate)

@@ -53,6 +53,9 @@ OPTIONS: Final = {
     "rate_limit": Rule(instance_of(RateLimit | None), 'RateLimit("60/minute")'),
     "confirm": Rule(lambda value: value in (None, "destructive"), "'destructive' or None"),
     "state_key": Rule(instance_of(str | None), "a string of 32 characters or more", is_secret=True),
+    "state_store": Rule(
+        instance_of(str | None), "a URL such as 'redis://host:6379'", is_secret=True
+    ),
     "sessions": _FLAG,
     "forward_cookies": _FLAG,
     "surface": Rule(lambda value: value in SURFACES, "'tools', 'search' or 'auto'"),
@@ -93,6 +96,19 @@ def check_scopes(remotes: Sequence[Remote], *, are_known: bool) -> None:
                 f"scopes= of the remote {remote.name!r} guard it only where callers are known: "
                 "give auth= or scopes_of= as well."
             )
+
+
+def check_state(key: str | None, store: str | None) -> None:
+    """Refuse a store for several processes that cannot read each other's questions.
+
+    Raises:
+        MountError: there is no key that they share.
+    """
+    if store is not None and key is None:
+        raise MountError(
+            "state_store= is for several processes, which need the same key too: give state_key= "
+            "a secret of 32 characters or more."
+        )
 
 
 def check_sse_path(app: FastAPI, sse_path: str, path: str) -> None:

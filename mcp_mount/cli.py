@@ -1,7 +1,6 @@
 """The command ``mcp-mount``."""
 
 import logging
-import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -47,6 +46,8 @@ def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
     """
     import uvicorn
 
+    from mcp_mount.system import end_with_the_terminal
+
     config = uvicorn.Config(
         application,
         host=host,
@@ -59,16 +60,10 @@ def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
     logger.info(about)
     logger.info("The MCP endpoint is at http://%s:%d/mcp", host, port)
     server = uvicorn.Server(config)
-    _end_with_the_terminal()
+    end_with_the_terminal()
     server.run()
     if not server.started:
         sys.exit(1)
-
-
-def _end_with_the_terminal() -> None:
-    """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _logging() -> dict[str, Any]:

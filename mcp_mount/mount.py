@@ -43,6 +43,7 @@ def mount_mcp(
     rate_limit: RateLimit | None = None,
     confirm: Literal["destructive"] | None = None,
     state_key: str | None = None,
+    state_store: str | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
     surface: SurfaceChoice = "tools",
@@ -88,6 +89,8 @@ def mount_mcp(
             operations that are marked for it.
         state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
             in all processes, and needed if there are several.
+        state_store: Where several processes remember which questions were answered, so that each
+            answer counts once: ``"redis://host:6379"``. Needs the extra ``mcp-mount[rate-limit]``.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
             that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from mcp_mount.loops import PerLoop
+from mcp_mount.system import STOPPING
 
 logger = logging.getLogger("mcp_mount")
 
@@ -68,7 +69,7 @@ def hearing_signals() -> Iterator[None]:
         loop.call_soon_threadsafe(begin)
         theirs[number](number, frame)
 
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+    for number in STOPPING:
         handler = signal.getsignal(number)
         if callable(handler) and handler is not signal.default_int_handler:
             theirs[number] = handler

@@ -400,7 +400,7 @@ async def test_of_two_answers_at_once_one_runs() -> None:
 
 async def test_the_answers_that_are_remembered_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """F2: whoever answers without end takes no more memory, and locks nobody out."""
-    monkeypatch.setattr("mcp_mount.tools.confirm._MOST_ANSWERED", 2)
+    monkeypatch.setattr("mcp_mount.access.answered._MOST_ANSWERED", 2)
     shelf = Shelf()
     first = await ask(shelf.app)
     for answer in (answered(first), *[answered(await ask(shelf.app)) for _ in range(3)]):

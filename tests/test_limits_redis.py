@@ -1,12 +1,9 @@
 """How often a caller may call, counted in a real Redis that several processes share."""
 
 import logging
-import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,36 +14,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from mcp_mount import RateLimit, mount_mcp
+from tests.stores import PASSWORD, needs_redis, running
 from tests.support import ERAS, Era, Reply, call, envelope, http
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None,
-    reason="redis-server is not installed; on Debian or Ubuntu: apt install redis-server",
-)
+pytestmark = needs_redis
 UNCHECKED = "The rate limit cannot be checked now. Try again in a minute."
-PASSWORD = "a-secret-of-the-store"
-
-
-@contextmanager
-def running(folder: Path, port: int = 0) -> Iterator[str]:
-    """Run a Redis of our own on a loopback port, in memory only; yield its URL."""
-    with socket.create_server(("127.0.0.1", port)) as probe:
-        port = probe.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
-    options += ["--save", "", "--appendonly", "no", "--dir", str(folder), "--maxclients", "64"]
-    server = subprocess.Popen(
-        ["redis-server", *options],  # noqa: S607 - Debian's package
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with server:
-        assert server.stdout is not None
-        try:
-            assert any("Ready to accept connections" in line for line in server.stdout)
-            yield f"redis://:{PASSWORD}@127.0.0.1:{port}"
-        finally:
-            server.terminate()
 
 
 @pytest.fixture
@@ -143,11 +115,11 @@ async def test_a_store_that_is_down_lets_nobody_in_until_it_is_back(
 
 
 async def test_a_store_that_does_not_answer_keeps_no_thread_from_the_apps_routes() -> None:
-    """C6: and its callers are told, soon."""
+    """C6: all of them wait for the store until it is gone."""
     meeting = threading.Barrier(20, timeout=20)
     replies: list[Reply] = []
-    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(20):
-        app = limited(f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=0.2")
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(30):
+        app = limited(f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=25")
 
         @app.get("/meet")
         def meet() -> str:
@@ -165,7 +137,15 @@ async def test_a_store_that_does_not_answer_keeps_no_thread_from_the_apps_routes
                 for _ in range(20):
                     rest.start_soon(client.get, "/meet")
             assert replies == []
+            silent.close()
     assert {reply.text_content for reply in replies} == {UNCHECKED}
+
+
+async def test_a_store_that_does_not_answer_keeps_nobody_waiting() -> None:
+    """C6: callers are told, soon."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(20):
+        app = limited(f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=0.2")
+        assert (await call(app, "ping")).text_content == UNCHECKED
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -3,6 +3,8 @@
 In the order in which to read them:
 
     principals    who makes a request
+    store         where several processes count together
+    answered      which questions have been answered
     rates         how often a caller may call
     origin        which web pages may call
     auth          who may call what

@@ -1,41 +1,26 @@
 """How often a caller may call."""
 
-import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import anyio
 from starlette.requests import Request
 
 from mcp_mount.access.principals import principals_of
+from mcp_mount.access.store import Connections, Failing, open_storage
 from mcp_mount.errors import Busy, MountError
-from mcp_mount.limits import Slots
 from mcp_mount.validation import Rule, check_fields, optional
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
-    from limits.storage import Storage
     from limits.strategies import RateLimiter
 
 
-logger = logging.getLogger("mcp_mount")
-
-_MOST_CONNECTIONS: Final = 32
-"""To the store of a rate limit, from one process; calls wait for one, as for a slot."""
-
 _MOST_CALLERS: Final = 16
 """Each is a question to the store, and whoever calls chooses how many headers there are."""
-
-_SECONDS: Final = 1.0
-"""How long the store may take to answer."""
-
-_QUIET: Final = 60.0
-"""Seconds between two lines in the log that say that the store has failed."""
 
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
@@ -73,32 +58,6 @@ class RateLimit:
         check_fields(self, {"caller_of": function})
 
 
-@dataclass(slots=True)
-class _Failing:
-    """Tells the log when the checks begin to fail, and when that is over.
-
-    Once, however many calls are refused meanwhile; a store that comes and goes is told of once in
-    `_QUIET` seconds.
-    """
-
-    _is_told: bool = False
-    _told: float = -math.inf
-
-    def begin(self, error: Exception) -> None:
-        """Say what was raised, unless that has been said."""
-        if self._is_told or time.monotonic() - self._told < _QUIET:
-            return
-        self._is_told, self._told = True, time.monotonic()
-        message = "The rate limit cannot be checked: calls are refused until it can"
-        logger.error(message, exc_info=error)
-
-    def end(self) -> None:
-        """Say that it is over, where it was said to have begun."""
-        if self._is_told:
-            self._is_told = False
-            logger.warning("The rate limit can be checked again")
-
-
 class CallRate:
     """Counts the calls of each caller."""
 
@@ -119,8 +78,8 @@ class CallRate:
         self._caller_of = limit.caller_of
         self._credentials = credentials
         self._rate, self._window, self._is_remote = _opened(limit)
-        self._connections = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
-        self._failing = _Failing()
+        self._connections = Connections()
+        self._failing = Failing("The rate limit")
 
     async def count(self, request: Request) -> None:
         """Count one call.
@@ -130,7 +89,10 @@ class CallRate:
         """
         try:
             callers = self._callers(request)
-            seconds = await self._ask_store(callers) if self._is_remote else self._hit(callers)
+            if self._is_remote:
+                seconds = await self._connections.ask(lambda: self._hit(callers))
+            else:
+                seconds = self._hit(callers)
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - logged
@@ -150,24 +112,6 @@ class CallRate:
         if len(callers) > _MOST_CALLERS:
             raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
         return callers
-
-    async def _ask_store(self, callers: list[str]) -> int:
-        """Ask a store over the network, in a thread: its connections then belong to no loop."""
-        connection = await self._connections.take()
-        # Threads of our own: those of the app's routes are not to wait for the store.
-        asking = asyncio.ensure_future(
-            anyio.to_thread.run_sync(self._hit, callers, limiter=anyio.CapacityLimiter(1))
-        )
-
-        def release(asked: asyncio.Future[int]) -> None:
-            connection.release()
-            if not asked.cancelled():
-                # Nobody may be left to hear of it.
-                asked.exception()
-
-        # The thread goes on when the caller does not wait, and so does its connection.
-        asking.add_done_callback(release)
-        return await asyncio.shield(asking)
 
     def _hit(self, callers: list[str]) -> int:
         """Count a call; return 0, or after how many seconds the next one will be let in."""
@@ -202,49 +146,9 @@ def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
         raise MountError(message) from None
     if rate.amount < 1:
         raise MountError(f"The rate {limit.rate!r} lets nobody in: write one like '60/minute'.")
-    storage = _storage(limit.storage)
+    storage = open_storage(limit.storage, "The storage of the rate limit")
     window = SlidingWindowCounterRateLimiter(storage)
     return rate, window, not isinstance(storage, MemoryStorage)
-
-
-def _storage(url: str) -> "Storage":
-    from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
-
-    scheme = str(url).partition(":")[0]
-    options = _redis_options(scheme)
-    try:
-        storage = storage_from_string(url, **options)
-        if not isinstance(storage, Storage):
-            raise TypeError("The library's asynchronous stores belong to one event loop.")
-    except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
-        # Only the kind of error: its text, and the URL, may hold the store's password.
-        message = (
-            f"The storage of the rate limit, {scheme!r}, cannot be used "
-            f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
-        )
-        raise MountError(message) from None
-    return storage
-
-
-def _redis_options(scheme: str) -> dict[str, Any]:
-    """Return the options with which Redis' client gives up after a second.
-
-    What the URL itself says goes first, e.g. ``redis://host?socket_timeout=3``.
-    """
-    if "redis" not in scheme:
-        return {}
-    try:
-        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
-        from redis.retry import Retry  # noqa: PLC0415
-    except ImportError:
-        message = "A storage in Redis needs its client: pip install 'mcp-mount[rate-limit]'."
-        raise MountError(message) from None
-    return {
-        "socket_timeout": _SECONDS,
-        "socket_connect_timeout": _SECONDS,
-        # Once more, for a connection that was closed while it was idle.
-        "retry": Retry(NoBackoff(), 1),
-    }
 
 
 def _checked(caller: object) -> str:

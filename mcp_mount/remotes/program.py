@@ -6,10 +6,7 @@ and leaves no process behind, however the gateway ends.
 """
 
 import logging
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
@@ -25,6 +22,7 @@ from mcp.shared.message import SessionMessage
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
+from mcp_mount.system import guard_of, send_signal
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -37,9 +35,6 @@ _GRACE: Final = 2.0
 
 _POLL: Final = 0.5
 """Seconds between two looks whether it still runs; its output may be held open by a child."""
-
-_KILL_WITH_US: Final = 'read -r _; kill -KILL "-$1"'
-"""A shell that waits for the end of its input, which is our end, and then kills a process group."""
 
 
 class StdioConnection:
@@ -199,13 +194,15 @@ def _log_line(line: bytes) -> str:
 async def _killed_with_us(process: Process) -> AsyncIterator[None]:
     """Have a process group killed if we are, and can do it no more ourselves."""
     async with AsyncExitStack() as stack:
-        if sys.platform != "win32":
-            words = ["/bin/sh", "-c", _KILL_WITH_US, "sh", str(process.pid)]
+        if (command := guard_of(process)) is not None:
             guard = await anyio.open_process(
-                words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
             stack.push_async_callback(guard.aclose)
-            stack.callback(_send_signal, guard, "SIGKILL")
+            stack.callback(send_signal, guard, "SIGKILL")
         yield
 
 
@@ -217,12 +214,12 @@ async def _end(process: Process) -> None:
                 await process.stdin.aclose()
         await _wait_for_exit(process)
         if process.returncode is None:
-            _send_signal(process, "SIGTERM")
+            send_signal(process, "SIGTERM")
             await _wait_for_exit(process)
     finally:
         # Also what it has started, and left behind; and at once where the event loop is stopped,
         # which respects no shield.
-        _send_signal(process, "SIGKILL")
+        send_signal(process, "SIGKILL")
         await _wait_for_exit(process)
         with suppress(*CLOSED):
             await process.aclose()
@@ -234,11 +231,3 @@ async def _wait_for_exit(process: Process) -> None:
         # Nothing else tells of it.
         while process.returncode is None:  # noqa: ASYNC110
             await anyio.sleep(0.01)
-
-
-def _send_signal(process: Process, name: str) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.Signals[name])

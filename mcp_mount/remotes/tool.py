@@ -111,7 +111,8 @@ class RemoteTool(Tool):
         binding, published = self._binding, self._published
         asks = binding.policy.confirm == "destructive" and published.is_destructive
         if asks and context is not None and read_state(context) is None:
-            asked = question(context, f"the tool {self.name}", arguments)
+            answered = binding.policy.answered
+            asked = await question(context, f"the tool {self.name}", arguments, answered=answered)
             if asked is not None:
                 return to_tool_result(asked)
         named = {published.aliases.get(key, key): value for key, value in arguments.items()}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY
 
+from mcp_mount.access.answered import ANSWERED_HERE, Answered
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
@@ -32,6 +33,7 @@ class CallPolicy:
     slots: Slots
     rate: CallRate | None = None
     confirm: Literal["destructive"] | None = None
+    answered: Answered = ANSWERED_HERE
 
     def __post_init__(self) -> None:
         """Refuse what would be read as "ask nobody".
@@ -61,6 +63,8 @@ class ToolBinding:
     rate: CallRate | None
     needs_confirmation: bool
     """Whether the caller's user is to be asked first."""
+    answered: Answered
+    """Remembers what the user has answered."""
     has_header_arguments: bool
     """Whether clients mirror some arguments in headers, which the SDK compares."""
     fields: Fields | None = None
@@ -91,6 +95,7 @@ def bind_operation(
         has_own_slots=has_own_slots,
         rate=policy.rate,
         needs_confirmation=_needs_confirmation(selected, policy),
+        answered=policy.answered,
         has_header_arguments=any(
             X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
         ),

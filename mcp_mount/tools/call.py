@@ -10,7 +10,7 @@ have limits of their own. Whoever cancels the task ends the call.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -74,7 +74,7 @@ class ToolCall:
         meta: Mapping[str, Any],
         client: str | None = None,
         progress: Progress | None = None,
-        confirm: Callable[[], Result | None] | None = None,
+        confirm: Callable[[], Awaitable[Result | None]] | None = None,
         watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
     ) -> None:
@@ -161,12 +161,10 @@ class ToolCall:
         request = binding.arguments.request(arguments)
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
-        if (
-            binding.needs_confirmation
-            and self._confirm is not None
-            and (answer := self._confirm()) is not None
-        ):
-            return answer
+        if binding.needs_confirmation and self._confirm is not None:
+            self._begin_watch()
+            if (answer := await self._confirm()) is not None:
+                return answer
         if binding.rate is not None and self._ctx is not None:
             self._begin_watch()
             await binding.rate.count(self._ctx.request)
@@ -180,13 +178,7 @@ class ToolCall:
             self.abandon()
         try:
             deadline = asyncio.get_running_loop().time() + binding.limits.timeout
-            reader, call = await self._send(request, deadline)
-            for _ in range(MAX_REDIRECTS):
-                following = self._follow(request, reader)
-                if following is None or call.outcome in {"timeout", "shutdown"}:
-                    break
-                request = following
-                reader, call = await self._send(request, deadline)
+            reader, call = await self._send_and_follow(request, deadline)
             if reader.size > LARGE:
                 self._begin_watch()
             return await convert(binding, reader, call.outcome, fields)
@@ -210,6 +202,19 @@ class ToolCall:
     def _begin_watch(self) -> None:
         if self._watch_client is not None:
             self._watch_client()
+
+    async def _send_and_follow(
+        self, request: OperationRequest, deadline: float
+    ) -> tuple[ResponseReader, AppCall]:
+        """Send a request, and what its response redirects to within the app."""
+        reader, call = await self._send(request, deadline)
+        for _ in range(MAX_REDIRECTS):
+            following = self._follow(request, reader)
+            if following is None or call.outcome in {"timeout", "shutdown"}:
+                break
+            request = following
+            reader, call = await self._send(request, deadline)
+        return reader, call
 
     async def _send(
         self, request: OperationRequest, deadline: float

@@ -3,13 +3,12 @@
 A modern client that supports elicitation gets ``input_required`` with the question instead of a
 result, and calls again with the answer (MCP 2026-07-28 "Elicitation"). What goes back and forth is
 sealed by the SDK: bound to caller, tool and arguments, and it expires. Each question is answered
-once, as far as this process knows. Other clients have the ``destructiveHint`` to ask by themselves.
+once, as far as this process knows, or all that share a store. Other clients have the
+``destructiveHint`` to ask by themselves.
 """
 
 import json
 import secrets
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +20,7 @@ from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
+from mcp_mount.access.answered import ANSWER_SECONDS, Answered
 from mcp_mount.access.principals import principals_of
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.errors import MountError
@@ -28,37 +28,8 @@ from mcp_mount.errors import MountError
 _ASKED: Final = "mcp_mount:asked:"
 """What the state of a question begins with; the rest is the question's own."""
 _QUESTION: Final = "confirm"
-_SECONDS: Final = 300.0
-"""How long an answer is accepted."""
 _SHORTEST_KEY: Final = 32
 _LONGEST_VALUE: Final = 200
-_MOST_ANSWERED: Final = 10_000
-"""Questions whose answers are remembered; of more than that, the oldest are forgotten."""
-
-
-class _Answered:
-    """The questions that have been answered, for as long as their answers would be accepted."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def add(self, state: str) -> bool:
-        """Remember a question; return False where it has been answered before."""
-        now = time.monotonic()
-        with self._lock:
-            # In the order in which they came, which is that in which they expire.
-            while self._until and (
-                len(self._until) >= _MOST_ANSWERED or self._until[next(iter(self._until))] <= now
-            ):
-                del self._until[next(iter(self._until))]
-            if state in self._until:
-                return False
-            self._until[state] = now + _SECONDS
-            return True
-
-
-_answered: Final = _Answered()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +66,18 @@ def seal(
 
     return RequestStateSecurity(
         keys=[key or secrets.token_hex(32)],
-        ttl=_SECONDS,
+        ttl=ANSWER_SECONDS,
         bind_principal=principal,
     )
 
 
-def question(
-    context: Context, what: str, arguments: Mapping[str, Any], *, first: Iterable[str] = ()
+async def question(
+    context: Context,
+    what: str,
+    arguments: Mapping[str, Any],
+    *,
+    answered: Answered,
+    first: Iterable[str] = (),
 ) -> Result | None:
     """Return what to answer instead of running the call; None when it may run.
 
@@ -109,7 +85,11 @@ def question(
         context: The call's FastMCP context.
         what: What would run, e.g. ``"DELETE /articles/{slug}"``.
         arguments: With which arguments.
-        first: Those of them that the question names first.
+        answered: Remembers which questions have been answered.
+        first: Those of the arguments that the question names first.
+
+    Raises:
+        Busy: whether it has been answered before cannot be found out now.
     """
     if not can_ask(context):
         return None
@@ -117,7 +97,7 @@ def question(
     state = context.request_state or ""
     # Without the state the answer is to a question that nobody asked about this call; with one that
     # was used, to a call that is over.
-    if answer is None or not state.startswith(_ASKED) or not _answered.add(state):
+    if answer is None or not state.startswith(_ASKED) or not await answered.add(state):
         return _ask(_write_question(what, arguments, first))
     if isinstance(answer, ElicitResult) and answer.action == "accept":
         return None

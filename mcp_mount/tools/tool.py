@@ -73,7 +73,9 @@ class OperationTool(Tool):
         binding, confirm = self.binding, None
         if binding.needs_confirmation and context is not None:
             path = (each.name for each in binding.operation.parameters if each.location == "path")
-            confirm = partial(question, context, binding.label, arguments, first=path)
+            confirm = partial(
+                question, context, binding.label, arguments, answered=binding.answered, first=path
+            )
         call = ToolCall(
             self.name,
             binding,

@@ -1,0 +1,140 @@
+"""A store over the network, in which several processes count together."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from mcp_mount.errors import MountError
+from mcp_mount.limits import Slots
+
+if TYPE_CHECKING:
+    from limits.storage import Storage
+
+logger = logging.getLogger("mcp_mount")
+
+T = TypeVar("T")
+
+_MOST_CONNECTIONS: Final = 32
+"""To a store, from one process and for one purpose; calls wait for one, as for a slot."""
+
+_SECONDS: Final = 1.0
+"""How long a store may take to answer."""
+
+_QUIET: Final = 60.0
+"""Seconds between two lines in the log that say that a store has failed."""
+
+
+@dataclass(slots=True)
+class Failing:
+    """Tells the log when checks begin to fail, and when that is over.
+
+    Once, however many calls are refused meanwhile; a store that comes and goes is told of once in
+    `_QUIET` seconds.
+
+    Attributes:
+        what: What is checked, e.g. ``"The rate limit"``.
+    """
+
+    what: str
+    _is_told: bool = False
+    _told: float = -math.inf
+
+    def begin(self, error: Exception) -> None:
+        """Say what was raised, unless that has been said."""
+        if self._is_told or time.monotonic() - self._told < _QUIET:
+            return
+        self._is_told, self._told = True, time.monotonic()
+        logger.error(
+            "%s cannot be checked: calls are refused until it can", self.what, exc_info=error
+        )
+
+    def end(self) -> None:
+        """Say that it is over, where it was said to have begun."""
+        if self._is_told:
+            self._is_told = False
+            logger.warning("%s can be checked again", self.what)
+
+
+class Connections:
+    """Asks a store in threads, so that its connections belong to no event loop; and few at once."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._slots = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """Return what the store answers; whatever its client raises is raised.
+
+        Raises:
+            Busy: too many calls wait for the store.
+        """
+        connection = await self._slots.take()
+        # Threads of our own: those of the app's routes are not to wait for the store.
+        asking = asyncio.ensure_future(
+            anyio.to_thread.run_sync(question, limiter=anyio.CapacityLimiter(1))
+        )
+
+        def release(asked: asyncio.Future[T]) -> None:
+            connection.release()
+            if not asked.cancelled():
+                # Nobody may be left to hear of it.
+                asked.exception()
+
+        # The thread goes on when the caller does not wait, and so does its connection.
+        asking.add_done_callback(release)
+        return await asyncio.shield(asking)
+
+
+def open_storage(url: str, what: str) -> "Storage":
+    """Open a store; one over the network is not connected to yet.
+
+    Args:
+        url: Where it is, e.g. ``"redis://host:6379"``.
+        what: What it is for, as the subject of an error.
+
+    Raises:
+        MountError: it cannot be used, or its client is not installed.
+    """
+    from limits.storage import Storage, storage_from_string  # noqa: PLC0415 - an extra
+
+    scheme = str(url).partition(":")[0]
+    options = _redis_options(scheme)
+    try:
+        storage = storage_from_string(url, **options)
+        if not isinstance(storage, Storage):
+            raise TypeError("The library's asynchronous stores belong to one event loop.")
+    except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
+        # Only the kind of error: its text, and the URL, may hold the store's password.
+        message = (
+            f"{what}, {scheme!r}, cannot be used "
+            f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
+        )
+        raise MountError(message) from None
+    return storage
+
+
+def _redis_options(scheme: str) -> dict[str, Any]:
+    """Return the options with which Redis' client gives up after a second.
+
+    What the URL itself says goes first, e.g. ``redis://host?socket_timeout=3``.
+    """
+    if "redis" not in scheme:
+        return {}
+    try:
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        from redis.retry import Retry  # noqa: PLC0415
+    except ImportError:
+        message = "A storage in Redis needs its client: pip install 'mcp-mount[rate-limit]'."
+        raise MountError(message) from None
+    return {
+        "socket_timeout": _SECONDS,
+        "socket_connect_timeout": _SECONDS,
+        # Once more, for a connection that was closed while it was idle.
+        "retry": Retry(NoBackoff(), 1),
+    }

@@ -1,0 +1,45 @@
+"""What differs between Windows and the others: signals, and how a program is ended as a whole."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from anyio.abc import Process
+
+STOPPING: Final = tuple(
+    int(getattr(signal, name))
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""The signals by which a server is told to stop; Windows has Ctrl+Break, too."""
+
+_KILL_WITH_US: Final = 'read -r _; kill -KILL "-$1"'
+"""A shell that waits for the end of its input, which is our end, and then kills a process group."""
+
+
+def end_with_the_terminal() -> None:
+    """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def guard_of(process: "Process") -> list[str] | None:
+    """Return the command of a guard, which kills a process group when its own input ends.
+
+    None where there are no process groups: there, what the program has started may outlive us.
+    """
+    if sys.platform == "win32":
+        return None
+    return ["/bin/sh", "-c", _KILL_WITH_US, "sh", str(process.pid)]
+
+
+def send_signal(process: "Process", name: Literal["SIGTERM", "SIGKILL"]) -> None:
+    """End a program and its process group; on Windows the program alone, and at once."""
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.Signals[name])
