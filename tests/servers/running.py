@@ -26,16 +26,25 @@ _COMMANDS = {
     "granian": "granian --interface asgi --workers {processes} --port {port}"
     " --workers-kill-timeout 5 --respawn-failed-workers",
 }
+_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
 SERVERS = tuple(_COMMANDS)
 Program: TypeAlias = "subprocess.Popen[bytes]"
+
+
+def needs(place: str) -> pytest.MarkDecorator:
+    """Return the mark that skips a test where a server, or nginx, is not installed."""
+    if place == "nginx":
+        reason = "nginx is not installed; on Debian or Ubuntu: apt install nginx-light"
+        return pytest.mark.skipif(not Path(_NGINX).is_absolute(), reason=reason)
+    is_there = (Path(sys.executable).parent / place).exists()
+    reason = f"{place} is not installed: `make servers` does so"
+    return pytest.mark.skipif(not is_there, reason=reason)
 
 
 @asynccontextmanager
 async def workers(server: str, gate: Gate) -> AsyncIterator[tuple[str, Program]]:
     """Run the app under a server with four processes; yield the server's URL and its process."""
     command = Path(sys.executable).parent / server
-    if not command.exists():
-        pytest.skip(f"{server} is not installed: `make servers` does so")
     port = free_port()
     words = _COMMANDS[server].format(processes=PROCESSES, port=port).split()
     with _program(command, *words[1:], _APP, GATE=str(gate.port)) as program:
@@ -52,9 +61,6 @@ async def behind_nginx(
     nginx has its default settings, but for `options`, e.g. ``"gzip on;"``, and those of `listen`,
     e.g. ``"http2"``.
     """
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed; on Debian or Ubuntu: apt install nginx-light")
     port = free_port()
     upstreams = [free_port() for _ in range(PROCESSES)]
     config = folder / "nginx.conf"
@@ -64,7 +70,7 @@ async def behind_nginx(
         for each in upstreams:
             stack.enter_context(_program(uvicorn, "--port", str(each), _APP, GATE=str(gate.port)))
         await gate.wait_for(started=PROCESSES)
-        stack.enter_context(_daemon(nginx, "-c", str(config), "-e", str(folder / "error.log")))
+        stack.enter_context(_daemon(_NGINX, "-c", str(config), "-e", str(folder / "error.log")))
         yield f"http://127.0.0.1:{port}"
 
 
