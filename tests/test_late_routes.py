@@ -115,7 +115,7 @@ async def test_what_is_wrong_with_a_late_route_is_looked_for_once_and_in_a_threa
         routes = [*app.router.routes]
         app.add_api_route("/late", lambda: None, response_model=Unwritable)
         for _ in range(3):
-            assert (await call(served, "add_part", {"name": "a"}, era=era)).is_error
+            assert "error" in (await call(served, "add_part", {"name": "a"}, era=era)).answer
         assert len({*Unwritable.attempts}) == len(Unwritable.attempts) == 1
         assert threading.get_ident() not in Unwritable.attempts
         app.router.routes[:] = routes
@@ -136,7 +136,7 @@ async def test_a_document_that_the_app_writes_itself_is_tried_again_in_a_thread(
 
     async with started(app) as served:
         app.openapi = write  # type: ignore[method-assign]
-        assert (await call(served, "add_part", {"name": "a"})).is_error
+        assert "error" in (await call(served, "add_part", {"name": "a"})).answer
         lacking.clear()
         assert not (await call(served, "add_part", {"name": "a"})).is_error
     assert threading.get_ident() not in threads

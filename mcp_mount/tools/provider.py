@@ -228,7 +228,9 @@ class OperationProvider(Provider):
         if cut:
             names = ", ".join(cut[:_SHOWN])
             logger.warning(
-                "The schemas of %d operations are too much to write out whole: %s", len(cut), names
+                "Parts of the schemas of %d operations accept anything, for they are too much: %s",
+                len(cut),
+                names,
             )
         self._built = built
         return {name: tool for name, (_, tool) in built.items()}
