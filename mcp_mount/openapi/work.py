@@ -10,8 +10,8 @@ from typing import Any, Final
 from mcp_mount.openapi.nodes import Schema
 
 # Schemas that are written for one argument, result or body, counted anew for each level of which
-# is tried whether it fits. Of the largest real ones it is a thousand.
-_MAX_OF_ONE: Final = 10_000
+# is tried whether it fits. Of most real ones it is below a thousand, of the largest 35,000.
+_MAX_OF_ONE: Final = 50_000
 # The same for a whole document: so much, and more for each of its paths.
 _MAX_OF_ALL: Final = 50_000
 _MAX_OF_PATH: Final = 1_000
