@@ -1,7 +1,7 @@
 """Routes that are added while the app runs: what they cost everybody else."""
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -93,3 +93,50 @@ async def test_a_tool_is_another_where_its_model_is() -> None:
         assert await mounted.server.get_tool("add_part") is not before
         assert published["inputSchema"]["properties"].keys() == {"name"}
         assert not (await call(served, "add_part", {"name": "a"})).is_error
+
+
+class Unwritable(BaseModel):
+    """A model of which no schema can be made."""
+
+    attempts: ClassVar[list[int]] = []
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: Any) -> dict[str, Any]:
+        cls.attempts.append(threading.get_ident())
+        raise ValueError("no schema")
+
+
+@eras
+async def test_what_is_wrong_with_a_late_route_is_looked_for_once_and_in_a_thread(era: Era) -> None:
+    """M4, S3: a document that cannot be made takes as long as one that can."""
+    app, _ = app_with_one_route()
+    async with started(app) as served:
+        Unwritable.attempts.clear()
+        routes = [*app.router.routes]
+        app.add_api_route("/late", lambda: None, response_model=Unwritable)
+        for _ in range(3):
+            assert "error" in (await call(served, "add_part", {"name": "a"}, era=era)).answer
+        assert len({*Unwritable.attempts}) == len(Unwritable.attempts) == 1
+        assert threading.get_ident() not in Unwritable.attempts
+        app.router.routes[:] = routes
+        app.add_api_route("/mended", lambda: 1, operation_id="mended")
+        assert {*await tools(served, era=era)} == {"add_part", "mended"}
+
+
+async def test_a_document_that_the_app_writes_itself_is_tried_again_in_a_thread() -> None:
+    """M4: what it lacked may be there the next time."""
+    app, _ = app_with_one_route()
+    made, threads, lacking = app.openapi(), list[int](), [True]
+
+    def write() -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        if lacking:
+            raise OSError("not yet")
+        return made
+
+    async with started(app) as served:
+        app.openapi = write  # type: ignore[method-assign]
+        assert "error" in (await call(served, "add_part", {"name": "a"})).answer
+        lacking.clear()
+        assert not (await call(served, "add_part", {"name": "a"})).is_error
+    assert threading.get_ident() not in threads

@@ -43,14 +43,14 @@ TEXTS = st.tuples(ENDS, UNITS, ENDS)
 
 
 @contextmanager
-def within_seconds() -> Iterator[None]:
+def within_seconds(seconds: float = SECONDS) -> Iterator[None]:
     """Stop what takes longer; `re` looks for signals while it backtracks."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"It takes more than {SECONDS} s for {LENGTH} characters.")
+        raise TimeoutError(f"It takes more than {seconds} s.")
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:

@@ -11,6 +11,8 @@ from mcp_mount.openapi.nodes import Schema, get_mapping
 
 _MERGED_BY_NAME = ("properties", "patternProperties")
 _ITEMS = frozenset({"prefixItems", "items", "maxItems", "minItems"})
+# Schemas of one property that are merged. Each level of a document can double them.
+_MAX_PARTS = 20
 
 
 def merge(schemas: Iterable[Schema]) -> Schema:
@@ -34,11 +36,28 @@ def merge(schemas: Iterable[Schema]) -> Schema:
 
 def _merge_properties(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     clashes = {
-        name: {"allOf": [first[name], each]}
+        name: _both(first[name], each)
         for name, each in second.items()
         if first.get(name, each) != each
     }
     return {**first, **second, **clashes}
+
+
+def _both(first: object, second: object) -> Schema:
+    """Return the ``allOf`` of two schemas, in one list with what they are of themselves."""
+    parts = _parts_of(first)[:_MAX_PARTS]
+    for each in _parts_of(second):
+        if len(parts) == _MAX_PARTS:
+            # Without the others, it accepts more.
+            break
+        if each not in parts:
+            parts.append(each)
+    return {"allOf": parts}
+
+
+def _parts_of(schema: object) -> list[object]:
+    inner = schema.get("allOf") if isinstance(schema, Mapping) and len(schema) == 1 else None
+    return inner if isinstance(inner, list) else [schema]
 
 
 def without_children(schema: Schema) -> Schema:

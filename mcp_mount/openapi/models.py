@@ -12,6 +12,7 @@ from mcp_mount.openapi.combine import (
 )
 from mcp_mount.openapi.nodes import Schema, is_3_0, resolve_pointer
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
+from mcp_mount.openapi.work import Work
 
 # Deeper than any real model, and far from the end of Python's stack.
 MAX_DEPTH = 60
@@ -25,6 +26,9 @@ class Models:
         self._document = document
         self._has_siblings = not is_3_0(document)
         self._resolved: dict[tuple[str, bool], Schema] = {}
+        self.work = Work(document)
+        # By identity, which stays its own because the schema is kept.
+        self._known: dict[int, tuple[object, Schema]] = {}
         self._recursive: dict[str, bool] = {}
         self._edges: dict[str, tuple[str, ...]] = {}
         self._children: Mapping[str, list[str]] | None = None
@@ -38,7 +42,10 @@ class Models:
         Raises:
             InvalidDocument: a reference leads to itself, too deep, or out of the document.
         """
-        return self._resolve(schema, ())
+        known = self._known.get(id(schema))
+        if known is None:
+            known = self._known[id(schema)] = schema, self._resolve(schema, ())
+        return known[1]
 
     def _resolve(
         self, schema: object, seen: tuple[str, ...], *, depth: int = 0, is_base: bool = False
@@ -62,7 +69,10 @@ class Models:
                 self._resolve(each, seen, depth=depth + 1, is_base=is_base) for each in inner
             ]
             parts += map(without_children, resolved) if inherits else resolved
-        return merge([*parts, node]) if parts else node
+        if not parts:
+            return node
+        self.work.spend_merge(parts)
+        return merge([*parts, node])
 
     def _resolve_pointer(
         self, pointer: str, seen: tuple[str, ...], *, depth: int, is_base: bool

@@ -9,23 +9,20 @@ out, a schema never refuses what the document's accepts.
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from mcp_mount.openapi.models import MAX_DEPTH, Models, find_references, pointer_of
+from mcp_mount.openapi.directions import DirectedModels, Direction
+from mcp_mount.openapi.models import MAX_DEPTH, find_references, pointer_of
 from mcp_mount.openapi.nodes import Schema
-from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.portable import name_types, port
 from mcp_mount.openapi.simplify import (
     describe_example,
     drop_null,
     shorten,
     simplify,
-    unify_items,
     without_properties,
 )
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
-
-Direction = Literal["input", "output"]
 
 # Characters that one argument, or one result, may take of a model's context. Results have less:
 # models read the results themselves.
@@ -55,7 +52,7 @@ _KEYWORDS: Mapping[Direction, frozenset[str]] = {
 }
 
 
-class Schemas(Models):
+class Schemas(DirectedModels):
     """The schemas of one document, ready to be published with tools."""
 
     def publish(self, schema: Schema, direction: Direction, *, keep_null: bool = True) -> Schema:
@@ -74,8 +71,9 @@ class Schemas(Models):
 class _Writer:
     """Writes one schema and the definitions that it needs."""
 
-    def __init__(self, models: Models, direction: Direction, *, keep_null: bool) -> None:
-        self._models = models
+    def __init__(self, schemas: Schemas, direction: Direction, *, keep_null: bool) -> None:
+        self._models = schemas
+        self._work = schemas.work
         self._direction = direction
         self._keep_null = keep_null
         self._pointers: dict[str, str] = {}
@@ -87,7 +85,8 @@ class _Writer:
     def publish(self, schema: Schema) -> Schema:
         if (pointer := pointer_of(schema)) is not None:
             self._above.append(pointer)
-        root = self._restrict(self._models.resolve(schema))
+        self._work.begin()
+        root = {**self._models.resolve_directed(schema, self._direction)}
         is_union = bool({"anyOf", "oneOf", "allOf"} & root.keys())
         if self._direction == "input" and root.get("properties") and not is_union:
             arguments = root.pop("properties")
@@ -120,7 +119,7 @@ class _Writer:
             if len(json.dumps(deeper, default=str)) > _MAX_SIZE[self._direction]:
                 break
             fitting = deeper
-            if not self._is_cut:
+            if not self._is_cut or self._work.is_done:
                 break
         return self._attempt(node, 1, depth, tight=True) if fitting is None else fitting
 
@@ -132,10 +131,11 @@ class _Writer:
         self._nodes += 1
         if not isinstance(node, Mapping):
             return tidy(node)
-        if depth > MAX_DEPTH or self._nodes > _MAX_NODES:
+        if depth > MAX_DEPTH or self._nodes > _MAX_NODES or self._work.is_done:
             return {}
         pointer = pointer_of(node)
-        resolved = self._restrict(self._models.resolve(node))
+        resolved = self._models.resolve_directed(node, self._direction)
+        self._work.spend(resolved)
         nullable = resolved.get("nullable") is True
         is_recursive = pointer is not None and self._models.is_recursive(pointer)
         if pointer is not None and is_recursive:
@@ -174,8 +174,9 @@ class _Writer:
         return {} if is_long and drop_null(simple) != simple else simple
 
     def _drop_nulls(self, written: Schema) -> None:
+        required = frozenset(written.get("required", ()))
         for name, each in [] if self._keep_null else written.get("properties", {}).items():
-            if name not in written.get("required", ()) and "default" not in each:
+            if name not in required and "default" not in each:
                 written["properties"][name] = drop_null(each)
 
     def _name_alternatives(self, resolved: Schema, written: Schema) -> None:
@@ -198,40 +199,6 @@ class _Writer:
         name = _definition_name(pointer)
         self._pointers[name] = pointer
         return {"$ref": f"#/$defs/{name}"}
-
-    def _restrict(self, schema: Schema) -> Schema:
-        """Leave out properties of the other direction, and patterns that clients cannot compile."""
-        schema = dict(schema)
-        other_way = "readOnly" if self._direction == "input" else "writeOnly"
-        properties = schema.get("properties", {})
-        gone = {name for name, each in properties.items() if self._has_flag(each, other_way)}
-        if gone:
-            properties = {name: each for name, each in properties.items() if name not in gone}
-            schema["properties"] = properties
-        if "required" in schema:
-            # Strict clients refuse a name that is no property.
-            schema["required"] = [name for name in schema["required"] if name in properties]
-            if not schema["required"]:
-                del schema["required"]
-        if isinstance(patterns := schema.get("patternProperties"), Mapping):
-            known = {key: each for key, each in patterns.items() if is_ecmascript(key)}
-            schema["patternProperties"] = known
-            if len(known) < len(patterns):
-                schema.pop("additionalProperties", None)
-        if not is_ecmascript(schema.get("pattern", "")):
-            del schema["pattern"]
-        schema = unify_items(schema)
-        if self._direction == "output" and "prefixItems" in schema:
-            # Strict clients refuse a tuple without its length, which a response need not have.
-            schema = {k: each for k, each in schema.items() if k not in {"prefixItems", "items"}}
-        return schema
-
-    def _has_flag(self, schema: object, flag: str) -> bool:
-        if not isinstance(schema, Mapping):
-            return False
-        if "$ref" in schema or "allOf" in schema:
-            schema = self._models.resolve(schema)
-        return schema.get(flag) is True
 
     def _write_value(self, key: str, value: Any, levels: int, depth: int) -> Any:
         if key == "additionalProperties" and isinstance(value, bool):

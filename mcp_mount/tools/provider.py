@@ -4,9 +4,10 @@
 * One mapping is both what is listed and what can be called.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -18,13 +19,17 @@ from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
 from mcp_mount.errors import MountError
 from mcp_mount.loops import PerLoop
-from mcp_mount.openapi.nodes import expect_mapping
+from mcp_mount.openapi.growth import extends
 from mcp_mount.openapi.operations import Operation, read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
 from mcp_mount.tools.selection import LeftOut, SelectedOperation, explain_left_out, select
 from mcp_mount.tools.tool import OperationTool
+
+logger = logging.getLogger("mcp_mount")
+_SHOWN: Final = 10
+"""Operations that one line of the log names."""
 
 
 class OperationProvider(Provider):
@@ -74,6 +79,8 @@ class OperationProvider(Provider):
         self._refreshing = PerLoop(anyio.Lock)
         self._seen: Mapping[str, Any] | None = None
         self._routes: object = None
+        # What was wrong with the document, and with which routes: it is as slow to find as tools.
+        self._failure: tuple[object, MountError] | None = None
         self._tools: dict[str, OperationTool] = {}
         self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
@@ -86,14 +93,20 @@ class OperationProvider(Provider):
 
         Whoever comes meanwhile waits for that. What is wrong with the document is for who needs it.
         """
-        if self._watch() is self._watched:
+        if not self._is_stale():
             return
         async with self._refreshing.get():
-            if self._watch() is not self._watched:
+            if self._is_stale():
+                self._failure = None
                 with suppress(MountError):
                     await anyio.to_thread.run_sync(self.tools)
                 # Once more, for the same reason as below.
                 self._watched = self._watch()
+
+    def _is_stale(self) -> bool:
+        # A function of the app's own may write the document where it could not before.
+        may_recover = self._failure is not None and self._changes() is not None
+        return may_recover or self._watch() is not self._watched
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now.
@@ -118,6 +131,15 @@ class OperationProvider(Provider):
         return self._tools.get(name)
 
     def _read(self, routes: object) -> Mapping[str, OperationTool]:
+        if self._failure is not None and self._failure[0] is self._watch():
+            raise self._failure[1].with_traceback(None)
+        try:
+            return self._read_anew(routes)
+        except MountError as error:
+            self._failure = self._watch(), error
+            raise
+
+    def _read_anew(self, routes: object) -> Mapping[str, OperationTool]:
         try:
             document = self._document()
         except Exception as error:
@@ -139,6 +161,7 @@ class OperationProvider(Provider):
             self._seen = document
         # Once more, because an app may keep its document from when it was asked for it.
         self._routes = routes and self._changes()
+        self._failure = None
         return self._tools
 
     @asynccontextmanager
@@ -211,13 +234,23 @@ class OperationProvider(Provider):
             marks=self._marks,
         )
         self._operations, self._left_out = operations, None
-        before = self._built if _extends(document, self._seen) else {}
+        before = self._built if extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
+        cut: list[str] = []
         for each in selected:
+            unfinished = schemas.work.unfinished
             known, tool = before.get(each.name, (None, None))
             if tool is None or known != each:
                 tool = OperationTool.from_operation(each, schemas, self._backend, self._policy)
             built[each.name] = (each, tool)
+            cut += [str(each.operation)] if schemas.work.unfinished > unfinished else []
+        if cut:
+            names = ", ".join(cut[:_SHOWN])
+            logger.warning(
+                "Parts of the schemas of %d operations accept anything, for they are too much: %s",
+                len(cut),
+                names,
+            )
         self._built = built
         return {name: tool for name, (_, tool) in built.items()}
 
@@ -227,27 +260,3 @@ class OperationProvider(Provider):
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         tool = self.find(name)
         return tool if version is None or (tool and version.matches(tool.version)) else None
-
-
-def _extends(document: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
-    """Whether the operations that are in both documents mean the same in both.
-
-    They do where nothing beside the paths is another, but for schemas that are new. One of them
-    with ``allOf`` can be another form of what an older schema stands for, and a reference to
-    another path means what is there.
-    """
-    if before is None:
-        return False
-    (rest, schemas), (old_rest, old_schemas) = _split(document), _split(before)
-    if rest != old_rest or any(schemas.get(name) != each for name, each in old_schemas.items()):
-        return False
-    added = [schema for name, schema in schemas.items() if name not in old_schemas]
-    return "'allOf'" not in str(added) and "#/paths/" not in str(document)
-
-
-def _split(document: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Return what a document has beside its paths and schemas, and the schemas."""
-    components = {**expect_mapping(document.get("components") or {}, "components")}
-    schemas = expect_mapping(components.pop("schemas", None) or {}, "components.schemas")
-    rest = {key: value for key, value in document.items() if key not in {"paths", "components"}}
-    return {**rest, "components": components}, schemas

@@ -1,0 +1,85 @@
+"""A few schemas that stand for more than could be written cost no more than large ones do."""
+
+import logging
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mcp_mount import proxy_app
+from tests import hostile
+from tests.profile import check_list
+from tests.support import tools
+from tests.test_linear import within_seconds
+
+Schema = dict[str, Any]
+SECONDS = 20.0
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def unions() -> dict[str, Schema]:
+    """Return models, each a union of others and with properties that are."""
+    names = [f"S{index}" for index in range(60)]
+    return {
+        name: {
+            "anyOf": [ref(names[(index * step + 1) % 60]) for step in (2, 3, 5)],
+            "properties": {
+                f"p{step}": ref(names[(index * step + 7) % 60]) for step in range(1, 20)
+            },
+        }
+        for index, name in enumerate(names)
+    }
+
+
+def doublings() -> dict[str, Schema]:
+    """Return models that merge two others, whose properties are others again."""
+    levels = [(f"A{level}", f"B{level}") for level in range(28)]
+    found: dict[str, Schema] = {"A27": {"type": "object"}, "B27": {"type": "object"}}
+    for above, below in pairwise(levels):
+        for name in above:
+            both = [ref(other) for other in below]
+            own = {f"p{index}": ref(below[name[0] == "B"]) for index in range(12)}
+            found[name] = {"allOf": [*both, {"properties": own}]}
+    return {"S0": ref("A0"), **found}
+
+
+def document(schemas: dict[str, Schema]) -> Schema:
+    """Return a document with an operation of the first schema, and one that is as any other."""
+    content = {"application/json": {"schema": ref("S0")}}
+    item = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    plain = {"application/json": {"schema": item}}
+    heavy = {"operationId": "heavy", "requestBody": {"content": content}}
+    return {
+        "openapi": "3.1.0",
+        "paths": {
+            "/heavy": {"post": {**heavy, "responses": {"200": {"content": content}}}},
+            "/plain": {"post": {"operationId": "plain", "requestBody": {"content": plain}}},
+        },
+        "components": {"schemas": schemas},
+    }
+
+
+@pytest.mark.parametrize("schemas", [unions(), doublings()], ids=["unions", "doublings"])
+async def test_schemas_that_refer_to_each_other_are_written_as_far_as_work_goes(
+    schemas: dict[str, Schema], caplog: pytest.LogCaptureFixture
+) -> None:
+    """S3, P1: what is left out accepts anything, and the operations beside it are whole."""
+    with caplog.at_level(logging.WARNING), within_seconds(SECONDS):
+        app = proxy_app(document(schemas), "http://localhost:9")
+    listed = await tools(app)
+    check_list(listed)
+    assert listed["plain"]["inputSchema"]["properties"] == {"name": {"type": "string"}}
+    # Unions are cut by their own bound, of which nothing is said.
+    is_told = "accept anything, for they are too much: POST /heavy" in caplog.text
+    assert is_told == ("A0" in schemas)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_hostile_document_is_read_in_the_time_of_a_large_one(number: int) -> None:
+    """S3: of unions, merged models and their properties, in any order."""
+    made = hostile.document(3, number)
+    with within_seconds(SECONDS):
+        proxy_app(made, "http://localhost:9")
