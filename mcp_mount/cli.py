@@ -34,7 +34,7 @@ SSE_PATH: Final = "/sse"
 app = cyclopts.App(
     name="mcp-mount",
     version=__version__,
-    help="Offers HTTP APIs and other MCP servers as one MCP endpoint.",
+    help="Shows, calls and checks the tools of an app, and offers APIs and MCP servers as one.",
     default_parameter=cyclopts.Parameter(negative=()),
 )
 
@@ -78,6 +78,16 @@ def _logging() -> dict[str, Any]:
         "mcp.shared": {"handlers": [], "level": "CRITICAL"},
     }
     return config
+
+
+for _name, _function in (
+    ("list", "listing:list_tools"),
+    ("call", "calling:call"),
+    ("check", "checking:check"),
+    ("export", "listing:export"),
+    ("connect", "connecting:connect"),
+):
+    app.command(f"mcp_mount.commands.{_function}", name=_name)
 
 
 @app.command

@@ -67,7 +67,7 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert len(PYTHON) == 8
+    assert len(PYTHON) == 9
     assert len(COMMANDS) == 4
 
 
@@ -85,7 +85,17 @@ def test_each_command_of_the_readme_answers_what_it_shows(
 @pytest.mark.parametrize(
     "code",
     PYTHON,
-    ids=["quick start", "progress", "options", "access", "proxy", "remotes", "search", "keywords"],
+    ids=[
+        "quick start",
+        "progress",
+        "testing",
+        "options",
+        "access",
+        "proxy",
+        "remotes",
+        "search",
+        "keywords",
+    ],
 )
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])

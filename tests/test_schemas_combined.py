@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_mount.openapi.schemas import Direction, Schemas
+from mcp_mount.openapi.directions import Direction
+from mcp_mount.openapi.schemas import Schemas
 from tests.profile import check_schema
 
 Schema = dict[str, Any]

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from mcp_mount.openapi.schemas import Direction, Schemas
+from mcp_mount.openapi.directions import Direction
+from mcp_mount.openapi.schemas import Schemas
 from tests.profile import check_schema
 
 Schema = dict[str, Any]

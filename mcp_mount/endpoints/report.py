@@ -1,9 +1,8 @@
 """What the log says at the start: how many tools there are, and what one would want to know."""
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -11,8 +10,8 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from mcp_mount.endpoints.hosting import MountContext
-from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES
 from mcp_mount.search.surface import MANY_TOOLS, SurfaceChoice
+from mcp_mount.tools.secrets import secrets_given, secrets_taken
 from mcp_mount.tools.tool import OperationTool
 
 logger = logging.getLogger("mcp_mount")
@@ -23,11 +22,6 @@ _MOST_NAMED: Final = 10
 
 _OURS: Final = 3
 """Providers of a server that its user added none to: its own tools, the operations, the search."""
-
-_TAKES: Final = re.compile(r"(password|passwd|passphrase|clientsecret)\Z")
-_GIVES: Final = re.compile(
-    r"(access|refresh|id|auth|session|bearer)token\Z|(jwt|apikey|clientsecret)\Z"
-)
 
 
 async def report_start(mount: MountContext, path: str) -> None:
@@ -80,28 +74,7 @@ def _warn_of_secrets(tools: Iterable[OperationTool]) -> None:
 
 
 def _handles_secrets(tool: OperationTool) -> bool:
-    for name, schema in _properties(tool.parameters):
-        if schema.get("format") == "password" or _TAKES.search(_fold(name)):
-            return True
-    return any(_GIVES.match(_fold(name)) for name, _ in _properties(tool.output_schema or {}))
-
-
-def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the properties in a published schema, with those inside of them."""
-    waiting = [schema, *schema.get("$defs", {}).values()]
-    while waiting:
-        current = waiting.pop()
-        yield from current.get("properties", {}).items()
-        for key in MAPS & current.keys():
-            waiting.extend(current[key].values())
-        for key in LISTS & current.keys():
-            waiting.extend(current[key])
-        waiting.extend(current[key] for key in SINGLES if isinstance(current.get(key), Mapping))
-
-
-def _fold(name: str) -> str:
-    """Write a name as all who spell it, e.g. ``"accesstoken"``."""
-    return re.sub(r"[^a-z]", "", name.lower())
+    return bool(secrets_taken(tool.parameters) or secrets_given(tool.output_schema or {}))
 
 
 def _tell_what_is_left_out(app: FastAPI) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from mcp_mount.openapi.directions import Direction
 from mcp_mount.openapi.nodes import Schema
-from mcp_mount.openapi.schemas import Direction, Schemas
+from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.remotes.text import clean_json
 
 _MAX_ARGUMENTS: Final = 200

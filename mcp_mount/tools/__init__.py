@@ -5,6 +5,7 @@ In the order in which to read them:
     naming        what each tool is called
     marks         what is said of single operations as tools
     selection     which operations are offered
+    secrets       what a model should not see
     confirm       the question before a destructive call
     access_log    a line in the log for each call
     tracing       the trace of a call, from its client to the route

@@ -69,6 +69,8 @@ class ToolBinding:
     """Whether clients mirror some arguments in headers, which the SDK compares."""
     fields: Fields | None = None
     """The fields of its answers, where a model may ask for some of them."""
+    silence: tuple[str, ...] = ()
+    """The rules of `mcp-mount check` that its mark silences."""
 
 
 def bind_operation(
@@ -100,6 +102,7 @@ def bind_operation(
             X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
         ),
         fields=fields,
+        silence=selected.mark.silence,
     )
 
 

@@ -39,7 +39,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     caller's user is asked first; `tags` come to the operation's own; `meta` is the tool's
     ``_meta``, e.g. ``{"ui": {"resourceUri": "ui://parts/table"}}``; `stream` says where the text
     of a stream is, e.g. ``{"text": "/delta/text"}``; `fields` whether a model may ask for some
-    fields of an answer; `keywords` are words by which a search finds the tool.
+    fields of an answer; `keywords` are words by which a search finds the tool; `silence` names
+    rules of ``mcp-mount check`` that do not apply.
     """
 
     name: str | None = None
@@ -53,6 +54,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream: StreamOverrides = StreamOverrides()
     fields: bool | None = None
     keywords: tuple[str, ...] = ()
+    silence: tuple[str, ...] = ()
 
     def override(self, other: "ToolOverrides") -> "ToolOverrides":
         """Return these with what another says, key by key in what is a mapping."""

@@ -1,0 +1,103 @@
+"""A report as text for people, as JSON for programs, and as GitHub's annotations."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mcp_mount.check.report import Report
+from mcp_mount.check.rule import Finding
+
+_COLOURS = {"A": "green", "B": "green", "C": "yellow", "D": "red", "F": "red"}
+
+
+def as_text(report: Report) -> RenderableType:
+    """Return a report as a person reads it: the worst tools first, then what to do."""
+    parts: list[RenderableType] = []
+    if report.tools:
+        parts.append(_table(report))
+    parts.extend(_findings(report))
+    parts.append(_summary(report))
+    return Group(*parts)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return a report as a program reads it."""
+    return {
+        "grade": report.grade,
+        "points": report.points,
+        "bytes": report.size,
+        "tokens": report.tokens,
+        "silenced": report.silenced,
+        "findings": [_as_dict(finding) for finding in report.findings],
+        "tools": [
+            {
+                "name": tool.name,
+                "grade": tool.grade,
+                "points": tool.points,
+                "bytes": tool.size,
+                "tokens": tool.tokens,
+                "findings": [_as_dict(finding) for finding in tool.findings],
+            }
+            for tool in report.tools
+        ],
+    }
+
+
+def as_github(report: Report) -> Iterator[str]:
+    """Yield GitHub's workflow commands, one for each finding."""
+    for finding in report.everything:
+        about = f"{finding.tool}: " if finding.tool else ""
+        text = f"{about}{finding.message} {finding.rule.advice}"
+        # What ends a command, or stands for a character in it.
+        text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        yield f"::{finding.rule.level} title={finding.rule.id}::{text}"
+
+
+def _as_dict(finding: Finding) -> dict[str, str]:
+    rule = finding.rule
+    return {
+        "rule": rule.id,
+        "level": rule.level,
+        "message": finding.message,
+        "advice": rule.advice,
+    }
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("tool", overflow="fold")
+    table.add_column("grade", justify="center")
+    table.add_column("bytes", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("findings", overflow="fold")
+    for tool in sorted(report.tools, key=lambda each: each.points):
+        ids = ", ".join(finding.rule.id for finding in tool.findings)
+        grade = Text(tool.grade, style=_COLOURS[tool.grade])
+        table.add_row(Text(tool.name), grade, f"{tool.size:,}", f"{tool.tokens:,}", ids)
+    return table
+
+
+def _findings(report: Report) -> Iterator[Text]:
+    """Yield each rule that found something, with what to do, and then where."""
+    rules = {finding.rule.id: finding.rule for finding in report.everything}
+    for rule in sorted(rules.values(), key=lambda each: (each.level, -each.cost)):
+        style = "red" if rule.level == "error" else "yellow"
+        yield Text.assemble("\n", (f"{rule.level} ", style), (rule.id, "bold"), f"  {rule.advice}")
+        for finding in report.everything:
+            if finding.rule is rule:
+                yield Text(f"  {finding.tool or 'the list'}: {finding.message}")
+
+
+def _summary(report: Report) -> Text:
+    count, found = len(report.tools), len(report.everything)
+    quiet = f", {report.silenced} silenced" if report.silenced else ""
+    return Text.assemble(
+        "\n",
+        (f"Grade {report.grade}", f"bold {_COLOURS[report.grade]}"),
+        f" ({report.points} of 100): {count} tool{'' if count == 1 else 's'}, ",
+        f"{report.size:,} bytes, about {report.tokens:,} tokens; ",
+        f"{found} finding{'' if found == 1 else 's'}, {report.errors} of them errors{quiet}.",
+    )

@@ -1,0 +1,14 @@
+"""What the command does for who writes an app.
+
+In the order in which to read them:
+
+    output        what is written where, and with which code a command ends
+    apps          the app that a command names
+    target        its tools, and a client of it
+    listing       the tools, as a table and as JSON
+    values        arguments from the command line
+    calling       a call, with its stream
+    checking      what is wrong with the tools as a model sees them
+    files         writes into a client's file without losing what is there
+    connecting    what connects a client
+"""

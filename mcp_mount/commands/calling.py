@@ -1,0 +1,139 @@
+"""A call of a tool, whose stream is shown while it arrives."""
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mcp_mount.commands.output import (
+    FAILED,
+    Header,
+    did_you_mean,
+    exiting,
+    note,
+    read_headers,
+    write_json,
+)
+from mcp_mount.commands.values import read_arguments
+from mcp_mount.errors import MountError
+
+if TYPE_CHECKING:
+    from fastmcp.client.client import CallToolResult
+    from rich.progress import Progress
+
+    from mcp_mount.commands.target import Target
+
+
+def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: bool = False) -> int:
+    """Call a tool of an app, a file or a running server.
+
+    What streams is written while it arrives. The code is 1 where the tool answers with an error.
+
+    Args:
+        app: "module:attribute", a Python file, or the URL of an MCP endpoint.
+        tool: The tool's name.
+        arguments: name=value; a list item by item, everything that is no text as JSON.
+        header: Send this with each request, "Name: value".
+        json: Write the whole result, as clients get it, as JSON when it is there.
+    """
+    import anyio
+
+    from mcp_mount.commands.target import find_target
+
+    with exiting():
+        target = find_target(app, read_headers(header))
+        with _Shown(is_live=not json) as shown:
+            result = anyio.run(_call, target, tool, arguments, shown)
+    if json:
+        content = [
+            block.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for block in result.content
+        ]
+        write_json(
+            {
+                "content": content,
+                "structuredContent": result.structured_content,
+                "isError": result.is_error,
+            }
+        )
+    else:
+        shown.write_result(_text_of(result), is_error=result.is_error)
+    return FAILED if result.is_error else 0
+
+
+async def _call(
+    target: "Target", tool: str, words: tuple[str, ...], shown: "_Shown"
+) -> "CallToolResult":
+    from mcp_mount.check.subject import Subject
+
+    async with target.client() as client:
+        tools = {
+            each.name: each.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for each in await client.list_tools()
+        }
+        if tool not in tools:
+            raise MountError(f"There is no tool {tool!r}. {did_you_mean(tool, [*tools])}")
+        arguments = read_arguments(Subject(tools[tool]), words)
+        return await client.call_tool(
+            tool, arguments, progress_handler=shown.show, raise_on_error=False
+        )
+
+
+def _text_of(result: "CallToolResult") -> str:
+    blocks = []
+    for block in result.content:
+        text = getattr(block, "text", None)
+        blocks.append(text if text is not None else f"[{getattr(block, 'mimeType', block.type)}]")
+    return "\n".join(blocks)
+
+
+class _Shown:
+    """What has been shown of a call: a stream as text, long work as a bar."""
+
+    def __init__(self, *, is_live: bool) -> None:
+        self._is_live = is_live
+        self._text = ""
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    async def show(self, progress: float, total: float | None, message: str | None) -> None:
+        """Show one notification of progress."""
+        if total is not None:
+            self._advance(progress, total, message or "")
+        elif message is not None and self._is_live:
+            sys.stdout.write(message)
+            sys.stdout.flush()
+            self._text += message
+
+    def _advance(self, progress: float, total: float, message: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        if self._bar is None:
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.add_task(message, total=total)
+            self._bar.start()
+        task = self._bar.tasks[0].id
+        self._bar.update(task, completed=progress, total=total, description=message)
+
+    def write_result(self, text: str, *, is_error: bool) -> None:
+        """Write what of a result has not been shown yet; an error on stderr."""
+        if is_error:
+            sys.stdout.write("\n" if self._text else "")
+            note(text)
+            return
+        # A stream's result is what streamed, or its beginning; other servers tell what they do.
+        rest = text.removeprefix(self._text) if text.startswith(self._text) else f"\n{text}"
+        if self._text and self._text.startswith(text):
+            rest = ""
+        sys.stdout.write(f"{rest}\n")

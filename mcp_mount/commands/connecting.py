@@ -1,0 +1,150 @@
+"""What connects a client to an endpoint: shown, or written into the client's file."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from mcp_mount.clients import Connection, connections, short_name
+from mcp_mount.commands.files import add_to_json, add_to_toml
+from mcp_mount.commands.output import exiting, note, read_headers
+from mcp_mount.errors import MountError
+
+ClientName = Literal[
+    "vscode", "cursor", "claude", "claude-desktop", "codex", "gemini", "windsurf", "zed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFile:
+    """Where a client keeps its servers: a file, and the object in it that has them by name."""
+
+    client: str
+    path: Callable[[], Path]
+    group: str
+
+
+FILES: Final[Mapping[ClientName, ClientFile]] = {
+    "vscode": ClientFile("VS Code", lambda: Path(".vscode/mcp.json"), "servers"),
+    "cursor": ClientFile("Cursor", lambda: Path(".cursor/mcp.json"), "mcpServers"),
+    "claude": ClientFile("Claude Code", lambda: Path(".mcp.json"), "mcpServers"),
+    "claude-desktop": ClientFile(
+        "Claude Desktop",
+        lambda: _settings("Claude") / "claude_desktop_config.json",
+        "mcpServers",
+    ),
+    "codex": ClientFile("Codex", lambda: Path.home() / ".codex/config.toml", "mcp_servers"),
+    "gemini": ClientFile("Gemini CLI", lambda: Path(".gemini/settings.json"), "mcpServers"),
+    "windsurf": ClientFile(
+        "Windsurf", lambda: Path.home() / ".codeium/windsurf/mcp_config.json", "mcpServers"
+    ),
+    "zed": ClientFile("Zed", lambda: _zed() / "settings.json", "context_servers"),
+}
+
+
+def connect(
+    url: str,
+    /,
+    *,
+    client: ClientName,
+    name: str | None = None,
+    header: str | None = None,
+    write: bool = False,
+) -> int:
+    """Show what connects a client to a running endpoint, or write it where the client looks.
+
+    Nothing that a file holds is changed: a server is added, or the command says why not.
+
+    Args:
+        url: The endpoint, such as https://kb.example/mcp.
+        client: The client.
+        name: The server's name in the client; by default the first part of the URL's host.
+        header: A header that the client sends, "X-Api-Key: secret"; with its name alone, a place
+            is left for the value.
+        write: Write it into the client's file.
+    """
+    with exiting():
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise MountError(f"{url!r} is no URL: it begins with http:// or https://.")
+        short = short_name(name or parts.hostname.split(".")[0])
+        known = FILES[client]
+        key, value = _read_header(header)
+        found = {each.client: each for each in connections(short, url, key)}
+        if not write:
+            _show(found[known.client], value)
+            return 0
+        if key is not None and not value:
+            raise MountError("--write needs the header's value too: --header 'Name: value'.")
+        path = known.path()
+        if _write(client, path, found, short, value):
+            note(f"{short!r} is in {str(path)!r} now. Restart {known.client} to see it.")
+        else:
+            note(f"{short!r} was in {str(path)!r} already.")
+    return 0
+
+
+def server_of(client: ClientName, found: Mapping[str, Connection], name: str) -> Any:
+    """Return what a client's file of JSON says of a server.
+
+    Claude Code and Gemini CLI are told by commands, and keep the same in files (see `clients`).
+    """
+    if client == "claude":
+        return json.loads(found["VS Code"].text)["servers"][name]
+    if client == "gemini":
+        server = json.loads(found["Cursor"].text)["mcpServers"][name]
+        return {"httpUrl": server.pop("url"), **server}
+    return json.loads(found[FILES[client].client].text)[FILES[client].group][name]
+
+
+def _write(
+    client: ClientName, path: Path, found: Mapping[str, Connection], name: str, value: str
+) -> bool:
+    group = FILES[client].group
+    if client == "codex":
+        table = _with_value(found["Codex"].text, value)
+        return add_to_toml(path, group, name, table)
+    text = json.dumps(server_of(client, found, name), ensure_ascii=False)
+    return add_to_json(path, group, name, json.loads(_with_value(text, value)))
+
+
+def _show(connection: Connection, value: str) -> None:
+    note(f"{connection.client}, {connection.where}:")
+    sys.stdout.write(f"{_with_value(connection.text, value)}\n")
+    if connection.link is not None and not value:
+        note(f"Or open {connection.link}")
+
+
+def _read_header(header: str | None) -> tuple[str | None, str]:
+    """Return a header's name, and its value or nothing."""
+    if header is None or ":" not in header:
+        return header, ""
+    ((name, value),) = read_headers((header,)).items()
+    return name, value
+
+
+def _with_value(text: str, value: str) -> str:
+    """Put a value where the text leaves a place for it; in JSON and TOML alike, within quotes."""
+    if not value:
+        return text
+    inside = json.dumps(value, ensure_ascii=False)[1:-1]
+    for place in ("Bearer YOUR_TOKEN", "YOUR_KEY"):
+        text = text.replace(place, inside)
+    return text
+
+
+def _settings(name: str) -> Path:
+    """Return where programs keep their settings on this system."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support" / name
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", Path.home())) / name
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / name
+
+
+def _zed() -> Path:
+    return Path.home() / ".config/zed" if sys.platform == "darwin" else _settings("zed")

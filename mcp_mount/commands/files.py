@@ -1,0 +1,115 @@
+"""Writes a server into a client's file without losing what is there.
+
+A file of JSON is read whole and written whole, in its own indentation; one that could not be
+written back as it was, for its comments for example, is left alone. To TOML something is added at
+the end only.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from mcp_mount.errors import MountError
+
+
+def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) -> bool:
+    """Add a server to the object `group` of a file; return whether it was not there yet.
+
+    Raises:
+        MountError: the file is not plain JSON, or has another server of that name.
+    """
+    text = _read(path)
+    known = _parse(text, path) if text.strip() else {}
+    servers = known.setdefault(group, {}) if isinstance(known, dict) else None
+    if not isinstance(servers, dict):
+        raise MountError(f"{str(path)!r} has another form: {group!r} is no object in it.")
+    if name in servers:
+        _check_same(path, name, servers[name], server)
+        return False
+    servers[name] = dict(server)
+    written = json.dumps(known, indent=_indent(text), ensure_ascii=False)
+    _write(path, f"{written}\n")
+    return True
+
+
+def add_to_toml(path: Path, group: str, name: str, table: str) -> bool:
+    """Add a table at the end of a file; return whether it was not there yet.
+
+    Raises:
+        MountError: the file is no TOML, has another server of that name, or takes no more tables.
+    """
+    text = _read(path)
+    try:
+        servers = tomllib.loads(text).get(group, {})
+        server = tomllib.loads(table)[group][name]
+        if name in servers:
+            _check_same(path, name, servers[name], server)
+            return False
+        end = "" if not text or text.endswith("\n") else "\n"
+        added = f"{text}{end}{chr(10) if text else ''}{table}\n"
+        # Refuses what the file says already in another way, such as in an inline table.
+        tomllib.loads(added)
+    except tomllib.TOMLDecodeError as error:
+        raise MountError(f"{str(path)!r} cannot be added to: {error}.") from None
+    _write(path, added)
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise MountError(f"{str(path)!r} cannot be read: {error}.") from None
+
+
+def _parse(text: str, path: Path) -> Any:
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key stands in it twice")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=as_object)
+    except ValueError as error:
+        message = (
+            f"{str(path)!r} is left as it is, for it is not plain JSON ({error}), and comments "
+            "would be lost. Add by hand what the command prints without --write."
+        )
+        raise MountError(message) from None
+
+
+def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        message = (
+            f"{str(path)!r} has another server {name!r}. Choose a name with --name, or take that "
+            "one out first."
+        )
+        raise MountError(message)
+
+
+def _indent(text: str) -> int | str:
+    """Return the indentation that a file has."""
+    found = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
+    return found[1] if found else 2
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the whole file or nothing, with the rights and behind the links that it has."""
+    try:
+        real = path.resolve()
+        real.parent.mkdir(parents=True, exist_ok=True)
+        mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
+        with NamedTemporaryFile("w", encoding="utf-8", dir=real.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(mode)
+        os.replace(file.name, real)  # noqa: PTH105 - `Path.replace` says the same, less plainly
+    except OSError as error:
+        raise MountError(f"{str(path)!r} cannot be written: {error.strerror}.") from None

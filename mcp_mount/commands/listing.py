@@ -1,0 +1,72 @@
+"""The tools, as a table for people and as JSON for programs and reviews."""
+
+from pathlib import Path
+
+from mcp_mount.commands.output import Header, exiting, note, read_headers, write_json
+
+
+def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
+    """List the tools of an app, a file or a running server.
+
+    Args:
+        app: "module:attribute", a Python file, an OpenAPI document, or the URL of an MCP endpoint.
+        header: Send this with each request, "Name: value"; of an app, list what that caller may
+            use.
+        json: Write what clients get, as JSON.
+    """
+    import anyio
+
+    from mcp_mount.commands.target import find_target
+
+    with exiting():
+        subjects = anyio.run(find_target(app, read_headers(header)).subjects)
+    if json:
+        write_json([subject.tool for subject in subjects])
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("tool", "what it does", "arguments", "operation"):
+        table.add_column(column, overflow="fold")
+    for subject in subjects:
+        required = subject.input.get("required") or ()
+        arguments = [name if name in required else f"[{name}]" for name in subject.arguments]
+        first, *_ = subject.description.splitlines() or [""]
+        operation = str(subject.operation) if subject.operation is not None else ""
+        cells = (subject.name, first, " ".join(arguments), operation)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+    note(f"{len(subjects)} tools")
+    return 0
+
+
+def export(app: str, /, *, header: Header = (), output: Path | None = None) -> int:
+    """Write the list of tools as JSON, sorted by name, for review in a pull request.
+
+    Args:
+        app: "module:attribute", a Python file, an OpenAPI document, or the URL of an MCP endpoint.
+        header: Send this with each request, "Name: value".
+        output: The file to write; otherwise it is written on stdout.
+    """
+    import json
+
+    import anyio
+
+    from mcp_mount.commands.target import find_target
+    from mcp_mount.errors import MountError
+
+    with exiting():
+        subjects = anyio.run(find_target(app, read_headers(header)).subjects)
+        tools = [subject.tool for subject in sorted(subjects, key=lambda each: each.name)]
+        if output is None:
+            write_json(tools)
+            return 0
+        try:
+            text = json.dumps(tools, indent=2, ensure_ascii=False)
+            output.write_text(f"{text}\n", "utf-8")
+        except OSError as error:
+            raise MountError(f"{str(output)!r} cannot be written: {error.strerror}.") from None
+    note(f"{len(tools)} tools in {output}")
+    return 0

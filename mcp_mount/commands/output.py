@@ -1,0 +1,88 @@
+"""What is written where, and with which code a command ends.
+
+Results are written on stdout, everything else on stderr. The codes: 0, it is done; 1, it has failed
+or something was found; 2, it cannot be done as it was asked for.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+
+from mcp_mount.errors import MountError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+
+Header = Annotated[
+    tuple[str, ...], Parameter(name=("--header", "-H"), negative=(), show_default=False)
+]
+"""``Name: value``, several times."""
+
+
+def write_json(value: Any) -> None:
+    """Write a value on stdout, in a form that is the same each time."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def note(text: str) -> None:
+    """Tell the person, and no program."""
+    sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def exiting() -> Iterator[None]:
+    """End the command with one line where it cannot go on."""
+    import httpx2
+    from mcp.shared.exceptions import MCPError
+
+    try:
+        yield
+    except MountError as error:
+        note(f"mcp-mount: {error}")
+        sys.exit(MISUSED)
+    except (httpx2.HTTPError, MCPError, RuntimeError) as error:
+        note(f"mcp-mount: {describe(error)}")
+        sys.exit(FAILED)
+
+
+def describe(error: BaseException) -> str:
+    """Return what went wrong, with the next step where there is one."""
+    import httpx2
+
+    cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+    if isinstance(cause, httpx2.HTTPStatusError):
+        status = cause.response.status_code
+        if status in {401, 403}:
+            return f"The server answers {status}. Show it a key: --header 'X-Api-Key: …'."
+        return f"The server answers {status} at {str(cause.request.url)!r}."
+    if isinstance(cause, httpx2.ConnectError):
+        return f"Nothing answers there: {cause}. Is the server running?"
+    return str(error) or type(error).__name__
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return a hint at what is near, or at what there is."""
+    near = get_close_matches(word, known, n=3, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(map(repr, near))}?"
+    return f"There are: {', '.join(sorted(known))}." if known else "There are none."
+
+
+def read_headers(lines: tuple[str, ...]) -> dict[str, str]:
+    """Read headers as curl takes them, e.g. ``("X-Api-Key: secret",)``.
+
+    Raises:
+        MountError: one has no colon.
+    """
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise MountError("--header has the form 'Name: value'.")
+        headers[name.strip()] = value.strip()
+    return headers

@@ -1,0 +1,134 @@
+"""The tools of what a command names, and a client of it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp_mount.check.subject import Subject
+from mcp_mount.commands.apps import import_app
+from mcp_mount.commands.output import note
+from mcp_mount.errors import MountError
+
+if TYPE_CHECKING:
+    from fastmcp import Client
+    from fastmcp.tools import Tool
+
+    from mcp_mount.endpoints.hosting import MountContext
+    from mcp_mount.tools.tool import OperationTool
+
+_DOCUMENTS: Final = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An app in this process, or a server at a URL; of a document only the tools are known."""
+
+    name: str
+    headers: Mapping[str, str]
+    app: Any = None
+    is_document: bool = False
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator["Client[Any]"]:
+        """Yield a connected client.
+
+        Raises:
+            MountError: it is a document, behind which nobody answers.
+        """
+        from fastmcp import Client
+        from fastmcp.client.transports import StreamableHttpTransport
+
+        from mcp_mount.testing import client
+
+        if self.is_document:
+            message = (
+                f"{self.name!r} is a document, and nothing that could be called. Serve its API "
+                f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
+            )
+            raise MountError(message)
+        async with AsyncExitStack() as stack:
+            if self.app is not None:
+                yield await stack.enter_async_context(client(self.app, headers=self.headers))
+            else:
+                transport = StreamableHttpTransport(self.name, headers=dict(self.headers))
+                yield await stack.enter_async_context(Client(transport))
+
+    async def subjects(self) -> list[Subject]:
+        """Return the tools: all of an app, or those of the caller that the headers say."""
+        context = self._context()
+        if context is not None and not self.headers:
+            tools = [each.to_mcp_tool(name=each.name) for each in await _all_tools(context)]
+        else:
+            async with self.client() as client:
+                tools = await client.list_tools()
+        known = await _operations(context)
+        return [_subject(_as_wire(tool), known.get(tool.name)) for tool in tools]
+
+    def _context(self) -> "MountContext | None":
+        from mcp_mount.endpoints.streamable import Streamable
+        from mcp_mount.testing import find_endpoint
+
+        endpoint = find_endpoint(self.app) if self.app is not None else None
+        transport = endpoint.transport if endpoint is not None else None
+        return transport.mount if isinstance(transport, Streamable) else None
+
+
+async def _all_tools(context: "MountContext") -> Sequence["Tool"]:
+    from mcp_mount.listed import strip_fastmcp_meta
+
+    async with AsyncExitStack() as stack:
+        if context.remotes is not None:
+            await stack.enter_async_context(context.remotes.monitoring())
+            await context.offered()
+        # Nobody calls, so nothing is hidden.
+        listed = await context.server.list_tools()
+    strip_fastmcp_meta(listed)
+    return [*{tool.name: tool for tool in listed}.values()]
+
+
+def _as_wire(tool: Any) -> dict[str, Any]:
+    wire: dict[str, Any] = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return wire
+
+
+async def _operations(context: "MountContext | None") -> Mapping[str, "OperationTool"]:
+    """Return the tools of operations, but those in whose place somebody has put another."""
+    if context is None:
+        return {}
+    own = {tool.name for tool in await context.server.local_provider.list_tools()}
+    return {name: tool for name, tool in context.provider.tools().items() if name not in own}
+
+
+def _subject(tool: dict[str, Any], known: "OperationTool | None") -> Subject:
+    if known is None:
+        return Subject(tool)
+    return Subject(tool, known.binding.operation, frozenset(known.binding.silence))
+
+
+def find_target(name: str, header: Mapping[str, str]) -> Target:
+    """Return what a command names: ``module:attribute``, a file, or a URL.
+
+    An app without an endpoint gets one, so that it can be looked at before it has.
+
+    Raises:
+        MountError: there is nothing of that name.
+    """
+    from fastapi import FastAPI
+
+    from mcp_mount.mount import mount_mcp
+    from mcp_mount.proxy import proxy_app
+    from mcp_mount.testing import find_endpoint
+
+    is_url = name.lower().startswith(("http://", "https://"))
+    if name.partition("?")[0].lower().endswith(_DOCUMENTS):
+        # What is only looked at needs no upstream; a document at a URL tells by itself.
+        document = proxy_app(name, None if is_url else "http://localhost")
+        return Target(name, {}, document, is_document=True)
+    if is_url:
+        return Target(name, header)
+    app = import_app(name)
+    if isinstance(app, FastAPI) and find_endpoint(app) is None:
+        mount_mcp(app)
+        note(f"{name} has no MCP endpoint yet: this is what mount_mcp(app) would offer.")
+    return Target(name, header, app)

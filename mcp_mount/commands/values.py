@@ -1,0 +1,65 @@
+"""Arguments of a tool from the command line. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mcp_mount.check.subject import Subject
+from mcp_mount.commands.output import did_you_mean
+from mcp_mount.errors import MountError
+
+_UNIONS: Final = ("anyOf", "oneOf")
+
+
+def read_arguments(subject: Subject, words: Sequence[str]) -> dict[str, Any]:
+    """Return a tool's arguments from ``("q=bolt", "limit=5")``.
+
+    A value is read as its schema says: text as it is, everything else as JSON. A list may be
+    written item by item, ``("tag=a", "tag=b")``.
+
+    Raises:
+        MountError: one has no ``=``, or the tool does not take it.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise MountError(f"{word!r} has not the form name=value.")
+        schema = subject.arguments.get(name)
+        if schema is None:
+            hint = did_you_mean(name, [*subject.arguments])
+            raise MountError(f"{subject.name!r} takes no argument {name!r}. {hint}")
+        if "array" in kinds_of(schema) and not value.lstrip().startswith("["):
+            given.setdefault(name, []).append(read_value(_items(schema), value))
+        elif name in given:
+            raise MountError(f"The argument {name!r} is given twice, and is no list.")
+        else:
+            given[name] = read_value(schema, value)
+    return given
+
+
+def read_value(schema: Mapping[str, Any], text: str) -> Any:
+    """Return a value of a schema from its text."""
+    kinds = kinds_of(schema)
+    if kinds <= {"string", "null"} and "string" in kinds:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def kinds_of(schema: Mapping[str, Any]) -> set[str]:
+    """Return the types that a schema allows, e.g. ``{"string", "null"}``."""
+    kind = schema.get("type")
+    kinds = {kind} if isinstance(kind, str) else set(kind or ())
+    kinds |= {"string" for value in schema.get("enum", ()) if isinstance(value, str)}
+    for key in _UNIONS:
+        for option in schema.get(key, ()):
+            kinds |= kinds_of(option) if isinstance(option, Mapping) else set()
+    return kinds
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = [schema, *(each for key in _UNIONS for each in schema.get(key, ()))]
+    return next((each["items"] for each in options if isinstance(each.get("items"), Mapping)), {})
