@@ -1,9 +1,10 @@
-"""What differs between Windows and the others: signals, and how a program is ended as a whole."""
+"""What differs between systems: signals, how a program is ended as a whole, and where settings are."""
 
 import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -43,3 +44,12 @@ def send_signal(process: "Process", name: Literal["SIGTERM", "SIGKILL"]) -> None
             process.kill()
         else:
             os.killpg(process.pid, signal.Signals[name])
+
+
+def settings_folder(name: str, *, on_mac: str = "Library/Application Support") -> Path:
+    """Return where a program of this name keeps its settings; on a Mac below `on_mac`."""
+    if sys.platform == "darwin":
+        return Path.home() / on_mac / name
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", Path.home())) / name
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / name

@@ -125,7 +125,8 @@ def tree(requirements: list[Requirement]) -> set[NormalizedName]:
 @pytest.mark.parametrize(
     ("folder", "declared"),
     [
-        ("mcp_mount", RUNTIME + EXTRAS["rate-limit"]),
+        # The plugin is loaded by pytest alone.
+        ("mcp_mount", [*RUNTIME, *EXTRAS["rate-limit"], Requirement("pytest")]),
         ("mock_api", RUNTIME + EXTRAS["demo"]),
         ("tests", REQUIREMENTS),
     ],

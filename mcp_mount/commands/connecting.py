@@ -1,7 +1,6 @@
 """What connects a client to an endpoint: shown, or written into the client's file."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from mcp_mount.clients import Connection, connections, short_name
 from mcp_mount.commands.files import add_to_json, add_to_toml
 from mcp_mount.commands.output import exiting, note, read_headers
 from mcp_mount.errors import MountError
+from mcp_mount.system import settings_folder
 
 ClientName = Literal[
     "vscode", "cursor", "claude", "claude-desktop", "codex", "gemini", "windsurf", "zed"
@@ -34,7 +34,7 @@ FILES: Final[Mapping[ClientName, ClientFile]] = {
     "claude": ClientFile("Claude Code", lambda: Path(".mcp.json"), "mcpServers"),
     "claude-desktop": ClientFile(
         "Claude Desktop",
-        lambda: _settings("Claude") / "claude_desktop_config.json",
+        lambda: settings_folder("Claude") / "claude_desktop_config.json",
         "mcpServers",
     ),
     "codex": ClientFile("Codex", lambda: Path.home() / ".codex/config.toml", "mcp_servers"),
@@ -137,14 +137,5 @@ def _with_value(text: str, value: str) -> str:
     return text
 
 
-def _settings(name: str) -> Path:
-    """Return where programs keep their settings on this system."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support" / name
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home())) / name
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / name
-
-
 def _zed() -> Path:
-    return Path.home() / ".config/zed" if sys.platform == "darwin" else _settings("zed")
+    return settings_folder("zed", on_mac=".config")
