@@ -1,4 +1,4 @@
-"""What differs between systems: signals, how a program is ended as a whole, and where settings are."""
+"""What differs between systems: signals, how a program is ended as a whole, where settings are."""
 
 import os
 import signal
