@@ -10,7 +10,7 @@ PACKAGE = ROOT / "mcp_mount"
 DIFFERS = re.compile(
     r"\b(sys\.platform|os\.name|platform\.system|os\.kill(pg)?|os\.fork|os\.set[a-z]*id"
     r"|signal\.SIG(?!INT|TERM|_)\w+|add_signal_handler|/bin/|/dev/|/proc/|/tmp"
-    r"|import (fcntl|grp|pty|pwd|resource|select|syslog|termios|tty))\b"
+    r"|(?m:^)import (fcntl|grp|pty|pwd|resource|select|syslog|termios|tty))\b"
 )
 
 
