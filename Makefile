@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults servers fuzz conformance interop retrieval page bench bench-workers have-wrk check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest faults servers fuzz conformance interop retrieval page bench bench-workers have-wrk docs check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ format: $(STAMP) ## Format the code and fix what can be fixed safely
 openapi: $(STAMP) ## Export the demo's OpenAPI document to openapi.json
 	@$(BIN)/python -c 'import json, pathlib; from mock_api.main import app; pathlib.Path("openapi.json").write_text(json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")'
 
+docs: $(STAMP) .venv-docs/.installed-$(VERSION) ## Write docs/reference.md, and build the documentation into site/
+	@PYTHONPATH=. $(BIN)/python -m tests.reference
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+	@echo "site/index.html; .venv-docs/bin/mkdocs serve shows it as you write"
+
 wheel: $(STAMP) ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
@@ -105,7 +110,7 @@ constraints: ## Write constraints.txt anew with the newest versions the bounds a
 	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
 
 clean: ## Remove the environments, the caches and what was built
-	@rm -rf .venv .venv-* dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find benchmarks mcp_mount mock_api tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # An environment of another Python, or one whose making was interrupted, is made again.
@@ -167,6 +172,12 @@ $(CONFORMANCE)/.installed:
 .venv-bench/.installed-$(VERSION): pyproject.toml constraints.txt benchmarks/requirements.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt -e '.[demo,rate-limit]' -r benchmarks/requirements.txt
+	@touch $@
+
+# What makes the site needs nothing of the package, and brings thirty packages.
+.venv-docs/.installed-$(VERSION): docs/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -r docs/requirements.txt
 	@touch $@
 
 # fastapi-mcp beside the same FastAPI and uvicorn, but with the MCP SDK that it starts with.

@@ -133,7 +133,7 @@ def tree(requirements: list[Requirement]) -> set[NormalizedName]:
     ids=["mcp_mount", "mock_api", "tests"],
 )
 def test_every_import_is_of_a_declared_dependency(folder: str, declared: list[Requirement]) -> None:
-    own = {"mcp_mount", "mock_api", "tests"}
+    own = {"mcp_mount", "mock_api", "examples", "tests"}
     names = {name for requirement in declared for name in parts(requirement)}
     providers = metadata.packages_distributions()
     undeclared = {

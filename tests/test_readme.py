@@ -22,11 +22,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(
     r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
 )
-SEARCH = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
-PYTHON = [
-    *(text for language, text in BLOCKS if language == "python"),
-    *re.findall(r"^```python\n(.*?)^```$", SEARCH, re.MULTILINE | re.DOTALL),
-]
+GATEWAY = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+PYTHON = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = [
     (command, output)
     for language, text in BLOCKS
@@ -67,7 +64,7 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_the_readme_has_blocks_to_run() -> None:
-    assert len(PYTHON) == 9
+    assert len(PYTHON) == 5
     assert len(COMMANDS) == 4
 
 
@@ -85,17 +82,7 @@ def test_each_command_of_the_readme_answers_what_it_shows(
 @pytest.mark.parametrize(
     "code",
     PYTHON,
-    ids=[
-        "quick start",
-        "progress",
-        "testing",
-        "options",
-        "access",
-        "proxy",
-        "remotes",
-        "search",
-        "keywords",
-    ],
+    ids=["quick start", "progress", "testing", "options", "access"],
 )
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])
@@ -118,11 +105,11 @@ def test_the_exported_openapi_document_is_that_of_the_app(tmp_path: Path) -> Non
     assert exported == app.openapi(), "openapi.json is stale: run `make openapi`"
 
 
-def test_the_servers_of_the_readme_can_be_read(
+def test_the_servers_of_the_gateway_page_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gateway: the example of a file."""
-    (text,) = [text for language, text in BLOCKS if language == "json"]
+    (text,) = re.findall(r"^```json\n(.*?)^```$", GATEWAY, re.MULTILINE | re.DOTALL)
     file = tmp_path / "servers.json"
     file.write_text(text, encoding="utf-8")
     monkeypatch.setenv("WIKI_KEY", "secret")
@@ -133,3 +120,9 @@ def test_the_example_of_the_readme_prints_what_it_shows() -> None:
     """Gateway: one command, and one call; `test_gateway_command.py` makes it as a command."""
     assert "fastmcp call http://localhost:8490/mcp example_hello_world" in README
     assert hello_world() in README
+
+
+def test_each_file_that_the_readme_links_is_there() -> None:
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert linked
+    assert [file for file in linked if not (ROOT / file).exists()] == []

@@ -24,8 +24,9 @@ _Limit = Annotated[str, msgspec.Meta(pattern=rf"\A({_LIMITS})\Z")]
 class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the text of a stream is in each event's data, or line: a JSON pointer (RFC 6901).
 
-    False: nowhere, each event or line is an item; True: where the events of language models have
-    it.
+    Attributes:
+        text: The pointer, e.g. ``"/delta/text"``. False: nowhere, each event or line is an item;
+            True: where the events of language models have it.
     """
 
     text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
@@ -34,13 +35,21 @@ class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``, or ``tools=``.
 
-    `annotations` holds the hints of the MCP specification, e.g. ``{"readOnlyHint": True}``;
-    `limits` replaces those of the mount, e.g. ``{"timeout": 5}``; `confirm` says whether the
-    caller's user is asked first; `tags` come to the operation's own; `meta` is the tool's
-    ``_meta``, e.g. ``{"ui": {"resourceUri": "ui://parts/table"}}``; `stream` says where the text
-    of a stream is, e.g. ``{"text": "/delta/text"}``; `fields` whether a model may ask for some
-    fields of an answer; `keywords` are words by which a search finds the tool; `silence` names
-    rules of ``mcp-mount check`` that do not apply.
+    Attributes:
+        name: The tool's name: letters, digits, ``_`` and ``-``, a letter first, at most 64.
+        title: What people read in its place.
+        description: What a model reads of it, in place of what the OpenAPI document says.
+        annotations: The hints of the MCP specification: ``readOnlyHint``, ``destructiveHint``,
+            ``idempotentHint`` and ``openWorldHint``, each true or false.
+        limits: Replaces those of the mount, e.g. ``{"timeout": 5}``: all of `Limits` but
+            ``max_request_bytes``.
+        confirm: Whether the caller's user is asked first.
+        tags: Tags besides the operation's own, for selectors and FastMCP's visibility.
+        meta: The tool's ``_meta``, e.g. ``{"ui": {"resourceUri": "ui://parts/table"}}``.
+        stream: Where the text of a stream is, e.g. ``{"text": "/delta/text"}``.
+        fields: Whether a model may ask for some fields of an answer.
+        keywords: Words by which a search finds the tool.
+        silence: Rules of ``mcp-mount check`` that do not apply.
     """
 
     name: str | None = None

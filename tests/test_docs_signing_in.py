@@ -1,0 +1,76 @@
+"""Each recipe of docs/signing-in.md lets in who may come in, and tells everyone else how."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp.server.auth.providers.jwt import RSAKeyPair
+
+from tests.support import ERAS, Era, http, rpc, tools
+
+TEXT = (Path(__file__).parent.parent / "docs" / "signing-in.md").read_text("utf-8")
+KEY, ENTRA, KEYCLOAK = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def run(source: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"__name__": "recipe"}
+    exec(compile(source, "docs/signing-in.md", "exec"), found)  # noqa: S102 - it is ours
+    return found
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_key_of_the_app_opens_the_endpoint(
+    era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "open sesame")
+    app = run(KEY)["app"]
+    assert (await rpc(app, era, "tools/list")).status == 401
+    assert (await rpc(app, era, "tools/list", headers={"x-api-key": "sesame"})).status == 401
+    assert [*await tools(app, era=era, headers={"x-api-key": "open sesame"})] == ["list_parts"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("source", "issuer", "audience", "claim", "scope"),
+    [
+        (ENTRA, "LOGIN", "API", "scp", "parts.read"),
+        (KEYCLOAK, "REALM", None, "scope", "openid parts:read"),
+    ],
+    ids=["Entra", "Keycloak"],
+)
+async def test_a_token_of_the_provider_opens_the_endpoint(
+    era: Era, *, source: str, issuer: str, audience: str | None, claim: str, scope: str
+) -> None:
+    """Access: issuer, audience and the name of the scopes are those of the recipe."""
+    keys = RSAKeyPair.generate()
+    # The provider's public key, which would come from its URL.
+    own = source.replace("jwks_uri=", "public_key=PUBLIC, jwks_uri=None and ")
+    found = run(f"PUBLIC = {keys.public_key!r}\n{own}")
+    app = found["app"]
+    names = {
+        "issuer": found[issuer] + ("/v2.0" if issuer == "LOGIN" else ""),
+        "audience": found[audience] if audience else "https://parts.example/mcp",
+    }
+    stranger = await rpc(app, era, "tools/list")
+    assert stranger.status == 401
+    assert "resource_metadata=" in stranger.headers["www-authenticate"]
+    token = keys.create_token(subject="alice", additional_claims={claim: scope}, **names)
+    signed = {"authorization": f"Bearer {token}"}
+    assert [*await tools(app, era=era, headers=signed)] == ["list_parts"]
+    without = keys.create_token(subject="bob", **names)
+    assert not await tools(app, era=era, headers={"authorization": f"Bearer {without}"})
+    other = keys.create_token(subject="eve", issuer=names["issuer"], audience="another")
+    refused = await rpc(app, era, "tools/list", headers={"authorization": f"Bearer {other}"})
+    assert refused.status == 401
+
+
+@pytest.mark.parametrize("source", [ENTRA, KEYCLOAK], ids=["Entra", "Keycloak"])
+async def test_a_client_finds_the_provider(source: str) -> None:
+    found = run(source)
+    async with http(found["app"], "https://parts.example") as client:
+        where = "/.well-known/oauth-protected-resource/mcp"
+        metadata = (await client.get(where)).json()
+    assert metadata["resource"] == "https://parts.example/mcp"
+    provider = f"{found['LOGIN']}/v2.0" if "LOGIN" in found else found["REALM"]
+    assert [url.rstrip("/") for url in metadata["authorization_servers"]] == [provider]
