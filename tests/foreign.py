@@ -226,10 +226,13 @@ async def _measure_together(findings: Findings, heart: Heartbeat, acts: list[_Ac
     light = [each for each in acts if each.is_light]
     suspects = [each for each in acts if not each.is_light]
 
+    async def get(act: _Act) -> None:
+        await act.run()
+
     async def together() -> None:
         async with anyio.create_task_group() as group:
             for each in light:
-                group.start_soon(each.run)
+                group.start_soon(get, each)
 
     started = time.perf_counter()
     try:
@@ -397,8 +400,13 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     threads = threading.active_count()
     findings = anyio.run(run, options.seed, options.answers)
+    left = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    for thread in left:
+        # It may be about to end.
+        thread.join(2)
     if threading.active_count() > threads:
-        findings.add(f"{threading.active_count() - threads} threads left behind")
+        names = ", ".join(thread.name for thread in left if thread.is_alive())
+        findings.add(f"{threading.active_count() - threads} threads left behind: {names}")
     sys.stdout.write(
         f"{findings.answers} answers from seed {options.seed}: the event loop was held for"
         f" {findings.longest * 1000:.0f} ms at the most, memory {findings.growth / 1e6:+.0f} MB\n"
