@@ -26,6 +26,7 @@ HEAVY: Mapping[str, str] = {
     "nested lists": many("[[[[]]]]"),
     "objects": many('{"a":1}'),
     "numbers": many("11"),
+    "names in objects": many('{"anyOf":[{"$ref":"#"},{}]}', 380_000),
     "names": json.dumps({str(number): 1 for number in range(300_000)}),
     "long numbers": many("1" * 4_000),
     "fractions": many("2.2250738585072011" + "9" * 700 + "e-308"),
