@@ -13,6 +13,7 @@ import pytest
 
 from mcp_mount import MountError, cli
 from mcp_mount.check.subject import Subject
+from mcp_mount.commands.apps import import_app
 from mcp_mount.commands.values import read_arguments
 from tests.support import served
 
@@ -152,7 +153,7 @@ def test_check_ends_with_1_over_errors_and_with_strict_over_anything(shell: Shel
 
 
 def test_a_running_server_and_a_document_are_checked_too(shell: Shell, tmp_path: Path) -> None:
-    from parts import app  # type: ignore[import-not-found]  # noqa: PLC0415 - of the folder
+    app = import_app("parts:app")
 
     with served(app) as url:
         assert "get_part" in shell("list", f"{url}/mcp").out
@@ -300,3 +301,31 @@ def test_the_help_of_the_commands_imports_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == ""
     assert {"list", "call", "check", "export", "connect"} <= {*ran.stdout.split()}
+
+
+OWN = '''
+from fastapi import FastAPI
+from fastmcp import Context
+from mcp_mount import mount_mcp
+
+app = FastAPI()
+
+
+@mount_mcp(app).server.tool
+async def work(ctx: Context, steps: int, total: bool) -> str:
+    """Work for a while."""
+    for step in range(steps):
+        await ctx.report_progress(step + 1, steps if total else None, f"Step {step + 1}. ")
+    return "Done."
+'''
+
+
+@pytest.mark.parametrize(
+    ("total", "out"), [("true", "Done.\n"), ("false", "Step 1. Step 2. \nDone.\n")]
+)
+def test_long_work_has_a_bar_on_stderr_and_what_a_tool_says_is_shown(
+    shell: Shell, total: str, out: str
+) -> None:
+    Path("work_app.py").write_text(OWN, "utf-8")
+    ran = shell("call", "work_app.py", "work", "steps=2", f"total={total}")
+    assert (ran.code, ran.out) == (0, out)
