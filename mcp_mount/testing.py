@@ -5,7 +5,7 @@
     async def test_a_part_is_found() -> None:
         async with client(app) as mcp:
             result = await mcp.call_tool("get_part", {"part_id": 1})
-        assert result.data == {"part_id": 1}
+        assert result.structured_content == {"part_id": 1}
 
 There is no socket and no server. Everything else is as in production: the app's lifespan and
 middleware run, streams arrive while they are produced, and a caller has the headers that it sends.

@@ -46,9 +46,11 @@ class ArticleContent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    title: Title
+    title: Title = Field(description="What lists and searches show, such as a question.")
     summary: Summary | None = Field(default=None, description="One or two sentences.")
-    tags: Tags = Field(default=(), examples=[["bom", "structure"]])
+    tags: Tags = Field(
+        default=(), description="What to find it by.", examples=[["bom", "structure"]]
+    )
     body: Body = Field(description="The text, in Markdown.")
 
 
@@ -65,7 +67,7 @@ class ArticlePatch(BaseModel):
 
     # A default factory keeps the meaningless default out of the schema; what was sent is
     # told by `model_fields_set`.
-    title: Title = Field(default_factory=str)
+    title: Title = Field(default_factory=str, description="Replaces the title.")
     summary: Summary | None = Field(default=None, description="`null` removes the summary.")
     tags: Tags = Field(default_factory=tuple, description="Replaces all tags; `[]` removes them.")
     body: Body = Field(default_factory=str, description="The text, in Markdown.")

@@ -122,11 +122,14 @@ def tree(requirements: list[Requirement]) -> set[NormalizedName]:
     return {name for name, _ in reached}
 
 
+PYTEST = [each for each in EXTRAS["dev"] if each.name == "pytest"]
+
+
 @pytest.mark.parametrize(
     ("folder", "declared"),
     [
-        # The plugin is loaded by pytest alone.
-        ("mcp_mount", [*RUNTIME, *EXTRAS["rate-limit"], Requirement("pytest")]),
+        # Its plugin is imported by pytest alone.
+        ("mcp_mount", RUNTIME + EXTRAS["rate-limit"] + PYTEST),
         ("mock_api", RUNTIME + EXTRAS["demo"]),
         ("tests", REQUIREMENTS),
     ],

@@ -85,6 +85,9 @@ def test_each_command_of_the_readme_answers_what_it_shows(
     ids=["quick start", "progress", "testing", "options", "access"],
 )
 def test_each_python_block_of_the_readme_runs(code: str, url: str) -> None:
+    # A test is run as pytest would.
+    for name in re.findall(r"^async def (test_\w+)", code, re.MULTILINE):
+        code += f"\nimport asyncio\n\nasyncio.run({name}())\n"
     found = run([sys.executable, "-W", "error", "-c", code.replace("http://localhost:8000", url)])
     assert "Traceback" not in found, found
     if "progress_handler" in code:

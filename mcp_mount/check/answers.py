@@ -7,11 +7,15 @@ from typing import Any, Final
 from mcp_mount.check.rule import Rule, each, name_some
 from mcp_mount.check.subject import Subject
 from mcp_mount.openapi.media import is_json
-from mcp_mount.openapi.operations import successes
+from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.tools.secrets import secrets_given
 
 _BOUND: Final = re.compile(
     r"(page|per|limit|size|count|max|first|last|top|take|cursor|offset|skip|since|until|after|before|fields)"
+)
+
+_PAGES: Final = frozenset(
+    ("items", "results", "data", "entries", "records", "rows", "hits", "values", "elements")
 )
 
 
@@ -27,6 +31,9 @@ def _no_schema(subject: Subject) -> Iterator[str]:
 
 
 def _unbounded(subject: Subject) -> Iterator[str]:
+    if subject.operation is not None and _streams(subject.operation):
+        # Which ends at the mount's own limit.
+        return
     if any(_BOUND.match(word) for name in subject.arguments for word in _words(name)):
         return
     lists = [name for name, schema in _lists(subject.output) if "maxItems" not in schema]
@@ -34,20 +41,23 @@ def _unbounded(subject: Subject) -> Iterator[str]:
         yield f"It answers with a list that may be of any length: {name_some(lists)}."
 
 
+def _streams(operation: Operation) -> bool:
+    return any(media.item_schema for medias in successes(operation) for media in medias)
+
+
 def _words(name: str) -> list[str]:
     return re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
 
 
 def _lists(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the lists of objects at the top of an answer; the tags of an object are few."""
-    properties: Mapping[str, Any] = schema.get("properties") or {}
+    """Yield the lists that an answer is, or that its page holds; the tags of an object are few."""
+    found = schema.get("properties")
+    properties: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     for name, each_schema in properties.items():
         if not isinstance(each_schema, Mapping) or each_schema.get("type") != "array":
             continue
-        items = each_schema.get("items")
-        is_object = isinstance(items, Mapping) and items.get("type", "object") == "object"
         # A list alone is the structure's only property.
-        if is_object or len(properties) == 1:
+        if len(properties) == 1 or name.lower() in _PAGES:
             yield name, each_schema
 
 
@@ -61,7 +71,8 @@ RULES: Final = (
         "no-response-schema",
         "warning",
         10,
-        "Annotate what the route returns, or give it a response_model.",
+        "Annotate what the route returns, or give it a response_model or response_class; "
+        "where it returns nothing, status_code=204.",
         each(_no_schema),
     ),
     Rule(

@@ -21,10 +21,17 @@ def _undescribed(subject: Subject) -> Iterator[str]:
 
 
 def _untyped(subject: Subject) -> Iterator[str]:
-    kinds = {"type", "enum", "const", "$ref", *_UNIONS}
-    names = [name for name, schema in subject.arguments.items() if not kinds & schema.keys()]
+    names = [name for name, schema in subject.arguments.items() if _is_anything(schema)]
     if names:
         yield f"Arguments that may be anything: {name_some(names)}."
+
+
+def _is_anything(schema: Mapping[str, Any]) -> bool:
+    if options := schema.get("anyOf"):
+        # Every type, because some clients need one.
+        found = {each.get("type") for each in options if isinstance(each, Mapping)}
+        return found >= {"string", "number", "boolean", "object", "array"}
+    return not {"type", "enum", "const", "$ref", "oneOf", "allOf"} & schema.keys()
 
 
 def _takes_secret(subject: Subject) -> Iterator[str]:

@@ -35,5 +35,5 @@ def check_silenced(entries: Iterable[str], where: str) -> frozenset[str]:
             hint = (
                 f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(_IDS))}."
             )
-            raise MountError(f"{where} silences {entry!r}, which is no rule. {hint}")
+            raise MountError(f"{where} names {entry!r}, which is no rule. {hint}")
     return frozenset(entries)

@@ -129,6 +129,8 @@ def find_target(name: str, header: Mapping[str, str]) -> Target:
         return Target(name, header)
     app = import_app(name)
     if isinstance(app, FastAPI) and find_endpoint(app) is None:
-        mount_mcp(app)
+        # Some have one of their own at the usual place, made by something else.
+        is_taken = any(getattr(route, "path", "") == "/mcp" for route in app.routes)
+        mount_mcp(app, path="/mcp-mount" if is_taken else "/mcp")
         note(f"{name} has no MCP endpoint yet: this is what mount_mcp(app) would offer.")
     return Target(name, header, app)
