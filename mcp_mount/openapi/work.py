@@ -12,7 +12,7 @@ from mcp_mount.openapi.nodes import Schema
 # Schemas that are written for one argument, result or body, counted anew for each level of which
 # is tried whether it fits. Of most real ones it is below a thousand, of the largest 35,000.
 _MAX_OF_ONE: Final = 50_000
-# The same for a whole document: so much, and more for each of its paths.
+# The same for a whole document: so much, and more for each of its paths; then each has a path's.
 _MAX_OF_ALL: Final = 50_000
 _MAX_OF_PATH: Final = 1_000
 # Characters of a text, or names in a list, that are as much work as a schema.
@@ -34,8 +34,8 @@ class Work:
         """How many schemas are not written to their end."""
 
     def begin(self) -> None:
-        """Begin another schema."""
-        self._left = min(self._left_of_all, _MAX_OF_ONE)
+        """Begin another schema, to which a heavy one before it leaves as much as most need."""
+        self._left = min(max(self._left_of_all, _MAX_OF_PATH), _MAX_OF_ONE)
 
     @property
     def is_done(self) -> bool:
