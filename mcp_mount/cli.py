@@ -1,11 +1,8 @@
 """The command ``mcp-mount``."""
 
-import logging
-import signal
 import sys
-from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -13,14 +10,13 @@ from cyclopts.validators import Number
 
 from mcp_mount.errors import MountError
 from mcp_mount.options import ServeOptions
+from mcp_mount.run import run
 from mcp_mount.version import __version__
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from mcp_mount.mounted import Mounted
-
-logger = logging.getLogger("mcp_mount")
 
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
@@ -40,49 +36,21 @@ app = cyclopts.App(
 )
 
 
-def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
-    """Serve until the process is told to stop; open streams then get two seconds to end.
+def _serve(application: "ASGIApp", options: ServeOptions, *, port: int, about: str) -> None:
+    """Serve as the options say: over HTTP, or on standard input and output."""
+    from mcp_mount.flags import read_headers
+    from mcp_mount.serving import serve, serve_on_stdio
+    from mcp_mount.stdio import claimed_streams
 
-    `about` is what the log says first.
-    """
-    import uvicorn
-
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=port,
-        timeout_graceful_shutdown=2,
-        # Each call has a line of ours.
-        access_log=False,
-        log_config=_logging(),
-    )
-    logger.info(about)
-    logger.info("The MCP endpoint is at http://%s:%d/mcp", host, port)
-    server = uvicorn.Server(config)
-    _end_with_the_terminal()
-    server.run()
-    if not server.started:
-        sys.exit(1)
+    if not options.stdio:
+        serve(application, host=options.host, port=port, about=about)
+        return
+    headers = read_headers(options.header, "--header")
+    with claimed_streams() as streams:
+        serve_on_stdio(application, streams, headers=headers, about=about)
 
 
-def _end_with_the_terminal() -> None:
-    """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-
-
-def _logging() -> dict[str, Any]:
-    """Return uvicorn's logging configuration with our loggers added."""
-    from uvicorn.config import LOGGING_CONFIG
-
-    config = deepcopy(LOGGING_CONFIG)
-    config["loggers"] |= {
-        "mcp_mount": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        # These write tracebacks of what a line of ours says already, and the ids of sessions.
-        "mcp.client": {"handlers": [], "level": "CRITICAL"},
-        "mcp.shared": {"handlers": [], "level": "CRITICAL"},
-    }
-    return config
+app.command(run)
 
 
 @app.command
@@ -161,7 +129,7 @@ def proxy(
         check_source(openapi, upstream)
         api = Upstream(
             upstream or "",
-            headers=read_headers(upstream_header),
+            headers=read_headers(upstream_header, "--upstream-header"),
             forward_headers=tuple(forward_header),
             slashes=tuple(allow_slashes),
             encoded_slashes=tuple(allow_encoded_slashes),
@@ -189,7 +157,7 @@ def proxy(
         about += describe_prefix(upstream, mounted.upstream or "")
     if sse_path is not None:
         about = f"{about}; for old clients at {sse_path}"
-    serve(application, host=options.host, port=port, about=about)
+    _serve(application, options, port=port, about=about)
 
 
 @app.command
@@ -226,4 +194,4 @@ def gateway(
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     names = ", ".join(remote.name for remote in remotes)
-    serve(application, host=options.host, port=port, about=f"Tools of other servers: {names}")
+    _serve(application, options, port=port, about=f"Tools of other servers: {names}")
