@@ -36,6 +36,7 @@ OPTIONS: Final = {
     "include": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
     "exclude": Rule(list_of(str | Callable), "a list such as ['tag:internal', 'DELETE *']"),
     "fields": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
+    "resources": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET /articles*']"),
     "tools": Rule(
         instance_of(Mapping | None), "a mapping such as {'POST /search*': {'title': 'Search'}}"
     ),

@@ -49,6 +49,7 @@ class MountOptions(TypedDict, total=False):
     include: Sequence[Selector]
     exclude: Sequence[Selector]
     fields: Sequence[Selector]
+    resources: Sequence[Selector]
     tools: ToolMarks | None
     limits: Limits
     auth: AuthProvider | None
@@ -74,6 +75,7 @@ def mount_mcp(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     fields: Sequence[Selector] = (),
+    resources: Sequence[Selector] = (),
     tools: ToolMarks | None = None,
     remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
@@ -110,6 +112,8 @@ def mount_mcp(
         exclude: Selectors of the operations to leave out of those.
         fields: Selectors of the operations that take an argument ``fields`` more, where they answer
             with objects: a model asks for ``["items.slug", "items.title"]``, and gets no more.
+        resources: Selectors of the operations to offer as resources too, among those with GET:
+            ``GET /articles/{slug}`` of an app "KB" is the template ``kb://articles/{slug}``.
         tools: What an ``x-mcp`` mark says, for operations by their selectors, e.g.
             ``{"POST /search*": {"annotations": {"readOnlyHint": True}}}``. It goes before the
             operation's own mark; of several that match the last one counts.
@@ -195,6 +199,8 @@ def mount_source(
         include=options["include"],
         exclude=options["exclude"],
         fields=options["fields"],
+        resources=options["resources"],
+        name=source.name,
         marks=options["tools"],
         credentials=source.credentials,
         changes=source.changes,

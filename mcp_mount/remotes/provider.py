@@ -35,9 +35,9 @@ from mcp_mount.remotes.resources import (
     make_components,
 )
 from mcp_mount.remotes.tool import RemoteTool
-from mcp_mount.remotes.uris import MAX_URI
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name, names_within
+from mcp_mount.tools.uris import MAX_URI
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
