@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
+from mcp_mount.apis import API, provide_apis
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.checks import OPTIONS, check_path, check_public_url, check_scopes, check_sse_path
 from mcp_mount.endpoints.endpoint import Endpoint
@@ -171,9 +172,12 @@ def mount_source(
     sse_path: str | None,
     remotes: Sequence[Remote],
     names: ToolNames = ToolNames(),  # noqa: B008 - frozen
+    apis: Sequence[API] = (),
     **given: Unpack[MountOptions],
 ) -> Mounted:
     """Offer the operations of `source` on `app`, and the tools of remotes that `names` allows.
+
+    With `apis`, their operations stand in the place of those of `source`.
 
     Raises:
         MountError: see `mount_mcp`.
@@ -190,26 +194,13 @@ def mount_source(
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
     policy = CallPolicy(limits, Slots(limits.max_concurrency), rate, options["confirm"])
-    backend = source.backend(lambda: provider)
     shown = Surface(options["surface"], options["pinned"])
     search = SearchProvider(shown, rate)
-    provider = OperationProvider(
-        source.document,
-        backend,
-        include=options["include"],
-        exclude=options["exclude"],
-        fields=options["fields"],
-        resources=options["resources"],
-        name=source.name,
-        marks=options["tools"],
-        credentials=source.credentials,
-        changes=source.changes,
-        watch=source.watch,
-        policy=policy,
-    )
-    if isinstance(backend, HTTPBackend):
-        # Now, because nothing about it changes later.
-        backend.check(tool.binding.operation for tool in provider.tools().values())
+    provider: OperationProvider
+    if apis:
+        provider, backends = provide_apis(apis, policy, names.allows)
+    else:
+        provider, backends = _provide(source, options, policy)
     remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
     check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
@@ -262,8 +253,34 @@ def mount_source(
         _app=app,
         _forwards_cookies=options["forward_cookies"],
         _remotes=remote_provider,
-        _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
+        _upstreams={name: each.forwarder for name, each in backends.items()},
     )
+
+
+def _provide(
+    source: Source, options: MountOptions, policy: CallPolicy
+) -> tuple[OperationProvider, dict[str, HTTPBackend]]:
+    """Return the operations of a source, and what sends requests to it if it is elsewhere."""
+    backend = source.backend(lambda: provider)
+    provider = OperationProvider(
+        source.document,
+        backend,
+        include=options["include"],
+        exclude=options["exclude"],
+        fields=options["fields"],
+        resources=options["resources"],
+        name=source.name,
+        marks=options["tools"],
+        credentials=source.credentials,
+        changes=source.changes,
+        watch=source.watch,
+        policy=policy,
+    )
+    if not isinstance(backend, HTTPBackend):
+        return provider, {}
+    # Now, because nothing about it changes later.
+    backend.check(tool.binding.operation for tool in provider.tools().values())
+    return provider, {"": backend}
 
 
 def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> list[BaseRoute]:

@@ -73,11 +73,10 @@ class RemoteProvider(Provider):
         """Take the servers, what their calls are subject to, what returns our own tools, and names.
 
         Raises:
-            MountError: the servers' names can be taken for each other, or `names` fit none.
+            MountError: the servers' names can be taken for each other.
         """
         super().__init__()
         check_remotes(remotes)
-        names.check(remotes)
         self._names = names
         gateway = secrets.token_hex(8)
         self._bindings = [_bind(each, policy, gateway) for each in remotes]

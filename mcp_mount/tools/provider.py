@@ -52,6 +52,7 @@ class OperationProvider(Provider):
         changes: Callable[[], object] = lambda: None,
         watch: Callable[[], object] = lambda: None,
         policy: CallPolicy,
+        adapt: Callable[[Sequence[SelectedOperation]], Sequence[SelectedOperation]] = lambda _: _,
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
 
@@ -69,6 +70,7 @@ class OperationProvider(Provider):
                 itself is another object then.
             watch: Returns another object then too, and never asks for the document.
             policy: What the calls are subject to.
+            adapt: Returns the operations as they are offered, e.g. under other names.
         """
         super().__init__()
         self._document = document
@@ -81,6 +83,7 @@ class OperationProvider(Provider):
         self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
+        self._adapt = adapt
         self._changes = changes
         self._watch = watch
         self._watched: object = None
@@ -212,7 +215,7 @@ class OperationProvider(Provider):
         )
         before = self._built if _extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
-        for each in selected:
+        for each in self._adapt(selected):
             known, tool = before.get(each.name, (None, None))
             if tool is None or known != each:
                 tool = OperationTool.from_operation(each, schemas, self._backend, self._policy)
