@@ -15,7 +15,7 @@ Start here:
 
     mount_mcp     offers the operations of an app; returns a `Mounted`
     proxy_app     offers those of an API elsewhere: `Upstream`, `ClientCredentials`
-    gateway_app   offers the tools of other MCP servers: `Remote`, `RemoteState`
+    gateway_app   offers the tools of other MCP servers and APIs: `Remote`, `API`, `RemoteState`
 
 Their options are `Limits`, `RateLimit`, a `Selector` of an `Operation`, and `ScopesOf`; what all
 three take is in `MountOptions`. A wrong option or document raises `MountError`, of which
@@ -31,6 +31,7 @@ from mcp_mount.version import __version__
 if TYPE_CHECKING:
     from mcp_mount.access.auth import ScopesOf
     from mcp_mount.access.rates import RateLimit
+    from mcp_mount.apis import API
     from mcp_mount.assembly import MountOptions
     from mcp_mount.backends.request import TOOL_KEY
     from mcp_mount.backends.token import ClientCredentials
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from mcp_mount.tools.marks import Selector
 
 __all__ = [
+    "API",
     "TOOL_KEY",
     "ClientCredentials",
     "InvalidDocument",
@@ -78,6 +80,7 @@ __all__ = [
 _MODULES: Final = {
     "access.auth": ("ScopesOf",),
     "access.rates": ("RateLimit",),
+    "apis": ("API",),
     "assembly": ("MountOptions",),
     "backends.request": ("TOOL_KEY",),
     "backends.token": ("ClientCredentials",),

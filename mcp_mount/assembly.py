@@ -12,6 +12,7 @@ from mcp_mount.access.answered import ANSWERED_HERE, AnsweredInStore
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
 from mcp_mount.access.rates import CallRate, RateLimit
+from mcp_mount.apis import API, provide_apis
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.checks import (
     OPTIONS,
@@ -54,6 +55,7 @@ class MountOptions(TypedDict, total=False):
     include: Sequence[Selector]
     exclude: Sequence[Selector]
     fields: Sequence[Selector]
+    resources: Sequence[Selector]
     tools: ToolMarks | None
     limits: Limits
     auth: AuthProvider | None
@@ -80,11 +82,13 @@ def assemble(
     sse_path: str | None,
     remotes: Sequence[Remote],
     names: ToolNames,
+    apis: Sequence[API],
     options: MountOptions,
 ) -> Mounted:
     """Offer the operations of `source` on `app`, and the tools of remotes that `names` allows.
 
-    `options` are all of those that `mount_mcp` tells of.
+    With `apis`, their operations stand in the place of those of `source`. `options` are all of
+    those that `mount_mcp` tells of.
 
     Raises:
         MountError: see `mount_mcp`.
@@ -108,24 +112,13 @@ def assemble(
         confirm=options["confirm"],
         answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,
     )
-    backend = source.backend(lambda: provider)
     shown = Surface(options["surface"], options["pinned"])
     search = SearchProvider(shown, rate)
-    provider = OperationProvider(
-        source.document,
-        backend,
-        include=options["include"],
-        exclude=options["exclude"],
-        fields=options["fields"],
-        marks=options["tools"],
-        credentials=source.credentials,
-        changes=source.changes,
-        watch=source.watch,
-        policy=policy,
-    )
-    if isinstance(backend, HTTPBackend):
-        # Now, because nothing about it changes later.
-        backend.check(tool.binding.operation for tool in provider.tools().values())
+    provider: OperationProvider
+    if apis:
+        provider, backends = provide_apis(apis, policy, names.allows)
+    else:
+        provider, backends = _provide(source, options, policy)
     remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
     check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
@@ -177,9 +170,35 @@ def assemble(
         _app=app,
         _forwards_cookies=options["forward_cookies"],
         _remotes=remote_provider,
-        _upstream=backend.forwarder if isinstance(backend, HTTPBackend) else None,
+        _upstreams={name: each.forwarder for name, each in backends.items()},
         _has_page=options["page"],
     )
+
+
+def _provide(
+    source: Source, options: MountOptions, policy: CallPolicy
+) -> tuple[OperationProvider, dict[str, HTTPBackend]]:
+    """Return the operations of a source, and what sends requests to it if it is elsewhere."""
+    backend = source.backend(lambda: provider)
+    provider = OperationProvider(
+        source.document,
+        backend,
+        include=options["include"],
+        exclude=options["exclude"],
+        fields=options["fields"],
+        resources=options["resources"],
+        name=source.name,
+        marks=options["tools"],
+        credentials=source.credentials,
+        changes=source.changes,
+        watch=source.watch,
+        policy=policy,
+    )
+    if not isinstance(backend, HTTPBackend):
+        return provider, {}
+    # Now, because nothing about it changes later.
+    backend.check(tool.binding.operation for tool in provider.tools().values())
+    return provider, {"": backend}
 
 
 def _add_endpoints(

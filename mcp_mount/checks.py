@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -36,6 +36,7 @@ OPTIONS: Final = {
     "include": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
     "exclude": Rule(list_of(str | Callable), "a list such as ['tag:internal', 'DELETE *']"),
     "fields": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
+    "resources": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET /articles*']"),
     "tools": Rule(
         instance_of(Mapping | None), "a mapping such as {'POST /search*': {'title': 'Search'}}"
     ),
@@ -84,7 +85,19 @@ def check_app(app: object) -> None:
         )
 
 
-def check_scopes(remotes: Sequence[Remote], *, are_known: bool) -> None:
+class Guarded(Protocol):
+    """What callers need scopes for, by its name."""
+
+    @property
+    def name(self) -> str:
+        """E.g. ``"wiki"``."""
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        """All of them are needed."""
+
+
+def check_scopes(remotes: Sequence[Guarded], *, are_known: bool) -> None:
     """Refuse the scopes of a remote if nothing tells those of a caller: it would be open to all.
 
     Raises:

@@ -1,10 +1,8 @@
 """The command ``mcp-mount``."""
 
-import logging
 import sys
-from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -12,14 +10,13 @@ from cyclopts.validators import Number
 
 from mcp_mount.errors import MountError
 from mcp_mount.options import ServeOptions
+from mcp_mount.run import run
 from mcp_mount.version import __version__
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from mcp_mount.mounted import Mounted
-
-logger = logging.getLogger("mcp_mount")
 
 Many = Annotated[tuple[str, ...], Parameter(show_default=False)]
 """An option that may be given several times."""
@@ -39,45 +36,21 @@ app = cyclopts.App(
 )
 
 
-def serve(application: "ASGIApp", *, host: str, port: int, about: str) -> None:
-    """Serve until the process is told to stop; open streams then get two seconds to end.
+def _serve(application: "ASGIApp", options: ServeOptions, *, port: int, about: str) -> None:
+    """Serve as the options say: over HTTP, or on standard input and output."""
+    from mcp_mount.flags import read_headers
+    from mcp_mount.serving import serve, serve_on_stdio
+    from mcp_mount.stdio import claimed_streams
 
-    `about` is what the log says first.
-    """
-    import uvicorn
-
-    from mcp_mount.system import end_with_the_terminal
-
-    config = uvicorn.Config(
-        application,
-        host=host,
-        port=port,
-        timeout_graceful_shutdown=2,
-        # Each call has a line of ours.
-        access_log=False,
-        log_config=_logging(),
-    )
-    logger.info(about)
-    logger.info("The MCP endpoint is at http://%s:%d/mcp", host, port)
-    server = uvicorn.Server(config)
-    end_with_the_terminal()
-    server.run()
-    if not server.started:
-        sys.exit(1)
+    if not options.stdio:
+        serve(application, host=options.host, port=port, about=about)
+        return
+    headers = read_headers(options.header, "--header")
+    with claimed_streams() as streams:
+        serve_on_stdio(application, streams, headers=headers, about=about)
 
 
-def _logging() -> dict[str, Any]:
-    """Return uvicorn's logging configuration with our loggers added."""
-    from uvicorn.config import LOGGING_CONFIG
-
-    config = deepcopy(LOGGING_CONFIG)
-    config["loggers"] |= {
-        "mcp_mount": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        # These write tracebacks of what a line of ours says already, and the ids of sessions.
-        "mcp.client": {"handlers": [], "level": "CRITICAL"},
-        "mcp.shared": {"handlers": [], "level": "CRITICAL"},
-    }
-    return config
+app.command(run)
 
 
 for _name, _function in (
@@ -145,7 +118,7 @@ def proxy(
         client_secret: The client secret; from the environment only, where other users cannot read
             it.
         token_scope: The scope to ask for, such as "parts:read".
-        options: What both commands have.
+        options: What all commands have.
     """
     import anyio
 
@@ -166,7 +139,7 @@ def proxy(
         check_source(openapi, upstream)
         api = Upstream(
             upstream or "",
-            headers=read_headers(upstream_header),
+            headers=read_headers(upstream_header, "--upstream-header"),
             forward_headers=tuple(forward_header),
             slashes=tuple(allow_slashes),
             encoded_slashes=tuple(allow_encoded_slashes),
@@ -194,7 +167,7 @@ def proxy(
         about += describe_prefix(upstream, mounted.upstream or "")
     if sse_path is not None:
         about = f"{about}; for old clients at {sse_path}"
-    serve(application, host=options.host, port=port, about=about)
+    _serve(application, options, port=port, about=about)
 
 
 @app.command
@@ -215,7 +188,7 @@ def gateway(
         servers: A file of the kind that MCP clients read, with "mcpServers" in it.
         port: The port to listen on.
         example: Also offer an example server, with the tool example_hello_world.
-        options: What both commands have.
+        options: What all commands have.
     """
     from mcp_mount.door import mount_options, remote_credentials
     from mcp_mount.gateway import example_remote, gateway_app, read_servers
@@ -231,4 +204,4 @@ def gateway(
     except MountError as error:
         sys.exit(f"mcp-mount: {error}")
     names = ", ".join(remote.name for remote in remotes)
-    serve(application, host=options.host, port=port, about=f"Tools of other servers: {names}")
+    _serve(application, options, port=port, about=f"Tools of other servers: {names}")

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from mcp_mount.access.credentials import IssuerTokens, KeyOrToken, scopes_of_holder
 from mcp_mount.access.origin import is_loopback
 from mcp_mount.access.rates import RateLimit
+from mcp_mount.apis import API
 from mcp_mount.assembly import MountOptions
 from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
@@ -31,7 +32,7 @@ _ISSUER: Final = TypeAdapter(AnyHttpUrl, config=ConfigDict(url_preserve_empty_pa
 
 
 def mount_options(given: ServeOptions, credentials: Sequence[str]) -> MountOptions:
-    """Return the options of a mount that are the same for both commands.
+    """Return the options of a mount that are the same for all commands.
 
     Args:
         given: What the command was given.
@@ -69,11 +70,18 @@ def upstream_credentials(upstream: Upstream) -> list[str]:
     return named
 
 
-def remote_credentials(remotes: Sequence[Remote]) -> list[str]:
-    """Return what a gateway has of its own for its servers, by name."""
-    return [
+def remote_credentials(remotes: Sequence[Remote | API]) -> list[str]:
+    """Return what a gateway has of its own for its servers and APIs, by name."""
+    of_apis = [
+        f"{what} of the API {api.name!r}"
+        for api in remotes
+        if isinstance(api, API) and isinstance(api.upstream, Upstream)
+        for what in upstream_credentials(api.upstream)
+    ]
+    return of_apis + [
         f"{what} of the server {remote.name!r}"
         for remote in remotes
+        if isinstance(remote, Remote)
         for what, has in (
             ("headers", remote.headers),
             ("auth", remote.auth is not None),

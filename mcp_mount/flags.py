@@ -1,4 +1,4 @@
-"""Reads the flags of ``mcp-mount proxy`` that are more than a word."""
+"""Reads the flags of the commands that are more than a word."""
 
 import json
 import ssl
@@ -36,8 +36,12 @@ def describe_prefix(upstream: str, used: str) -> str:
     return f" ({path} is from the document's servers; --base-path '' leaves it out)"
 
 
-def read_headers(lines: Sequence[str]) -> dict[str, str]:
+def read_headers(lines: Sequence[str], option: str) -> dict[str, str]:
     """Read headers such as ``["X-Key: 1"]``; ``${NAME}`` stands for an environment variable.
+
+    Args:
+        lines: The headers.
+        option: What they were given with, e.g. ``"--header"``.
 
     Raises:
         MountError: a line is no header, or a variable is not set.
@@ -47,7 +51,7 @@ def read_headers(lines: Sequence[str]) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
             # The line may hold a secret.
-            raise MountError("A header is written with a colon: --upstream-header 'X-Key: …'.")
+            raise MountError(f"A header is written with a colon: {option} 'X-Key: …'.")
         headers[name.strip()] = expand_variables(value.strip(), f"The header {name.strip()!r}")
     return headers
 

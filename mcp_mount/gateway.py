@@ -1,4 +1,4 @@
-"""Several MCP servers behind one endpoint, and the file that names them."""
+"""Several MCP servers and APIs behind one endpoint, and the file that names them."""
 
 import json
 import logging
@@ -12,19 +12,22 @@ from typing import Any, Final, TypeGuard, Unpack
 
 from fastapi import FastAPI
 
+from mcp_mount.api_file import read_api
+from mcp_mount.apis import API
 from mcp_mount.assembly import MountOptions
-from mcp_mount.checks import OPTIONS
+from mcp_mount.checks import OPTIONS, check_scopes
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
 from mcp_mount.mount import mount_source
 from mcp_mount.remotes.names import ToolNames, read_patterns
-from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.remote import Remote, check_names_apart
 from mcp_mount.source import read_app
-from mcp_mount.validation import check_options
+from mcp_mount.validation import check_options, list_of
 from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount.remotes")
 
+_OPTIONS: Final = {**OPTIONS, "remotes": OPTIONS["remotes"]._replace(allows=list_of(Remote | API))}
 _KEYS: Final = {field.name for field in fields(Remote)} - {"name"}
 _URLS: Final = ("url", "httpUrl", "serverUrl")
 _TYPES: Final = {"stdio", "http", "streamable-http", "streamableHttp", "streamable_http"}
@@ -40,7 +43,7 @@ _MAX_TIMEOUT: Final = 1_000
 
 
 def gateway_app(
-    remotes: Sequence[Remote],
+    remotes: Sequence[Remote | API],
     *,
     path: str = "/mcp",
     sse_path: str | None = None,
@@ -51,8 +54,11 @@ def gateway_app(
     ``/health`` answers 200 as long as the gateway works: ``{"status": "ok", "remotes": {…}}``, with
     ``"degraded"`` where a server is not up.
 
+    ``app.state.mcp`` is the `Mounted`.
+
     Args:
-        remotes: The servers, e.g. ``[Remote("wiki", url="https://wiki.example/mcp")]``.
+        remotes: The servers, e.g. ``[Remote("wiki", url="https://wiki.example/mcp")]``, and the
+            APIs among them, e.g. ``API("billing", openapi="https://billing.example/openapi.json")``.
         path: Where the endpoint is.
         sse_path: Where clients of the older HTTP+SSE transport find it; None: nowhere.
         options: As for `mount_mcp`; `include` and `exclude` are names of tools as callers see
@@ -64,28 +70,39 @@ def gateway_app(
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
     app = FastAPI(title="MCP gateway", version=__version__, docs_url=None, redoc_url=None)
-    check_options({"remotes": remotes, **options}, OPTIONS)
+    check_options({"remotes": remotes, **options}, _OPTIONS)
+    apis = [each for each in remotes if isinstance(each, API)]
+    servers = [each for each in remotes if not isinstance(each, API)]
+    check_names_apart([each.name for each in remotes])
     names = ToolNames(
         read_patterns(options.pop("include", ())), read_patterns(options.pop("exclude", ()))
     )
+    names.check([each.name for each in remotes])
     mounted = mount_source(
         app,
         read_app(app, None),
         path=path,
         sse_path=sse_path,
-        remotes=remotes,
+        remotes=servers,
         names=names,
+        apis=apis,
         **options,
     )
+    check_scopes(apis, are_known=bool(options.get("auth") or options.get("scopes_of")))
+    app.state.mcp = mounted
 
     @app.get("/health", include_in_schema=False)
     async def health() -> dict[str, Any]:
         states = mounted.remotes
-        is_whole = all(state.status == "up" for state in states.values())
-        return {
+        answers = await mounted.apis_answer()
+        is_whole = all(answers.values()) and all(each.status == "up" for each in states.values())
+        told: dict[str, Any] = {
             "status": "ok" if is_whole else "degraded",
             "remotes": {name: asdict(state) for name, state in states.items()},
         }
+        if answers:
+            told["apis"] = {name: "up" if each else "down" for name, each in answers.items()}
+        return told
 
     return app
 
@@ -95,12 +112,13 @@ def example_remote() -> Remote:
     return Remote("example", command=sys.executable, args=["-m", "mcp_mount.example"])
 
 
-def read_servers(file: Path) -> list[Remote]:
+def read_servers(file: Path) -> list[Remote | API]:
     """Read the servers of a file in the form that MCP clients have: ``{"mcpServers": {…}}``.
 
     A server has the options of `Remote`, e.g. ``{"url": "https://…", "tools": ["get_*"]}``, and
-    ``"disabled": true`` leaves it out. What clients keep there for themselves is ignored, with a
-    line in the log. ``${NAME}`` and ``${NAME:-default}`` stand for variables of the environment.
+    ``"disabled": true`` leaves it out; an API has ``"openapi"``, see `read_api`. What clients keep
+    there for themselves is ignored, with a line in the log. ``${NAME}`` and ``${NAME:-default}``
+    stand for variables of the environment.
 
     Raises:
         MountError: the file cannot be read, or a server in it cannot be used.
@@ -120,7 +138,7 @@ def read_servers(file: Path) -> list[Remote]:
     if not _is_map(servers) or not servers:
         example = '{"mcpServers": {"wiki": {"url": "https://wiki.example/mcp"}}}'
         raise MountError(f"The file {str(file)!r} names no servers: write {example}.")
-    remotes: dict[str, Remote] = {}
+    remotes: dict[str, Remote | API] = {}
     for name, server in servers.items():
         where = f"The server {name!r} in {str(file)!r}"
         if not _is_map(server):
@@ -133,7 +151,8 @@ def read_servers(file: Path) -> list[Remote]:
                 f"{where} would be called {namespace!r}, as another one is: give one of them "
                 "another name."
             )
-        remotes[namespace] = _read_server(namespace, server, where)
+        read = read_api if "openapi" in server else _read_server
+        remotes[namespace] = read(namespace, server, where)
     if not remotes:
         raise MountError(f"All servers in {str(file)!r} are disabled: enable one.")
     return [*remotes.values()]

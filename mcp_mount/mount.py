@@ -13,6 +13,7 @@ from fastmcp.server.auth import AuthProvider
 
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.rates import RateLimit
+from mcp_mount.apis import API
 from mcp_mount.assembly import MountOptions, assemble
 from mcp_mount.limits import Limits
 from mcp_mount.mounted import Mounted
@@ -32,6 +33,7 @@ def mount_mcp(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     fields: Sequence[Selector] = (),
+    resources: Sequence[Selector] = (),
     tools: ToolMarks | None = None,
     remotes: Sequence[Remote] = (),
     limits: Limits = Limits(),  # noqa: B008 - frozen
@@ -70,6 +72,8 @@ def mount_mcp(
         exclude: Selectors of the operations to leave out of those.
         fields: Selectors of the operations that take an argument ``fields`` more, where they answer
             with objects: a model asks for ``["items.slug", "items.title"]``, and gets no more.
+        resources: Selectors of the operations to offer as resources too, among those with GET:
+            ``GET /articles/{slug}`` of an app "KB" is the template ``kb://articles/{slug}``.
         tools: What an ``x-mcp`` mark says, for operations by their selectors, e.g.
             ``{"POST /search*": {"annotations": {"readOnlyHint": True}}}``. It goes before the
             operation's own mark; of several that match the last one counts.
@@ -131,9 +135,12 @@ def mount_source(
     sse_path: str | None,
     remotes: Sequence[Remote],
     names: ToolNames = ToolNames(),  # noqa: B008 - frozen
+    apis: Sequence[API] = (),
     **given: Unpack[MountOptions],
 ) -> Mounted:
     """Offer the operations of `source` on `app`, and the tools of remotes that `names` allows.
+
+    With `apis`, their operations stand in the place of those of `source`.
 
     Raises:
         MountError: see `mount_mcp`.
@@ -146,5 +153,6 @@ def mount_source(
         sse_path=sse_path,
         remotes=remotes,
         names=names,
+        apis=apis,
         options=options,
     )

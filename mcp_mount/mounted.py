@@ -38,20 +38,25 @@ class Mounted:
     _app: FastAPI = field(repr=False)
     _forwards_cookies: bool = field(default=False, repr=False)
     _remotes: "RemoteProvider | None" = field(default=None, repr=False)
-    _upstream: Forwarder | None = field(default=None, repr=False)
+    _upstreams: Mapping[str, Forwarder] = field(default_factory=dict, repr=False)
     _has_page: bool = field(default=False, repr=False)
 
     @property
     def upstream(self) -> str | None:
         """Where the API of `proxy_app` is, as a URL; None where it is the app itself."""
-        return str(self._upstream.base) if self._upstream is not None else None
+        forwarder = self._upstreams.get("")
+        return str(forwarder.base) if forwarder is not None else None
 
     async def upstream_answers(self) -> bool:
         """Whether the API of `proxy_app` answers, whatever it says; for a health route.
 
         It is asked once a second at the most. Where the app itself is the API, it answers.
         """
-        return self._upstream is None or await self._upstream.answers()
+        return all((await self.apis_answer()).values())
+
+    async def apis_answer(self) -> Mapping[str, bool]:
+        """Whether each API of `gateway_app` answers, by its name; for a health route."""
+        return {name: await each.answers() for name, each in self._upstreams.items()}
 
     def client(
         self, request: HTTPConnection, *, headers: Mapping[str, str] | None = None

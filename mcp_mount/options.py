@@ -1,4 +1,4 @@
-"""The options that both commands have, from the command line or the environment."""
+"""The options that all commands have, from the command line or the environment."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -54,6 +54,11 @@ class ServeOptions:
         surface: What clients are shown: all tools, or a few with which they search the others
             ("search"); "auto" has them search from 60 tools on.
         pin: List this tool beside the search: written as for --include.
+        stdio: Serve one client on standard input and output, which starts this program and ends it;
+            there is no port.
+        header: With --stdio, send this header with each of the client's requests, such as
+            'X-Api-Key: ${KEY}': it says who calls. ${NAME} is replaced with that environment
+            variable.
     """
 
     host: str = "127.0.0.1"
@@ -73,3 +78,5 @@ class ServeOptions:
     sse: Annotated[bool | None, variable("MCP_SSE", negative="--no-sse")] = None
     surface: Annotated[Literal["tools", "search", "auto"], variable("MCP_SURFACE")] = "tools"
     pin: Annotated[tuple[str, ...], several("MCP_PIN")] = ()
+    stdio: bool = False
+    header: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import anyio
+
 if TYPE_CHECKING:
-    from anyio.abc import Process
+    from anyio.abc import Process, TaskStatus
 
 STOPPING: Final = tuple(
     int(getattr(signal, name))
@@ -25,6 +27,23 @@ def end_with_the_terminal() -> None:
     """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+async def cancel_when_told(
+    scope: anyio.CancelScope, *, task_status: "TaskStatus[None]" = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Cancel a scope on the first SIGINT or SIGTERM; the next one ends the process as ever.
+
+    On Windows, where no event loop can wait for them, they end the process at once.
+    """
+    if sys.platform == "win32":
+        task_status.started()
+        return
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            return
 
 
 def guard_of(process: "Process") -> list[str] | None:

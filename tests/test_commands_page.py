@@ -33,7 +33,7 @@ def test_the_page_names_every_option_and_its_variable() -> None:
 def test_every_other_option_that_the_page_names_is_one() -> None:
     known = {
         name
-        for command in ("proxy", "gateway", "list", "call", "check", "export", "connect")
+        for command in ("run", "proxy", "gateway", "list", "call", "check", "export", "connect")
         for argument in cli.app[command].assemble_argument_collection()
         for name in argument.names
     }

@@ -18,7 +18,7 @@ import yaml
 from fastapi import FastAPI, UploadFile
 from fastapi.responses import StreamingResponse
 
-from mcp_mount import Limits, mount_mcp
+from mcp_mount import Limits, Remote, mount_mcp
 from mcp_mount.gateway import read_servers
 from tests.others import free_port
 from tests.support import envelope, served
@@ -153,6 +153,7 @@ def test_compose_starts_what_the_image_has(monkeypatch: pytest.MonkeyPatch) -> N
             assert source == "kb" or (DEPLOY / source).exists()
     monkeypatch.setenv("KB_KEY", "secret")
     (remote,) = read_servers(DEPLOY / "servers.json")
+    assert isinstance(remote, Remote)
     assert remote.url == "http://kb:8000/mcp"
     assert dict(remote.headers) == {"X-Api-Key": "secret"}
 

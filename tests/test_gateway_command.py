@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import MountError, Remote, gateway_app
+from mcp_mount import API, MountError, Remote, gateway_app
 from mcp_mount.gateway import read_servers
 from tests.commands import MCP_MOUNT, run
 from tests.others import free_port, offered, parts_server
@@ -26,7 +26,7 @@ def written(tmp_path: Path, servers: Any) -> Path:
     return file
 
 
-def read(tmp_path: Path, **servers: Any) -> list[Remote]:
+def read(tmp_path: Path, **servers: Any) -> list[Remote | API]:
     return read_servers(written(tmp_path, {"mcpServers": servers}))
 
 
@@ -109,6 +109,7 @@ def test_variables_of_the_environment_are_put_in(
             "headers": {"Authorization": "Bearer ${WIKI_TOKEN}"},
         },
     )
+    assert isinstance(wiki, Remote)
     assert wiki.url == "https://wiki.example/mcp"
     assert wiki.headers == {"Authorization": "Bearer secret"}
     assert "secret" not in repr(wiki)

@@ -20,6 +20,7 @@ from mcp_mount.checks import OPTIONS
 def test_the_public_names_are_these() -> None:
     """A name more or less is a decision: write it here, in the changelog and in the docs."""
     assert mcp_mount.__all__ == [
+        "API",
         "TOOL_KEY",
         "ClientCredentials",
         "InvalidDocument",

@@ -1,5 +1,6 @@
 """Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
 
+import json
 from typing import Final
 
 from fastapi.exception_handlers import http_exception_handler
@@ -23,7 +24,12 @@ from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.endpoints.unwrap import unwrap
-from mcp_mount.fastpath.messages import HotRequest, MessageReader, is_initialize, read_call
+from mcp_mount.fastpath.messages import (
+    HotRequest,
+    MessageReader,
+    is_initialize,
+    read_call,
+)
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
@@ -127,7 +133,7 @@ class Dispatcher:
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
-        refusal = await self._refuse_scopes(tool, granted_scopes.get())
+        refusal = await self._refuse_scopes(tool, granted_scopes.get(), body)
         if refusal is None and hot is None and self._fast_path is not None:
             refusal = reject_form(scope, body)
         if refusal is not None:
@@ -172,15 +178,33 @@ class Dispatcher:
         """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
         return self._page is not None and wanted(scope) == "details"
 
-    async def _refuse_scopes(self, tool: str | None, granted: Scopes | None) -> Response | None:
+    async def _refuse_scopes(
+        self, tool: str | None, granted: Scopes | None, body: bytes
+    ) -> Response | None:
         """Return a 403 if a call lacks scopes, before anything runs (MCP "Authorization")."""
-        if self._scopes is None or granted is None or tool is None:
+        if self._scopes is None or granted is None:
             return None
+        if tool is None:
+            uri = _read_address(body)
+            alternatives = self._mount.scopes_of_resource(uri) if uri is not None else ()
+            lacking = scopes_to_request(alternatives, granted)
+            return self._scopes.refuse(lacking) if lacking else None
         needed = scopes_to_request(await self._mount.scopes_of_call(tool), granted)
         if not needed or await self._mount.own_schema(tool) is not None:
             # A tool that users add stands in the place of the operation.
             return None
         return self._scopes.refuse(needed)
+
+
+def _read_address(body: bytes) -> str | None:
+    """Return the address that a JSON-RPC message reads a resource at; None where it does not."""
+    try:
+        message = json.loads(body)
+        uri = message["params"]["uri"] if message["method"] == "resources/read" else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        # Whatever this is, it reads nothing; the SDK answers it as the specification says.
+        return None
+    return uri if isinstance(uri, str) else None
 
 
 def _request_of(scope: Scope) -> Request:

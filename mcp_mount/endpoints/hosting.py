@@ -13,6 +13,7 @@ from fastmcp.tools.tool_transform import TransformedTool
 from starlette.types import ASGIApp
 
 from mcp_mount.access.auth import granted_scopes
+from mcp_mount.completion import offer_completion
 from mcp_mount.endpoints.endpoint import check_path_is_free, warn_of_hidden_mount
 from mcp_mount.endpoints.guard import RequestGuard
 from mcp_mount.errors import MountError
@@ -55,6 +56,11 @@ class MountContext:
         # Ours have them, whatever they are called now.
         scopes: Sequence[frozenset[str]] = getattr(tool, "scopes", ())
         return scopes
+
+    def scopes_of_resource(self, uri: str) -> Sequence[frozenset[str]]:
+        """Return the alternatives of scopes that the resource at an address asks for."""
+        found = self.provider.find_resource(uri)
+        return found.scopes if found is not None else ()
 
     async def offered(self) -> Mapping[str, Tool] | None:
         """Return the tools of operations and remotes; another mapping when they are others.
@@ -122,6 +128,7 @@ def check_can_start(mount: MountContext, path: str, option: str = "path") -> Non
             FastMCP's cache of responses could not tell callers apart.
     """
     mount.provider.tools()
+    offer_completion(mount.server, mount.provider)
     check_path_is_free(mount.app, path, option)
     warn_of_hidden_mount(mount.app, path)
     if mount.server.auth is None and any(

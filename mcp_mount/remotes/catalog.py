@@ -20,8 +20,9 @@ from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.schemas import MAX_WORK, publish_input, publish_output, work_of
 from mcp_mount.remotes.text import clean_description, clean_title
-from mcp_mount.remotes.uris import add_prefix, is_template, is_uri
+from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
+from mcp_mount.tools.uris import is_template, is_uri
 
 VIA_KEY: Final = "mcp-mount/via"
 """In the ``_meta`` of what is offered: the gateways through which it has come."""

@@ -20,7 +20,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.text import clean_json, clean_text
-from mcp_mount.remotes.uris import is_uri
+from mcp_mount.tools.uris import is_uri
 
 _STATE: Final = "mcp_mount:remote:"
 """What the state of a question begins with that is the other server's."""

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import mcp_types
 from mcp_types import BlobResourceContents, EmbeddedResource, ResourceLink, TextResourceContents
 
-from mcp_mount.remotes.uris import add_prefix, is_uri
+from mcp_mount.remotes.uris import add_prefix
+from mcp_mount.tools.uris import is_uri
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 

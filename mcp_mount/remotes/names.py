@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from mcp_mount.errors import InvalidSelector
-from mcp_mount.remotes.remote import Remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class ToolNames:
         is_included = not self.include or _is_like(name, self.include)
         return is_included and not _is_like(name, self.exclude)
 
-    def check(self, remotes: Sequence[Remote]) -> None:
+    def check(self, servers: Sequence[str]) -> None:
         """Refuse patterns that no tool of these servers can match, whatever they offer.
 
         Raises:
@@ -32,8 +31,8 @@ class ToolNames:
                 raise InvalidSelector(
                     f"The selector {pattern!r} is no name: a gateway takes texts."
                 )
-            if not any(_may_match(pattern, f"{remote.name}_") for remote in remotes):
-                names = ", ".join(repr(f"{remote.name}_*") for remote in remotes)
+            if not any(_may_match(pattern, f"{name}_") for name in servers):
+                names = ", ".join(repr(f"{name}_*") for name in servers)
                 message = (
                     f"The selector {pattern!r} matches no tool: they are called {names}. Write "
                     "their names, or patterns of them."

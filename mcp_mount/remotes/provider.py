@@ -35,9 +35,9 @@ from mcp_mount.remotes.resources import (
     unlisted_resource,
 )
 from mcp_mount.remotes.tool import RemoteTool
-from mcp_mount.remotes.uris import MAX_URI
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name, names_within
+from mcp_mount.tools.uris import MAX_URI
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 
@@ -55,11 +55,10 @@ class RemoteProvider(Provider):
         """Take the servers, what their calls are subject to, what returns our own tools, and names.
 
         Raises:
-            MountError: the servers' names can be taken for each other, or `names` fit none.
+            MountError: the servers' names can be taken for each other.
         """
         super().__init__()
         check_remotes(remotes)
-        names.check(remotes)
         self._names = names
         gateway = secrets.token_hex(8)
         self._bindings = [_bind(each, policy, gateway) for each in remotes]

@@ -69,7 +69,7 @@ class Remote:
         Raises:
             MountError: the message says what to change. It holds nothing that may be secret.
         """
-        if not (_is_text(self.name) and _NAME.fullmatch(self.name)):
+        if not is_remote_name(self.name):
             raise MountError(
                 f"The remote's name {self.name!r} cannot stand before a tool's: write up to 32 "
                 "letters, digits, '-' and '_', beginning with a letter."
@@ -123,27 +123,42 @@ class RemoteState:
     since: str
 
 
+def is_remote_name(name: object) -> bool:
+    """Whether a name can stand before those of tools, e.g. ``"wiki"``."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_remotes(remotes: Iterable[Remote]) -> None:
     """Check that the remotes' names cannot be taken for each other.
 
     Raises:
         MountError: two are the same, or one begins like the other.
     """
-    seen: dict[str, str] = {}
     if not isinstance(remotes, Sequence):
         raise MountError(f"remotes= takes a list of Remote(…), not {remotes!r}.")
     for remote in remotes:
         if not isinstance(remote, Remote):
             raise MountError(f"remotes= takes a list of Remote(…), not {remote!r}.")
-        folded = remote.name.lower().replace("-", "_")
-        for other, name in seen.items():
+    check_names_apart([remote.name for remote in remotes])
+
+
+def check_names_apart(names: Iterable[str]) -> None:
+    """Check that no name of a server can be taken for another one's.
+
+    Raises:
+        MountError: two are the same, or one begins like the other.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = name.lower().replace("-", "_")
+        for other, known in seen.items():
             if f"{folded}_".startswith(f"{other}_") or f"{other}_".startswith(f"{folded}_"):
                 raise MountError(
-                    f"The remotes {name!r} and {remote.name!r} could both have the tool "
-                    f"{max(name, remote.name, key=len) + '_x'!r}: choose names of which none "
+                    f"The remotes {known!r} and {name!r} could both have the tool "
+                    f"{max(known, name, key=len) + '_x'!r}: choose names of which none "
                     "begins with another one."
                 )
-        seen[folded] = remote.name
+        seen[folded] = name
 
 
 def _check_types(remote: Remote) -> None:

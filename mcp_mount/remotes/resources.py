@@ -24,8 +24,9 @@ from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
-from mcp_mount.remotes.uris import has_prefix, match_template, remove_prefix
+from mcp_mount.remotes.uris import has_prefix, remove_prefix
 from mcp_mount.tools.context import current_context
+from mcp_mount.tools.uris import match_template
 
 logger = logging.getLogger("mcp_mount.remotes")
 

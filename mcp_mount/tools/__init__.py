@@ -16,5 +16,7 @@ In the order in which to read them:
     call          a call of an operation's tool, from its arguments to its result
     context       what a tool that FastMCP runs asks of its context
     tool          an operation as a tool
-    provider      the tools of a document
+    uris          addresses of resources, and templates of them
+    resources     an operation as a resource
+    provider      the tools and resources of a document
 """

@@ -119,6 +119,11 @@ class ToolCall:
         elif self._slot is not None:
             self.binding.slots.lend(self._end)
 
+    @property
+    def media_type(self) -> str:
+        """What the last response was, e.g. ``"application/json"``; empty where there was none."""
+        return self._readers[-1].media_type if self._readers else ""
+
     async def run(self) -> Result:
         """Make the call; return its result, which is an error where it was refused."""
         started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -32,6 +32,21 @@ class StreamOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[str, msgspec.Meta(pattern=r"\A(/(.|\n)*)?\Z")] | bool = True
 
 
+class ResourceOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How an operation is a resource as well.
+
+    `uri` is its address, or a template of it, e.g. ``"kb://articles/{slug}"``; None: one of the
+    server's name and the path. `mime_type` and `size` (bytes) go before what the document says;
+    `audience` and `priority` tell clients whom it is for (MCP "Resources", "Annotations").
+    """
+
+    uri: str | None = None
+    mime_type: str | None = None
+    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    audience: tuple[Literal["user", "assistant"], ...] = ()
+    priority: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
 class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an author said of one operation with ``openapi_extra={"x-mcp": …}``, or ``tools=``.
 
@@ -50,6 +65,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fields: Whether a model may ask for some fields of an answer.
         keywords: Words by which a search finds the tool.
         silence: Rules of ``mcp-mount check`` that do not apply.
+        resource: Makes it a resource as well: true, its address, or more; see `ResourceOverrides`.
+        tool: False where it is to be no tool.
     """
 
     name: str | None = None
@@ -64,6 +81,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: bool | None = None
     keywords: tuple[str, ...] = ()
     silence: tuple[str, ...] = ()
+    resource: bool | str | ResourceOverrides | None = None
+    tool: bool | None = None
 
     def override(self, other: "ToolOverrides") -> "ToolOverrides":
         """Return these with what another says, key by key in what is a mapping."""

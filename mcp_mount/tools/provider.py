@@ -1,4 +1,4 @@
-"""The operations of an OpenAPI document, as a provider of FastMCP tools.
+"""The operations of an OpenAPI document, as a provider of FastMCP tools and resources.
 
 * The tools follow the document, and are built anew only when it changes.
 * One mapping is both what is listed and what can be called.
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.to_thread
+from fastmcp.resources import Resource, ResourceTemplate
 from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
@@ -24,6 +25,12 @@ from mcp_mount.openapi.operations import Operation, read_operations, read_tag_de
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
 from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
+from mcp_mount.tools.resources import (
+    OperationResource,
+    OperationTemplate,
+    check_addresses,
+    make_resources,
+)
 from mcp_mount.tools.selection import LeftOut, SelectedOperation, explain_left_out, select
 from mcp_mount.tools.tool import OperationTool
 
@@ -43,11 +50,14 @@ class OperationProvider(Provider):
         include: Sequence[Selector] = (),
         exclude: Sequence[Selector] = (),
         fields: Sequence[Selector] = (),
+        resources: Sequence[Selector] = (),
         marks: ToolMarks | None = None,
+        name: str = "",
         credentials: Iterable[tuple[str, str]] = (),
         changes: Callable[[], object] = lambda: None,
         watch: Callable[[], object] = lambda: None,
         policy: CallPolicy,
+        adapt: Callable[[Sequence[SelectedOperation]], Sequence[SelectedOperation]] = lambda _: _,
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
 
@@ -57,12 +67,15 @@ class OperationProvider(Provider):
             include: See `mount_mcp`.
             exclude: See `mount_mcp`.
             fields: See `mount_mcp`.
+            resources: See `mount_mcp`.
+            name: The server's name, for the addresses of resources.
             marks: What ``tools=`` says; see `mount_mcp`.
             credentials: Parameters that are never arguments, whatever the document says.
             changes: Returns another object when the routes have changed; None where the document
                 itself is another object then.
             watch: Returns another object then too, and never asks for the document.
             policy: What the calls are subject to.
+            adapt: Returns the operations as they are offered, e.g. under other names.
         """
         super().__init__()
         self._document = document
@@ -70,9 +83,12 @@ class OperationProvider(Provider):
         self._include = include
         self._exclude = exclude
         self._fields = fields
+        self._as_resources = resources
+        self._name = name
         self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
+        self._adapt = adapt
         self._changes = changes
         self._watch = watch
         self._watched: object = None
@@ -82,6 +98,7 @@ class OperationProvider(Provider):
         # What was wrong with the document, and with which routes: it is as slow to find as tools.
         self._failure: tuple[object, MountError] | None = None
         self._tools: dict[str, OperationTool] = {}
+        self._resources: tuple[OperationResource | OperationTemplate, ...] = ()
         self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         self._offered: dict[tuple[str, str], ToolBinding] = {}
         self._operations: Sequence[Operation] = ()
@@ -180,7 +197,8 @@ class OperationProvider(Provider):
         routes = self._changes()
         is_known = routes is not None and routes is self._routes
         tools = self._tools if is_known else self._read(routes)
-        tool = next(iter(tools.values()), None)
+        # Operations that are resources only have the same.
+        tool = next((tool for _, tool in self._built.values()), next(iter(tools.values()), None))
         return tool.binding.operation.credentials if tool is not None else frozenset()
 
     @property
@@ -205,13 +223,14 @@ class OperationProvider(Provider):
         return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 
     def left_out(self) -> Sequence[LeftOut]:
-        """Return the document's operations that are no tools, and why.
+        """Return the document's operations that are not offered, and why.
 
         Raises:
             MountError: see `tools`.
         """
-        chosen = [tool.binding.operation for tool in self.tools().values()]
+        self.tools()
         if self._left_out is None:
+            chosen = [each.operation for each, _ in self._built.values()]
             left = explain_left_out(
                 self._operations, chosen, include=self._include, marks=self._marks
             )
@@ -231,13 +250,14 @@ class OperationProvider(Provider):
             include=self._include,
             exclude=self._exclude,
             fields=self._fields,
+            resources=self._as_resources,
             marks=self._marks,
         )
         self._operations, self._left_out = operations, None
         before = self._built if extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         cut: list[str] = []
-        for each in selected:
+        for each in self._adapt(selected):
             unfinished = schemas.work.unfinished
             known, tool = before.get(each.name, (None, None))
             if tool is None or known != each:
@@ -251,8 +271,15 @@ class OperationProvider(Provider):
                 len(cut),
                 names,
             )
-        self._built = built
-        return {name: tool for name, (_, tool) in built.items()}
+        resources = tuple(
+            resource
+            for each, tool in built.values()
+            if each.resource is not None
+            for resource in make_resources(tool, each.resource, self._name)
+        )
+        check_addresses(resources)
+        self._built, self._resources = built, resources
+        return {name: tool for name, (each, tool) in built.items() if each.is_tool}
 
     async def _list_tools(self) -> Sequence[Tool]:
         return [*self.tools().values()]
@@ -260,3 +287,38 @@ class OperationProvider(Provider):
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         tool = self.find(name)
         return tool if version is None or (tool and version.matches(tool.version)) else None
+
+    def resources(self) -> tuple[OperationResource | OperationTemplate, ...]:
+        """Return the resources and templates, as the document says now.
+
+        Raises:
+            MountError: see `tools`.
+        """
+        self.tools()
+        return self._resources
+
+    def find_resource(self, uri: str) -> OperationResource | OperationTemplate | None:
+        """Return what an address leads to: a resource goes before a template."""
+        known = self.resources()
+        plain = (each for each in known if isinstance(each, OperationResource))
+        many = (each for each in known if isinstance(each, OperationTemplate))
+        found = next((each for each in plain if str(each.uri) == uri), None)
+        return found or next((each for each in many if each.matches(uri) is not None), None)
+
+    async def _list_resources(self) -> Sequence[Resource]:
+        return [each for each in self.resources() if isinstance(each, OperationResource)]
+
+    async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
+        return [each for each in self.resources() if isinstance(each, OperationTemplate)]
+
+    async def _get_resource(
+        self, uri: str, version: VersionSpec | None = None
+    ) -> OperationResource | None:
+        found = self.find_resource(uri) if version is None else None
+        return found if isinstance(found, OperationResource) else None
+
+    async def _get_resource_template(
+        self, uri: str, version: VersionSpec | None = None
+    ) -> OperationTemplate | None:
+        found = self.find_resource(uri) if version is None else None
+        return found if isinstance(found, OperationTemplate) else None

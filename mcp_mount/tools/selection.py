@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
-from mcp_mount.errors import InvalidDocument, InvalidSelector
+from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.tools.marks import Selector, ToolOverrides, read_overrides
+from mcp_mount.tools.marks import ResourceOverrides, Selector, ToolOverrides, read_overrides
 from mcp_mount.tools.naming import check_names, give_names
 
 
@@ -18,13 +18,20 @@ from mcp_mount.tools.naming import check_names, give_names
 class SelectedOperation:
     """An operation that is offered as the tool `name`.
 
-    `has_fields` tells that a model may ask for some fields of its answer.
+    `has_fields` tells that a model may ask for some fields of its answer. `resource` says how it is
+    a resource as well; None: it is none.
     """
 
     name: str
     operation: Operation
     mark: ToolOverrides
     has_fields: bool = False
+    resource: ResourceOverrides | None = None
+
+    @property
+    def is_tool(self) -> bool:
+        """Whether it is offered as a tool, and not as a resource only."""
+        return self.mark.tool is not False
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -38,6 +45,7 @@ def select(
     include: Sequence[Selector] = (),
     exclude: Sequence[Selector] = (),
     fields: Sequence[Selector] = (),
+    resources: Sequence[Selector] = (),
     marks: Mapping[Selector, ToolOverrides] = MappingProxyType({}),
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
@@ -48,7 +56,8 @@ def select(
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
     takes the `Operation`. Names are given before anything is left out, so that leaving one
-    operation out renames no other. `fields` selects among those that are left.
+    operation out renames no other. `fields` selects among those that are left, and `resources`
+    among those of them that only read.
 
     Raises:
         InvalidDocument: there is something wrong with an operation that is left.
@@ -66,11 +75,40 @@ def select(
             raise InvalidDocument(f"{each.operation.fault} {advice}")
     check_names((each.name, each.operation) for each in selected)
     with_fields = _matching(selected, fields, "fields")
-    return tuple(
+    told = [
         replace(each, has_fields=index in with_fields if asked is None else asked)
         for index, each in enumerate(_told_apart(selected))
         for asked in [each.mark.fields]
+    ]
+    readable = [index for index, each in enumerate(told) if each.operation.method == "GET"]
+    chosen = _matching([told[index] for index in readable], resources, "resources")
+    as_resources = {readable[index] for index in chosen}
+    return tuple(
+        replace(each, resource=_resource(each, is_chosen=index in as_resources))
+        for index, each in enumerate(told)
     )
+
+
+def _resource(selected: SelectedOperation, *, is_chosen: bool) -> ResourceOverrides | None:
+    """Return how an operation is a resource; what its mark says goes before the selectors."""
+    asked = selected.mark.resource
+    if asked is None:
+        asked = is_chosen
+    if asked is False:
+        if not selected.is_tool:
+            raise InvalidMark(
+                f"The 'x-mcp' mark of {selected.operation} says that it is no tool, and it is no "
+                'resource: say "resource": True as well, or leave it out with exclude=.'
+            )
+        return None
+    if selected.operation.method != "GET":
+        raise InvalidMark(
+            f"The 'x-mcp' mark of {selected.operation} makes it a resource, which is read with GET "
+            "only: leave out 'resource'."
+        )
+    if isinstance(asked, ResourceOverrides):
+        return asked
+    return ResourceOverrides(uri=asked if isinstance(asked, str) else None)
 
 
 @dataclass(frozen=True, slots=True)

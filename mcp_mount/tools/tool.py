@@ -1,5 +1,6 @@
 """An operation as a FastMCP tool."""
 
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -69,6 +70,14 @@ class OperationTool(Tool):
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the operation; a call that cannot be made, or fails, is an error result."""
+        call = self.prepare(arguments)
+        try:
+            return to_tool_result(await call.run())
+        finally:
+            call.close()
+
+    def prepare(self, arguments: Mapping[str, Any]) -> ToolCall:
+        """Return the call for the MCP request that FastMCP serves now; see `ToolCall`."""
         context, ctx = current_context(), request_context.get()
         binding, confirm = self.binding, None
         if binding.needs_confirmation and context is not None:
@@ -88,7 +97,4 @@ class OperationTool(Tool):
         )
         if ctx is not None:
             ctx.abandon = call.abandon
-        try:
-            return to_tool_result(await call.run())
-        finally:
-            call.close()
+        return call

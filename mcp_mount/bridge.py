@@ -1,0 +1,192 @@
+"""Carries messages between a client on standard input and output and an endpoint over HTTP.
+
+Each message is the same there as here; what HTTP wants said in headers is taken from the message.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
+    NAME_BEARING_METHODS,
+    encode_header_value,
+)
+from mcp.shared.message import ClientMessageMetadata, SessionMessage
+from mcp_types import (
+    PARSE_ERROR,
+    PROTOCOL_VERSION_META_KEY,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.stdio import StandardStreams
+
+logger = logging.getLogger("mcp_mount")
+
+LAST: Final = 5.0
+"""Seconds for the answers to a client that has written its last: a shell, or one that is gone."""
+
+_CANCELLED: Final = "notifications/cancelled"
+_REFUSED: Final = (401, 403)
+
+
+async def carry(streams: StandardStreams, url: str, client: httpx2.AsyncClient) -> None:
+    """Carry messages to the endpoint at `url` and back, until the client closes its end.
+
+    What still runs then has `LAST` seconds to be answered.
+    """
+    await _Bridge(streams).run(url, client)
+
+
+@dataclass(slots=True)
+class _Bridge:
+    """One client, and what it waits for."""
+
+    streams: StandardStreams
+    version: str | None = None
+    waiting: dict[RequestId, str] = field(default_factory=dict)
+    idle: anyio.Event = field(default_factory=anyio.Event)
+
+    async def run(self, url: str, client: httpx2.AsyncClient) -> None:
+        async with (
+            streamable_http_client(url, http_client=client, max_sse_event_size=None) as (
+                answers,
+                requests,
+            ),
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def write_answers() -> None:
+                async for answer in answers:
+                    # The transport tells of its own failures so; the log has them.
+                    if isinstance(answer, SessionMessage):
+                        await self._answer(answer.message)
+
+            tasks.start_soon(write_answers)
+            async for line in self.streams.lines():
+                message = await self._read(line)
+                if message is not None:
+                    await requests.send(message)
+            with anyio.move_on_after(LAST):
+                while self.waiting:
+                    self.idle = anyio.Event()
+                    await self.idle.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _read(self, line: bytes) -> SessionMessage | None:
+        """Return what the client has written; a line that is no message is answered as such."""
+        try:
+            message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        except ValidationError:
+            said = "This line is no message of MCP: write one JSON-RPC 2.0 object on each line."
+            error = ErrorData(code=PARSE_ERROR, message=said)
+            await self._write(JSONRPCError(jsonrpc="2.0", id=None, error=error))
+            return None
+        if isinstance(message, JSONRPCRequest):
+            self.waiting[message.id] = message.method
+        method: str | None = getattr(message, "method", None)
+        params: Mapping[str, Any] = getattr(message, "params", None) or {}
+        if method == _CANCELLED:
+            self._forget(params.get("requestId"))
+        headers = self._headers(method, params)
+        return SessionMessage(message, ClientMessageMetadata(headers=headers))
+
+    def _headers(self, method: str | None, params: Mapping[str, Any]) -> dict[str, str]:
+        meta = params.get("_meta")
+        asked = meta.get(PROTOCOL_VERSION_META_KEY) if isinstance(meta, dict) else None
+        if method is None or not isinstance(asked, str):
+            # A version with a handshake, which says it once.
+            version = self.version if method != "initialize" else None
+            return {MCP_PROTOCOL_VERSION_HEADER: version} if version is not None else {}
+        headers = {
+            MCP_PROTOCOL_VERSION_HEADER: encode_header_value(asked),
+            MCP_METHOD_HEADER: encode_header_value(method),
+        }
+        name = params.get(NAME_BEARING_METHODS.get(method, ""))
+        if isinstance(name, str):
+            headers[MCP_NAME_HEADER] = encode_header_value(name)
+        return headers
+
+    async def _answer(self, message: JSONRPCMessage) -> None:
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            method = self.waiting.get(message.id)
+            if method is None:
+                # It was cancelled: nobody waits (MCP "Cancellation").
+                return
+            if method == "initialize" and isinstance(message, JSONRPCResponse):
+                self.version = message.result.get("protocolVersion")
+            await self._write(message)
+            self._forget(message.id)
+            return
+        await self._write(message)
+
+    def _forget(self, request: RequestId | None) -> None:
+        if request is not None:
+            self.waiting.pop(request, None)
+        if not self.waiting:
+            self.idle.set()
+
+    async def _write(self, message: JSONRPCMessage) -> None:
+        await self.streams.write(
+            message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        )
+
+
+class EndCancelled:
+    """ASGI middleware that ends a request when its client takes it back.
+
+    Over HTTP without sessions, nothing tells whose request a cancellation is about; here there is
+    one client, whose ids are its own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`, which has one client."""
+        self._app = app
+        self._running: dict[RequestId, anyio.CancelScope] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and remember it while it runs."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        # The bridge writes each as a whole.
+        body: bytes = (await receive())["body"]
+        message = json.loads(body)
+        request = message.get("id") if "method" in message else None
+        if message.get("method") == _CANCELLED:
+            cancelled = (message.get("params") or {}).get("requestId")
+            if cancelled in self._running:
+                self._running[cancelled].cancel()
+        with anyio.CancelScope() as running:
+            if request is not None:
+                self._running[request] = running
+            try:
+                await self._app(scope, replay_body(body, receive), send)
+            finally:
+                if request is not None and self._running.get(request) is running:
+                    del self._running[request]
+
+
+async def tell_of_refusal(response: httpx2.Response) -> None:
+    """Tell the log where the endpoint wants to know who calls; an event hook of the client."""
+    if response.status_code in _REFUSED:
+        logger.warning(
+            "The endpoint answered %d: say who calls, such as with --header 'X-Api-Key: ${KEY}'.",
+            response.status_code,
+        )

@@ -1,0 +1,181 @@
+"""Serves an app until the process is told to stop: over HTTP, or to one client on stdio."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from mcp_mount.errors import MountError
+
+if TYPE_CHECKING:
+    import httpx2
+    import uvicorn
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mcp_mount.stdio import StandardStreams
+
+logger = logging.getLogger("mcp_mount")
+
+_HERE: Final = "http://localhost"
+"""Stands where a URL needs a host, in this process."""
+
+
+def serve(application: "ASGIApp", *, host: str, port: int, about: str, path: str = "/mcp") -> None:
+    """Serve until the process is told to stop; open streams then get two seconds to end.
+
+    `about` is what the log says first.
+    """
+    import uvicorn
+
+    from mcp_mount.system import end_with_the_terminal
+
+    config = server_config(application, host=host, port=port)
+    logger.info(about)
+    logger.info("The MCP endpoint is at http://%s:%d%s", host, port, path)
+    server = uvicorn.Server(config)
+    end_with_the_terminal()
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+def server_config(application: Any, **options: Any) -> "uvicorn.Config":
+    """Return the configuration of a server, which sets up the log on standard error."""
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        timeout_graceful_shutdown=2,
+        # Each call has a line of ours.
+        access_log=False,
+        log_config=_logging(),
+        **options,
+    )
+
+
+def _logging() -> dict[str, Any]:
+    """Return uvicorn's logging configuration with our loggers added."""
+    from uvicorn.config import LOGGING_CONFIG
+
+    config = deepcopy(LOGGING_CONFIG)
+    config["loggers"] |= {
+        "mcp_mount": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        # These write tracebacks of what a line of ours says already, and the ids of sessions.
+        "mcp.client": {"handlers": [], "level": "CRITICAL"},
+        "mcp.shared": {"handlers": [], "level": "CRITICAL"},
+    }
+    return config
+
+
+def serve_on_stdio(
+    application: "ASGIApp",
+    streams: "StandardStreams",
+    *,
+    headers: Mapping[str, str],
+    about: str,
+    path: str = "/mcp",
+) -> None:
+    """Serve one client on standard input and output, until it goes or the process is told to stop.
+
+    Args:
+        application: It is started and stopped as a server would.
+        streams: Where the client speaks.
+        headers: What each of its requests has, such as a key.
+        about: What the log says first.
+        path: Where the endpoint is.
+
+    Raises:
+        MountError: the app does not start.
+    """
+    config = server_config(application, proxy_headers=False)
+    logger.info("%s, on standard input and output", about)
+    _carry(streams, f"{_HERE}{path}", _connected_here(config, headers))
+
+
+def carry_to(url: str, streams: "StandardStreams", *, headers: Mapping[str, str]) -> None:
+    """Carry messages between standard input and output and an endpoint elsewhere."""
+    from logging.config import dictConfig
+
+    dictConfig(_logging())
+    logger.info("Carrying standard input and output to the endpoint")
+    _carry(streams, url, _client(headers))
+
+
+def _carry(
+    streams: "StandardStreams",
+    url: str,
+    connection: AbstractAsyncContextManager["httpx2.AsyncClient"],
+) -> None:
+    from mcp_mount.bridge import carry
+    from mcp_mount.system import cancel_when_told
+
+    async def run() -> None:
+        failure: MountError | None = None
+        async with anyio.create_task_group() as tasks:
+            # Before the app starts, which listens beside whoever listens then.
+            await tasks.start(cancel_when_told, tasks.cancel_scope)
+            try:
+                async with connection as client:
+                    await carry(streams, url, client)
+            except MountError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    try:
+        anyio.run(run)
+    except* BrokenPipeError:
+        logger.info("The client reads no more")
+
+
+@asynccontextmanager
+async def _connected_here(
+    config: "uvicorn.Config", headers: Mapping[str, str]
+) -> AsyncIterator["httpx2.AsyncClient"]:
+    """Yield an HTTP client of an app in this process, while its lifespan runs.
+
+    Raises:
+        MountError: the app does not start.
+    """
+    from fastmcp.utilities.asgi_transport import StreamingASGITransport
+
+    from mcp_mount.bridge import EndCancelled
+
+    config.load()
+    lifespan = config.lifespan_class(config)
+    await lifespan.startup()
+    if lifespan.should_exit:
+        raise MountError("The app has not started; the lines above say why.")
+
+    async def with_state(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)
+
+    try:
+        transport = StreamingASGITransport(EndCancelled(with_state))
+        async with _client(headers, transport) as client:
+            yield client
+    finally:
+        with anyio.CancelScope(shield=True):
+            await lifespan.shutdown()
+
+
+def _client(
+    headers: Mapping[str, str], transport: "httpx2.AsyncBaseTransport | None" = None
+) -> "httpx2.AsyncClient":
+    import httpx2
+
+    from mcp_mount.bridge import tell_of_refusal
+    from mcp_mount.http_log import hide_url_async
+
+    return httpx2.AsyncClient(
+        headers=dict(headers),
+        transport=transport,
+        # The endpoint has limits of its own, and a stream may be silent for long.
+        timeout=httpx2.Timeout(30, read=None),
+        event_hooks={"request": [hide_url_async], "response": [tell_of_refusal]},
+    )

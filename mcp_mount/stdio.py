@@ -1,0 +1,101 @@
+"""The standard input and output of this program, for messages alone.
+
+* What else is printed goes to standard error, and who else reads finds the end of the input: the
+  app, its libraries, and the programs that it starts.
+* Reading and writing wait in threads that end with the process, so that neither a client that says
+  nothing nor one that does not read keeps it.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+_CHUNK: Final = 65_536
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class StandardStreams:
+    """The file descriptors on which a client speaks to this program."""
+
+    reads: int
+    writes: int
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield the lines that the client writes, until it closes its end."""
+        rest = b""
+        while chunk := await _wait_in_thread(lambda: os.read(self.reads, _CHUNK)):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield line
+        if rest.strip():
+            yield rest
+
+    async def write(self, line: bytes) -> None:
+        """Write a line.
+
+        Raises:
+            OSError: the client does not read any more.
+        """
+        await _wait_in_thread(lambda: _write_all(self.writes, line + b"\n"))
+
+
+@contextmanager
+def claimed_streams() -> Iterator[StandardStreams]:
+    """Keep standard input and output for messages, from now on and until the block ends."""
+    sys.stdout.flush()
+    streams = StandardStreams(os.dup(0), os.dup(1))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    try:
+        yield streams
+    finally:
+        # The copies stay open: a thread may still wait on them, and another file must not take
+        # their place.
+        sys.stdout.flush()
+        os.dup2(streams.reads, 0)
+        os.dup2(streams.writes, 1)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+async def _wait_in_thread(function: Callable[[], _T]) -> _T:
+    """Call what blocks in a daemon thread; whoever is cancelled leaves it behind.
+
+    The threads of anyio and asyncio are waited for when the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # it has returned
+
+    def call() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except OSError as raised:
+            error = raised
+        # The event loop may have been closed meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return await done

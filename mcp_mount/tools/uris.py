@@ -1,0 +1,74 @@
+"""Addresses of resources, and the templates that stand for many of them (RFC 6570). Pure."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import parse_qs, unquote
+
+MAX_URI: Final = 2_000
+
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[\x21-\x7e]*")
+# At most one variable between two slashes, so that a template matches in one way or not at all.
+_SEGMENT: Final = r"[^{}/?#]*(?:\{\w+\}[^{}/?#]*)?"
+_TEMPLATE: Final = re.compile(
+    rf"[a-z][a-z0-9+.-]*://{_SEGMENT}(?:/{_SEGMENT})*(?:/\{{\w+\*\}})?(?:\{{\?\w+(?:,\w+)*\}})?",
+    re.ASCII,
+)
+_VARIABLES: Final = re.compile(r"\{\??([\w,]+)\*?\}", re.ASCII)
+
+
+def is_uri(uri: str) -> bool:
+    """Whether an address can be offered, e.g. ``data://parts/1``."""
+    return len(uri) <= MAX_URI and _URI.fullmatch(uri) is not None
+
+
+def is_template(template: str) -> bool:
+    """Whether a template can be offered, e.g. ``data://parts/{number}/text{?language}``."""
+    return len(template) <= MAX_URI and _TEMPLATE.fullmatch(template) is not None
+
+
+def scheme_of(name: str) -> str:
+    """Return a scheme for the resources of a server, e.g. ``"parts-api"`` for ``"Parts API"``."""
+    scheme = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return scheme if scheme[:1].isalpha() else f"api-{scheme}".rstrip("-")
+
+
+def variables_of(template: str) -> list[str]:
+    """Return the names of a template's variables, those of its query last."""
+    return [name for found in _VARIABLES.findall(template) for name in found.split(",")]
+
+
+def add_query(template: str, names: Iterable[str]) -> str:
+    """Return a template with variables in its query: ``"data://parts{?q,limit}"``."""
+    query = ",".join(names)
+    return f"{template}{{?{query}}}" if query else template
+
+
+def read_query(template: str, uri: str) -> dict[str, list[str]]:
+    """Return the values in the query of an address, of those variables that the template has."""
+    _, _, names = template.rstrip("}").partition("{?")
+    given = parse_qs(uri.partition("?")[2], keep_blank_values=True)
+    return {name: given[name] for name in names.split(",") if name in given}
+
+
+def match_template(template: str, uri: str) -> dict[str, str] | None:
+    """Return the values of a template's variables in an address; None if it does not match.
+
+    It takes time in proportion to the address.
+    """
+    path, _, query = template.partition("{?")
+    segments, given = path.split("/"), (uri.partition("?")[0] if query else uri).split("/")
+    values: dict[str, str] = {}
+    for number, segment in enumerate(segments):
+        before, _, rest = segment.partition("{")
+        name, _, after = rest.partition("}")
+        if name.endswith("*"):
+            left = "/".join(given[number:])
+            return {**values, name[:-1]: unquote(left)} if left else None
+        part = given[number] if number < len(given) else ""
+        value = part[len(before) : len(part) - len(after)]
+        if part != f"{before}{value if name else ''}{after}" or bool(name) != bool(value):
+            return None
+        if name:
+            values[name] = unquote(value)
+    return values if len(segments) == len(given) else None
