@@ -109,6 +109,7 @@ def test_variables_of_the_environment_are_put_in(
             "headers": {"Authorization": "Bearer ${WIKI_TOKEN}"},
         },
     )
+    assert isinstance(wiki, Remote)
     assert wiki.url == "https://wiki.example/mcp"
     assert wiki.headers == {"Authorization": "Bearer secret"}
     assert "secret" not in repr(wiki)
