@@ -68,7 +68,7 @@ def gateway_app(
     if not remotes:
         raise MountError('A gateway needs servers: gateway_app([Remote("wiki", url="https://…")]).')
     app = FastAPI(title="MCP gateway", version=__version__, docs_url=None, redoc_url=None)
-    if not isinstance(remotes, Sequence):
+    if isinstance(remotes, Remote | API):
         check_options({"remotes": remotes}, OPTIONS)
     apis = [each for each in remotes if isinstance(each, API)]
     servers = [each for each in remotes if not isinstance(each, API)]

@@ -4,13 +4,14 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import anyio.to_thread
 from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from mcp_mount import Remote, mount_mcp
+from mcp_mount import Remote, Selector, mount_mcp
 from mock_api.addresses import base_url
 from mock_api.answering import answerer
 from mock_api.errors import KnowledgeBaseError
@@ -34,7 +35,7 @@ MCP_PATH = "/mcp"
 OTHER = "other"
 """What stands before the names of the tools of `MCP_SERVER_URL`."""
 
-RESOURCES = {
+RESOURCES: Final[dict[Selector, dict[str, str]]] = {
     "search_articles": {"resource": "kb://articles"},
     "get_article": {"resource": "kb://articles/{slug}"},
     "get_attachment": {"resource": "kb://articles/{slug}/attachments/{filename}"},

@@ -41,8 +41,10 @@ async def test_a_prompt_asks_the_knowledge_base(app: FastAPI, era: Era) -> None:
 async def test_who_may_not_read_reads_no_resource(
     guarded: FastAPI, issuer: Issuer, era: Era
 ) -> None:
-    options = {"headers": {"mcp-name": URI, **bearer(issuer.token("kb:read"))}}
-    assert (await rpc(guarded, era, "resources/read", {"uri": URI}, **options)).result["contents"]
-    options = {"headers": {"mcp-name": URI, **bearer(issuer.token("email"))}}
-    refused = await rpc(guarded, era, "resources/read", {"uri": URI}, **options)
+    headers = {"mcp-name": URI, **bearer(issuer.token("kb:read"))}
+    assert (await rpc(guarded, era, "resources/read", {"uri": URI}, headers=headers)).result[
+        "contents"
+    ]
+    headers = {"mcp-name": URI, **bearer(issuer.token("email"))}
+    refused = await rpc(guarded, era, "resources/read", {"uri": URI}, headers=headers)
     assert refused.status in {401, 403}
