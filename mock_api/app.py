@@ -4,13 +4,14 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import anyio.to_thread
 from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from mcp_mount import Remote, mount_mcp
+from mcp_mount import Remote, Selector, mount_mcp
 from mock_api.addresses import base_url
 from mock_api.answering import answerer
 from mock_api.errors import KnowledgeBaseError
@@ -33,6 +34,13 @@ logger = logging.getLogger(__name__)
 MCP_PATH = "/mcp"
 OTHER = "other"
 """What stands before the names of the tools of `MCP_SERVER_URL`."""
+
+RESOURCES: Final[dict[Selector, dict[str, str]]] = {
+    "search_articles": {"resource": "kb://articles"},
+    "get_article": {"resource": "kb://articles/{slug}"},
+    "get_attachment": {"resource": "kb://articles/{slug}/attachments/{filename}"},
+}
+"""What clients show in their menus of resources."""
 
 TITLE = "Teamcenter-KB"
 VERSION = "1.0.0"
@@ -83,14 +91,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, dependencies=SECURITY, responses=refusals(401, 403, 503))
     app.include_router(service.health_router)
     app.include_router(service.home_router, dependencies=SECURITY)
-    app.state.mounted = mount_mcp(
+    mounted = app.state.mounted = mount_mcp(
         app,
         path=MCP_PATH,
+        tools=RESOURCES,
         remotes=_remotes(settings, identity),
         auth=identity.provider if identity else None,
         public_url=settings.mcp_url,
     )
+    mounted.server.prompt(ask_the_knowledge_base)
     return app
+
+
+def ask_the_knowledge_base(question: str) -> str:
+    """Answer a question about Teamcenter from the articles of the knowledge base."""
+    return (
+        "Answer this question about Teamcenter. Find articles with search_articles, read those "
+        "that fit with get_article, name them in the answer, and say so where none tells.\n\n"
+        f"{question}"
+    )
 
 
 def _remotes(settings: Settings, identity: Identity | None) -> list[Remote]:

@@ -211,7 +211,7 @@ def check_addresses(resources: Iterable[OperationResource | OperationTemplate]) 
 
 def _media_type(operation: Operation) -> str:
     found = {media.media_type for medias in successes(operation) for media in medias}
-    return found.pop() if len(found) == 1 else _BINARY if not found else "application/json"
+    return found.pop() if len(found) == 1 else _BINARY
 
 
 def _annotations(said: ResourceOverrides) -> mcp_types.Annotations | None:
