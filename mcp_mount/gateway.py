@@ -73,6 +73,12 @@ def gateway_app(
     check_options({"remotes": remotes, **options}, _OPTIONS)
     apis = [each for each in remotes if isinstance(each, API)]
     servers = [each for each in remotes if not isinstance(each, API)]
+    lost = [name for name in ("tools", "fields", "resources") if apis and options.get(name)]
+    if lost:
+        raise MountError(
+            f"{lost[0]}= is said of one API, not of a gateway with several: mark the operations in "
+            "their document (x-mcp), or offer the API with proxy_app, and name that as a Remote."
+        )
     check_names_apart([each.name for each in remotes])
     names = ToolNames(
         read_patterns(options.pop("include", ())), read_patterns(options.pop("exclude", ()))

@@ -107,3 +107,14 @@ def test_names_are_told_apart() -> None:
         gateway_app([API("a", openapi=document, upstream="http://a", limits={"timeout": 0})])
     with pytest.raises(MountError, match="cannot stand before a tool's"):
         API("1", openapi=document)
+
+
+@pytest.mark.parametrize(
+    "options", [{"tools": {"list_items": {"title": "All"}}}, {"fields": ["*"]}]
+)
+def test_what_would_be_said_of_no_api_is_refused(options: Any) -> None:
+    """E1: nothing that was asked for is passed over in silence."""
+    app = parts_api("parts")
+    api = API("parts", openapi=app.openapi(), upstream="http://localhost:9")
+    with pytest.raises(MountError, match="is said of one API"):
+        gateway_app([api], **options)
