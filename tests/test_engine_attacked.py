@@ -12,14 +12,13 @@ import pytest
 from fastapi import BackgroundTasks, Body, Depends, FastAPI, Request, Security
 from fastapi.responses import StreamingResponse
 from fastapi.security import OAuth2PasswordBearer
-from limits.storage import Storage
-from limits.storage.base import SlidingWindowCounterSupport
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount import Limits, RateLimit, mount_mcp
 from mcp_mount.fastpath import responder
+from tests.counting import CountsNothing
 from tests.lanes import Visit, called, exchange, listed, request_of, scope_of
 from tests.raw import send_raw
 from tests.support import ERAS, MODERN, Era, envelope, http
@@ -179,11 +178,10 @@ async def test_a_background_task_holds_no_place_after_a_late_answer(way: Way) ->
     assert b"Too many calls" not in visit.body
 
 
-class Store(Storage, SlidingWindowCounterSupport):
+class Store(CountsNothing):
     """A store that is slow to answer, and counts who waits for it."""
 
     STORAGE_SCHEME = ["attacked"]  # noqa: RUF012 - the library's declaration
-    base_exceptions = OSError
     inside = Crowd()
     answers = threading.Event()
 
@@ -191,30 +189,6 @@ class Store(Storage, SlidingWindowCounterSupport):
         with self.inside:
             self.answers.wait(10)
         return True
-
-    def get_sliding_window(self, *_: Any, **__: Any) -> tuple[int, float, int, float]:
-        return 0, 0.0, 0, 0.0
-
-    def clear_sliding_window(self, key: str, expiry: int) -> None:
-        """Forget nothing."""
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:  # noqa: ARG002
-        return amount
-
-    def get(self, key: str) -> int:  # noqa: ARG002
-        return 0
-
-    def get_expiry(self, key: str) -> float:  # noqa: ARG002
-        return 0
-
-    def check(self) -> bool:
-        return True
-
-    def reset(self) -> int | None:
-        return None
-
-    def clear(self, key: str) -> None:
-        """Forget nothing."""
 
 
 async def test_clients_that_leave_do_not_add_connections_to_the_store() -> None:

@@ -10,11 +10,10 @@ import pytest
 from anyio.abc import TaskGroup
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from limits.storage import Storage
-from limits.storage.base import SlidingWindowCounterSupport
 from starlette.types import Message
 
 from mcp_mount import Limits, RateLimit, mount_mcp
+from tests.counting import CountsNothing
 from tests.lanes import Visit, called
 from tests.support import ERAS, Era, read_messages
 from tests.ways import Way, either_way, force
@@ -111,11 +110,10 @@ async def test_a_client_that_leaves_ends_a_call_that_waited_past_its_deadline(
     assert delayed.log in ([], ["began", "ended"])
 
 
-class SlowStorage(Storage, SlidingWindowCounterSupport):
+class SlowStorage(CountsNothing):
     """A store that lets every call in, once it is told to answer."""
 
     STORAGE_SCHEME = ["slow"]  # noqa: RUF012 - the library's declaration
-    base_exceptions = OSError
     asked: threading.Event
     answers: threading.Event
 
@@ -123,30 +121,6 @@ class SlowStorage(Storage, SlidingWindowCounterSupport):
         self.asked.set()
         self.answers.wait(10)
         return True
-
-    def get_sliding_window(self, *_: Any, **__: Any) -> tuple[int, float, int, float]:
-        return 0, 0.0, 0, 0.0
-
-    def clear_sliding_window(self, key: str, expiry: int) -> None:
-        """Forget nothing: nothing is counted."""
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:  # noqa: ARG002
-        return amount
-
-    def get(self, key: str) -> int:  # noqa: ARG002
-        return 0
-
-    def get_expiry(self, key: str) -> float:  # noqa: ARG002
-        return 0
-
-    def check(self) -> bool:
-        return True
-
-    def reset(self) -> int | None:
-        return None
-
-    def clear(self, key: str) -> None:
-        """Forget nothing: nothing is counted."""
 
 
 @pytest.fixture
