@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from mcp_mount.access.answered import ANSWERED_HERE, AnsweredInStore
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
+from mcp_mount.access.principals import principals_of
 from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.apis import API, provide_apis
 from mcp_mount.backends.http import HTTPBackend
@@ -105,9 +107,15 @@ def assemble(
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
+
+    def caller_of(request: Request) -> str:
+        if rate_limit is not None and rate_limit.caller_of is not None:
+            return rate_limit.caller_of(request)
+        return "\n".join(principals_of(request, provider.credentials()))
+
     policy = CallPolicy(
         limits=limits,
-        slots=Slots(limits.max_concurrency),
+        slots=Slots(limits.max_concurrency, caller_of=caller_of),
         rate=rate,
         confirm=options["confirm"],
         answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,

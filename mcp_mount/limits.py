@@ -1,11 +1,13 @@
 """What one call may take, and how many may run at once."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
 
 import anyio
+from starlette.requests import Request
 
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.loops import PerLoop
@@ -13,6 +15,9 @@ from mcp_mount.validation import Rule, check_fields, is_positive, is_positive_in
 
 _WAIT: Final = 1.0
 """Seconds that a call waits for its turn before it is told to come back."""
+
+_RESERVED: Final = 10
+"""The part of the slots that is kept beside them, and of that the part for one caller."""
 
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 """Bytes; the MCP SDK refuses more than this, and FastMCP has no option to say otherwise."""
@@ -37,7 +42,8 @@ class Limits:
             no such limit.
         max_concurrency: Calls that may run at once in this process (in one event loop, where there
             are several); one more waits for a second, then gets an error that says to try again.
-            For all tools together, or for one tool alone where its mark sets it.
+            For all tools together, or for one tool alone where its mark sets it. From 100 on, a
+            tenth more is kept for callers who find all slots taken, a hundredth for each of them.
         max_request_bytes: Bytes of an MCP request; a larger one is answered with HTTP 413.
         max_result_chars: Characters of the text of an operation's result, of which its structure is
             a copy. A list is cut at whole items and a text at a line; the result says how much
@@ -95,9 +101,23 @@ class Slots:
     thread's loop, or in one that has ended, cannot be told of a free slot.
     """
 
-    def __init__(self, count: int, max_wait: float | None = None) -> None:
-        """Take how many calls may run at once, and the seconds that one more waits for its turn."""
+    def __init__(
+        self,
+        count: int,
+        max_wait: float | None = None,
+        caller_of: Callable[[Request], str] | None = None,
+    ) -> None:
+        """Make slots.
+
+        Args:
+            count: How many calls may run at once.
+            max_wait: The seconds that one more waits for its turn.
+            caller_of: Returns who makes a request; where it is given, one caller who has taken all
+                slots does not lock the others out (see `Reserve`).
+        """
         self._max_wait = _WAIT if max_wait is None else max_wait
+        self._caller_of = caller_of
+        self._reserve = PerLoop(lambda: Reserve(count))
         self._free = PerLoop(lambda: anyio.Semaphore(count))
         self._lent: PerLoop[set[Callable[[], None]]] = PerLoop(set)
 
@@ -113,13 +133,13 @@ class Slots:
         self._lent.get().discard(end)
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold a slot, after a short wait where none is free.
+    async def held(self, request: Request | None = None) -> AsyncIterator[None]:
+        """Hold a slot, as `take` does.
 
         Raises:
             Busy: no slot came free.
         """
-        slot = await self.take()
+        slot = await self.take(request)
         try:
             yield
         finally:
@@ -134,8 +154,10 @@ class Slots:
             return None
         return free
 
-    async def take(self) -> Slot:
+    async def take(self, request: Request | None = None) -> Slot:
         """Take a slot, and return what releases it; whoever has waited longest gets it then.
+
+        The request tells who calls; without one, nothing of the reserve is given.
 
         Raises:
             Busy: no slot came free.
@@ -148,7 +170,48 @@ class Slots:
         for end in [*lent]:
             end()
         lent.clear()
+        if request is not None and self._caller_of is not None:
+            reserved = self._reserve.get().take(self._caller_of(request))
+            if reserved is not None:
+                return reserved
         with anyio.move_on_after(self._max_wait):
             await free.acquire()
             return free
         raise Busy("Too many calls are running. Try again in a few seconds.")
+
+
+class Reserve:
+    """A tenth more slots, for callers who find all others taken, and a few for each of them.
+
+    Who holds the others need not be known for that: whoever does gets no more than a few here.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Keep slots beside `count` others; none beside fewer than a hundred."""
+        self._free = count // _RESERVED if count >= _RESERVED**2 else 0
+        self._most = self._free // _RESERVED
+        self._held: Counter[str] = Counter()
+
+    def take(self, caller: str) -> Slot | None:
+        """Take a slot; None where none is free, or the caller has as many as one may have."""
+        if not self._free or self._held[caller] >= self._most:
+            return None
+        self._free -= 1
+        self._held[caller] += 1
+        return _Reserved(self, caller)
+
+    def give_back(self, caller: str) -> None:
+        """Release a slot of a caller."""
+        self._free += 1
+        self._held[caller] -= 1
+        if not self._held[caller]:
+            del self._held[caller]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    reserve: Reserve
+    caller: str
+
+    def release(self) -> None:
+        self.reserve.give_back(self.caller)

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 import httpx2
 import pytest
+from anyio.abc import TaskGroup
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
@@ -123,6 +124,53 @@ async def test_a_limit_of_one_tool_counts_apart(era: Era) -> None:
         assert (await call(gate.app, "held", era=era)).text_content == BUSY
         assert (await call(gate.app, "quick", era=era)).text_content == '"quick"'
         gate.let_go.set()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_caller_who_takes_all_places_does_not_lock_others_out(era: Era) -> None:
+    """C6: a few more are kept for whoever finds all taken; they come back, too."""
+    gate = Gate(Limits(max_concurrency=100))
+
+    async def ask(tool: str, key: str) -> str:
+        return (await call(gate.app, tool, era=era, headers={"X-Api-Key": key})).text_content
+
+    async def take_all(tasks: TaskGroup) -> None:
+        for _ in range(102):
+            tasks.start_soon(ask, "held", "greedy")
+        # The caller has one of those that are kept as well, and no other.
+        while gate.running < 101:
+            await anyio.lowlevel.checkpoint()
+        assert await ask("quick", "greedy") == BUSY
+        for other in range(20):
+            assert await ask("quick", f"other {other}") == '"quick"'
+        for other in range(9):
+            tasks.start_soon(ask, "held", f"another {other}")
+        while gate.running < 110:
+            await anyio.lowlevel.checkpoint()
+        assert await ask("quick", "one more") == BUSY
+        gate.let_go.set()
+
+    with anyio.fail_after(20):
+        for _ in range(2):
+            gate.let_go = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                await take_all(tasks)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_few_places_are_for_whoever_comes_first() -> None:
+    """C6: a small number protects what is behind the app, and is meant to the letter."""
+    gate = Gate(Limits(max_concurrency=99))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(99):
+                tasks.start_soon(call, gate.app, "held")
+            while gate.running < 99:
+                await anyio.lowlevel.checkpoint()
+            other = await call(gate.app, "quick", headers={"X-Api-Key": "other"})
+            assert other.text_content == BUSY
+            gate.let_go.set()
 
 
 Failing = Callable[[FastAPI, Era], Awaitable[object]]

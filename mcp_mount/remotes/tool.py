@@ -45,7 +45,7 @@ async def admit(
     if rate is not None and ctx is not None:
         await rate.count(ctx.request)
     request = context.request_context if context is not None else None
-    async with binding.slots.held():
+    async with binding.slots.held(ctx.request if ctx is not None else None):
         trace = trace_of(request.meta or {}) if request is not None else {}
         # Not the baggage, in which an application keeps what it likes.
         yield {key: trace[key] for key in ("traceparent", "tracestate") if key in trace}

@@ -199,7 +199,7 @@ class ToolCall:
         try:
             with anyio.CancelScope() as self._waiting:
                 if not self._client_gone:
-                    return await self.binding.slots.take()
+                    return await self.binding.slots.take(self._ctx.request if self._ctx else None)
         finally:
             self._waiting = None
         raise Busy(_ABANDONED)
