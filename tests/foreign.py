@@ -209,7 +209,13 @@ def _act(
         if kind == "document":
             with suppress(MountError):
                 document = hostile.document(seed, number)
-                await anyio.to_thread.run_sync(lambda: proxy_app(document, "http://127.0.0.1:9"))
+                # Documents are read before anything is served; collecting the garbage of a large
+                # one may take a tenth of a second then.
+                gc.disable()
+                try:
+                    await anyio.to_thread.run_sync(proxy_app, document, "http://127.0.0.1:9")
+                finally:
+                    gc.enable()
         elif kind == "list":
             url = f"http://127.0.0.1:{port}/{number}/mcp"
             app = gateway_app([Remote("server", url=url)], limits=Limits(timeout=2))

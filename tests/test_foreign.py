@@ -1,9 +1,13 @@
 """A short run of the guard over what others answer; `make fuzz` is the long one."""
 
+import anyio
 import pytest
+from fastapi import FastAPI, Response
 
+from mcp_mount import mount_mcp
 from tests import hostile
 from tests.foreign import run
+from tests.support import call
 
 pytestmark = pytest.mark.faults
 
@@ -13,6 +17,35 @@ async def test_no_answer_of_others_holds_the_event_loop_or_is_left_behind() -> N
     findings = await run(seed=5, answers=60)
     assert findings.found == []
     assert findings.answers == 60
+
+
+@pytest.mark.parametrize(
+    "body", [b"data: 1\n\n" * 300_000, b"{}\n" * 1_000_000], ids=["events", "lines"]
+)
+async def test_what_comes_of_many_small_parts_lets_others_run(body: bytes) -> None:
+    """X5: by the time that has gone, and not only by the bytes."""
+    app = FastAPI()
+
+    @app.get("/many")
+    async def many() -> Response:
+        return Response(body, media_type="text/event-stream")
+
+    mount_mcp(app)
+    turns, is_over = 0, False
+
+    async def count() -> None:
+        nonlocal turns
+        while not is_over:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        reply = await call(app, "many")
+        is_over = True
+    assert reply.text_content.startswith(("1 1", "{}"))
+    # One for each part of 64 KiB would be 46.
+    assert turns > 100
 
 
 def test_an_answer_can_be_made_again_from_its_seed_and_number() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import InvalidMark, Limits, mount_mcp
+from mcp_mount.conversion.decoders import Event
 from mcp_mount.conversion.deltas import StreamForm
 from mcp_mount.conversion.items import StreamItems
 from tests.dialects import ARGUMENTS, DIALECTS, TEXT, TOKENS, chunk, events
@@ -288,7 +289,8 @@ def test_no_stream_of_any_form_breaks_it(values: list[Any], are_events: bool) ->
     """R3: whatever looks like the events of a model, and is none."""
     items = StreamItems(StreamForm(), 5, are_events=are_events)
     for value in values:
-        items.add(json.dumps({"data": value} if are_events else value))
+        written = json.dumps(value)
+        items.add(Event(written, {}) if are_events else written)
     items.unshown()
     assert all(json.loads(line) is not ... for line in items.lines())
     assert isinstance(items.text(), str)
@@ -312,7 +314,7 @@ def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
     spent = []
     for size in (2_000, 20_000):
         items = StreamItems(StreamForm(), 1_000, are_events=True)
-        piece = json.dumps({"data": value})
+        piece = Event(json.dumps(value), {})
         calls = [0]
 
         def count(*_: object, calls: list[int] = calls) -> None:

@@ -11,7 +11,6 @@
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
@@ -20,6 +19,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mcp_mount.backends.request import Headers, ResponseEnd, Sink, request_context
+from mcp_mount.loops import Turns
 from mcp_mount.shutdown import Shutdown, shutdown
 
 logger = logging.getLogger("mcp_mount")
@@ -29,9 +29,6 @@ GRACE: Final = 0.5
 
 WATCH_AFTER: Final = 0.05
 """Seconds after which a call that still runs is worth a task to watch it: most end before that."""
-
-TURN: Final = 0.002
-"""Seconds for which a route that never waits may send before others run."""
 
 _HIDDEN = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
 
@@ -96,7 +93,7 @@ class AppCall:
         self._sink = sink
         self._shutdown: Shutdown
         self._is_started = False
-        self._turn = -math.inf
+        self._turns: Turns | None = None
         self._is_gone = False
         self._changed: asyncio.Event | None = None
         self._callbacks: list[Callable[[], None]] = []
@@ -277,7 +274,9 @@ class AppCall:
         if wanted and chunk:
             wanted = await self._push(bytes(chunk))
         if wanted and more:
-            await self._take_turns()
+            # A route that never waits would keep others waiting, and its own deadline.
+            self._turns = self._turns or Turns(0)
+            await self._turns.take()
             return
         if not more:
             self.is_done = True
@@ -302,16 +301,6 @@ class AppCall:
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for the answer
             self.failure = error
         return False
-
-    async def _take_turns(self) -> None:
-        """Let others run from time to time: a route that never waits keeps them, and its deadline.
-
-        Not after each part, because a turn of the event loop costs more than a small part does.
-        """
-        now = time.monotonic()
-        if now - self._turn > TURN:
-            await asyncio.sleep(0)
-            self._turn = time.monotonic()
 
     def _log(self, level: int) -> None:
         logger.log(level, "Exception in ASGI application", exc_info=True)

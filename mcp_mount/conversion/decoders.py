@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
 from itertools import chain
@@ -30,11 +31,26 @@ class TooManyValues(ValueError):
     """To parse a text would hold up the process."""
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Server-Sent Event: its data as it came, and its other fields."""
+
+    data: str
+    fields: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Return how long its data is."""
+        return len(self.data)
+
+
 class Decoder(Protocol):
     """Takes a body in parts; as the decoders of `codecs` do, it is told which is the last."""
 
-    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
-        """Take a part of the body; return the pieces that are ready to be shown."""
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str | Event | None]:
+        """Take a part of the body; return the pieces that are whole.
+
+        None stands for a line that is none yet, so that whoever takes many can let others run.
+        """
 
 
 class TextDecoder:
@@ -83,55 +99,61 @@ class JSONLinesDecoder:
     def __init__(self) -> None:
         self._lines = _LineDecoder()
 
-    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str]:
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterable[str | None]:
         """Return the lines that are whole."""
-        return (line for line in self._lines.decode(chunk, final=final) if line.strip())
+        lines = self._lines.decode(chunk, final=final)
+        return (line if line.strip() else None for line in lines)
 
 
 class EventDecoder:
-    """Server-Sent Events (WHATWG HTML §9.2.6), each as one line of JSON with ``data`` and so on."""
+    """Server-Sent Events (WHATWG HTML §9.2.6)."""
 
-    def __init__(self, *, has_json_data: bool = False) -> None:
-        """Take whether each event's data is JSON; otherwise only what looks like it is read so."""
+    def __init__(self) -> None:
         self._lines = _LineDecoder()
-        self._has_json_data = has_json_data
         self._fields: dict[str, Any] = {}
-        self._data: list[str] = []
+        self._data: io.StringIO | None = None
         # Lines of no known field. The standard skips them, but many routes send bare text.
-        self._bare: list[str] = []
+        self._bare: io.StringIO | None = None
 
-    def decode(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
+    def decode(self, chunk: bytes, *, final: bool = False) -> Iterator[Event | None]:
         """Return the events that are whole.
 
         The standard drops one that no blank line ends; here it would be lost information.
         """
         for line in self._lines.decode(chunk, final=final):
-            yield from self._read_line(line)
+            if line:
+                self._read_line(line)
+            yield None if line else self._event()
         if final:
-            yield from self._read_line("")
+            yield self._event()
 
-    def _read_line(self, line: str) -> Iterator[str]:
-        if not line:
-            if data := self._data or self._bare:
-                event = {**self._fields, "data": self._read_data("\n".join(data))}
-                yield json.dumps(event, ensure_ascii=False)
-            self._fields, self._data, self._bare = {}, [], []
-            return
+    def _event(self) -> Event | None:
+        """Return the event that has ended; None where it has said nothing."""
+        lines, fields = self._data or self._bare, self._fields
+        self._fields, self._data, self._bare = {}, None, None
+        return Event(lines.getvalue(), fields) if lines is not None else None
+
+    def _read_line(self, line: str) -> None:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
-            self._data.append(value)
+            self._data = _joined(self._data, value)
         elif name == "retry" and value.isdecimal() and value.isascii() and len(value) < 10:
             self._fields["retry"] = int(value)
         elif name == "event" or (name == "id" and "\0" not in value):
             self._fields[name] = value
         elif name not in {"", "id", "retry"}:
-            self._bare.append(line)
+            self._bare = _joined(self._bare, line)
 
-    def _read_data(self, text: str) -> object:
-        # Where nothing says that it is JSON, a bare ``1.10`` may be a version.
-        is_json = self._has_json_data or text[:1] in {"{", "[", '"'}
-        return parsed_or_text(text) if is_json else text
+
+def _joined(lines: io.StringIO | None, line: str) -> io.StringIO:
+    """Add a line: as text, because a list of a million short ones would take much more."""
+    if lines is None:
+        lines = io.StringIO()
+    else:
+        lines.write("\n")
+    lines.write(line)
+    return lines
 
 
 def parsed_or_text(text: str) -> object:

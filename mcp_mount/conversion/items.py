@@ -8,9 +8,7 @@
 import json
 from typing import Any, Final
 
-from anyio.lowlevel import checkpoint
-
-from mcp_mount.conversion.decoders import parsed_or_text
+from mcp_mount.conversion.decoders import Event, parsed_or_text
 from mcp_mount.conversion.deltas import (
     CHUNK,
     DONE,
@@ -40,9 +38,6 @@ from mcp_mount.conversion.structure import is_simple
 _MARKED: Final = Kind(family="marked")
 _NO_PARTS: Final = frozenset[str]()
 
-LONG_ITEM: Final = 4 * 1024
-"""Characters of an item that is worth letting others run before it is handled."""
-
 
 class StreamItems:
     """What a stream of events or lines has said so far."""
@@ -68,19 +63,18 @@ class StreamItems:
         """Return how many items there are, besides the text."""
         return self._kept.size
 
-    def add(self, piece: str) -> str | None:
-        """Take an event or a line as JSON; return what of it is to be shown now."""
+    def add(self, piece: str | Event) -> str | None:
+        """Take an event or a line; return what of it is to be shown now."""
         form = self._form
         if self.is_full:
             return None
+        item, value = self._read(piece)
         if form.text is False:
-            return self._kept.add(piece)
-        item = parsed_or_text(piece)
-        value = item.get("data") if self._are_events and isinstance(item, dict) else item
+            return self._keep(piece, item)
         if isinstance(value, str):
             return self._add_string(piece, item, value)
         if not isinstance(value, dict) or not isinstance(item, dict):
-            return self._kept.add(piece)
+            return self._keep(piece, item)
         if form.text is not None:
             return self._add_marked(piece, item, take_text(value, form.text))
         kind = read_kind(value)
@@ -88,20 +82,35 @@ class StreamItems:
             return self._add_chunk(item, value)
         return self._add_event(kind, piece, item, value)
 
-    def _add_string(self, piece: str, item: object, value: str) -> str | None:
+    def _read(self, piece: str | Event) -> tuple[object, object]:
+        """Return an event or a line as JSON has it, and of it what is the data."""
+        if isinstance(piece, str):
+            line = parsed_or_text(piece)
+            return line, line
+        # Where nothing says that it is JSON, a bare ``1.10`` may be a version.
+        is_json = self._form.has_json_data or piece.data[:1] in {"{", "[", '"'}
+        data = parsed_or_text(piece.data) if is_json else piece.data
+        return {**piece.fields, "data": data}, data
+
+    def _keep(self, piece: str | Event, item: object) -> str | None:
+        """Keep an item as it stands; return it as one line of JSON, unless there are too many."""
+        return self._kept.add(piece if isinstance(piece, str) else _json(item))
+
+    def _add_string(self, piece: str | Event, item: object, value: str) -> str | None:
         """Take data that is no JSON, or a string: a word, or a piece of a text."""
-        name = item.get("event") if isinstance(item, dict) else None
+        name = piece.fields.get("event") if isinstance(piece, Event) else None
         is_marked = self._form.text == ()
         may_be_text = self._are_events and self._form.text is None and self._form.has_text
         if value == DONE or not (is_marked or (may_be_text and is_text_event(name))):
-            return self._kept.add(piece)
+            return self._keep(piece, item)
         self._are_tokens |= is_marked or is_token_event(name)
         self._text.append(value)
         return value
 
-    def _add_marked(self, piece: str, item: dict[str, Any], text: str) -> str | None:
+    def _add_marked(self, piece: str | Event, item: dict[str, Any], text: str) -> str | None:
         if not text:
-            return self._kept.add(piece)
+            # An empty one has been taken out, too.
+            return self._keep(piece, self._read(piece)[0])
         self._kept.merge(_MARKED, item, _NO_PARTS)
         return self._add_text(text)
 
@@ -117,7 +126,7 @@ class StreamItems:
         return self._add_text(text)
 
     def _add_event(
-        self, kind: Kind, piece: str, item: dict[str, Any], value: dict[str, Any]
+        self, kind: Kind, piece: str | Event, item: dict[str, Any], value: dict[str, Any]
     ) -> str | None:
         if kind.text:
             return self._add_text(take_text(value, kind.text))
@@ -128,18 +137,18 @@ class StreamItems:
         if kind.is_told:
             return None
         if kind is ITEM or (kind.part and not has_text(value, kind.part)):
-            return self._kept.add(piece)
+            return self._keep(piece, item)
         if kind.part:
             self._continue(kind, item, value)
             return None
+        line = piece if isinstance(piece, str) else _json(item)
         if kind.ends:
             self._kept.drop(kind)
             if self._text:
                 told = drop_told_text(value)
-                told = {**item, "data": told} if self._are_events else told
-                piece = json.dumps(told, ensure_ascii=False)
+                line = _json({**item, "data": told} if self._are_events else told)
         # The states of a response, and its end, are shown when nothing takes their place.
-        return self._kept.put(kind, Item(piece, is_shown=kind.subject is not None))
+        return self._kept.put(kind, Item(line, is_shown=kind.subject is not None))
 
     def _add_text(self, text: str) -> str | None:
         if not text:
@@ -166,7 +175,7 @@ class StreamItems:
             return item.json
         value: Any = finish(item.value)
         said = value.get("data") if self._are_events else value
-        return json.dumps(value, ensure_ascii=False) if says_something(said) else ""
+        return _json(value) if says_something(said) else ""
 
     def unshown(self) -> list[str]:
         """Return the items that were not shown as they came, now that they are whole."""
@@ -190,7 +199,7 @@ class StreamItems:
         """Return the joined text."""
         return "".join(self._text) if self._are_tokens else join_words(self._text)
 
-    async def shorten(self, most: int) -> bool:
+    def shorten(self, most: int) -> bool:
         """Keep the beginning that takes no more than `most` bytes as JSON; False where all does.
 
         What is kept is in the text of a result and, parsed, in its structured content.
@@ -199,8 +208,6 @@ class StreamItems:
         kept, whole = beginning(text, most // 2), list[str]()
         most -= 2 * json_length(kept)
         for line in lines if kept == text else ():
-            if len(line) > LONG_ITEM:
-                await checkpoint()
             most -= json_length(line + "\n") + json_length(parsed_or_text(line))
             if most < 0:
                 break
@@ -208,3 +215,8 @@ class StreamItems:
         self._text, self._are_tokens = [kept], True
         self._kept.replace(whole)
         return kept != text or len(whole) < len(lines)
+
+
+def _json(value: object) -> str:
+    """Write an item as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False)

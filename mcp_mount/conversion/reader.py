@@ -6,13 +6,15 @@ Text, Server-Sent Events and JSON Lines are decoded part by part; everything els
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
 from mcp_mount.conversion.decoders import (
     Decoder,
+    Event,
     EventDecoder,
     JSONLinesDecoder,
     TextDecoder,
@@ -20,12 +22,14 @@ from mcp_mount.conversion.decoders import (
     read_content_type,
 )
 from mcp_mount.conversion.deltas import UNKNOWN_FORM, StreamForm
-from mcp_mount.conversion.items import LONG_ITEM, StreamItems
+from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.spooled import SLICE, SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits
+from mcp_mount.loops import Turns, in_thread
 from mcp_mount.openapi.media import FORM, is_json, is_text
 
 Progress = Callable[[str], Awaitable[None]]
+Value = TypeVar("Value")
 
 _JSON_LINES = frozenset(
     {"application/jsonl", "application/x-ndjson", "application/ndjson", "application/json-lines"}
@@ -109,7 +113,7 @@ class ResponseReader:
         if status >= _MULTIPLE_CHOICES:
             return
         if self.media_type == _EVENTS:
-            self._decoder = EventDecoder(has_json_data=self._form.has_json_data)
+            self._decoder = EventDecoder()
             self.items = StreamItems(self._form, self._limits.max_items, are_events=True)
         elif self.media_type in _JSON_LINES:
             self._decoder = JSONLinesDecoder()
@@ -182,7 +186,7 @@ class ResponseReader:
             if self._decoder is not None:
                 await self._take(self._decoder.decode(b"", final=True))
             if self.items is not None:
-                for line in self.items.unshown():
+                for line in await self._run(self.items.unshown, self.size):
                     await self._show(line)
         finally:
             # A deadline may come first.
@@ -190,22 +194,29 @@ class ResponseReader:
                 with CancelScope(shield=True):
                     await self._shorten()
 
-    async def _take(self, pieces: Iterable[str]) -> None:
-        """Keep the pieces of a stream, and show them."""
+    async def _take(self, pieces: Iterable[str | Event | None]) -> None:
+        """Keep the pieces of a stream, and show them; others run from time to time.
+
+        A part of the body can be thousands of events.
+        """
+        turns = Turns()
         for piece in pieces:
-            if not piece:
+            await turns.take()
+            if piece is None:
                 continue
-            if len(piece) > LONG_ITEM:
-                await checkpoint()
-            shown: str | None = piece
-            if self._text is not None:
-                self._text.append(piece)
-            elif self.items is not None:
-                shown = self.items.add(piece)
+            shown: str | None = None
+            if self.items is not None:
+                shown = await self._run(partial(self.items.add, piece), len(piece))
                 if self.items.is_full:
                     self.full = self.full or f"{self._limits.max_items} items (max_items)"
                     return
+            elif self._text is not None and isinstance(piece, str):
+                self._text.append(shown := piece)
             await self._show(shown)
+
+    async def _run(self, function: Callable[[], Value], size: int) -> Value:
+        """Run what handles so many characters, in a thread if they are many."""
+        return function() if size <= SLICE else await in_thread(function)
 
     async def _show(self, piece: str | None) -> None:
         """Send a piece of the stream as progress."""
@@ -226,7 +237,7 @@ class ResponseReader:
         if self.size * _LONGEST_ESCAPE + items * _LONGEST_FIELDS <= most:
             return
         if self.items is not None:
-            self.is_shortened = await self.items.shorten(most)
+            self.is_shortened = await self._run(partial(self.items.shorten, most), self.size)
         elif self._text is not None:
             self.is_shortened = self._text.shorten(most)
 

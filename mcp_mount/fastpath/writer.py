@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, Final
 
 import anyio
+import msgspec
 import pydantic_core
 from starlette.types import Send
 
@@ -18,6 +19,7 @@ from mcp_mount.conversion.content import Block, Result
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
 from mcp_mount.fastpath.context import run_in_context
+from mcp_mount.loops import Turns
 
 _STREAM = [
     (b"content-type", b"text/event-stream"),
@@ -28,6 +30,9 @@ _STREAM = [
 _JSON: Final = (b"content-type", b"application/json")
 
 write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+_SPLIT: Final = 3
+"""How deeply a structure is written member by member."""
+
 _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
 
@@ -77,11 +82,13 @@ class ResponseWriter:
                 # What has been begun, its start at the least, is sent first.
                 pass
         start = f'{{"jsonrpc":"2.0","id":{self._id},"result":'
+        turns = Turns()
         if self._is_stream:
             # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
             await self._write_body(b"event: message\r\ndata: ", more=True)
             for part in chain((start,), result, ("}",)):
                 await self._write_body(_to_one_line(part).encode(), more=True)
+                await turns.take()
             await self._write_body(b"\r\n\r\n", more=False)
         elif isinstance(result, tuple):
             body = f"{start}{''.join(result)}}}".encode()
@@ -91,6 +98,7 @@ class ResponseWriter:
             await self._start([_JSON])
             for part in chain((start,), result, ("}",)):
                 await self._write_body(part.encode(), more=True)
+                await turns.take()
             await self._write_body(b"", more=False)
 
     async def ping(self) -> None:
@@ -182,7 +190,7 @@ def _serialize(result: Result, server: ServerMeta) -> Iterator[str]:
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
-        yield from sliced(write_json(result.structured_content) if text is None else text)
+        yield from _write_parts(result.structured_content) if text is None else sliced(text)
     yield server.ending_with(result.meta) if result.meta else server.ending
 
 
@@ -191,10 +199,44 @@ def _serialize_block(block: Block) -> Iterable[str]:
         return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
     if isinstance(block, str) and len(block) <= SLICE:
         return (f'{{"type":"text","text":{write_json(block)}}}',)
-    pieces = sliced(block) if isinstance(block, str) else block
+    return chain(('{"type":"text","text":',), _write_text(block), ("}",))
+
+
+def _write_text(text: str | SpooledText) -> Iterator[str]:
+    """Write a long text as JSON in parts."""
+    pieces = sliced(text) if isinstance(text, str) else text
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    escaped = (write_json_string(part)[1:-1] for part in pieces)
-    return chain(('{"type":"text","text":"',), escaped, ('"}',))
+    return chain('"', (write_json_string(part)[1:-1] for part in pieces), '"')
+
+
+def _write_parts(value: object) -> Iterator[str]:
+    """Write a value as JSON in parts of which none takes long."""
+    waiting, size = list[str](), 0
+    for part in _write_members(value, _SPLIT):
+        waiting.append(part)
+        size += len(part)
+        if size > SLICE:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
+
+
+def _write_members(value: object, depth: int) -> Iterator[str]:
+    """Write a value as JSON: what is deeper inside is written as a whole."""
+    if isinstance(value, str) and len(value) > SLICE:
+        yield from _write_text(value)
+    elif isinstance(value, dict) and depth:
+        for before, (name, each) in zip(chain("{", repeat(",")), value.items(), strict=False):
+            yield f"{before}{write_json(name)}:"
+            yield from _write_members(each, depth - 1)
+        yield "}" if value else "{}"
+    elif isinstance(value, list) and depth:
+        for before, each in zip(chain("[", repeat(",")), value, strict=False):
+            yield before
+            yield from _write_members(each, depth - 1)
+        yield "]" if value else "[]"
+    else:
+        yield msgspec.json.encode(value).decode()
 
 
 def _to_one_line(text: str) -> str:

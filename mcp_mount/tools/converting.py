@@ -4,22 +4,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import anyio
-
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.content import Result, to_result
 from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.shortening import shorten_result
-from mcp_mount.loops import PerLoop
+from mcp_mount.loops import in_thread
 from mcp_mount.tools.binding import ToolBinding
 
 LARGE: Final = 128 * 1024
 """Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
-
-# Threads of our own, because those of the app's routes are for them; and few, because they take
-# turns with the event loop anyway.
-_converting = PerLoop(lambda: anyio.CapacityLimiter(2))
 
 
 async def convert(
@@ -31,9 +25,7 @@ async def convert(
     run = partial(to_result, reader, output, outcome=outcome, timeout=timeout, fields=fields)
     if limits.max_result_chars is not None:
         run = partial(_shorten, run, limits.max_result_chars, binding, reader)
-    if reader.size <= LARGE:
-        return run()
-    return await anyio.to_thread.run_sync(run, limiter=_converting.get())
+    return run() if reader.size <= LARGE else await in_thread(run)
 
 
 def _shorten(
