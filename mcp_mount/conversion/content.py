@@ -60,6 +60,11 @@ class Result:
     is_error: bool = False
     json: str | None = None
 
+    @property
+    def is_in_file(self) -> bool:
+        """Whether a text of it is in a file, and not in memory."""
+        return any(isinstance(block, SpooledText) for block in self.content)
+
 
 _NO_ANSWER: Final = {
     "broken": "before it failed. The call was ended.",

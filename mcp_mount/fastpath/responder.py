@@ -177,7 +177,8 @@ class FastPath:
                 result = await call.run()
             # Whoever waits no longer is no failure, and least of all one of the user's routes.
             with suppress(OSError):
-                await writer.write(serialize(result, self._meta if hot.is_modern else NO_META))
+                parts = serialize(result, self._meta if hot.is_modern else NO_META)
+                await writer.write(parts, is_in_file=result.is_in_file)
         except asyncio.CancelledError:
             if not watch.has_cancelled():
                 raise

@@ -74,32 +74,48 @@ class ResponseWriter:
         """Where the pieces of a stream go; None where the client did not ask for them."""
         return self._show if self._progress is not None else None
 
-    async def write(self, result: Iterable[str]) -> None:
-        """Send the result, given in parts; that ends the response."""
+    async def write(self, result: Iterable[str], *, is_in_file: bool = False) -> None:
+        """Send the result, given in parts; that ends the response.
+
+        It is sent at once, as a route's own response is: what the client has not read waits in the
+        server then, and nothing of the call with it. Only a text in a file is sent part by part.
+        """
         self.is_over = True
         if self._is_stream:
             async with self._lock:
                 # What has been begun, its start at the least, is sent first.
                 pass
         start = f'{{"jsonrpc":"2.0","id":{self._id},"result":'
-        turns = Turns()
-        if self._is_stream:
-            # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
-            await self._write_body(b"event: message\r\ndata: ", more=True)
-            for part in chain((start,), result, ("}",)):
-                await self._write_body(_to_one_line(part).encode(), more=True)
-                await turns.take()
-            await self._write_body(b"\r\n\r\n", more=False)
-        elif isinstance(result, tuple):
-            body = f"{start}{''.join(result)}}}".encode()
-            await self._start([(b"content-length", b"%d" % len(body)), _JSON])
-            await self._write_body(body, more=False)
-        else:
-            await self._start([_JSON])
-            for part in chain((start,), result, ("}",)):
-                await self._write_body(part.encode(), more=True)
+        if isinstance(result, tuple) and not self._is_stream:
+            await self._write_whole(f"{start}{''.join(result)}}}".encode())
+            return
+        parts, turns = self._framed(chain((start,), result, ("}",))), Turns()
+        if is_in_file:
+            if not self._is_stream:
+                await self._start([_JSON])
+            for part in parts:
+                await self._write_body(part, more=True)
                 await turns.take()
             await self._write_body(b"", more=False)
+            return
+        encoded = []
+        for part in parts:
+            encoded.append(part)
+            await turns.take()
+        await self._write_whole(b"".join(encoded))
+
+    def _framed(self, parts: Iterable[str]) -> Iterator[bytes]:
+        """Return JSON as the end of the response has it."""
+        if not self._is_stream:
+            return (part.encode() for part in parts)
+        # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
+        lines = (_to_one_line(part).encode() for part in parts)
+        return chain((b"event: message\r\ndata: ",), lines, (b"\r\n\r\n",))
+
+    async def _write_whole(self, body: bytes) -> None:
+        if not self._is_stream:
+            await self._start([(b"content-length", b"%d" % len(body)), _JSON])
+        await self._write_body(body, more=False)
 
     async def ping(self) -> None:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
