@@ -81,6 +81,20 @@ async def test_a_session_that_its_client_ended_counts_no_longer(
         assert await statuses(app, kept) == [200]
 
 
+async def test_an_end_that_is_refused_gives_no_room_for_another_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: the session is still there, and still counts."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    async with started(session_app()) as app, http(app) as client:
+        many = []
+        for _ in range(4):
+            many.append(await opened(app, ALICE))
+            wrong = {**many[-1], "mcp-protocol-version": "nonsense"}
+            assert (await client.delete("/mcp", headers=wrong)).status_code >= 400
+        assert await statuses(app, *many) == [404, 404, 200, 200]
+
+
 async def initialize(app: Any, size: int, headers: Mapping[str, str] | None = None) -> Reply:
     params = {**HANDSHAKE, "clientInfo": {**CLIENT, "title": "x" * size}}
     return await rpc(app, "legacy", "initialize", params, headers=headers)

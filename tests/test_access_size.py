@@ -149,3 +149,52 @@ async def test_with_sessions_every_method_is_bounded() -> None:
     async with started(app):
         for method in ("GET", "DELETE", "POST"):
             assert is_refused(await send_raw(app, parts(content), headers, method=method))
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_request_of_too_many_values_is_not_parsed(era: Era, *, sessions: bool) -> None:
+    """X5: four megabytes of ``[[],[],…]`` held up the process for seconds."""
+    called: list[int] = []
+    app = FastAPI()
+
+    @app.post("/count")
+    async def count(items: Annotated[list[object], Body(embed=True)]) -> int:
+        called.append(len(items))
+        return len(items)
+
+    mount_mcp(app, sessions=sessions)
+    async with started(app) as running:
+        many: list[list[Any]]
+        many = [[[]] * 60_000, [{}] * 60_000, [{"a": 1}] * 40_000, [1] * 200_001]
+        for items in many:
+            headers, body = envelope(era, "tools/call", {"name": "count", "arguments": {}})
+            body["params"]["arguments"]["items"] = items
+            reply = await send_raw(running, [json.dumps(body).encode()], headers)
+            assert (reply.status, reply.answer["error"]["message"]) == (
+                413,
+                "The request has more than 200,000 JSON values.",
+            )
+        assert called == []
+        if not sessions or era == "modern":
+            body["params"]["arguments"]["items"] = ["x" * 40] * 50_000
+            assert (await send_raw(running, [json.dumps(body).encode()], headers)).status == 200
+            assert called == [50_000]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_address_that_is_no_address_is_not_read(era: Era) -> None:
+    """X5: to compare one of megabytes with templates takes long."""
+    app = FastAPI()
+
+    @app.get("/parts/{name}", openapi_extra={"x-mcp": {"resource": "parts://{name}"}})
+    async def part(name: str) -> str:
+        return name
+
+    mount_mcp(app)
+    for length, status in ((10_000, 200), (200_000, 413)):
+        uri = "parts://" + "a" * length
+        headers, body = envelope(era, "resources/read", {"uri": uri})
+        headers["mcp-name"] = uri
+        reply = await send_raw(app, [json.dumps(body).encode()], headers)
+        assert reply.status == status

@@ -8,7 +8,7 @@ from fastapi import Body, FastAPI, File, Form, Request, UploadFile
 from pydantic import BaseModel, ConfigDict
 
 from mcp_mount import mount_mcp
-from tests.support import Reply, call, tools
+from tests.support import ERAS, Era, Reply, call, tools
 
 pytestmark = pytest.mark.usefixtures("either_caller")
 
@@ -176,3 +176,27 @@ async def test_a_file_that_cannot_be_sent_is_refused(file: Any, message: str) ->
     reply = await call(app, "upload", {"file": file})
     assert reply.is_error
     assert message in reply.text_content
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+async def test_a_form_of_very_many_values_is_refused(kind: str, era: Era) -> None:
+    """X5: no server takes them, and to write them would hold up the process."""
+    app = FastAPI()
+
+    if kind == "urlencoded":
+
+        @app.post("/form")
+        async def form(many: Annotated[list[str], Form()]) -> int:
+            return len(many)
+    else:
+
+        @app.post("/form")
+        async def form(many: Annotated[list[str], Form()], file: UploadFile | None = None) -> int:
+            return len(many)
+
+    mount_mcp(app)
+    reply = await call(app, "form", {"many": ["x"] * 10_001}, era=era)
+    assert reply.is_error
+    assert reply.text_content == "'many' has too many values: a form takes 10,000 of one name."
+    assert (await call(app, "form", {"many": ["x"] * 500}, era=era)).text_content == "500"

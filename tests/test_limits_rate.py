@@ -160,8 +160,8 @@ async def test_keys_that_the_app_declares_are_credentials(
 
 async def test_a_request_that_shows_heaps_of_credentials_is_refused() -> None:
     """C6: each would be a question to the store."""
-    headers = [(b"x-api-key", b"%d" % number) for number in range(17)]
-    with pytest.raises(Busy, match="Too many credentials are shown: 17"):
+    headers = [(b"x-api-key", b"%d" % number) for number in range(5)]
+    with pytest.raises(Busy, match="Too many credentials are shown: 5"):
         await CallRate(RateLimit("9/hour")).count(Request({"type": "http", "headers": headers}))
 
 

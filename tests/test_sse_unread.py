@@ -1,11 +1,14 @@
 """A stream of the older HTTP+SSE transport that nobody reads takes so much, and no more."""
 
+import gc
+
 import anyio
 import pytest
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import PlainTextResponse
 
 from mcp_mount import mount_mcp
+from mcp_mount.endpoints import streams
 from tests.sse import Stream, initialized
 from tests.starting import started
 
@@ -111,3 +114,20 @@ async def test_a_large_result_reaches_who_reads(monkeypatch: pytest.MonkeyPatch)
         for _ in range(10):
             await stream.call("large")
             assert (await read_one(stream)).count(b"x") >= 100 * KIB
+
+
+async def test_what_a_call_began_is_forgotten_when_it_has_ended() -> None:
+    """F2: a stream on which there are many calls does not grow with them."""
+    app = FastAPI()
+
+    @app.get("/noted")
+    async def noted(tasks: BackgroundTasks) -> str:
+        tasks.add_task(str)
+        return "noted"
+
+    mount_mcp(app, sse_path="/sse")
+    async with started(app) as running, initialized(running) as stream:
+        for _ in range(30):
+            assert await stream.called("noted") == '"noted"'
+        [open_stream] = [each for each in gc.get_objects() if isinstance(each, streams.Stream)]
+        assert len(open_stream.tasks) <= 2

@@ -1,6 +1,7 @@
 """Who makes a request: by a checked subject, the credentials that are shown, or the address."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -38,6 +39,10 @@ def credentials_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> 
     E.g. ``["subject:alice"]``, or ``["key:…"]`` with a hash for each credential; nothing where none
     is shown. `places` are where the app's document looks for keys (see `Operation`).
     """
+    user = request.scope.get("user")
+    if isinstance(user, AuthenticatedUser):
+        # Each part may hold a slash, and some be missing.
+        return [f"token:{json.dumps(principal_components(user.access_token))}"]
     if (subject := subject_of(request)) is not None:
         return [f"subject:{subject}"]
     # A store, and whoever reads it, has no need to know the credentials themselves.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limits.strategies import RateLimiter
 
 
-_MOST_CALLERS: Final = 16
+_MOST_CALLERS: Final = 4
 """Each is a question to the store, and whoever calls chooses how many headers there are."""
 
 _NAMESPACE: Final = "mcp_mount"

@@ -21,6 +21,9 @@ _MOST: Final = 9_000
 """Sessions of all callers; of more, one is ended of whoever has most. The SDK refuses to open more
 than 10,000."""
 
+_ENDED: Final = frozenset({200, 202, 204, 404})
+"""How a DELETE is answered when there is no such session any more."""
+
 _Owner = tuple[object, object]
 """The user and the credentials of a scope, which the SDK compares."""
 
@@ -43,9 +46,15 @@ class SessionShare:
         session = _session_in(scope["headers"]) if scope["type"] == "http" else b""
         if session is not None:
             self._use(session)
-            await self._app(scope, receive, send)
-            if scope.get("method") == "DELETE":
-                self._forget(session)
+
+            async def send_and_forget(message: Message) -> None:
+                # One that is refused has ended nothing.
+                if message["type"] == "http.response.start" and message["status"] in _ENDED:
+                    self._forget(session)
+                await send(message)
+
+            is_end = scope.get("method") == "DELETE"
+            await self._app(scope, receive, send_and_forget if is_end else send)
             return
 
         async def send_and_count(message: Message) -> None:

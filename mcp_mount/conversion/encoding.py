@@ -53,6 +53,12 @@ class Field:
     encoding: Encoding = AS_IS
 
 
+_FormField = tuple[str, str, str | None]
+"""Name, text and media type."""
+
+_MOST_FIELDS: Final = 10_000
+"""Fields of one name; servers take a thousand of all names."""
+
 Content = tuple[bytes, str]
 """A body, and its content type."""
 
@@ -120,7 +126,7 @@ def _write_whole(argument: str, value: object, body: Body) -> Content:
 def _write_form(given: Iterable[tuple[Field, Any]], media_type: str) -> Content:
     """Write a URL-encoded form, or one with files (RFC 7578)."""
     if media_type == FORM:
-        pairs = [(name, text) for each in given for name, text, _ in _form_fields(*each)]
+        pairs = [(name, text) for each in given for name, text, _ in _counted(_form_fields(*each))]
         form = urlencode(pairs)
         refuse_override(form)
         return form.encode(), FORM
@@ -129,7 +135,7 @@ def _write_form(given: Iterable[tuple[Field, Any]], media_type: str) -> Content:
         refuse_override(f"{field.name}=")
         if not field.is_file:
             # A part without a file name is a plain field.
-            texts = _form_fields(field, value, field.encoding.media_type)
+            texts = _counted(_form_fields(field, value, field.encoding.media_type))
             parts += [(name, (None, text.encode(), kind)) for name, text, kind in texts]
         elif value is not None:
             for item in value if isinstance(value, list) else [value]:
@@ -151,9 +157,20 @@ def refuse_override(form: str) -> None:
         raise InvalidArguments(message)
 
 
-def _form_fields(
-    field: Field, value: Any, media_type: str = ""
-) -> Iterator[tuple[str, str, str | None]]:
+def _counted(fields: Iterable[_FormField]) -> Iterator[_FormField]:
+    """Yield the fields that one argument fills, while they are not too many for any server.
+
+    Raises:
+        InvalidArguments: there are more.
+    """
+    for number, each in enumerate(fields):
+        if number == _MOST_FIELDS:
+            message = f"{each[0]!r} has too many values: a form takes {_MOST_FIELDS:,} of one name."
+            raise InvalidArguments(message)
+        yield each
+
+
+def _form_fields(field: Field, value: Any, media_type: str = "") -> Iterator[_FormField]:
     """Yield name, text and media type of a field; an object is JSON (OpenAPI 3.1 §4.8.15.1)."""
     if value is None:
         return

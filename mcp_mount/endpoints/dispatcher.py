@@ -1,6 +1,7 @@
 """Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
 
 import json
+import math
 from typing import Final
 
 from fastapi.exception_handlers import http_exception_handler
@@ -20,6 +21,7 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.conversion.structure import MAX_VALUES, Meter
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
@@ -31,12 +33,18 @@ from mcp_mount.fastpath.messages import (
     read_call,
 )
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
 from mcp_mount.tools.tracing import joined_trace, trace_of
 
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
+
+_SMALL: Final = 64 * 1024
+"""Bytes of a body that take some milliseconds to parse, whatever they are."""
+
+_LONGEST_ADDRESS: Final = 16 * 1024
 
 
 class Dispatcher:
@@ -161,6 +169,9 @@ class Dispatcher:
             message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
             await refuse(413, message)(scope, receive, send)
             return None
+        elif len(body) > _SMALL and (too_much := await _too_much(body)) is not None:
+            await refuse(413, too_much)(scope, receive, send)
+            return None
         return body
 
     async def _respond(
@@ -194,6 +205,19 @@ class Dispatcher:
             # A tool that users add stands in the place of the operation.
             return None
         return self._scopes.refuse(needed)
+
+
+async def _too_much(body: bytes) -> str | None:
+    """Return why a large body is not parsed, which would hold up the process; None if it may be."""
+    meter, turns = Meter(math.inf), Turns()
+    for start in range(0, len(body), _SMALL):
+        if not meter.add(body[start : start + _SMALL]):
+            return f"The request has more than {MAX_VALUES:,} JSON values."
+        await turns.take()
+    uri = _read_address(body) if b"resources/" in body else None
+    if uri is not None and len(uri) > _LONGEST_ADDRESS:
+        return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
+    return None
 
 
 def _read_address(body: bytes) -> str | None:

@@ -211,6 +211,7 @@ class StreamGate:
             await JSONResponse(refusal, 400)(scope, receive, send)
             return
         if (ctx := request_context.get()) is not None and tasks is not None:
+            tasks[:] = [task for task in tasks if not task.done()]
             ctx.tasks = tasks
         try:
             await self._app(scope, replay_body(body, receive), send)
