@@ -31,7 +31,12 @@ async def convert(
     run = partial(to_result, reader, output, outcome=outcome, timeout=timeout, fields=fields)
     if limits.max_result_chars is not None:
         run = partial(_shorten, run, limits.max_result_chars, binding, reader)
-    if reader.size <= LARGE:
+    return await run_apart(reader.size, run)
+
+
+async def run_apart(size: int, run: Callable[[], Result]) -> Result:
+    """Convert so many bytes; many in a thread."""
+    if size <= LARGE:
         return run()
     return await anyio.to_thread.run_sync(run, limiter=_converting.get())
 
