@@ -47,7 +47,7 @@ def load_app(target: str, folder: Path, options: ServeOptions) -> FastAPI:
         named = ", ".join(given).replace("--mcp-api-key", "MCP_API_KEY")
         raise MountError(
             f"The app of {target!r} calls mount_mcp itself, and would not hear of {named}: say it "
-            "there, or leave it out here."
+            "there, or leave it out here and in the environment."
         )
     return app
 
