@@ -351,7 +351,7 @@ def test_an_app_with_an_endpoint_keeps_it(
         "app = FastAPI()\nmount_mcp(app, path='/tools')\n",
         "utf-8",
     )
-    with running("run", "mounted_app", "--app-dir", str(folder)) as (url, lines):
+    with running("run", "mounted_app.py", "--app-dir", str(folder)) as (url, lines):
         assert httpx2.get(f"{url}/tools").status_code == 405
     assert f"The MCP endpoint is at {url}/tools" in "".join(lines)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -367,7 +367,8 @@ def test_an_app_with_an_endpoint_keeps_it(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["no_such_module:app"], "names no app"),
+        (["no_such_module:app"], "There is no module 'no_such_module' in"),
+        (["parts:ap"], "'parts' has no 'ap'. Did you mean 'app'?"),
         (["json:loads"], "takes a FastAPI application"),
         (["parts:app", "--stdio", "--header", "X-Key hunter2"], "written with a colon: --header"),
         (["parts:app", "--stdio", "--header", "X-Key: ${NO_SUCH}"], "'NO_SUCH'"),
