@@ -46,7 +46,7 @@ class API:
     tools: Sequence[Selector] = field(default=(), kw_only=True)
     resources: Sequence[Selector] = field(default=(), kw_only=True)
     scopes: Sequence[str] = field(default=(), kw_only=True)
-    limits: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot stand before a tool's.

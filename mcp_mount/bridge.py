@@ -5,9 +5,10 @@ Each message is the same there as here; what HTTP wants said in headers is taken
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import uuid4
 
 import anyio
 import httpx2
@@ -21,6 +22,7 @@ from mcp.shared.inbound import (
 )
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import (
+    HEADER_MISMATCH,
     PARSE_ERROR,
     PROTOCOL_VERSION_META_KEY,
     ErrorData,
@@ -35,6 +37,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.mirroring import Mirroring
 from mcp_mount.stdio import StandardStreams
 
 logger = logging.getLogger("mcp_mount")
@@ -42,6 +45,8 @@ logger = logging.getLogger("mcp_mount")
 LAST: Final = 5.0
 """Seconds for the answers to a client that has written its last: a shell, or one that is gone."""
 
+_CALL: Final = "tools/call"
+_LIST: Final = "tools/list"
 _CANCELLED: Final = "notifications/cancelled"
 _REFUSED: Final = (401, 403)
 
@@ -55,13 +60,27 @@ async def carry(streams: StandardStreams, url: str, client: httpx2.AsyncClient) 
 
 
 @dataclass(slots=True)
+class _Question:
+    """A request of our own."""
+
+    is_answered: anyio.Event = field(default_factory=anyio.Event)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class _Bridge:
-    """One client, and what it waits for."""
+    """One client, and what it waits for; `questions` are ours, by their ids."""
 
     streams: StandardStreams
     version: str | None = None
     waiting: dict[RequestId, str] = field(default_factory=dict)
+    questions: dict[RequestId, _Question] = field(default_factory=dict)
     idle: anyio.Event = field(default_factory=anyio.Event)
+    send: Callable[[SessionMessage], Awaitable[None]] = field(init=False)
+    mirroring: Mirroring = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mirroring = Mirroring(self._list_tools)
 
     async def run(self, url: str, client: httpx2.AsyncClient) -> None:
         async with (
@@ -78,11 +97,12 @@ class _Bridge:
                     if isinstance(answer, SessionMessage):
                         await self._answer(answer.message)
 
+            self.send = requests.send
             tasks.start_soon(write_answers)
             async for line in self.streams.lines():
                 message = await self._read(line)
                 if message is not None:
-                    await requests.send(message)
+                    await self.send(message)
             with anyio.move_on_after(LAST):
                 while self.waiting:
                     self.idle = anyio.Event()
@@ -105,7 +125,21 @@ class _Bridge:
         if method == _CANCELLED:
             self._forget(params.get("requestId"))
         headers = self._headers(method, params)
+        if method == _CALL and MCP_METHOD_HEADER in headers:
+            headers |= await self.mirroring.headers(params)
         return SessionMessage(message, ClientMessageMetadata(headers=headers))
+
+    async def _list_tools(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask for the list of tools, as the client would."""
+        question, id_ = _Question(), f"mcp-mount-{uuid4()}"
+        request = JSONRPCRequest(jsonrpc="2.0", id=id_, method=_LIST, params=dict(params))
+        metadata = ClientMessageMetadata(headers=self._headers(_LIST, params))
+        self.questions[id_] = question
+        with anyio.move_on_after(LAST):
+            await self.send(SessionMessage(request, metadata))
+            await question.is_answered.wait()
+        self.questions.pop(id_, None)
+        return question.result
 
     def _headers(self, method: str | None, params: Mapping[str, Any]) -> dict[str, str]:
         meta = params.get("_meta")
@@ -125,12 +159,20 @@ class _Bridge:
 
     async def _answer(self, message: JSONRPCMessage) -> None:
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            if (question := self.questions.get(message.id)) is not None:
+                question.result = getattr(message, "result", {})
+                question.is_answered.set()
+                return
             method = self.waiting.get(message.id)
             if method is None:
                 # It was cancelled: nobody waits (MCP "Cancellation").
                 return
             if method == "initialize" and isinstance(message, JSONRPCResponse):
                 self.version = message.result.get("protocolVersion")
+            if method == _LIST and isinstance(message, JSONRPCResponse):
+                self.mirroring.read(message.result)
+            if isinstance(message, JSONRPCError) and message.error.code == HEADER_MISMATCH:
+                self.mirroring.forget()
             await self._write(message)
             self._forget(message.id)
             return

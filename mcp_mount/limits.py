@@ -45,9 +45,9 @@ class Limits:
             For all tools together, or for one tool alone where its mark sets it. From 100 on, a
             tenth more is kept for callers who find all slots taken, a hundredth for each of them.
         max_request_bytes: Bytes of an MCP request; a larger one is answered with HTTP 413.
-        max_result_chars: Characters of the text of an operation's result, of which its structure is
-            a copy. A list is cut at whole items and a text at a line; the result says how much
-            there was, and which arguments ask for less. None: there is no such limit.
+        max_result_chars: Characters of the text of a result, of which its structure is a copy. A
+            list is cut at whole items and a text at a line; the result says how much there was, and
+            which arguments ask for less. None: there is no such limit.
     """
 
     timeout: float = 60.0
@@ -80,9 +80,13 @@ class Limits:
     def overridden(self, marked: Mapping[str, Any]) -> "Limits":
         """Return these limits with those that an operation's mark sets, e.g. ``{"timeout": 5}``.
 
+        ``False`` switches off the limit that can be: FastAPI leaves null out of its document.
+
         Raises:
             MountError: as for `Limits` itself.
         """
+        if marked.get("max_result_chars") is False:
+            marked = {**marked, "max_result_chars": None}
         return replace(self, **marked)
 
 

@@ -1,19 +1,17 @@
-"""Finds the app that a command names, and gives it an endpoint where it has none."""
+"""Loads the app that is served, and gives it an endpoint where it has none."""
 
-import sys
 from dataclasses import fields
-from inspect import isfunction, signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
-from uvicorn.importer import ImportFromStringError, import_from_string
 
 from mcp_mount.checks import check_app
 from mcp_mount.door import PATH, mount_options
 from mcp_mount.endpoints.endpoint import Endpoint
 from mcp_mount.endpoints.streamable import Streamable
 from mcp_mount.errors import MountError
+from mcp_mount.finding import import_app
 from mcp_mount.mount import mount_mcp
 from mcp_mount.options import ServeOptions
 
@@ -25,14 +23,14 @@ def load_app(target: str, folder: Path, options: ServeOptions) -> FastAPI:
     """Return the app that `target` names, with an endpoint.
 
     Args:
-        target: E.g. ``"main:app"``; ``"main"`` is the same. A function without arguments makes it.
+        target: E.g. ``"main:app"``; see `import_app`.
         folder: Where the module is looked for first.
         options: What the endpoint is told, if the app has none.
 
     Raises:
         MountError: there is no such app, or the options cannot be.
     """
-    app: FastAPI = _find(target, folder)
+    app: FastAPI = import_app(target, folder)
     check_app(app)
     if endpoint_path(app) is None:
         shared = mount_options(options, [])
@@ -47,7 +45,7 @@ def load_app(target: str, folder: Path, options: ServeOptions) -> FastAPI:
         named = ", ".join(given).replace("--mcp-api-key", "MCP_API_KEY")
         raise MountError(
             f"The app of {target!r} calls mount_mcp itself, and would not hear of {named}: say it "
-            "there, or leave it out here."
+            "there, or leave it out here and in the environment."
         )
     return app
 
@@ -58,16 +56,3 @@ def endpoint_path(app: FastAPI) -> str | None:
         if isinstance(route, Endpoint) and isinstance(route.transport, Streamable):
             return route.path
     return None
-
-
-def _find(target: str, folder: Path) -> Any:
-    sys.path.insert(0, str(folder.resolve()))
-    name = target if ":" in target else f"{target}:app"
-    try:
-        found = import_from_string(name)
-    except ImportFromStringError as error:
-        raise MountError(
-            f"{target!r} names no app ({str(error).rstrip('.')}): write MODULE:NAME, such as "
-            f"main:app, for a module in {str(folder)!r} (--app-dir)."
-        ) from None
-    return found() if isfunction(found) and not signature(found).parameters else found

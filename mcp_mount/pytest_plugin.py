@@ -34,7 +34,7 @@ def mcp_app(pytestconfig: pytest.Config) -> Any:
             "settings, or a fixture mcp_app that returns it."
         )
         raise pytest.UsageError(message)
-    from mcp_mount.commands.apps import import_app  # noqa: PLC0415
+    from mcp_mount.finding import import_app  # noqa: PLC0415
 
     return import_app(name)
 

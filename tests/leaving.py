@@ -1,8 +1,9 @@
 """Calls of endless streams, which their caller leaves."""
 
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any
 
 import anyio
 from fastapi import Depends, FastAPI
@@ -16,13 +17,19 @@ from tests.support import Era, envelope
 
 @asynccontextmanager
 async def calling(
-    app: ASGIApp, era: Era, tool: str, *, version: str = "2.3", **headers: str
+    app: ASGIApp,
+    era: Era,
+    tool: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    version: str = "2.3",
+    **headers: str,
 ) -> AsyncIterator[Response]:
     """Call a tool, wait for the first notification, and leave at the end of the block.
 
     It takes until the request has ended on the server's side too.
     """
-    own, body = envelope(era, "tools/call", {"name": tool, "arguments": {}}, token="p")
+    own, body = envelope(era, "tools/call", {"name": tool, "arguments": arguments or {}}, token="p")
     named = {**own, **headers}
     async with streamed(app, "POST", "/mcp", body, headers=named, spec_version=version) as it:
         assert b"notifications/progress" in (await it.chunk() or b"")

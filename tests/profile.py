@@ -60,9 +60,8 @@ def check_tool(tool: Mapping[str, Any], *, shares: bool = False) -> None:
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", tool["name"])
     assert tool["description"].strip()
     assert len(tool["description"]) <= 2_000
-    assert {*tool["annotations"]} == {
-        *("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
-    }
+    hints = {"readOnlyHint", "destructiveHint", "openWorldHint"}
+    assert {*tool["annotations"]} - {"idempotentHint"} == hints
     schema = tool["inputSchema"]
     check_schema(schema, shares=shares)
     check_readers(schema)

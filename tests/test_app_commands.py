@@ -13,8 +13,8 @@ import pytest
 
 from mcp_mount import MountError, cli
 from mcp_mount.check.subject import Subject
-from mcp_mount.commands.apps import import_app
 from mcp_mount.commands.values import read_arguments
+from mcp_mount.finding import import_app
 from tests.support import served
 
 APP = '''
@@ -120,9 +120,9 @@ def test_an_error_of_the_tool_is_code_1_and_on_stderr(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("list", "prats:app"), "There is no module 'prats' here"),
+        (("list", "prats:app"), "There is no module 'prats' in"),
         (("list", "parts:ap"), "Did you mean 'app'?"),
-        (("list", "other.py"), "There is no file 'other.py' here"),
+        (("list", "other.py"), "There is no file 'other.py' in"),
         (
             ("call", "parts:app", "get_prat"),
             "There is no tool 'get_prat'. Did you mean 'get_part'?",

@@ -63,7 +63,7 @@ async def test_a_lost_connection_of_the_handshake_versions_is_no_cancellation(
     async with run_asgi_lifespan(app):
         headers = await session_of(app) if sessions else {}
         async with calling(
-            leaving_is_seen(app, left), "legacy", "long", version=version, **headers
+            leaving_is_seen(app, left), "legacy", "long", None, version=version, **headers
         ):
             assert log == []
         # The session's own task may be a step behind its request.
@@ -97,7 +97,7 @@ async def test_a_session_cancels_by_notification(tool: str) -> None:
     mount_mcp(app, sessions=True)
     async with run_asgi_lifespan(app):
         session = await session_of(app)
-        async with calling(app, "legacy", tool, **session) as response:
+        async with calling(app, "legacy", tool, None, **session) as response:
             assert log == []
             await notify_cancelled(app, session)
             while chunk := await response.chunk():

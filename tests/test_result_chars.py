@@ -62,7 +62,11 @@ def build(way: Way = "quick", most: int | None = MOST) -> FastAPI:
     add_streams(app)
     mark: dict[str, Any] = {"x-mcp": {"limits": {"max_result_chars": 9_000}}}
     app.get("/whole", name="whole", openapi_extra=mark, response_class=PlainTextResponse)(line)
-    force(mount_mcp(app, limits=Limits(max_result_chars=most)), way)
+    off: dict[str, Any] = {"x-mcp": {"limits": {"max_result_chars": False}}}
+    app.get("/off", name="off", openapi_extra=off, response_class=PlainTextResponse)(line)
+    app.get("/named", name="named", response_class=PlainTextResponse)(line)
+    marks: dict[Any, Any] = {"named": {"limits": {"max_result_chars": None}}}
+    force(mount_mcp(app, limits=Limits(max_result_chars=most), tools=marks), way)
     return app
 
 
@@ -188,6 +192,13 @@ async def test_a_mark_says_otherwise_and_by_default_nothing_is_cut() -> None:
     assert (
         len((await call(build(most=None), "listed")).result["structuredContent"]["result"]) == 500
     )
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("tool", ["off", "named"])
+async def test_a_mark_switches_it_off(tool: str, era: Era) -> None:
+    """R6: with False on a route, since FastAPI leaves null out of its document."""
+    assert (await call(build(), tool, era=era)).text_content == "x" * 5_000
 
 
 @pytest.mark.parametrize("most", [1, 10, 100, 500])

@@ -367,6 +367,9 @@ async def test_a_deprecated_operation_says_so_first_and_long_descriptions_are_cu
     @app.delete("/long", description="word " * 1_000)
     async def long() -> None: ...
 
+    @app.post("/added")
+    async def add() -> None: ...
+
     @app.put("/same", summary="Set it", description="Set it for good.")
     async def same() -> None: ...
 
@@ -378,10 +381,12 @@ async def test_a_deprecated_operation_says_so_first_and_long_descriptions_are_cu
     assert listed["long"]["description"].endswith("word …")
     assert listed["same"]["description"] == "Set it for good."
     hints = {name: tool["annotations"] for name, tool in listed.items()}
-    keys = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
-    assert [hints["old"][key] for key in keys] == [True, False, True, False]
-    assert [hints["long"][key] for key in keys] == [False, True, True, False]
-    assert [hints["same"][key] for key in keys] == [False, True, True, False]
+    # What only reads can be repeated, and what is not said can not.
+    reads = {"readOnlyHint": True, "destructiveHint": False, "openWorldHint": False}
+    destroys = {"readOnlyHint": False, "destructiveHint": True, "openWorldHint": False}
+    assert hints["old"] == reads
+    assert hints["add"] == destroys
+    assert hints["long"] == hints["same"] == {**destroys, "idempotentHint": True}
 
 
 def nested(levels: int) -> dict[str, Any]:

@@ -167,8 +167,14 @@ def test_what_is_published_fits_the_profile(direction: Direction, case: Case, le
     assert len(json.dumps(published)) < 20_000
 
 
+def positions(least: int, most: int) -> Schema:
+    """Return the schema of a list of so many numbers."""
+    return {"type": "array", "items": INTEGER, "minItems": least, "maxItems": most}
+
+
 INTEGER, TEXT, NULL = ({"type": kind} for kind in ("integer", "string", "null"))
 PAIR: Schema = {"type": "array", "prefixItems": [INTEGER, INTEGER]}
+ANY: Schema = {"type": "array", "items": INTEGER}
 CLOSED: Schema = {"properties": {"a": INTEGER}, "additionalProperties": False}
 MANY = [f"v{number}" for number in range(60)]
 REWRITTEN: dict[str, tuple[Schema, Schema, Any]] = {
@@ -182,6 +188,21 @@ REWRITTEN: dict[str, tuple[Schema, Schema, Any]] = {
         {"type": "array", "prefixItems": [INTEGER, TEXT], "maxItems": 2},
         {"type": "array", "prefixItems": [INTEGER, TEXT], "maxItems": 2, "items": {}},
         [1, "a"],
+    ),
+    "two_or_three": (
+        {"anyOf": [positions(2, 2), positions(3, 3)]},
+        positions(2, 3),
+        [1, 2, 3],
+    ),
+    "any_number": (
+        {"anyOf": [positions(4, 4), {"type": "array", "items": INTEGER, "maxItems": 3}, ANY]},
+        ANY,
+        [1, 2, 3, 4, 5],
+    ),
+    "four_or_six": (
+        {"anyOf": [positions(4, 4), positions(6, 6)]},
+        {"anyOf": [positions(4, 4), positions(6, 6)]},
+        [1, 2, 3, 4],
     ),
     "optional": ({"anyOf": [TEXT, NULL]}, {"anyOf": [TEXT, NULL]}, None),
     "optional_choice": (

@@ -15,6 +15,7 @@ from fastmcp.exceptions import ToolError
 from pydantic import BaseModel
 
 from mcp_mount import InvalidSelector, Mounted, MountError, RateLimit, mount_mcp
+from tests.sse import initialized
 from tests.starting import started
 from tests.support import ERAS, Era, Reply, call, rpc, tools
 from tests.ways import Way, either_way, force
@@ -246,6 +247,24 @@ async def test_a_client_chooses_with_its_url(era: Era) -> None:
     refused = await rpc(app, era, "tools/list", path="/mcp?surface=all")
     assert refused.status == 400
     assert "surface='all' is not known" in refused.text
+
+
+async def test_a_client_of_the_older_transport_chooses_with_its_url_too() -> None:
+    """X1: the messages go to where the stream says, and are of the same surface."""
+    app, _ = parts_app(surface="tools", sse_path="/sse")
+    async with started(app) as running:
+        async with initialized(running, path="/sse?surface=search") as stream:
+            await stream.ask("tools/list", {})
+            listed = (await stream.message())["result"]["tools"]
+            assert [tool["name"] for tool in listed] == FOUR
+            await stream.call("call_read_tool", arguments=through("list_parts"))
+            assert (await stream.message())["result"]["content"][0]["text"] == '["bolt"]'
+        async with initialized(running) as stream:
+            await stream.ask("tools/list", {})
+            assert "get_part" in str(await stream.message())
+        refused = await rpc(running, "legacy", "tools/list", path="/sse/messages?surface=all")
+        assert refused.status == 400
+        assert "surface='all' is not known" in refused.text
 
 
 @eras

@@ -181,7 +181,6 @@ async def test_a_mark_sets_name_title_description_and_hints() -> None:
     assert found["annotations"] == {
         "readOnlyHint": True,
         "destructiveHint": False,
-        "idempotentHint": False,
         "openWorldHint": True,
     }
 

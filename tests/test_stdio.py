@@ -31,9 +31,10 @@ APP = """
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated
 
 import anyio
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 @asynccontextmanager
@@ -57,6 +58,10 @@ async def delete_parts(request: Request) -> str:
     if request.headers.get("x-api-key") != "alice":
         raise HTTPException(403, "Only Alice may")
     return "deleted"
+
+@app.get("/near", operation_id="near")
+async def near(region: Annotated[str, Query(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+    return region
 
 @app.get("/words", operation_id="words")
 async def words() -> StreamingResponse:
@@ -154,7 +159,7 @@ async def test_the_client_of_the_sdk_lists_and_calls(folder: Path) -> None:
     ):
         await session.initialize()
         listed = {tool.name for tool in (await session.list_tools()).tools}
-        assert listed == {"whoami", "delete_parts", "words", "wait"}
+        assert listed == {"whoami", "delete_parts", "near", "words", "wait"}
         result = await session.call_tool("whoami", {})
         assert result.structured_content == {"result": "Hello, alice"}
 
@@ -239,6 +244,26 @@ def test_a_cancelled_call_ends_and_is_not_answered(meta: dict[str, Any], folder:
         assert process.wait(10) == 0
         assert stdout.read() == ""
     assert (folder / "left").exists()
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("meta", [{}, MODERN_META], ids=["legacy", "modern"])
+def test_arguments_that_are_mirrored_in_headers_over_http_are_mirrored(
+    meta: dict[str, Any], folder: Path, *, is_listed: bool
+) -> None:
+    """Stdio: there are no headers on it, and a client need not list the tools first."""
+    with program(*words_for(folder), KEY="alice") as (_, stdin, stdout):
+        say(stdin, OPENING)
+        stdout.readline()
+        if is_listed:
+            say(stdin, message("tools/list", 2, _meta=meta))
+            assert json.loads(stdout.readline())["id"] == 2
+        for id_ in (3, 4):
+            asked = {"name": "near", "arguments": {"region": "éu"}, "_meta": meta}
+            say(stdin, message("tools/call", id_, **asked))
+            answer = json.loads(stdout.readline())
+            assert (answer["id"], answer.get("error")) == (id_, None)
+            assert answer["result"]["structuredContent"] == {"result": "éu"}
 
 
 def test_nothing_but_messages_is_on_standard_output(folder: Path) -> None:
@@ -326,7 +351,7 @@ def test_an_app_with_an_endpoint_keeps_it(
         "app = FastAPI()\nmount_mcp(app, path='/tools')\n",
         "utf-8",
     )
-    with running("run", "mounted_app", "--app-dir", str(folder)) as (url, lines):
+    with running("run", "mounted_app.py", "--app-dir", str(folder)) as (url, lines):
         assert httpx2.get(f"{url}/tools").status_code == 405
     assert f"The MCP endpoint is at {url}/tools" in "".join(lines)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -342,7 +367,8 @@ def test_an_app_with_an_endpoint_keeps_it(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["no_such_module:app"], "names no app"),
+        (["no_such_module:app"], "There is no module 'no_such_module' in"),
+        (["parts:ap"], "'parts' has no 'ap'. Did you mean 'app'?"),
         (["json:loads"], "takes a FastAPI application"),
         (["parts:app", "--stdio", "--header", "X-Key hunter2"], "written with a colon: --header"),
         (["parts:app", "--stdio", "--header", "X-Key: ${NO_SUCH}"], "'NO_SUCH'"),

@@ -3,8 +3,7 @@
 In the order in which to read them:
 
     output        what is written where, and with which code a command ends
-    apps          the app that a command names
-    target        its tools, and a client of it
+    target        the tools of what a command names, and a client of it
     listing       the tools, as a table and as JSON
     values        arguments from the command line
     calling       a call, with its stream

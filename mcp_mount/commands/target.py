@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_mount.check.subject import Subject
-from mcp_mount.commands.apps import import_app
 from mcp_mount.commands.output import note
 from mcp_mount.errors import MountError
+from mcp_mount.finding import import_app
 
 if TYPE_CHECKING:
     from fastmcp import Client

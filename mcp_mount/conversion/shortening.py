@@ -3,12 +3,13 @@
 What is left says how much there was, and which arguments ask for less.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate, islice
 from typing import Any, Final
 
 from mcp_mount.conversion.content import Block, Result, write_json
+from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.spooled import SpooledText
 
@@ -63,6 +64,38 @@ def shorten_result(
     return replace(result, content=(*content, note), structured_content=structured, json=None)
 
 
+def shorten_foreign(
+    result: Result, most: int, *, conforms: Callable[[object], bool], arguments: Iterable[str]
+) -> Result:
+    """Return what another server answered with no more than `most` characters of text.
+
+    Its structure need not say the same as its text, and is then cut by itself. Where it would no
+    longer conform to what the server declares, it stays as it is: clients refuse the result else.
+    """
+    room, cutter = most - min(_LONGEST_NOTE, most // 3), _Cutter()
+    texts = [block for block in result.content if isinstance(block, str)]
+    structured, told = result.structured_content, None
+    if sum(map(len, texts)) > most:
+        value = parsed_or_text(texts[0]) if len(texts) == 1 else None
+        if isinstance(value, dict | list):
+            cut = cutter.cut(value, room)
+            text = [write_json(cut)]
+            if structured in (value, {"result": value}):
+                told = cut if structured == value else {"result": cut}
+        else:
+            text = [*cutter.cut_texts(texts, room)]
+        others = (block for block in result.content if not isinstance(block, str))
+        result = replace(result, content=(*text, *others))
+    if told is None and structured is not None and len(write_json(structured)) > most:
+        told = cutter.cut(structured, room)
+    if not cutter.has_cut:
+        return result
+    note = cutter.note(most, arguments)
+    forms = [{**told, "truncated": note}, told] if told is not None else []
+    structured = next(filter(conforms, forms), structured)
+    return replace(result, content=(*result.content, note), structured_content=structured)
+
+
 def _as_text(structured: dict[str, Any], *, are_lines: bool, is_wrapped: bool) -> Iterator[str]:
     if not are_lines:
         yield write_json(structured["result"] if is_wrapped else structured)
@@ -102,6 +135,17 @@ class _Cutter:
                 yield text
             else:
                 yield block
+
+    @property
+    def has_cut(self) -> bool:
+        return bool(self._cuts)
+
+    def cut_texts(self, texts: list[str], most: int) -> Iterator[str]:
+        """Cut at whole texts; where the first is too long, at a line."""
+        kept = sum(end <= most for end in accumulate(map(len, texts)))
+        yield from texts[:kept] or [self._cut_text(texts[0], most, "")]
+        if len(texts) > max(kept, 1):
+            self._cuts.append((len(texts) - kept, f"{max(kept, 1):,} of {len(texts):,} texts"))
 
     def cut(self, value: Any, most: int, place: str = "") -> Any:
         """Return a value that takes no more than `most` characters as JSON, as far as it can."""

@@ -20,6 +20,7 @@ from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
 from mcp_mount.endpoints.outbox import CountedStream
 from mcp_mount.endpoints.streams import StreamGate, Streams, current_outbox
+from mcp_mount.search.surface import UnknownSurface, asked_surface
 from mcp_mount.server import low_level_server
 
 
@@ -98,14 +99,19 @@ class SsePart:
             )
             await refuse(503, message)(scope, receive, send)
             return
+        try:
+            surface = asked_surface(scope)
+        except UnknownSurface as unknown:
+            await refuse(400, str(unknown))(scope, receive, send)
+            return
         await self.sse.mount.provider.refresh()
-        token = request_context.set(self._context(scope))
+        token = request_context.set(self._context(scope, surface))
         try:
             await app(self._inner(scope), receive, send)
         finally:
             request_context.reset(token)
 
-    def _context(self, scope: Scope) -> RequestContext | None:
+    def _context(self, scope: Scope, surface: str | None) -> RequestContext | None:
         if self.method == "GET":
             # Nothing is called on behalf of who opened the stream.
             return None
@@ -113,6 +119,7 @@ class SsePart:
             scope=scope,
             disconnect_ends_call=True,
             forward_cookies=self.sse.mount.guard.forward_cookies,
+            surface=surface,
         )
 
     def _inner(self, scope: Scope) -> Scope:

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.datastructures import QueryParams
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +28,7 @@ from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
-from mcp_mount.search.surface import SURFACES
+from mcp_mount.search.surface import UnknownSurface, asked_surface
 
 
 @dataclass(slots=True)
@@ -58,10 +57,10 @@ class Streamable:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
         await self.mount.provider.refresh()
-        surface = _surface(scope) if b"surface" in scope["query_string"] else None
-        if surface is not None and surface not in SURFACES:
-            message = f"surface={surface[:64]!r} is not known: it is tools, search or auto."
-            await refuse(400, message)(scope, receive, send)
+        try:
+            surface = asked_surface(scope)
+        except UnknownSurface as unknown:
+            await refuse(400, str(unknown))(scope, receive, send)
             return
         ctx = RequestContext(
             scope=scope,
@@ -146,11 +145,6 @@ class Streamable:
             # The stream that a GET opens has no answer, and begins at once.
             answer = collapse_single_event(send) if scope["method"] == "POST" else send
             await app(inner, receive, force_200_for_unknown_tool(answer))
-
-
-def _surface(scope: Scope) -> str | None:
-    """Return what a client asks to be shown with its URL, ``"/mcp?surface=search"``."""
-    return QueryParams(scope["query_string"]).get("surface")
 
 
 def _is_handshake(scope: Scope) -> bool:

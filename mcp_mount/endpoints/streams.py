@@ -230,8 +230,11 @@ def _is_message(body: bytes) -> bool:
 
 
 def _keys(scope: Scope, places: Iterable[tuple[str, str]]) -> str:
-    """Return the keys in the query of a GET, which a client does not send again by itself."""
-    names = {name for where, name in places if where == "query"}
+    """Return what of the query of a GET is meant for each message: keys, and what to be shown.
+
+    A client does not send it again by itself.
+    """
+    names = {"surface", *(name for where, name in places if where == "query")}
     sent = Request(scope).query_params.multi_items()
     keys = urlencode([(name, value) for name, value in sent if name.lower() in names])
     return f"&{keys}" if keys else ""

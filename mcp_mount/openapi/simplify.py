@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from mcp_mount.openapi.nodes import Schema
@@ -15,6 +16,7 @@ _MAX_EXAMPLE = 60
 _TELLING = frozenset({"description", "enum", "const", "default", "format", "properties"})
 _ANNOTATIONS = frozenset({"description", "default", "deprecated"})
 _OF_ARRAYS = frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems"})
+_LENGTHS = frozenset({"minItems", "maxItems"})
 _NULL: Schema = {"type": "null"}
 
 
@@ -124,9 +126,42 @@ def _flatten_union(schema: Schema) -> Schema:
         return rest
     if {"type": "number"} in flat:
         flat = [each for each in flat if each != {"type": "integer"}]
+    flat = _join_lists(flat)
     if len(flat) == 1 and not flat[0].keys() & rest.keys() - _ANNOTATIONS:
         return {**flat[0], **rest}
     return {**rest, "anyOf": flat}
+
+
+def _join_lists(options: list[Schema]) -> list[Schema]:
+    """Write lists that differ only in how long they are, as positions of two or three numbers."""
+    joined: list[Schema] = []
+    for option in options:
+        for place, other in enumerate(joined):
+            if (both := _as_one_list(other, option)) is not None:
+                joined[place] = both
+                break
+        else:
+            joined.append(option)
+    return joined
+
+
+def _as_one_list(first: Schema, second: Schema) -> Schema | None:
+    """Return the list that is either one; None where there is none without other lengths."""
+    alike = {key: each for key, each in first.items() if key not in _LENGTHS}
+    if first.get("type") != "array" or alike != {
+        key: each for key, each in second.items() if key not in _LENGTHS
+    }:
+        return None
+    (least, most), (other_least, other_most) = sorted(map(_lengths, (first, second)))
+    if other_least > most + 1:
+        return None
+    most = max(most, other_most)
+    lengths = {"minItems": least} if least else {}
+    return {**alike, **lengths, **({} if most == inf else {"maxItems": most})}
+
+
+def _lengths(schema: Schema) -> tuple[float, float]:
+    return schema.get("minItems", 0), schema.get("maxItems", inf)
 
 
 def _shorten_enum(schema: Schema, *, shows_values: bool) -> Schema:

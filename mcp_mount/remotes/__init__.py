@@ -25,6 +25,7 @@ In the order in which to read them:
     links         addresses in what it answers
     binding       how requests are forwarded to it
     progress      the progress of a call, shown to the caller
+    shortening    an answer, cut to what it may have
     tool          a tool of another server
     resources     its resources, templates and prompts
     completing    completions of their arguments

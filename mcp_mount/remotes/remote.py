@@ -60,7 +60,7 @@ class Remote:
     refresh: float = field(default=15.0, kw_only=True)
     scopes: Sequence[str] = field(default=(), kw_only=True)
     tools: Sequence[str] = field(default=(), kw_only=True)
-    limits: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
     session: SessionScope = field(default="caller", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Remote:
             message = f"timeout= and refresh= of the remote {self.name!r} must be positive seconds."
             raise MountError(message)
         try:
-            Limits(**self.limits)  # type: ignore[arg-type]  # it checks its values
+            Limits().overridden(self.limits)
         except (TypeError, ValueError) as wrong:
             message = f"limits= of the remote {self.name!r} sets a limit that cannot be: {wrong}"
             raise MountError(message) from None

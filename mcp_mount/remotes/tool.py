@@ -25,6 +25,7 @@ from mcp_mount.remotes.catalog import VIA_KEY, PublishedTool
 from mcp_mount.remotes.elicitation import read_state
 from mcp_mount.remotes.progress import extending, forward_progress
 from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.shortening import shorten_answer
 from mcp_mount.tools import access_log
 from mcp_mount.tools.confirm import question
 from mcp_mount.tools.context import client_name, current_context, to_tool_result
@@ -138,7 +139,7 @@ class RemoteTool(Tool):
         if isinstance(answer, InputRequiredResult):
             return InputRequiredToolResult(answer)
         structured = answer.structured_content
-        return ToolResult(
+        result = ToolResult(
             content=[*answer.content],
             # The handshake versions know no other structure than an object.
             structured_content=(
@@ -147,6 +148,9 @@ class RemoteTool(Tool):
             meta=answer.meta,
             is_error=bool(answer.is_error),
         )
+        if limits.max_result_chars is None:
+            return result
+        return await shorten_answer(result, published, limits.max_result_chars)
 
 
 async def _with_log_line(

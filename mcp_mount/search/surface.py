@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, get_args
 import anyio
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
+from starlette.datastructures import QueryParams
+from starlette.types import Scope
 
 from mcp_mount.access.auth import granted_scopes
 from mcp_mount.backends.request import request_context
@@ -33,6 +35,27 @@ MANY_TOOLS: Final = 60
 _FEW: Final = 50
 """Tools that the event loop indexes itself, in some milliseconds."""
 _LONGEST_NAME: Final = 100
+_LONGEST_ECHO: Final = 64
+
+
+class UnknownSurface(Exception):
+    """A client asks to be shown what there is not."""
+
+
+def asked_surface(scope: Scope) -> str | None:
+    """Return what a client asks to be shown with its URL, ``"/mcp?surface=search"``.
+
+    Raises:
+        UnknownSurface: the message is for the client.
+    """
+    if b"surface" not in scope["query_string"]:
+        return None
+    surface = QueryParams(scope["query_string"]).get("surface")
+    if surface is not None and surface not in SURFACES:
+        raise UnknownSurface(
+            f"surface={surface[:_LONGEST_ECHO]!r} is not known: it is tools, search or auto."
+        )
+    return surface
 
 
 is_asking_for_others: ContextVar[bool] = ContextVar("mcp_mount_is_asking", default=False)

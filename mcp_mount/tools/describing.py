@@ -89,10 +89,9 @@ def annotations_of(operation: Operation, mark: ToolOverrides) -> ToolAnnotations
     """Say what the method promises (RFC 9110 §9.2); POST and PATCH promise nothing."""
     method = operation.method
     safe = method in {"GET", "QUERY"}
-    hints = {
-        "readOnlyHint": safe,
-        "destructiveHint": not safe,
-        "idempotentHint": safe or method in {"PUT", "DELETE"},
-        "openWorldHint": False,
-    }
-    return ToolAnnotations.model_validate(hints | dict(mark.annotations))
+    hints = {"readOnlyHint": safe, "destructiveHint": not safe, "openWorldHint": False}
+    hints |= mark.annotations
+    # It means something only of what changes something, and is false by default.
+    if not hints["readOnlyHint"] and (safe or method in {"PUT", "DELETE"}):
+        hints.setdefault("idempotentHint", True)
+    return ToolAnnotations.model_validate(hints)

@@ -57,7 +57,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         annotations: The hints of the MCP specification: ``readOnlyHint``, ``destructiveHint``,
             ``idempotentHint`` and ``openWorldHint``, each true or false.
         limits: Replaces those of the mount, e.g. ``{"timeout": 5}``: all of `Limits` but
-            ``max_request_bytes``.
+            ``max_request_bytes``. ``{"max_result_chars": False}`` switches that one off.
         confirm: Whether the caller's user is asked first.
         tags: Tags besides the operation's own, for selectors and FastMCP's visibility.
         meta: The tool's ``_meta``, e.g. ``{"ui": {"resourceUri": "ui://parts/table"}}``.
@@ -73,7 +73,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str | None = None
     description: str | None = None
     annotations: dict[_Hint, bool] = {}
-    limits: dict[_Limit, int | float] = {}
+    limits: dict[_Limit, int | float | bool | None] = {}
     confirm: bool | None = None
     tags: tuple[str, ...] = ()
     meta: dict[str, Any] = {}

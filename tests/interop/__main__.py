@@ -8,6 +8,7 @@ import logging
 import sys
 
 from tests.interop.app import CALLS, interop_app
+from tests.interop.claude_code import CLAUDE_CODE, connect
 from tests.interop.environments import CannotInstall, read_clients
 from tests.interop.outcomes import Outcome, run_client
 from tests.interop.page import write_page
@@ -17,8 +18,10 @@ from tests.support import served
 def main(names: list[str]) -> bool:
     """Return whether every client that could be tried did as ``clients.toml`` says."""
     clients = [each for each in read_clients() if not names or each.name in names]
-    if not clients:
-        sys.exit(f"Known are: {', '.join(each.name for each in read_clients())}.")
+    has_claude = not names or CLAUDE_CODE.name in names
+    if not clients and not has_claude:
+        known = (each.name for each in (*read_clients(), CLAUDE_CODE))
+        sys.exit(f"Known are: {', '.join(known)}.")
     outcomes: list[Outcome] = []
     with served(interop_app()) as url:
         for client in clients:
@@ -33,7 +36,20 @@ def main(names: list[str]) -> bool:
             sys.stdout.flush()
     if not names:
         write_page(outcomes)
-    return all(outcome.not_tried or outcome.is_expected for outcome in outcomes)
+    is_connected = not has_claude or _try_claude_code()
+    return is_connected and all(each.not_tried or each.is_expected for each in outcomes)
+
+
+def _try_claude_code() -> bool:
+    """Return whether it connects on standard input and output, if it could be tried."""
+    try:
+        CLAUDE_CODE.install()
+    except CannotInstall as error:
+        sys.stdout.write(f"{CLAUDE_CODE.name:20} not tried: {error}\n")
+        return True
+    said = connect()
+    sys.stdout.write(f"{CLAUDE_CODE.name:20} {said}\n")
+    return "Connected" in said
 
 
 if __name__ == "__main__":

@@ -21,9 +21,13 @@ from tests.scale.generated import app
 
 @dataclass(frozen=True)
 class Large:
-    """An application, the path of its MCP endpoint, and the size of its list beside FastMCP's."""
+    """An application, the path of its MCP endpoint, and the size of its list.
+
+    `share` is the most that it may be of FastMCP's, `most` the bytes.
+    """
 
     app: FastAPI
+    most: int
     path: str = "/mcp"
     share: float = 1 / 3
 
@@ -40,7 +44,7 @@ class Large:
 @cache
 def titiler() -> Large:
     """TiTiler, which reads raster images: large unions, GeoJSON, tuples, images."""
-    return _mounted(Large(_imported("titiler.application.main")))
+    return _mounted(Large(_imported("titiler.application.main"), most=246_000))
 
 
 @cache
@@ -49,14 +53,14 @@ def litellm() -> Large:
     # Otherwise it asks the network for prices, three times, before it starts without them.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     # It has an endpoint of its own at "/mcp".
-    return _mounted(Large(_imported("litellm.proxy.proxy_server"), path="/tools"))
+    return _mounted(Large(_imported("litellm.proxy.proxy_server"), most=1_299_000, path="/tools"))
 
 
 @cache
 def generated() -> Large:
     """A thousand routes, a hundred for each function."""
     # Of small models there is less to leave out; null and recursion are written out, as some need.
-    return _mounted(Large(app, share=9 / 10))
+    return _mounted(Large(app, most=1_620_000, share=9 / 10))
 
 
 LoadLarge = Callable[[], Large]

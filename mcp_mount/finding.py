@@ -4,20 +4,23 @@ import importlib
 import sys
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import Parameter, isfunction, signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from mcp_mount.errors import MountError
 
+_HERE: Final = Path()
+_STARS: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _USUAL: Final = ("app", "application", "api", "asgi")
 
 
-def import_app(name: str) -> Any:
+def import_app(name: str, folder: Path = _HERE) -> Any:
     """Return the app of a name: ``"parts.main:app"``, ``"parts/main.py"``, ``"main.py:api"``.
 
-    Modules are looked for in the working directory first. A function that is no app is called for
-    one, as an app factory.
+    Modules and files are looked for in `folder` first, the working directory. A function that needs
+    no arguments, and is no app, is called for one, as an app factory.
 
     Raises:
         MountError: there is none; the message says what is near.
@@ -26,21 +29,23 @@ def import_app(name: str) -> Any:
     # The colon of a drive is none of ours.
     if not colon or "\\" in attribute or attribute.endswith(".py"):
         where, attribute = name, ""
-    if (folder := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, folder)
-    module = _import_file(where) if where.endswith(".py") else _import_module(where)
+    folder = folder.resolve()
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    is_file = where.endswith(".py")
+    module = _import_file(where, folder) if is_file else _import_module(where, folder)
     found = _find(module, attribute, name) if attribute else _find_usual(module, name)
-    is_factory = callable(found) and not hasattr(found, "routes") and _takes_nothing(found)
-    return found() if is_factory else found
+    return found() if _is_factory(found) else found
 
 
-def _takes_nothing(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    needed = 0 if code is None else code.co_argcount - len(function.__defaults__ or ())
-    return code is not None and needed == 0
+def _is_factory(found: object) -> bool:
+    if not isfunction(found):
+        return False
+    parameters = signature(found).parameters.values()
+    return all(each.kind in _STARS or each.default is not each.empty for each in parameters)
 
 
-def _import_module(name: str) -> ModuleType:
+def _import_module(name: str, folder: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -50,16 +55,16 @@ def _import_module(name: str) -> ModuleType:
     except (ValueError, TypeError):
         pass
     message = (
-        f"There is no module {name!r} here ({str(Path.cwd())!r}). Name the app as "
-        "'module:attribute', such as 'main:app', as a file, or as a URL of a running server."
+        f"There is no module {name!r} in {str(folder)!r}. Name the app as 'module:attribute', such "
+        "as 'main:app', as a file, or as a URL of a running server."
     )
     raise MountError(message) from None
 
 
-def _import_file(name: str) -> ModuleType:
-    path = Path(name).resolve()
+def _import_file(name: str, folder: Path) -> ModuleType:
+    path = (folder / name).resolve()
     if not path.is_file():
-        raise MountError(f"There is no file {name!r} here ({str(Path.cwd())!r}).")
+        raise MountError(f"There is no file {name!r} in {str(folder)!r}.")
     # Under its full name, so that what it imports relatively is found.
     package = path.parent
     while (package / "__init__.py").is_file():

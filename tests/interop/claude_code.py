@@ -1,0 +1,41 @@
+"""Whether Claude Code's own ``mcp add`` connects to an app on standard input and output.
+
+It needs no account, since it only asks whether the server answers, and gets a home of its own.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tests.interop.environments import Client
+
+CLAUDE_CODE: Final = Client("Claude Code", "npm", ("@anthropic-ai/claude-code@2.1.197",))
+_ROOT: Final = Path(__file__).parents[2]
+_SERVED: Final = ("run", "tests.interop.app:interop_app", "--app-dir", str(_ROOT), "--stdio")
+_SECONDS: Final = 120
+
+
+def connect() -> str:
+    """Add the app as its documentation says; return what Claude Code then says of the server."""
+    with TemporaryDirectory() as home:
+        server = [sys.executable, "-m", "mcp_mount", *_SERVED]
+        _run(home, "add", "interop", "--", *server)
+        said = _run(home, "list").splitlines()
+    return next((line for line in reversed(said) if line.startswith("interop:")), "\n".join(said))
+
+
+def _run(home: str, *words: str) -> str:
+    done = subprocess.run(
+        [str(CLAUDE_CODE.folder / "node_modules/.bin/claude"), "mcp", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        cwd=home,
+        # Nothing else: what it takes from MCP_TIMEOUT, we would take for an option of ours.
+        env={"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(_ROOT)},
+    )
+    return done.stdout + done.stderr
