@@ -141,8 +141,16 @@ def assemble(
         forward_cookies=options["forward_cookies"],
     )
     context = MountContext(app, server, provider, guard, search, remote_provider)
-    tool_list = ToolList(server, context.offered, context.scopes, inline_references)
-    fast_path = FastPath(server, low_level_server(server), provider, tool_list, search)
+    low_level = low_level_server(server)
+    kept = low_level.cache_hints.get("tools/list")
+    tool_list = ToolList(
+        server,
+        context.offered,
+        context.scopes,
+        inline_references,
+        ttl=kept.ttl_ms if kept is not None else 0,
+    )
+    fast_path = FastPath(server, low_level, provider, tool_list, search)
     shown.serve(
         server,
         offered=context.offered,

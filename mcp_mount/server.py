@@ -157,7 +157,7 @@ def build_server(
             "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
         )
     if remotes is not None:
-        remotes.attach(server, known=(provider, search))
+        remotes.attach(server, low_level, known=(provider, search))
     return server
 
 

@@ -1,6 +1,7 @@
 """The answer to ``tools/list``, rendered once for each change of the tools."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -34,6 +35,7 @@ class ToolList:
         offered: Callable[[], Awaitable[Mapping[str, Tool] | None]],
         scopes: Callable[[str], Sequence[Scopes]],
         finish: Callable[[Sequence[Tool]], Awaitable[Sequence[Tool]]],
+        ttl: int = 0,
     ) -> None:
         """Take what makes up the list.
 
@@ -43,11 +45,13 @@ class ToolList:
                 others, and None where only FastMCP can find out.
             scopes: Returns the alternatives of scopes that a tool asks for.
             finish: Does to the tools that users add what is done to them before they are listed.
+            ttl: Milliseconds for which a client can keep the list.
         """
         self._server = server
         self._offered = offered
         self._scopes = scopes
         self._finish = finish
+        self._render = partial(_render, ttl)
         self._lock = PerLoop(anyio.Lock)
         self._seen: tuple[object, ...] = ()
         self._scoped: list[tuple[int, Sequence[Scopes]]] = []
@@ -77,9 +81,9 @@ class ToolList:
             if version not in self._rendered:
                 tools = self._tools
                 if len(tools) <= _FEW:
-                    rendered = _render(tools, version, meta)
+                    rendered = self._render(tools, version, meta)
                 else:
-                    rendered = await anyio.to_thread.run_sync(_render, tools, version, meta)
+                    rendered = await anyio.to_thread.run_sync(self._render, tools, version, meta)
                 if tools is not self._tools:
                     return None
                 self._rendered[version] = rendered
@@ -96,9 +100,9 @@ class ToolList:
         if tools != self._some[0] or version not in self._some[1]:
             finished = await self._finish(tools)
             if len(finished) <= _FEW:
-                rendered = _render(finished, version, meta)
+                rendered = self._render(finished, version, meta)
             else:
-                rendered = await anyio.to_thread.run_sync(_render, finished, version, meta)
+                rendered = await anyio.to_thread.run_sync(self._render, finished, version, meta)
             kept = self._some[1] if tools == self._some[0] else {}
             self._some = tools, {**kept, version: rendered}
             return _join(rendered)
@@ -133,8 +137,8 @@ def _join(rendered: _Rendered) -> Sequence[str]:
     return before, ",".join(parts), after
 
 
-def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
-    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools])
+def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
+    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools], ttl_ms=ttl)
     strip_fastmcp_meta(listed.tools)
     dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
     result = serialize_server_result("tools/list", version, dumped)
