@@ -19,6 +19,7 @@ from anyio.lowlevel import RunVar
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
@@ -111,7 +112,7 @@ class HTTPConnection:
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
-                    event_hooks={"request": [hide_url_async]},
+                    event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
                     timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
                     # No ~/.netrc: the server gets the credentials that are its own.
                     trust_env=False,
