@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -48,17 +49,34 @@ class HTTPBackend:
         Raises:
             MountError: the upstream cannot be used as it is described.
         """
-        operations = read_operations(document)
+        self._operations = operations = read_operations(document)
         self._bases = Bases(document, read_base(upstream.url), upstream.base_path)
         self.forwarder = Forwarder(upstream, self._bases.base)
-        slashes = _find_named(operations, upstream.slashes, "slashes")
+        self._slashes = _find_named(operations, upstream.slashes, "slashes")
         self._encoded = _find_named(operations, upstream.encoded_slashes, "encoded_slashes")
-        if both := slashes & self._encoded:
-            message = f"slashes= and encoded_slashes= both name {min(both)!r}: take it from one."
-            raise MountError(message)
-        self._paths = Paths(operations, slashes | self._encoded)
+        self._check_slashes()
         self._index = index
         self._forwarded = forwarded_names(upstream)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self._operations, self._slashes | self._encoded)
+
+    def encode_slashes(self, operation: Operation) -> None:
+        """Allow slashes in an operation's path values: see `Backend.encode_slashes`.
+
+        Raises:
+            MountError: they are allowed unencoded as well.
+        """
+        self._encoded |= {str(operation)}
+        self._check_slashes()
+        # Where an operation leads depends on all of them.
+        self.__dict__.pop("_paths", None)
+
+    def _check_slashes(self) -> None:
+        if both := self._slashes & self._encoded:
+            message = f"slashes= and encoded_slashes= both name {min(both)!r}: take it from one."
+            raise MountError(message)
 
     def check(self, operations: Iterable[Operation]) -> None:
         """Refuse operations that are on another host than the upstream; log where the others are.
@@ -179,8 +197,13 @@ def _find_named(
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a percent-encoded path goes down only, however its server reads it."""
-    return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
+    """Whether a percent-encoded path goes down only, however its server reads it.
+
+    Some, or what stands before them, decode it twice.
+    """
+    once = unquote(path)
+    segments = f"{once}/{unquote(once)}".replace("\\", "/").split("/")
+    return not {".", ".."} & {*segments}
 
 
 def _is_short(*parts: str) -> bool:
