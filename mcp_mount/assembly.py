@@ -117,6 +117,7 @@ def assemble(
     provider: OperationProvider
     if apis:
         provider, backends = provide_apis(apis, policy, names.allows)
+        names.warn_of_unmatched([each.name for each in remotes])
     else:
         provider, backends = _provide(source, options, policy)
     remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
@@ -157,7 +158,7 @@ def assemble(
         scopes=context.scopes,
         tag_descriptions=lambda: provider.tag_descriptions,
         is_plain=fast_path.is_open,
-        has_remotes=remote_provider is not None,
+        unknown=remote_provider.unknown if remote_provider is not None else None,
     )
     details = None
     if options["page"]:

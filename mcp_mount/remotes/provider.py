@@ -120,6 +120,12 @@ class RemoteProvider(Provider):
             now != before for now, before in zip(self._told, was, strict=True)
         )
         self._changes.tell(tools=tools, resources=any(resources), prompts=prompts)
+        self._update()
+        self._names.warn_of_unmatched(self.unknown())
+
+    def unknown(self) -> list[str]:
+        """Return the names of the servers that have not told what they offer."""
+        return [each.remote.name for each in self._bindings if not each.monitor.is_up]
 
     def _lists(self) -> tuple[list[Sequence[Any]], ...]:
         """Return what is listed of each kind, of the servers that are up."""
