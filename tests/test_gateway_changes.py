@@ -101,11 +101,11 @@ async def listening(app: ASGIApp, era: Era) -> AsyncIterator[Told]:
 
 
 @asynccontextmanager
-async def gateway_to(port: int) -> AsyncIterator[tuple[ASGIApp, Heard]]:
+async def gateway_to(port: int, *, sessions: bool = True) -> AsyncIterator[tuple[ASGIApp, Heard]]:
     """Start a gateway that asks a server once in ten minutes."""
     remote = Remote("far", url=f"http://127.0.0.1:{port}/mcp", refresh=600)
     with heard() as log:
-        async with started(gateway_app([remote], sessions=True)) as app:
+        async with started(gateway_app([remote], sessions=sessions)) as app:
             yield app, log
 
 
@@ -150,7 +150,7 @@ async def test_clients_hear_of_what_a_server_says_that_it_has_changed(
 async def test_a_known_tool_of_a_server_that_restarts_is_unavailable_and_not_unknown() -> None:
     """Gateway: a model that calls it then is told to come back."""
     port = free_port()
-    async with gateway_to(port) as (app, log):
+    async with gateway_to(port, sessions=False) as (app, log):
         with changing(port, "modern", "old"):
             await log.line("'far' is up")
         await log.line("'far' is down", times=2)
