@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -55,12 +54,9 @@ class HTTPBackend:
         self._slashes = _find_named(operations, upstream.slashes, "slashes")
         self._encoded = _find_named(operations, upstream.encoded_slashes, "encoded_slashes")
         self._check_slashes()
+        self._paths = Paths(())
         self._index = index
         self._forwarded = forwarded_names(upstream)
-
-    @cached_property
-    def _paths(self) -> Paths:
-        return Paths(self._operations, self._slashes | self._encoded)
 
     def encode_slashes(self, operation: Operation) -> None:
         """Allow slashes in an operation's path values: see `Backend.encode_slashes`.
@@ -70,8 +66,6 @@ class HTTPBackend:
         """
         self._encoded |= {str(operation)}
         self._check_slashes()
-        # Where an operation leads depends on all of them.
-        self.__dict__.pop("_paths", None)
 
     def _check_slashes(self) -> None:
         if both := self._slashes & self._encoded:
@@ -81,10 +75,13 @@ class HTTPBackend:
     def check(self, operations: Iterable[Operation]) -> None:
         """Refuse operations that are on another host than the upstream; log where the others are.
 
+        It is called when all that is said of operations is known.
+
         Raises:
             InvalidDocument: there is one.
         """
         self._bases.check([*operations])
+        self._paths = Paths(self._operations, self._slashes | self._encoded)
         if self._bases.is_documented:
             logger.info(
                 "The API is at %s: the path is that of the document's servers. base_path='' "

@@ -13,7 +13,7 @@ from mcp_mount.errors import InvalidSelector
 logger = logging.getLogger("mcp_mount.remotes")
 
 
-_MAX_KNOWN: Final = 10_000
+_MAX_KNOWN: Final = 1_000
 """Names that are remembered, to tell which are near a pattern."""
 
 
