@@ -138,14 +138,23 @@ def _join(rendered: _Rendered) -> Sequence[str]:
 
 
 def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
-    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools], ttl_ms=ttl)
-    strip_fastmcp_meta(listed.tools)
-    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
-    result = serialize_server_result("tools/list", version, dumped)
-    parts = [write_json(tool) for tool in result["tools"]]
-    result["tools"] = []
+    parts: list[str] = []
+    # Pydantic lets nobody else run, in whichever thread, until what it is given is written.
+    for start in range(0, len(tools), _FEW):
+        result = _write(ttl, tools[start : start + _FEW], version)
+        parts += [write_json(tool) for tool in result["tools"]]
+    result = _write(ttl, (), version)
     if meta.is_modern:
         result.setdefault("resultType", "complete")
         result["_meta"] = {**result.get("_meta", {}), **meta.meta}
     before, _, after = write_json(result).partition('"tools":[]')
     return f'{before}"tools":[', parts, f"]{after}"
+
+
+def _write(ttl: int, tools: Sequence[Tool], version: str) -> dict[str, Any]:
+    """Return a list as a version of the protocol has it."""
+    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools], ttl_ms=ttl)
+    strip_fastmcp_meta(listed.tools)
+    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
+    result: dict[str, Any] = serialize_server_result("tools/list", version, dumped)
+    return result
