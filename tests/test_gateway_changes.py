@@ -18,9 +18,11 @@ from starlette.types import ASGIApp
 
 from mcp_mount import Remote, gateway_app
 from mcp_mount.remotes import monitor
+from mcp_mount.shutdown import shutdown
+from tests.access import static
 from tests.others import Heard, free_port, heard, raw, tool
 from tests.starting import started
-from tests.support import BASE_URL, ERAS, MODERN, Era, call, connected, rpc, tools
+from tests.support import BASE_URL, ERAS, MODERN, Era, call, connected, envelope, rpc, tools
 
 pytestmark = pytest.mark.faults
 
@@ -170,3 +172,61 @@ async def test_a_list_can_be_kept_for_a_short_time(method: str) -> None:
             result = (await rpc(app, "modern", method)).result
             assert (result["ttlMs"], result["cacheScope"]) == (5_000, "private")
             assert "ttlMs" not in (await rpc(app, "legacy", method)).result
+
+
+async def test_a_stream_of_changes_is_behind_the_door_and_a_caller_has_only_some() -> None:
+    """Gateway, C3, F2: who has too many keeps nobody else from one, and gets one back."""
+    wanted = {"toolsListChanged": True, "resourceSubscriptions": ["x://a"]}
+    headers, body = envelope("modern", "subscriptions/listen", {"notifications": wanted})
+    with raw([tool()]) as (_, url), anyio.fail_after(20):
+        app = gateway_app([Remote("raw", url=url)], auth=static(alice=[], bob=[]))
+        transport = StreamingASGITransport(app, cancel_on_close=True)
+        async with (
+            started(app),
+            httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as client,
+        ):
+            # Kept, because the response is over with its iterator.
+            parts: list[AsyncIterator[bytes]] = []
+
+            async def ask(key: str) -> tuple[httpx2.Response, str]:
+                shown = {**headers, "authorization": f"Bearer {key}"}
+                request = client.build_request("POST", "/mcp", json=body, headers=shown)
+                response = await client.send(request, stream=True)
+                parts.append(aiter(response.aiter_raw()))
+                return response, (await anext(parts[-1], b"")).decode()
+
+            refused, _ = await ask("eve")
+            assert refused.status_code == 401
+            asked = [await ask("alice") for _ in range(20)]
+            for response, said in asked:
+                assert response.status_code == 200
+                assert "notifications/subscriptions/acknowledged" in said
+                # Nobody tells us when what a resource holds is another.
+                assert "x://a" not in said
+            assert "There are too many subscriptions" in (await ask("alice"))[1]
+            others, said = await ask("bob")
+            assert "acknowledged" in said
+            for response, _ in asked[1:]:
+                await response.aclose()
+            again, said = await ask("alice")
+            assert "acknowledged" in said
+            for response in (asked[0][0], others, again):
+                await response.aclose()
+
+
+async def test_a_stream_of_changes_ends_when_the_server_stops() -> None:
+    """Gateway: at once, and with an answer, so that a server that waits for it can stop."""
+    wanted = {"notifications": {"toolsListChanged": True}}
+    headers, body = envelope("modern", "subscriptions/listen", wanted)
+    with raw([tool()]) as (_, url), anyio.fail_after(20):
+        async with started(gateway_app([Remote("raw", url=url)])) as app:
+            transport = StreamingASGITransport(app, cancel_on_close=True)
+            async with (
+                httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as client,
+                client.stream("POST", "/mcp", json=body, headers=headers) as response,
+            ):
+                parts = aiter(response.aiter_text())
+                assert "acknowledged" in await anext(parts)
+                shutdown.get().begin()
+                rest = "".join([each async for each in parts])
+    assert '"result"' in rest

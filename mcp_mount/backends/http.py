@@ -133,6 +133,10 @@ class HTTPBackend:
         if self._paths.may_hold_slashes(operation):
             if str(operation) not in self._encoded:
                 path = path.replace("%2F", "/")
+            elif not _is_inside(unquote(path)):
+                # Where slashes are encoded, something on the way may decode twice.
+                message = f"No such path: {given} leads to another operation, or to none."
+                raise InvalidArguments(message)
         elif any(set(value) & {"/", "\\"} for value in values.values()):
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."
@@ -194,13 +198,8 @@ def _find_named(
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a percent-encoded path goes down only, however its server reads it.
-
-    Some, or what stands before them, decode it twice.
-    """
-    once = unquote(path)
-    segments = f"{once}/{unquote(once)}".replace("\\", "/").split("/")
-    return not {".", ".."} & {*segments}
+    """Whether a percent-encoded path goes down only, however its server reads it."""
+    return not {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}
 
 
 def _is_short(*parts: str) -> bool:
