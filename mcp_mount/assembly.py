@@ -125,6 +125,7 @@ def assemble(
     provider: OperationProvider
     if apis:
         provider, backends = provide_apis(apis, policy, names.allows)
+        names.warn_of_unmatched([each.name for each in remotes])
     else:
         provider, backends = _provide(source, options, policy)
     remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
@@ -149,15 +150,23 @@ def assemble(
         forward_cookies=options["forward_cookies"],
     )
     context = MountContext(app, server, provider, guard, search, remote_provider)
-    tool_list = ToolList(server, context.offered, context.scopes, inline_references)
-    fast_path = FastPath(server, low_level_server(server), provider, tool_list, search)
+    low_level = low_level_server(server)
+    kept = low_level.cache_hints.get("tools/list")
+    tool_list = ToolList(
+        server,
+        context.offered,
+        context.scopes,
+        inline_references,
+        ttl=kept.ttl_ms if kept is not None else 0,
+    )
+    fast_path = FastPath(server, low_level, provider, tool_list, search)
     shown.serve(
         server,
         offered=context.offered,
         scopes=context.scopes,
         tag_descriptions=lambda: provider.tag_descriptions,
         is_plain=fast_path.is_open,
-        has_remotes=remote_provider is not None,
+        unknown=remote_provider.unknown if remote_provider is not None else None,
     )
     details = None
     if options["page"]:

@@ -10,7 +10,8 @@ from fastmcp.server.auth import AuthProvider, RemoteAuthProvider
 from pydantic import AnyHttpUrl, ConfigDict, TypeAdapter, ValidationError
 from starlette.requests import Request
 
-from mcp_mount.access.credentials import IssuerTokens, KeyOrToken, scopes_of_holder
+from mcp_mount.access.credentials import KeyOrToken, scopes_of_holder
+from mcp_mount.access.issuer import IssuerTokens
 from mcp_mount.access.origin import is_loopback
 from mcp_mount.access.rates import RateLimit
 from mcp_mount.apis import API
@@ -145,10 +146,17 @@ def _read_tokens(given: ServeOptions, public_url: str | None) -> AuthProvider | 
                 f"{' and '.join(missing)} missing. To accept access tokens, set AUTH_ISSUER, "
                 "AUTH_AUDIENCE and AUTH_JWKS_URL; to accept none, set none of them."
             )
+        if given.auth_scope or given.auth_scope_prefix:
+            raise MountError("AUTH_SCOPE and AUTH_SCOPE_PREFIX go with AUTH_ISSUER: set that, too.")
         return None
     if origin_of(jwks_url) is None:
         raise MountError(f"AUTH_JWKS_URL cannot be {jwks_url!r}: write the URL of the keys.")
-    verifier = IssuerTokens(issuer=issuer, audience=audience, jwks_uri=jwks_url)
+    verifier = IssuerTokens(
+        issuer=issuer,
+        audience=audience,
+        jwks_uri=jwks_url,
+        scope_prefix=given.auth_scope_prefix or "",
+    )
     if public_url is None:
         return verifier
     if not public_url.endswith(PATH):
@@ -159,7 +167,12 @@ def _read_tokens(given: ServeOptions, public_url: str | None) -> AuthProvider | 
         server = _ISSUER.validate_python(issuer)
     except ValidationError:
         raise MountError(f"AUTH_ISSUER cannot be {issuer!r}: write the issuer's URL.") from None
-    return RemoteAuthProvider(verifier, [server], public_url.removesuffix(PATH))
+    return RemoteAuthProvider(
+        verifier,
+        [server],
+        public_url.removesuffix(PATH),
+        scopes_supported=verifier.get_challenge_scopes([*given.auth_scope]),
+    )
 
 
 def _read_public_url(url: str | None) -> str | None:

@@ -40,6 +40,9 @@ class ServeOptions:
             --auth-jwks-url.
         auth_audience: What the tokens' "aud" must name.
         auth_jwks_url: Where the issuer's public keys are.
+        auth_scope: Have clients ask for this scope when their users sign in.
+        auth_scope_prefix: What stands before a scope where a client asks for it, and not in the
+            token: "api://CLIENT-ID/" with Entra ID.
         no_auth: Let everyone in who reaches the port, although there are credentials behind it and
             neither MCP_API_KEY nor AUTH_ISSUER is set.
         include: Offer these tools only: a name; of an API also an operation id, "tag:NAME",
@@ -68,6 +71,8 @@ class ServeOptions:
     auth_issuer: Annotated[str | None, variable("AUTH_ISSUER")] = None
     auth_audience: Annotated[str | None, variable("AUTH_AUDIENCE")] = None
     auth_jwks_url: Annotated[str | None, variable("AUTH_JWKS_URL")] = None
+    auth_scope: Annotated[tuple[str, ...], several("AUTH_SCOPE")] = ()
+    auth_scope_prefix: Annotated[str | None, variable("AUTH_SCOPE_PREFIX")] = None
     no_auth: Annotated[bool, variable("MCP_NO_AUTH")] = False
     include: Annotated[tuple[str, ...], several("MCP_INCLUDE")] = ()
     exclude: Annotated[tuple[str, ...], several("MCP_EXCLUDE")] = ()

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
+from anyio import to_thread
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
@@ -109,7 +110,9 @@ async def _unknown_tool(
     server = context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
     # As the caller would list them, with the scopes and the middleware.
     listed = await server.list_tools() if server is not None else ()
-    near = get_close_matches(name[:_LONGEST_NAME], [tool.name for tool in listed])
+    names = [tool.name for tool in listed]
+    # A comparison with thousands takes a while, in which others are served.
+    near = await to_thread.run_sync(get_close_matches, name[:_LONGEST_NAME], names)
     hint = f". Near are: {', '.join(map(repr, near))}" if near else ""
     return f"Unknown tool: {name!r}{hint}"
 
@@ -157,7 +160,7 @@ def build_server(
             "logging/setLevel", mcp_types.SetLevelRequestParams, _ignore_level
         )
     if remotes is not None:
-        remotes.attach(server, known=(provider, search))
+        remotes.attach(server, low_level, known=(provider, search))
     return server
 
 

@@ -27,17 +27,21 @@ class Shutdown:
 
     Attributes:
         endings: What ends each of the calls that run.
+        streams: What ends each of the streams that wait for news, at once.
     """
 
     def __init__(self) -> None:
         """Begin with nothing that runs."""
         self.endings: set[Callable[[], None]] = set()
+        self.streams: set[Callable[[], None]] = set()
         self._has_begun = False
 
     def begin(self) -> None:
         """End the calls that run, `GRACE` seconds from now."""
         if not self._has_begun:
             self._has_begun = True
+            for end in [*self.streams]:
+                end()
             asyncio.get_running_loop().call_later(GRACE, self._end_calls)
 
     def _end_calls(self) -> None:

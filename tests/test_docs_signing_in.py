@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 
-from tests.support import ERAS, Era, http, rpc, tools
+from tests.support import ERAS, Era, call, http, rpc, tools
 
 TEXT = (Path(__file__).parent.parent / "docs" / "signing-in.md").read_text("utf-8")
 KEY, ENTRA, KEYCLOAK = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -44,10 +44,10 @@ async def test_a_token_of_the_provider_opens_the_endpoint(
 ) -> None:
     """Access: issuer, audience and the name of the scopes are those of the recipe."""
     keys = RSAKeyPair.generate()
-    # The provider's public key, which would come from its URL.
-    own = source.replace("jwks_uri=", "public_key=PUBLIC, jwks_uri=None and ")
-    found = run(f"PUBLIC = {keys.public_key!r}\n{own}")
+    found = run(source)
     app = found["app"]
+    # The provider's public key, which would come from its URL.
+    found["verifier"].public_key = keys.public_key
     names = {
         "issuer": found[issuer] + ("/v2.0" if issuer == "LOGIN" else ""),
         "audience": found[audience] if audience else "https://parts.example/mcp",
@@ -58,8 +58,11 @@ async def test_a_token_of_the_provider_opens_the_endpoint(
     token = keys.create_token(subject="alice", additional_claims={claim: scope}, **names)
     signed = {"authorization": f"Bearer {token}"}
     assert [*await tools(app, era=era, headers=signed)] == ["list_parts"]
-    without = keys.create_token(subject="bob", **names)
-    assert not await tools(app, era=era, headers={"authorization": f"Bearer {without}"})
+    without = {"authorization": f"Bearer {keys.create_token(subject='bob', **names)}"}
+    assert not await tools(app, era=era, headers=without)
+    lacking = await call(app, "list_parts", era=era, headers=without)
+    asked = [each for each in found["auth"].scopes_supported if each != "openid"]
+    assert f'scope="{" ".join(asked)}"' in lacking.headers["www-authenticate"]
     other = keys.create_token(subject="eve", issuer=names["issuer"], audience="another")
     refused = await rpc(app, era, "tools/list", headers={"authorization": f"Bearer {other}"})
     assert refused.status == 401

@@ -87,8 +87,9 @@ async def test_a_template_of_forty_segments_is_read_at_once() -> None:
         {"content": [{"type": "text", "text": "a"}] * 2_000},
         {"content": [], "structuredContent": {"rows": [[]] * 3_000_000}},
         {"content": [], "structuredContent": {'"\\': [{}] * 200_000}},
+        {"content": [], "structuredContent": {"rows": [{"a": {"a": {"a": 1}}}] * 10_000}},
     ],
-    ids=["blocks", "some blocks", "lists", "objects"],
+    ids=["blocks", "some blocks", "lists", "objects", "deep objects"],
 )
 async def test_a_result_of_many_parts_is_refused_before_it_is_read(
     result: dict[str, Any], kind: str

@@ -5,9 +5,12 @@ from typing import Any
 
 import anyio
 import pytest
+from fastapi import FastAPI
 
-from mcp_mount import MountError, Upstream, proxy_app
+from mcp_mount import MountError, Upstream, mount_mcp, proxy_app
+from mcp_mount.tools.marks import ToolMarks
 from tests.api import PARTS, api, before, ok, sent_to
+from tests.starting import started
 from tests.support import ERAS, Era, call
 
 
@@ -156,3 +159,56 @@ def test_slashes_are_allowed_in_one_way_and_to_what_there_is(
     with pytest.raises(MountError) as refused:
         proxy_app(PARTS, Upstream("http://localhost:9", **options))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("way", ["mark", "tools"])
+async def test_a_mark_allows_slashes_that_go_encoded_and_lead_nowhere_else(
+    era: Era, way: str
+) -> None:
+    """Proxy, C5: of one operation, and of no other."""
+    document = described("/projects/{id}", "/projects/{id}/issues", "/other/{id}")
+    options: dict[str, Any] = {"tools": {"GET /projects/{id}": {"encoded_slashes": True}}}
+    if way == "mark":
+        document["paths"]["/projects/{id}"]["get"]["x-mcp"] = {"encoded_slashes": True}
+        options = {}
+    async with api() as said:
+        app = proxy_app(document, said.url, **options)
+        assert (await call(app, "a", {"id": "group/project"}, era=era)).text_content == "here"
+        for value in (
+            "..",
+            "../x",
+            "..%2F..",
+            "%2e%2e/x",
+            "a/..",
+            "..\\x",
+            "a/%2E%2E/b",
+            "1/issues",
+        ):
+            assert (await call(app, "a", {"id": value}, era=era)).is_error, value
+        for tool in ("b", "c"):
+            assert (await call(app, tool, {"id": "group/project"}, era=era)).is_error
+    assert said.lines == ["GET /projects/group%2Fproject"]
+
+
+async def test_a_mark_of_slashes_is_for_an_api_elsewhere() -> None:
+    app = FastAPI()
+
+    @app.get("/{id}", openapi_extra={"x-mcp": {"encoded_slashes": True}})
+    async def read(id: str) -> str:  # noqa: A002 - the name in the path
+        return id
+
+    mount_mcp(app)
+    with pytest.raises(ExceptionGroup) as refused:
+        async with started(app):
+            pass
+    assert refused.group_contains(
+        MountError, match="encoded_slashes, which is for an API elsewhere"
+    )
+
+
+def test_a_mark_and_an_option_do_not_contradict_each_other() -> None:
+    upstream = Upstream("http://localhost:9", slashes=("GET /parts/{part}",))
+    marks: ToolMarks = {"GET /parts/{part}": {"encoded_slashes": True}}
+    with pytest.raises(MountError, match=r"both name 'GET /parts/\{part\}'"):
+        proxy_app(PARTS, upstream, tools=marks)

@@ -8,7 +8,8 @@ In the order in which to read them:
     rates         how often a caller may call
     origin        which web pages may call
     auth          who may call what
-    credentials   the key and the tokens that a proxy or a gateway takes
+    credentials   the key that a proxy or a gateway takes
+    issuer        the tokens of an issuer that they take
     sessions      whose session it is
     shares        how many sessions a caller may have
 """

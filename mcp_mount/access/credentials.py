@@ -1,15 +1,14 @@
-"""The API key and the access tokens that a proxy or a gateway takes.
+"""The API key that a proxy or a gateway takes, beside tokens.
 
-* The key, in ``X-Api-Key`` or as a bearer token, may do everything. It goes no further: no header
-  that holds it is sent to an API.
-* A token may do what its scopes say: ``scope`` (RFC 8693 §4.2), ``scp``, or Entra ID's ``roles``.
+The key, in ``X-Api-Key`` or as a bearer token, may do everything. It goes no further: no header
+that holds it is sent to an API.
 """
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from fastmcp.server.auth import AccessToken, AuthProvider, JWTVerifier, MultiAuth, TokenVerifier
+from fastmcp.server.auth import AccessToken, AuthProvider, MultiAuth, TokenVerifier
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, BearerAuthBackend
 from starlette.authentication import AuthCredentials
@@ -130,34 +129,3 @@ def scopes_of_holder(request: Request) -> Sequence[str] | None:
     if isinstance(user, KeyHolder) or not isinstance(user, AuthenticatedUser):
         return None
     return user.scopes
-
-
-class IssuerTokens(JWTVerifier):
-    """Accepts the access tokens of one issuer for one audience.
-
-    It is FastMCP's verifier, which accepts tokens without an end, and does not know of roles.
-    """
-
-    async def load_access_token(self, token: str) -> AccessToken | None:
-        """Return what a token says, with all the scopes that it is worth."""
-        accepted = await super().load_access_token(token)
-        if accepted is None or accepted.expires_at is None:
-            # RFC 9068 §2.2: an access token has an end.
-            return None
-        return accepted.model_copy(update={"scopes": [*_scopes(accepted.claims)]})
-
-
-def _scopes(claims: Mapping[str, Any]) -> Iterable[str]:
-    """Return the scopes of a token's claims, once each.
-
-    Entra ID gives an application that acts for itself roles instead (``oid`` is ``sub`` then).
-    Those of a user are not what the application may do in the user's name, which can be less.
-    """
-    acts_for_itself = claims.get("oid") is not None and claims.get("oid") == claims.get("sub")
-    names = ["scope", "scp"]
-    if acts_for_itself and not {*names} & {*claims}:
-        names = ["roles"]
-    values = (claims.get(name) for name in names)
-    lists = (value.split() if isinstance(value, str) else value for value in values)
-    found = (each for values in lists if isinstance(values, list) for each in values)
-    return dict.fromkeys(each for each in found if isinstance(each, str))

@@ -21,7 +21,8 @@ from mcp_mount.backends.request import (
 )
 from mcp_mount.backends.routing import Routing
 from mcp_mount.backends.scope import NOWHERE, inner_scope, route_path
-from mcp_mount.errors import InvalidArguments
+from mcp_mount.errors import InvalidArguments, InvalidMark
+from mcp_mount.openapi.operations import Operation
 
 logger = logging.getLogger("mcp_mount")
 
@@ -73,6 +74,17 @@ class ASGIBackend:
             self.app, scope["path"], request.method, known, self._may_reach
         )
         return AppCall(self.app, scope, request.body, sink)
+
+    def encode_slashes(self, operation: Operation) -> None:
+        """Refuse it: see `Backend.encode_slashes`.
+
+        Raises:
+            InvalidMark: routes of an app get paths that are decoded.
+        """
+        raise InvalidMark(
+            f"The mark of {operation} sets encoded_slashes, which is for an API elsewhere. In an "
+            "app, a parameter such as {path:path} takes slashes."
+        )
 
     def warn_of_lost(self, operations: Iterable[tuple[str, str]]) -> None:
         """Tell the log of operations that no call can reach; see `Routing.without_route`."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.request import OperationRequest, Sink
+from mcp_mount.openapi.operations import Operation
 
 
 class ToolIndex(Protocol):
@@ -39,6 +40,13 @@ class Backend(Protocol):
 
         Raises:
             InvalidArguments: the request would reach another operation than the one it is for.
+        """
+
+    def encode_slashes(self, operation: Operation) -> None:
+        """Allow slashes in the path values of an operation, which are sent as ``%2F``.
+
+        Raises:
+            MountError: that cannot be, or is told in two ways.
         """
 
     def connected(self) -> AbstractAsyncContextManager[object]:

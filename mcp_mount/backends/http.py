@@ -48,25 +48,40 @@ class HTTPBackend:
         Raises:
             MountError: the upstream cannot be used as it is described.
         """
-        operations = read_operations(document)
+        self._operations = operations = read_operations(document)
         self._bases = Bases(document, read_base(upstream.url), upstream.base_path)
         self.forwarder = Forwarder(upstream, self._bases.base)
-        slashes = _find_named(operations, upstream.slashes, "slashes")
+        self._slashes = _find_named(operations, upstream.slashes, "slashes")
         self._encoded = _find_named(operations, upstream.encoded_slashes, "encoded_slashes")
-        if both := slashes & self._encoded:
-            message = f"slashes= and encoded_slashes= both name {min(both)!r}: take it from one."
-            raise MountError(message)
-        self._paths = Paths(operations, slashes | self._encoded)
+        self._check_slashes()
+        self._paths = Paths(())
         self._index = index
         self._forwarded = forwarded_names(upstream)
 
+    def encode_slashes(self, operation: Operation) -> None:
+        """Allow slashes in an operation's path values: see `Backend.encode_slashes`.
+
+        Raises:
+            MountError: they are allowed unencoded as well.
+        """
+        self._encoded |= {str(operation)}
+        self._check_slashes()
+
+    def _check_slashes(self) -> None:
+        if both := self._slashes & self._encoded:
+            message = f"slashes= and encoded_slashes= both name {min(both)!r}: take it from one."
+            raise MountError(message)
+
     def check(self, operations: Iterable[Operation]) -> None:
         """Refuse operations that are on another host than the upstream; log where the others are.
+
+        It is called when all that is said of operations is known.
 
         Raises:
             InvalidDocument: there is one.
         """
         self._bases.check([*operations])
+        self._paths = Paths(self._operations, self._slashes | self._encoded)
         if self._bases.is_documented:
             logger.info(
                 "The API is at %s: the path is that of the document's servers. base_path='' "
@@ -118,6 +133,10 @@ class HTTPBackend:
         if self._paths.may_hold_slashes(operation):
             if str(operation) not in self._encoded:
                 path = path.replace("%2F", "/")
+            elif not _is_inside(unquote(path)):
+                # Where slashes are encoded, something on the way may decode twice.
+                message = f"No such path: {given} leads to another operation, or to none."
+                raise InvalidArguments(message)
         elif any(set(value) & {"/", "\\"} for value in values.values()):
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."

@@ -14,6 +14,7 @@ from mcp_mount.backends.request import (
     TOOL_KEY,
     OperationRequest,
 )
+from mcp_mount.headers import OF_THE_CONNECTION
 
 # What routing and FastAPI write into a scope is theirs to write again. Everything else stays: what
 # the server, a parent app or a wrapper has said of the caller is as true of the call.
@@ -28,10 +29,9 @@ _ROUTING_KEYS = (
 # browser's page, or lets some middleware route the request to another operation.
 _OWN_HEADERS = frozenset(
     b"accept accept-charset accept-encoding expect date digest repr-digest origin referer "
-    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings "
-    b"proxy-authenticate proxy-authorization range cookie cookie2 last-event-id "
+    b"http2-settings proxy-authenticate proxy-authorization range cookie cookie2 last-event-id "
     b"signature signature-input".split()
-) | {name.encode() for name in ROUTING_OVERRIDES}
+) | {name.encode() for name in (*OF_THE_CONNECTION, *ROUTING_OVERRIDES)}
 _OWN_PREFIXES = (b"content-", b"if-", b"mcp-", b"sec-", b"access-control-")
 
 _ASGI: Final = {"version": "3.0"}

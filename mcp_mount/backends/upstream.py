@@ -10,6 +10,7 @@ from typing import Final
 import httpx2
 
 from mcp_mount.errors import MountError
+from mcp_mount.headers import OF_THE_CONNECTION
 from mcp_mount.validation import (
     Rule,
     check_fields,
@@ -20,13 +21,10 @@ from mcp_mount.validation import (
     list_of,
 )
 
-OF_THE_MESSAGE: Final = frozenset(
-    (
-        *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
-        *("content-type", "expect", "keep-alive", "proxy-authorization", "proxy-connection", "te"),
-        *("trailer", "transfer-encoding", "upgrade"),
-    )
-)
+OF_THE_MESSAGE: Final = OF_THE_CONNECTION | {
+    *("accept", "accept-encoding", "content-encoding", "content-length", "content-type"),
+    *("expect", "proxy-authorization"),
+}
 """Headers that speak of one message or one connection (RFC 9110 §6 to §8), in lower case."""
 
 

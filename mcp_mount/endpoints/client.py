@@ -22,6 +22,7 @@ from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.request import TOOL_KEY, Headers, OperationRequest
 from mcp_mount.backends.scope import inner_scope
 from mcp_mount.errors import MountError
+from mcp_mount.headers import OF_THE_CONNECTION
 
 if TYPE_CHECKING:
     from fastmcp import Client
@@ -34,12 +35,9 @@ _HERE: Final = "http://app"
 _NOT_SENT: Final = frozenset((b"host", b"user-agent", b"accept-encoding", b"connection"))
 
 # Each request has its own of these (RFC 9110 §6 to §8, MCP "Transports").
-_OF_THE_REQUEST: Final = frozenset(
-    (
-        *("host", "connection", "transfer-encoding", "te", "trailer", "upgrade", "expect"),
-        *("accept", "accept-encoding", "last-event-id"),
-    )
-)
+_OF_THE_REQUEST: Final = OF_THE_CONNECTION | {
+    *("host", "expect", "accept", "accept-encoding", "last-event-id")
+}
 _OF_THE_REQUEST_TOO: Final = ("content-", "mcp-")
 
 # RFC 9110 §5.1 and §5.5

@@ -1,6 +1,7 @@
 """The answer to ``tools/list``, rendered once for each change of the tools."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -34,6 +35,7 @@ class ToolList:
         offered: Callable[[], Awaitable[Mapping[str, Tool] | None]],
         scopes: Callable[[str], Sequence[Scopes]],
         finish: Callable[[Sequence[Tool]], Awaitable[Sequence[Tool]]],
+        ttl: int = 0,
     ) -> None:
         """Take what makes up the list.
 
@@ -43,11 +45,13 @@ class ToolList:
                 others, and None where only FastMCP can find out.
             scopes: Returns the alternatives of scopes that a tool asks for.
             finish: Does to the tools that users add what is done to them before they are listed.
+            ttl: Milliseconds for which a client can keep the list.
         """
         self._server = server
         self._offered = offered
         self._scopes = scopes
         self._finish = finish
+        self._render = partial(_render, ttl)
         self._lock = PerLoop(anyio.Lock)
         self._seen: tuple[object, ...] = ()
         self._scoped: list[tuple[int, Sequence[Scopes]]] = []
@@ -77,9 +81,9 @@ class ToolList:
             if version not in self._rendered:
                 tools = self._tools
                 if len(tools) <= _FEW:
-                    rendered = _render(tools, version, meta)
+                    rendered = self._render(tools, version, meta)
                 else:
-                    rendered = await anyio.to_thread.run_sync(_render, tools, version, meta)
+                    rendered = await anyio.to_thread.run_sync(self._render, tools, version, meta)
                 if tools is not self._tools:
                     return None
                 self._rendered[version] = rendered
@@ -96,9 +100,9 @@ class ToolList:
         if tools != self._some[0] or version not in self._some[1]:
             finished = await self._finish(tools)
             if len(finished) <= _FEW:
-                rendered = _render(finished, version, meta)
+                rendered = self._render(finished, version, meta)
             else:
-                rendered = await anyio.to_thread.run_sync(_render, finished, version, meta)
+                rendered = await anyio.to_thread.run_sync(self._render, finished, version, meta)
             kept = self._some[1] if tools == self._some[0] else {}
             self._some = tools, {**kept, version: rendered}
             return _join(rendered)
@@ -133,15 +137,24 @@ def _join(rendered: _Rendered) -> Sequence[str]:
     return before, ",".join(parts), after
 
 
-def _render(tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
-    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools])
-    strip_fastmcp_meta(listed.tools)
-    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
-    result = serialize_server_result("tools/list", version, dumped)
-    parts = [write_json(tool) for tool in result["tools"]]
-    result["tools"] = []
+def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
+    parts: list[str] = []
+    # Pydantic lets nobody else run, in whichever thread, until what it is given is written.
+    for start in range(0, len(tools), _FEW):
+        result = _write(ttl, tools[start : start + _FEW], version)
+        parts += [write_json(tool) for tool in result["tools"]]
+    result = _write(ttl, (), version)
     if meta.is_modern:
         result.setdefault("resultType", "complete")
         result["_meta"] = {**result.get("_meta", {}), **meta.meta}
     before, _, after = write_json(result).partition('"tools":[]')
     return f'{before}"tools":[', parts, f"]{after}"
+
+
+def _write(ttl: int, tools: Sequence[Tool], version: str) -> dict[str, Any]:
+    """Return a list as a version of the protocol has it."""
+    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools], ttl_ms=ttl)
+    strip_fastmcp_meta(listed.tools)
+    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
+    result: dict[str, Any] = serialize_server_result("tools/list", version, dumped)
+    return result

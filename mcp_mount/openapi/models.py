@@ -117,15 +117,38 @@ class Models:
     def is_recursive(self, pointer: str) -> bool:
         """Whether the target of a reference leads back to itself."""
         if pointer not in self._recursive:
-            reached: set[str] = set()
-            waiting = [*self._targets_of(pointer)]
-            while waiting:
-                following = waiting.pop()
-                if following not in reached:
-                    reached.add(following)
-                    waiting.extend(self._targets_of(following))
-            self._recursive[pointer] = pointer in reached
+            self._find_recursive(pointer)
         return self._recursive[pointer]
+
+    def _find_recursive(self, start: str) -> None:
+        """Settle it for all that a reference leads to, each of which is looked at once.
+
+        Those that lead to each other are the strongly connected components (Tarjan's algorithm).
+        """
+        order, lowest = {start: 0}, {start: 0}
+        open_ones = [start]
+        path = [(start, iter(self._targets_of(start)))]
+        while path:
+            pointer, targets = path[-1]
+            following = next((each for each in targets if each not in self._recursive), None)
+            if following is None:
+                path.pop()
+                if path:
+                    above = path[-1][0]
+                    lowest[above] = min(lowest[above], lowest[pointer])
+                if lowest[pointer] == order[pointer]:
+                    component = [open_ones.pop()]
+                    while component[-1] != pointer:
+                        component.append(open_ones.pop())
+                    for each in component:
+                        is_own_target = each in self._targets_of(each)
+                        self._recursive[each] = len(component) > 1 or is_own_target
+            elif following in order:
+                lowest[pointer] = min(lowest[pointer], order[following])
+            else:
+                order[following] = lowest[following] = len(order)
+                open_ones.append(following)
+                path.append((following, iter(self._targets_of(following))))
 
     def _targets_of(self, pointer: str) -> tuple[str, ...]:
         if pointer not in self._edges:

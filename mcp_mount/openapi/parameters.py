@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.headers import OF_THE_CONNECTION
 from mcp_mount.openapi.nodes import (
     Schema,
     expect_mapping,
@@ -22,12 +23,9 @@ Location = Literal["path", "query", "header", "cookie"]
 LOCATIONS: tuple[Location, ...] = ("path", "query", "header", "cookie")
 # OpenAPI 3.1 §4.8.12.1 ignores the first three, which follow from body, response and security. The
 # others belong to the message and its connection, so no caller may choose them.
-_IGNORED_HEADERS = frozenset(
-    {
-        *("accept", "content-type", "authorization"),
-        *("host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"),
-    }
-)
+_IGNORED_HEADERS = OF_THE_CONNECTION | {
+    *("accept", "content-type", "authorization", "host", "content-length")
+}
 # The default style of each location first (OpenAPI 3.1 §4.8.12.2; `cookie` is 3.2's).
 STYLES: Mapping[Location, tuple[str, ...]] = {
     "path": ("simple", "label", "matrix"),

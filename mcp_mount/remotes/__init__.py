@@ -21,6 +21,7 @@ In the order in which to read them:
     elicitation   what it asks of a user
     asking        what a server asks and says while a call runs
     contact       what requests know of the task that stays in touch with it
+    hearing       what it says by itself
     monitor       whether it answers, and what it offers now
     links         addresses in what it answers
     binding       how requests are forwarded to it
@@ -29,5 +30,6 @@ In the order in which to read them:
     tool          a tool of another server
     resources     its resources, templates and prompts
     completing    completions of their arguments
+    changes       tells clients that there is something else to list
     provider      all of them, as a source of tools, resources and prompts
 """

@@ -12,6 +12,10 @@ TOO_LARGE: Final = -32098
 """The code of the error that stands for an answer which was dropped."""
 
 
+CONTAINER: Final = 8
+"""For how many values a list or an object counts: the SDK makes several of each, one by one."""
+
+
 def too_large_error() -> ErrorData:
     """Return what a request is answered with in place of a message that was dropped."""
     return ErrorData(code=TOO_LARGE, message="The answer is too large.")

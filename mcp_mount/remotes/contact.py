@@ -24,20 +24,26 @@ class Contact:
         answered: Set when the server has answered, or failed, for the first time.
         woken: Set to have it asked at once.
         pool: The sessions that are kept; None while none can be.
+        hearing: Whether the server tells of changes by itself; None: it has no stream for that.
     """
 
     patience: float
     answered: anyio.Event = field(default_factory=anyio.Event)
     woken: anyio.Event = field(default_factory=anyio.Event)
     pool: SessionPool | None = None
+    hearing: bool | None = False
 
     async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
-        """Wait, but no longer than until it is woken, or the server is lost."""
-        self.woken = anyio.Event()
+        """Wait, but no longer than until it is woken, or the server is lost.
+
+        It may have been woken before.
+        """
         if self.pool is not None:
             self.pool.expire()
         with anyio.move_on_after(max(seconds, MIN_PAUSE / 4)):
             await wait_for_any(self.woken, *((lost,) if lost is not None else ()))
+        # Not before: what wakes it while a question is under way would be lost.
+        self.woken = anyio.Event()
 
     @asynccontextmanager
     async def keep_sessions(

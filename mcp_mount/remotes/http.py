@@ -6,8 +6,9 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
@@ -18,10 +19,11 @@ from anyio.lowlevel import RunVar
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.remotes.bounds import CONTAINER, too_large_error
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
@@ -42,6 +44,19 @@ _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"m
 
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
+
+
+@dataclass(slots=True, eq=False)
+class EventStream:
+    """The stream of a session on which a server speaks by itself.
+
+    Attributes:
+        was_open: Whether there has been one; a server need not have it.
+        ended: Set when there is none any more.
+    """
+
+    was_open: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
 
 
 class HTTPConnection:
@@ -73,9 +88,15 @@ class HTTPConnection:
 
     @asynccontextmanager
     async def open_session(
-        self, owner: Hashable = None, **callbacks: Any
+        self, owner: Hashable = None, *, stream: EventStream | None = None, **callbacks: Any
     ) -> AsyncIterator[Session]:
-        """Yield a session that has not agreed on a version yet, whoever is its owner."""
+        """Yield a session that has not agreed on a version yet, whoever is its owner.
+
+        Args:
+            owner: Whose it is, which is all the same to the connections.
+            stream: Is told of the stream of the session.
+            callbacks: For the session.
+        """
         del owner
         remote = self._remote
         headers = {"accept-encoding": "identity", **remote.headers}
@@ -85,13 +106,13 @@ class HTTPConnection:
             pool = self._pool.get()
             if pool is None:
                 pool = await stack.enter_async_context(_connection_pool())
-            transport = _BoundedTransport(pool, self)
+            transport = _BoundedTransport(pool, self, stream or EventStream())
             client = await stack.enter_async_context(
                 httpx2.AsyncClient(
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
-                    event_hooks={"request": [hide_url_async]},
+                    event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
                     timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
                     # No ~/.netrc: the server gets the credentials that are its own.
                     trust_env=False,
@@ -140,16 +161,19 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
     of the same session have connections of their own.
     """
 
-    def __init__(self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection) -> None:
+    def __init__(
+        self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection, stream: EventStream
+    ) -> None:
         self._pool = pool
         self._connection = connection
+        self._stream = stream
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         outgoing = current_request() or OutgoingRequest()
         if request.method != "POST":
             if outgoing.is_abandoned:
                 raise httpx2.ReadError("Nobody waits for the response any more.")
-            return self._read(request, await self._pool.handle_async_request(request))
+            return await self._get(request)
         response = httpx2.Response(504)
         try:
             if _REQUEST.match(request.content):
@@ -166,17 +190,36 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         outgoing.status = self._connection.refused
         return self._read(request, response)
 
-    def _read(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-        """Have the body of a response read within the bounds."""
+    async def _get(self, request: httpx2.Request) -> httpx2.Response:
+        """Open the session's stream, or end the session."""
+        ended = self._stream.ended.set if request.method == "GET" else None
+        try:
+            response = await self._pool.handle_async_request(request)
+        except BaseException:
+            if ended is not None:
+                ended()
+            raise
+        if ended is not None:
+            self._stream.was_open |= response.is_success
+        return self._read(request, response, ended)
+
+    def _read(
+        self,
+        request: httpx2.Request,
+        response: httpx2.Response,
+        ended: Callable[[], None] | None = None,
+    ) -> httpx2.Response:
+        """Have the body of a response read within the bounds, and `ended` called after that."""
         outgoing = current_request() or OutgoingRequest()
         is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        meter = Meter(self._connection.max_bytes, is_stream=is_stream)
+        meter = Meter(self._connection.max_bytes, is_stream=is_stream, container=CONTAINER)
         read = _read_events if is_stream else _read_body
         if response.headers.get("content-encoding", "identity") != "identity":
             # What it unpacks to could be a thousand times as large.
             del response.headers["content-encoding"]
             read = _refuse_body
-        response.stream = _Chunks(response.stream, read(request, response.stream, meter, outgoing))
+        chunks = read(request, response.stream, meter, outgoing)
+        response.stream = _Chunks(response.stream, chunks, ended)
         return response
 
 
@@ -241,13 +284,18 @@ def _too_large_answer(request: httpx2.Request) -> bytes:
 
 
 class _Chunks(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any, chunks: AsyncGenerator[bytes]) -> None:
+    def __init__(
+        self, stream: Any, chunks: AsyncGenerator[bytes], ended: Callable[[], None] | None
+    ) -> None:
         self._stream = stream
         self._chunks = chunks
+        self._ended = ended
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks
 
     async def aclose(self) -> None:
+        if self._ended is not None:
+            self._ended()
         await self._chunks.aclose()
         await self._stream.aclose()

@@ -18,6 +18,7 @@ from typing import Any, Final
 import anyio
 import mcp_types
 from anyio import to_thread
+from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
 
 from mcp_mount.loops import PerLoop
@@ -26,6 +27,7 @@ from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.contact import MIN_PAUSE, Contact
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
 from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
+from mcp_mount.remotes.hearing import hear_changes, tells_of
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import list_everything
 from mcp_mount.remotes.outgoing import OutgoingRequest, sending
@@ -67,8 +69,17 @@ class Monitor:
         status: Whether it answers.
     """
 
-    def __init__(self, remote: Remote, gateway: str, *, max_bytes: int, max_blocks: int) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        gateway: str,
+        changed: Callable[[], None],
+        *,
+        max_bytes: int,
+        max_blocks: int,
+    ) -> None:
         self.remote = remote
+        self._changed = changed
         self.catalog = Catalog()
         self.status: Status = "starting"
         kind = HTTPConnection if remote.url is not None else StdioConnection
@@ -80,6 +91,7 @@ class Monitor:
         self._failures = 0
         self._due = 0.0
         self._known: mcp_types.DiscoverResult | None = None
+        self._tells = False
         self._contact: RunVar[Contact | None] = RunVar(remote.name, None)
         self._loops = 0
         # What a server says by itself, or to whoever calls it.
@@ -93,6 +105,11 @@ class Monitor:
         """How the server is now."""
         count = len(self.catalog.tools) if self.status == "up" else 0
         return RemoteState(self.status, count, self._error, self._since)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server answers, and what it offers is listed."""
+        return self.status == "up"
 
     @property
     def is_watched(self) -> bool:
@@ -110,8 +127,10 @@ class Monitor:
                     async with (
                         self._connection.keep(**self._callbacks) as lost,
                         contact.keep_sessions(self._connection, self._connect),
+                        anyio.create_task_group() as tasks,
                     ):
-                        await self._ask_again_and_again(contact, lost)
+                        contact.hearing = False
+                        await self._ask_again_and_again(contact, lost, tasks)
                 except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                     self._fail(error)
                 contact.answered.set()
@@ -128,18 +147,24 @@ class Monitor:
         with anyio.fail_after(self.remote.timeout):
             await session.connect(self._known, is_handshake=self._known is None)
 
-    async def _ask_again_and_again(self, contact: Contact, lost: anyio.Event) -> None:
+    async def _ask_again_and_again(
+        self, contact: Contact, lost: anyio.Event, tasks: TaskGroup
+    ) -> None:
         misses = 0
         while True:
             begun, pause = anyio.current_time(), self.remote.refresh
             try:
                 await self._ask()
                 misses = 0
+                if self._tells and contact.hearing is False:
+                    contact.hearing = True
+                    tasks.start_soon(self._hear, contact)
             except Exception as error:
                 misses += 1
                 if lost.is_set() or not self._is_borne(error, misses):
                     raise
                 self._fail(error)
+                contact.hearing = contact.hearing or False
                 pause = self._due - time.monotonic()
             contact.answered.set()
             await contact.pause(pause * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
@@ -147,6 +172,17 @@ class Monitor:
                 raise Ended
             # Calls that fail one after the other make no flood of questions.
             await anyio.sleep_until(begun + min(_MIN_INTERVAL, self.remote.refresh))
+
+    async def _hear(self, contact: Contact) -> None:
+        """Have the server say by itself that it offers something else, as long as it does."""
+        try:
+            is_told = await hear_changes(self._connection, self._connect, self.suspect)
+        except Exception as error:
+            logger.debug("The remote %r is not heard", self.remote.name, exc_info=error)
+            is_told = True
+        contact.hearing = False if is_told else None
+        # It may be that it has ended.
+        self.suspect()
 
     def _is_borne(self, error: Exception, misses: int) -> bool:
         """Whether calls that still run are left to it: it may be busy with them, or starting."""
@@ -218,6 +254,7 @@ class Monitor:
             async with self._connection.open_session() as session:
                 await session.connect(None)
                 self._known = session.discover_result
+                self._tells = any(tells_of(session.server_capabilities))
                 lists = await list_everything(session)
         was, name = self.catalog, self.remote.name
         is_new = lists != was.lists
@@ -233,6 +270,7 @@ class Monitor:
                 logger.warning("The remote %r: %s.", name, line)
         if is_new and self.status == "up":
             logger.info("The remote %r offers something else: %s", name, self.catalog)
+            self._changed()
         self._failures = min(self._failures, _FAILURES_AFTER_SUCCESS)
         self._set_status("up")
 
@@ -256,3 +294,4 @@ class Monitor:
             logger.info("The remote %r is up: %s", name, self.catalog)
         elif status == "down":
             logger.warning("The remote %r is down: %s. It is tried again.", name, error)
+        self._changed()

@@ -1,11 +1,20 @@
 """Which tools of the other servers are offered, by the names that callers see."""
 
+import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Final
 
 from mcp_mount.errors import InvalidSelector
+
+logger = logging.getLogger("mcp_mount.remotes")
+
+
+_MAX_KNOWN: Final = 1_000
+"""Names that are remembered, to tell which are near a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +23,36 @@ class ToolNames:
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    _known: set[str] = field(default_factory=set, init=False, compare=False)
+    _settled: set[str] = field(default_factory=set, init=False, compare=False)
+    """Patterns that match a tool, or of which it has been said that they match none."""
 
     def allows(self, name: str) -> bool:
         """Whether a tool is offered."""
-        is_included = not self.include or _is_like(name, self.include)
-        return is_included and not _is_like(name, self.exclude)
+        if not (self.include or self.exclude):
+            return True
+        if len(self._known) < _MAX_KNOWN:
+            self._known.add(name)
+        included, excluded = (
+            [pattern for pattern in patterns if fnmatchcase(name, pattern)]
+            for patterns in (self.include, self.exclude)
+        )
+        self._settled.update(included, excluded)
+        return bool(included or not self.include) and not excluded
+
+    def warn_of_unmatched(self, unknown: Collection[str] = ()) -> None:
+        """Tell the log, once, of patterns that match no tool.
+
+        Args:
+            unknown: The servers that have not told their tools.
+        """
+        for pattern in (*self.include, *self.exclude):
+            if pattern in self._settled or any(_may_match(pattern, f"{x}_") for x in unknown):
+                continue
+            self._settled.add(pattern)
+            near = get_close_matches(pattern, sorted(self._known), n=3, cutoff=0.5)
+            hint = f"Near are: {', '.join(map(repr, near))}." if near else "None is near."
+            logger.warning("The selector %r matches no tool. %s", pattern, hint)
 
     def check(self, servers: Sequence[str]) -> None:
         """Refuse patterns that no tool of these servers can match, whatever they offer.
@@ -50,10 +84,6 @@ def read_patterns(selectors: Sequence[object]) -> tuple[str, ...]:
         if not isinstance(selector, str):
             raise InvalidSelector(f"The selector {selector!r} is no text: write a tool's name.")
     return tuple(map(str, selectors))
-
-
-def _is_like(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _may_match(pattern: str, beginning: str) -> bool:

@@ -19,9 +19,11 @@ from fastmcp.server.providers import AggregateProvider, Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
+from mcp.server.lowlevel import Server
 
 from mcp_mount.limits import Slots
 from mcp_mount.remotes.binding import RemoteBinding
+from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
 from mcp_mount.remotes.failures import ServerErrorMiddleware
 from mcp_mount.remotes.monitor import Monitor
@@ -61,7 +63,9 @@ class RemoteProvider(Provider):
         check_remotes(remotes)
         self._names = names
         gateway = secrets.token_hex(8)
-        self._bindings = [_bind(each, policy, gateway) for each in remotes]
+        self._bindings = [_bind(each, policy, gateway, self._tell) for each in remotes]
+        self._changes = ListChanges()
+        self._told = self._lists()
         self._ours = ours
         self._server: FastMCP[Any] | None = None
         self._others: tuple[Provider, ...] = (self,)
@@ -74,13 +78,16 @@ class RemoteProvider(Provider):
         self._templates: list[ResourceTemplate] = []
         self._prompts: dict[str, Prompt] = {}
 
-    def attach(self, server: FastMCP[Any], *, known: Iterable[Provider]) -> None:
+    def attach(
+        self, server: FastMCP[Any], low_level: Server[Any], *, known: Iterable[Provider]
+    ) -> None:
         """Learn which server these are offered on: no name that its user takes is given.
 
         What `known` have is ours.
         """
         self._server, self._others = server, (self, *known)
         server.add_middleware(ServerErrorMiddleware())
+        self._changes.offer(low_level)
         complete_with_remotes(server)
 
     @property
@@ -97,13 +104,34 @@ class RemoteProvider(Provider):
     @asynccontextmanager
     async def monitoring(self) -> AsyncIterator[None]:
         """Stay in touch with the servers; programs among them run as long."""
-        async with anyio.create_task_group() as tasks:
-            for each in self._bindings:
-                tasks.start_soon(each.monitor.run)
-            try:
-                yield
-            finally:
-                tasks.cancel_scope.cancel()
+        with self._changes.telling():
+            async with anyio.create_task_group() as tasks:
+                for each in self._bindings:
+                    tasks.start_soon(each.monitor.run)
+                try:
+                    yield
+                finally:
+                    tasks.cancel_scope.cancel()
+
+    def _tell(self) -> None:
+        """Tell clients what there is to list anew, if there is something."""
+        was, self._told = self._told, self._lists()
+        tools, *resources, prompts = (
+            now != before for now, before in zip(self._told, was, strict=True)
+        )
+        self._changes.tell(tools=tools, resources=any(resources), prompts=prompts)
+        self._update()
+        self._names.warn_of_unmatched(self.unknown())
+
+    def unknown(self) -> list[str]:
+        """Return the names of the servers that have not told what they offer."""
+        return [each.remote.name for each in self._bindings if not each.monitor.is_up]
+
+    def _lists(self) -> tuple[list[Sequence[Any]], ...]:
+        """Return what is listed of each kind, of the servers that are up."""
+        lists = [each.monitor.catalog.lists for each in self._bindings if each.monitor.is_up]
+        kinds = ("tools", "resources", "templates", "prompts")
+        return tuple([getattr(each, kind) for each in lists] for kind in kinds)
 
     def tools(self) -> Mapping[str, RemoteTool]:
         """Return the tools by name, as far as they are known; also of servers that are down."""
@@ -245,11 +273,13 @@ def _match_version(found: Component | None, version: VersionSpec | None) -> Comp
     return found if version is None or (found and version.matches(found.version)) else None
 
 
-def _bind(remote: Remote, policy: CallPolicy, gateway: str) -> RemoteBinding:
+def _bind(
+    remote: Remote, policy: CallPolicy, gateway: str, changed: Callable[[], None]
+) -> RemoteBinding:
     limits = policy.limits.overridden(remote.limits)
     has_own_slots = "max_concurrency" in remote.limits
     # Text and `structuredContent` carry the same.
     most = 2 * limits.max_bytes + 1024 * 1024
-    monitor = Monitor(remote, gateway, max_bytes=most, max_blocks=limits.max_items)
+    monitor = Monitor(remote, gateway, changed, max_bytes=most, max_blocks=limits.max_items)
     slots = Slots(limits.max_concurrency) if has_own_slots else policy.slots
     return RemoteBinding(monitor, policy, limits, slots)

@@ -98,7 +98,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks.
         """
         # A session may last as long as a call, and ids must not come again (MCP "input_required").
-        options: CallOptions = {**(opts or {}), "request_id": next(self._ids)}
+        options: CallOptions = {"request_id": next(self._ids), **(opts or {})}
         request = current_request()
         if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
             # The modern era: each request says for itself what its caller's client can do.

@@ -14,7 +14,7 @@ from mcp_types import JSONRPCError, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.remotes.bounds import CONTAINER, too_large_error
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -76,7 +76,7 @@ class _Line:
     """A line while it arrives; of one that is too large only the two ends are kept."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._meter = Meter(max_bytes)
+        self._meter = Meter(max_bytes, container=CONTAINER)
         self._text = bytearray()
         self._head: bytes | None = None
 

@@ -1,7 +1,7 @@
 """Which tools a client is shown: all of them, or a few with which it finds and calls the others."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -81,6 +81,7 @@ class Surface:
         self.pinned = pinned
         self._lock = PerLoop(anyio.Lock)
         self._seen: tuple[object, ...] = ()
+        self._has_warned = False
         self._snapshot = Snapshot({}, {}, {}, is_plain=True)
 
     def serve(
@@ -91,7 +92,7 @@ class Surface:
         scopes: Callable[[str], Alternatives],
         tag_descriptions: Callable[[], Mapping[str, str]],
         is_plain: Callable[[], bool],
-        has_remotes: bool,
+        unknown: Callable[[], Collection[str]] | None = None,
     ) -> None:
         """Take the server whose tools these are.
 
@@ -101,14 +102,14 @@ class Surface:
             scopes: Returns the alternatives of scopes that a tool asks for.
             tag_descriptions: Returns what the document says of its tags.
             is_plain: Whether nothing that users added to the server changes what it lists.
-            has_remotes: Whether there are servers that may offer their tools later.
+            unknown: Returns the servers that may offer their tools later; None: there are none.
         """
         self._server = server
         self._offered = offered
         self._scopes = scopes
         self._tag_descriptions = tag_descriptions
         self._is_plain = is_plain
-        self._has_remotes = has_remotes
+        self._unknown = unknown
 
     @property
     def server(self) -> FastMCP[Any]:
@@ -121,15 +122,30 @@ class Surface:
         Raises:
             InvalidSelector: there is one; the message names near matches.
         """
-        if self._has_remotes:
-            # Nothing waits for them at the start.
+        if self._unknown is not None:
+            # Nothing waits for them at the start; see `_warn_of_unmatched`.
             return
         snapshot = await self.snapshot()
+        if unmatched := self._unmatched(snapshot.tools):
+            raise InvalidSelector(unmatched[0])
+
+    def _warn_of_unmatched(self, tools: Mapping[str, Tool]) -> None:
+        """Tell the log, once, of selectors that match no tool of any server."""
+        if self._unknown is None or self._has_warned or self._unknown():
+            return
+        self._has_warned = True
+        for line in self._unmatched(tools):
+            logger.warning("%s", line)
+
+    def _unmatched(self, tools: Mapping[str, Tool]) -> list[str]:
+        """Return what to say of the selectors of `pinned=` that match no tool."""
+        lines = []
         for selector in self.pinned:
-            if not any(is_match(tool, selector) for tool in snapshot.tools.values()):
-                near = get_close_matches(str(selector), snapshot.tools, n=3, cutoff=0.5)
+            if not any(is_match(tool, selector) for tool in tools.values()):
+                near = get_close_matches(str(selector), tools, n=3, cutoff=0.5)
                 hint = f"Near matches: {', '.join(map(repr, near))}." if near else "None is near."
-                raise InvalidSelector(f"pinned= has {selector!r}, which matches no tool. {hint}")
+                lines.append(f"pinned= has {selector!r}, which matches no tool. {hint}")
+        return lines
 
     async def is_search(self) -> bool:
         """Whether the current caller is shown the tools of the search instead of all."""
@@ -159,6 +175,7 @@ class Surface:
             seen = tuple(map(_identify, tools.values()))
             if seen == self._seen:
                 return self._snapshot
+        self._warn_of_unmatched(tools)
         users = {tool.name for tool in own}
         guards = {name: self._scopes(name) for name in tools if name not in users}
         if self.choice == "auto" and len(tools) >= MANY_TOOLS > len(self._snapshot.tools):

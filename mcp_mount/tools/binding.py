@@ -78,6 +78,8 @@ def bind_operation(
 ) -> ToolBinding:
     """Return how an operation is called under a policy."""
     operation = selected.operation
+    if selected.mark.encoded_slashes:
+        backend.encode_slashes(operation)
     output_schema, output = read_output_schema(operation, schemas, _text_path(selected))
     limits = _limits(selected, policy)
     has_own_slots = "max_concurrency" in selected.mark.limits

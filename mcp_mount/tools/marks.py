@@ -67,6 +67,8 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         silence: Rules of ``mcp-mount check`` that do not apply.
         resource: Makes it a resource as well: true, its address, or more; see `ResourceOverrides`.
         tool: False where it is to be no tool.
+        encoded_slashes: Whether the values in its path may hold slashes, which are sent as ``%2F``
+            to an API elsewhere; see `Upstream`.
     """
 
     name: str | None = None
@@ -83,6 +85,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silence: tuple[str, ...] = ()
     resource: bool | str | ResourceOverrides | None = None
     tool: bool | None = None
+    encoded_slashes: bool | None = None
 
     def override(self, other: "ToolOverrides") -> "ToolOverrides":
         """Return these with what another says, key by key in what is a mapping."""
