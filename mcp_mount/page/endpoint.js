@@ -140,9 +140,10 @@ async function refusal(response, text) {
   return new Refused(response.status, message, response.headers.get("www-authenticate"), isOwn);
 }
 
-// Return what only the server knows of its tools; see `details.py`.
-async function fetchDetails() {
+// Return what only the server knows of its tools, or one part of that; see `details.py`.
+async function fetchDetails(part = null) {
   const query = new URLSearchParams(location.search);
+  if (part) query.set("part", part);
   query.set("url", ADDRESS);
   const key = readKey();
   if (key !== null) query.set("header", key.header);
