@@ -347,6 +347,10 @@ async def test_where_only_fastmcp_knows_who_sees_what_nothing_is_said() -> None:
         ("", "http://localhost:8000/mcp"),
         ("?url=https%3A%2F%2Fkb.example%2Fapi%2Fmcp", "https://kb.example/api/mcp"),
         ("?url=javascript:alert(1)", "http://localhost:8000/mcp"),
+        (
+            "?url=https%3A%2F%2Fkb.example%2Fmcp%3Fsurface%3Dsearch",
+            "https://kb.example/mcp?surface=search",
+        ),
     ],
 )
 async def test_clients_are_connected_to_where_the_page_was_found(query: str, url: str) -> None:
@@ -357,8 +361,10 @@ async def test_clients_are_connected_to_where_the_page_was_found(query: str, url
 
 async def test_the_public_url_goes_before_what_the_page_says() -> None:
     app = parts_app(public_url="https://kb.example/mcp")
-    found = await details(app, "/mcp?url=https%3A%2F%2Felsewhere.example%2Fmcp&header=X-Api-Key")
+    seen = "https%3A%2F%2Felsewhere.example%2Fmcp%3Fsurface%3Dsearch"
+    found = await details(app, f"/mcp?url={seen}&header=X-Api-Key")
     assert "elsewhere" not in str(found)
+    assert "'https://kb.example/mcp?surface=search'" in str(found["connections"])
     assert "X-Api-Key" in str(found["connections"])
 
 

@@ -6,6 +6,7 @@ In the order in which to read them:
     apps          the app that a command names
     target        its tools, and a client of it
     listing       the tools, as a table and as JSON
+    uploads       files of this machine as arguments
     values        arguments from the command line
     calling       a call, with its stream
     checking      what is wrong with the tools as a model sees them

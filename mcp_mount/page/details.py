@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
 from fastmcp import FastMCP
@@ -103,8 +103,11 @@ class PageDetails:
     def _connections(self, request: Request) -> Iterator[Any]:
         """Yield how clients connect, to the URL under which the page itself was found."""
         seen, header = request.query_params.get("url", ""), request.query_params.get("header", "")
-        url = self.public_url or (seen if origin_of(seen) is not None else "")
-        if not url:
+        url = seen if origin_of(seen) is not None else ""
+        if self.public_url is not None:
+            # With what the page was opened with, such as "?surface=search".
+            url = urlsplit(self.public_url)._replace(query=urlsplit(url).query).geturl()
+        elif not url:
             root: str = request.scope.get("root_path", "")
             url = f"{request.url.scheme}://{request.url.netloc}{root.rstrip('/')}{self.path}"
         is_header = header.replace("-", "").isalnum() and header.isascii()

@@ -144,7 +144,8 @@ async function refusal(response, text) {
 async function fetchDetails(part = null) {
   const query = new URLSearchParams(location.search);
   if (part) query.set("part", part);
-  query.set("url", ADDRESS);
+  // With the query that the page has, which may choose what clients are shown (`?surface=search`).
+  query.set("url", ADDRESS + location.search);
   const key = readKey();
   if (key !== null) query.set("header", key.header);
   const headers = { Accept: DETAILS, "MCP-Protocol-Version": VERSION, ...keyHeaders() };

@@ -93,10 +93,8 @@ def test_it_says_what_to_mend_in_the_list_and_in_each_tool(page: Any) -> None:
 def test_findings_of_hostile_words_do_nothing(open_page: OpenPage) -> None:
     app = FastAPI()
 
-    said = {"summary": "Hacked", "description": "<script>window.hacked"}
-
-    @app.get("/x", operation_id="script_window_hacked", **said)
-    async def x() -> str:
+    @app.get("/x", operation_id="script_window_hacked", description="<script>window.hacked")
+    async def hacked() -> str:
         return "x"
 
     mount_mcp(app)
@@ -271,6 +269,18 @@ def test_a_configuration_is_copied(page: Any) -> None:
     page.get_by_role("tab", name="Cursor").press("ArrowLeft")
     link = page.get_by_role("link", name="Add to VS Code").get_attribute("href")
     assert link.startswith("vscode:mcp/install?%7B%22name%22%3A%20%22workshop%22")
+
+
+def test_clients_are_connected_with_the_query_of_the_page(
+    open_page: OpenPage, stream: Stream
+) -> None:
+    with served(workshop(stream)) as url:
+        page = open_page(url)
+        page.goto(f"{url}/mcp?surface=search")
+        page.get_by_role("button", name="search_tools", exact=True).wait_for()
+        page.get_by_role("tab", name="Claude Code").click()
+        shown = page.get_by_role("tabpanel").inner_text()
+        assert f"workshop '{url}/mcp?surface=search'" in shown
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(open_page: OpenPage, stream: Stream) -> None:
