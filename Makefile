@@ -105,7 +105,7 @@ have-wrk:
 constraints: ## Write constraints.txt anew with the newest versions the bounds allow
 	@[ "$(VERSION)" = 3.11 ] || { echo "constraints.txt is written with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(PYTHON) -m venv "$$fresh" && \
-	  "$$fresh/bin/pip" --disable-pip-version-check --quiet install -e '.[demo,dev]' && \
+	  "$$fresh/bin/pip" --disable-pip-version-check --quiet install -e '.[demo,dev,examples]' && \
 	  "$$fresh/bin/pip" --disable-pip-version-check freeze --exclude-editable >"$$fresh/constraints.txt" && \
 	  LC_ALL=C sort -f -t= -k1,1 "$$fresh/constraints.txt" >constraints.txt
 
@@ -125,7 +125,7 @@ $(DEMO): pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMP): $(DEMO)
-	@$(PIP) install -c constraints.txt -e '.[demo,dev]'
+	@$(PIP) install -c constraints.txt -e '.[demo,dev,examples]'
 	@touch $@
 
 # Of a package that both files name, the first line counts.

@@ -1,25 +1,29 @@
 """An app that gives out its own tokens (JWT): each caller sees and changes what is theirs.
 
+    pip install -e '.[demo,examples]'
     SECRET_KEY=$(openssl rand -hex 32) uvicorn examples.signed_in:app
     curl -d 'username=alice&password=wonderland' http://localhost:8000/token
     fastmcp list http://localhost:8000/mcp --auth TOKEN
 
 It is FastAPI's own way of signing in: `OAuth2PasswordBearer`, and `current_user` for the routes.
-The one line that MCP needs is the last. Notes are in SQLite, in memory.
+The one line that MCP needs is the last. Notes are tables of SQLModel, whose models are what a model
+is told of arguments and answers, too; `DATABASE_URL` says where they are kept, otherwise in memory.
 """
 
 import hashlib
 import os
 import secrets
-import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Security
+from fastapi import Depends, FastAPI, HTTPException, Query, Security
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm, SecurityScopes
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from sqlalchemy.pool import StaticPool
+from sqlmodel import Field, Session, SQLModel, col, create_engine, select
 from starlette.requests import Request
 
 from mcp_mount import mount_mcp
@@ -29,11 +33,49 @@ KEY = OctKey.import_key(os.environ.get("SECRET_KEY") or secrets.token_hex(32))
 LIFE = 3600
 SCOPES = {"notes:read": "Read your notes.", "notes:write": "Write and delete your notes."}
 
-database = sqlite3.connect(":memory:", check_same_thread=False)
-database.executescript("""
-    CREATE TABLE user (name TEXT PRIMARY KEY, salt BLOB, hash BLOB, scopes TEXT);
-    CREATE TABLE note (id INTEGER PRIMARY KEY, owner TEXT, text TEXT);
-""")
+
+class User(SQLModel, table=True):
+    """Who may sign in, and what they may do then."""
+
+    name: str = Field(primary_key=True)
+    salt: bytes
+    hash: bytes
+    scopes: str
+
+
+class NoteText(SQLModel):
+    """What a caller says of a note."""
+
+    text: str = Field(max_length=2_000, description="The note, as plain text.")
+
+
+class Note(NoteText, table=True):
+    """A note, and whose it is."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    owner: str = Field(foreign_key="user.name", index=True)
+
+
+class NoteShown(NoteText):
+    """A note as its owner sees it."""
+
+    id: int
+
+
+URL = os.environ.get("DATABASE_URL", "sqlite://")
+# One connection, because each would have a database in memory of its own.
+in_memory = {"connect_args": {"check_same_thread": False}, "poolclass": StaticPool}
+engine = create_engine(URL, **(in_memory if URL == "sqlite://" else {}))
+SQLModel.metadata.create_all(engine)
+
+
+def open_session() -> Iterator[Session]:
+    """Yield a session for one request."""
+    with Session(engine) as session:
+        yield session
+
+
+Database = Annotated[Session, Depends(open_session)]
 
 
 def hash_password(password: str, salt: bytes) -> bytes:
@@ -42,10 +84,13 @@ def hash_password(password: str, salt: bytes) -> bytes:
 
 
 def add_user(name: str, password: str, scopes: str) -> None:
-    """Add a user, who may do what the scopes say."""
+    """Add a user, who may do what the scopes say, unless there is one of the name."""
     salt = secrets.token_bytes(16)
-    row = (name, salt, hash_password(password, salt), scopes)
-    database.execute("INSERT INTO user VALUES (?, ?, ?, ?)", row)
+    with Session(engine) as session:
+        if session.get(User, name) is None:
+            hashed = hash_password(password, salt)
+            session.add(User(name=name, salt=salt, hash=hashed, scopes=scopes))
+            session.commit()
 
 
 add_user("alice", "wonderland", "notes:read notes:write")
@@ -57,13 +102,16 @@ bearer = OAuth2PasswordBearer(tokenUrl="token", scopes=SCOPES)
 
 # It takes a password and gives out a token: nothing for a model.
 @app.post("/token", openapi_extra={"x-mcp": False})
-def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
+def sign_in(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()], database: Database
+) -> dict[str, str]:
     """Return an access token for a name and a password."""
-    query = "SELECT salt, hash, scopes FROM user WHERE name = ?"
-    row = database.execute(query, (form.username,)).fetchone()
-    if row is None or not secrets.compare_digest(hash_password(form.password, row[0]), row[1]):
+    user = database.get(User, form.username)
+    if user is None or not secrets.compare_digest(
+        hash_password(form.password, user.salt), user.hash
+    ):
         raise HTTPException(400, "The name or the password is wrong.")
-    claims = {"sub": form.username, "scope": row[2], "exp": int(time.time()) + LIFE}
+    claims = {"sub": user.name, "scope": user.scopes, "exp": int(time.time()) + LIFE}
     return {"access_token": jwt.encode({"alg": "HS256"}, claims, KEY), "token_type": "bearer"}
 
 
@@ -91,18 +139,26 @@ Reader = Annotated[str, Security(current_user, scopes=["notes:read"])]
 Writer = Annotated[str, Security(current_user, scopes=["notes:write"])]
 
 
-@app.get("/notes", operation_id="list_notes")
-def list_notes(user: Reader) -> list[dict[str, int | str]]:
-    """List your notes."""
-    query = "SELECT id, text FROM note WHERE owner = ?"
-    return [{"id": row[0], "text": row[1]} for row in database.execute(query, (user,))]
+@app.get("/notes", operation_id="list_notes", response_model=list[NoteShown])
+def list_notes(
+    user: Reader,
+    database: Database,
+    limit: Annotated[int, Query(ge=1, le=100, description="The most notes to return.")] = 20,
+) -> list[Note]:
+    """Return what you have written down, the newest first."""
+    newest = col(Note.id).desc()
+    query = select(Note).where(Note.owner == user).order_by(newest).limit(limit)
+    return [*database.exec(query)]
 
 
-@app.post("/notes", status_code=201, operation_id="write_note")
-def write_note(text: str, user: Writer) -> dict[str, int | None]:
-    """Write a note down."""
-    row = database.execute("INSERT INTO note (owner, text) VALUES (?, ?)", (user, text))
-    return {"id": row.lastrowid}
+@app.post("/notes", status_code=201, operation_id="write_note", response_model=NoteShown)
+def write_note(note: NoteText, user: Writer, database: Database) -> Note:
+    """Write something down, for you alone."""
+    kept = Note(text=note.text, owner=user)
+    database.add(kept)
+    database.commit()
+    database.refresh(kept)
+    return kept
 
 
 async def scopes_of(request: Request) -> list[str]:

@@ -1,11 +1,13 @@
 """Puts together what `mount_mcp` offers, and puts it onto the app."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
+from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
@@ -36,6 +38,7 @@ from mcp_mount.limits import Limits, Slots
 from mcp_mount.listed import inline_references
 from mcp_mount.mounted import Mounted
 from mcp_mount.page.details import PageDetails
+from mcp_mount.page.findings import PageFindings
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.search.provider import SearchProvider
@@ -179,6 +182,9 @@ def assemble(
             public_url=options["public_url"],
             rate_limit=rate_limit,
             is_plain=fast_path.is_open,
+            findings=PageFindings(
+                server, provider, partial(fast_path.render_list, LATEST_MODERN_VERSION)
+            ),
         )
     _add_endpoints(context, path, sse_path, fast_path, details)
     return Mounted(

@@ -60,6 +60,7 @@ def mount_options(given: ServeOptions, credentials: Sequence[str]) -> MountOptio
         rate_limit=rate_limit,
         surface=given.surface,
         pinned=given.pin,
+        page=not given.no_page,
     )
 
 

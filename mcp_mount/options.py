@@ -57,6 +57,7 @@ class ServeOptions:
         surface: What clients are shown: all tools, or a few with which they search the others
             ("search"); "auto" has them search from 60 tools on.
         pin: List this tool beside the search: written as for --include.
+        no_page: Show nothing to a person who opens the endpoint in a browser.
         stdio: Serve one client on standard input and output, which starts this program and ends it;
             there is no port.
         header: With --stdio, send this header with each of the client's requests, such as
@@ -83,5 +84,6 @@ class ServeOptions:
     sse: Annotated[bool | None, variable("MCP_SSE", negative="--no-sse")] = None
     surface: Annotated[Literal["tools", "search", "auto"], variable("MCP_SURFACE")] = "tools"
     pin: Annotated[tuple[str, ...], several("MCP_PIN")] = ()
+    no_page: Annotated[bool, variable("MCP_NO_PAGE")] = False
     stdio: bool = False
     header: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()

@@ -14,6 +14,7 @@ import msgspec
 import mcp_mount
 from mcp_mount import cli
 from mcp_mount.options import ServeOptions
+from mcp_mount.testing import client
 from mcp_mount.tools.marks import StreamOverrides, ToolOverrides
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -26,7 +27,8 @@ and one that is wrong raises `MountError` where it is given.
 MARK = """\
 The value of `openapi_extra={"x-mcp": {…}}` on a route, where `False` in its place leaves the
 operation out, and of each selector in `tools=`. [How tools look](tools.md) has examples."""
-COMMAND = "Options that both commands have stand [below](#what-both-commands-have)."
+TESTING = "An async context manager, for [the tests of an app](testing.md)."
+COMMAND = "Options that these commands share stand [below](#what-these-commands-have)."
 
 Row = tuple[str, str, str, str]
 
@@ -46,15 +48,22 @@ def write() -> str:
             _section(each.__name__, _rows_of_dataclass(each), _summary(each))
             for each in (
                 *(mcp_mount.Limits, mcp_mount.RateLimit, mcp_mount.Upstream),
-                *(mcp_mount.Remote, mcp_mount.RemoteState),
+                *(mcp_mount.Remote, mcp_mount.RemoteState, mcp_mount.API),
             )
         ),
         _section("ClientCredentials", _rows_of_function(mcp_mount.ClientCredentials.__init__)),
+        _section("mcp_mount.testing.client", _rows_of_function(client, {"app"}), TESTING),
         _section("Mounted", _rows_of_members(mcp_mount.Mounted), "What `mount_mcp` returns."),
-        _section("mcp-mount proxy", _rows_of_command("proxy", both), COMMAND, kind="variable"),
-        _section("mcp-mount gateway", _rows_of_command("gateway", both), COMMAND, kind="variable"),
+        *(
+            _section(f"mcp-mount {each}", _rows_of_command(each, both), COMMAND, kind="variable")
+            for each in ("run", "proxy", "gateway")
+        ),
         _section(
-            "What both commands have", _rows_of_command("gateway", both, only=True), kind="variable"
+            "What these commands have", _rows_of_command("run", both, only=True), kind="variable"
+        ),
+        *(
+            _section(f"mcp-mount {each}", _rows_of_command(each, set()), kind="variable")
+            for each in ("list", "call", "check", "export", "connect")
         ),
         _errors(),
     ]
@@ -135,7 +144,7 @@ def _rows_of_members(described: type) -> Iterator[Row]:
 
 def _rows_of_command(name: str, both: set[str], *, only: bool = False) -> Iterator[Row]:
     function = cli.app[name].default_command
-    words = _described(function) | _described(ServeOptions)
+    words = _described(ServeOptions) | _described(function)
     for argument in cli.app[name].assemble_argument_collection():
         option = argument.names[0]
         if option == "*" or (option in both) != only:
@@ -145,8 +154,10 @@ def _rows_of_command(name: str, both: set[str], *, only: bool = False) -> Iterat
         shown = f"`{option}`" if parameter.show is not False else ""
         variables = ", ".join(f"`{each}`" for each in parameter.env_var or ())
         value = argument.field_info.default
-        is_needed = value is inspect.Parameter.empty
-        yield shown, variables, "needed" if is_needed else _value(value), words[key]
+        is_several = argument.field_info.kind is inspect.Parameter.VAR_POSITIONAL
+        is_needed = value is inspect.Parameter.empty and not is_several
+        default = "" if is_several else _value(value)
+        yield shown, variables, "needed" if is_needed else default, words[key]
 
 
 def _errors() -> str:
@@ -163,6 +174,8 @@ def _value(value: object) -> str:
         return ""
     if isinstance(value, mcp_mount.Limits):
         return "`Limits()`"
+    if isinstance(value, Path):
+        return f"`{value}`"
     return f"`{value!r}`"
 
 

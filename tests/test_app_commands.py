@@ -199,6 +199,45 @@ def test_values_are_read_as_the_schema_says() -> None:
         read_arguments(subject, ["count=1", "count=2"])
 
 
+UPLOAD = """
+from fastapi import FastAPI, Form, UploadFile
+
+app = FastAPI()
+
+
+@app.post("/photos", operation_id="upload_photo")
+async def upload(file: UploadFile, others: list[UploadFile] = [], by: str = Form("")) -> list[str]:
+    read = [f"{each.filename} {each.content_type} {await each.read()!r}" for each in others]
+    return [f"{file.filename} {file.content_type} {await file.read()!r}", *read, by]
+"""
+
+
+def test_files_are_sent_and_text_is_read_from_them(shell: Shell) -> None:
+    Path("shop.py").write_text(UPLOAD, "utf-8")
+    Path("bolt.png").write_bytes(b"\x89PNG\xff")
+    Path("note").write_text("Made by Ada.", "utf-8")
+    words = ("call", "shop.py", "upload_photo", "file=@bolt.png")
+    ran = shell(*words, "others=@note", "others=@bolt.png", "by=@note")
+    bolt = "bolt.png image/png b'\\x89PNG\\xff'"
+    assert json.loads(ran.out) == [
+        bolt,
+        "note application/octet-stream b'Made by Ada.'",
+        bolt,
+        "Made by Ada.",
+    ]
+    assert json.loads(shell(*words, "by=@@ada").out)[-1] == "@ada"
+    ran = shell(*words, "by=@ada")
+    assert (ran.code, "write '@@ada' for the text itself" in ran.err) == (2, True)
+    ran = shell(*words, "by=@bolt.png")
+    assert (ran.code, "is no text, and the argument takes no file" in ran.err) == (2, True)
+
+
+def test_a_file_is_base64_where_the_schema_says_so() -> None:
+    schema = {"anyOf": [{"type": "null"}, {"type": "string", "contentEncoding": "base64"}]}
+    tool = {"name": "t", "inputSchema": {"type": "object", "properties": {"data": schema}}}
+    assert read_arguments(Subject(tool), [f"data=@{__file__}"])["data"].startswith("IiIi")
+
+
 URL = "https://kb.example/mcp"
 KEY = 'X-Api-Key: it\'s "secret"'
 
@@ -282,6 +321,13 @@ def test_a_file_keeps_its_indentation_and_its_link_and_toml_its_comments(shell: 
     codex.write_text('# mine\nmodel = "x"', "utf-8")
     assert shell("connect", URL, "--client", "codex", "--write").code == 0
     assert codex.read_text("utf-8").startswith('# mine\nmodel = "x"\n\n[mcp_servers.kb]\nurl = ')
+
+
+def test_the_query_of_a_url_goes_along(shell: Shell) -> None:
+    url = f"{URL}?surface=search&pin=a"
+    assert f"kb '{url}'" in shell("connect", url, "--client", "claude").out
+    assert shell("connect", url, "--client", "vscode", "--write").code == 0
+    assert written("vscode")[1]["servers"]["kb"]["url"] == url
 
 
 def test_without_write_nothing_is_written(shell: Shell) -> None:

@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 
 from mcp_mount import MountError, mount_mcp
-from mcp_mount.check.formats import as_github, as_json
-from mcp_mount.check.report import Report, check_tools, grade_of
+from mcp_mount.check.formats import as_github
+from mcp_mount.check.report import Report, as_json, check_tools, grade_of
 from mcp_mount.check.rules import RULES, check_silenced
 from mcp_mount.check.settings import read_settings
 from mcp_mount.check.subject import Subject

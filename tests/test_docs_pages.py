@@ -67,3 +67,8 @@ async def test_who_comes_from_from_fastapi_finds_every_option() -> None:
     named = [*re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)][1:]
     assert named == [*inspect.signature(FastMCP.from_fastapi).parameters]
     assert {*await tools(run("coming-from.md", 1)["app"])} == {"get_part", "convert"}
+
+
+async def test_the_test_of_the_page_about_testing_passes() -> None:
+    """Docs: what it shows runs in a project that has nothing else."""
+    await run("testing.md", 0)["test_parts_are_listed"]()

@@ -63,6 +63,7 @@ def test_everything_is_taken_from_the_environment(command: str, tmp_path: Path) 
         "MCP_TIMEOUT": "7",
         "MCP_ALLOWED_ORIGIN": "https://app.example",
         "MCP_SSE": "true",
+        "MCP_NO_PAGE": "true",
         "PUBLIC_URL": "https://kb.example",
         "AUTH_ISSUER": "",
     }
@@ -87,6 +88,7 @@ def test_everything_is_taken_from_the_environment(command: str, tmp_path: Path) 
         assert '"isError":false' in said[0]
         assert "1 per 1 hour" in said[1]
         assert httpx2.get(f"{url}/sse").status_code == 401
+        assert httpx2.get(f"{url}/mcp", headers={"accept": "text/html"}).status_code != 200
         assert httpx2.get(f"{url}/health").status_code == 200
     assert "sesame" not in "".join(lines)
 

@@ -8,9 +8,9 @@ import anyio
 import pytest
 from fastapi import FastAPI
 
-from examples import large_api, minimal, signed_in, streaming_chat
+from examples import large_api, minimal, streaming_chat
 from tests.mock_api.openai import fake_model, in_turn, words
-from tests.support import ERAS, Era, call, connected, http, rpc, tools
+from tests.support import ERAS, Era, call, connected, tools
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,42 +36,6 @@ async def test_the_six_lines_are_an_endpoint(era: Era) -> None:
     assert [*await tools(minimal.app, era=era)] == ["get_part"]
     reply = await call(minimal.app, "get_part", {"part_id": 7}, era=era)
     assert reply.result["structuredContent"] == {"part_id": 7}
-
-
-async def sign_in(name: str, password: str) -> dict[str, str]:
-    async with http(signed_in.app) as client:
-        form = {"username": name, "password": password}
-        token = (await client.post("/token", data=form)).json()["access_token"]
-    return {"authorization": f"Bearer {token}"}
-
-
-@pytest.mark.parametrize("era", ERAS)
-async def test_each_caller_of_the_app_with_tokens_has_notes_of_their_own(era: Era) -> None:
-    """Access: an app's own JWT is all that MCP needs."""
-    alice, bob = await sign_in("alice", "wonderland"), await sign_in("bob", "builder")
-    assert (await rpc(signed_in.app, era, "tools/list")).status == 401
-    made_up = {"authorization": "Bearer made.up.token"}
-    refused = await rpc(signed_in.app, era, "tools/list", headers=made_up)
-    assert refused.status == 401
-    assert refused.headers["www-authenticate"] == "Bearer"
-    assert {*await tools(signed_in.app, era=era, headers=alice)} == {"list_notes", "write_note"}
-    assert {*await tools(signed_in.app, era=era, headers=bob)} == {"list_notes"}
-    text = {"text": f"Late for tea, {era}."}
-    await call(signed_in.app, "write_note", text, era=era, headers=alice)
-    assert (await call(signed_in.app, "write_note", text, era=era, headers=bob)).status == 403
-    assert (
-        text["text"]
-        in (await call(signed_in.app, "list_notes", era=era, headers=alice)).text_content
-    )
-    theirs = await call(signed_in.app, "list_notes", era=era, headers=bob)
-    assert theirs.result["structuredContent"] == {"result": []}
-
-
-async def test_a_wrong_password_gives_no_token() -> None:
-    async with http(signed_in.app) as client:
-        for name in ("alice", "nobody"):
-            form = {"username": name, "password": "guess"}
-            assert (await client.post("/token", data=form)).status_code == 400
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -26,6 +26,8 @@ EXTRAS = {
     extra: [Requirement(line) for line in lines]
     for extra, lines in PROJECT["optional-dependencies"].items()
 }
+# The tests of an example are skipped where what it needs is not installed.
+OF_EXAMPLES = EXTRAS.pop("examples")
 REQUIREMENTS = [*RUNTIME, *(requirement for extra in EXTRAS.values() for requirement in extra)]
 
 
@@ -63,7 +65,9 @@ def test_the_wheel_holds_mcp_mount_with_its_types_and_nothing_else(tmp_path: Pat
     assert "mcp_mount/py.typed" in packed
 
 
-@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
+@pytest.mark.parametrize(
+    "requirement", [*REQUIREMENTS, *OF_EXAMPLES], ids=lambda requirement: requirement.name
+)
 def test_a_dependency_is_bounded_by_its_next_major_and_tested_within(
     requirement: Requirement,
 ) -> None:

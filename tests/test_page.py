@@ -1,5 +1,6 @@
 """What a person gets who opens the endpoint in a browser, and that nobody else gets it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ from fastmcp.server.middleware import Middleware
 
 import mcp_mount
 from mcp_mount import RateLimit, gateway_app, mount_mcp, proxy_app
+from mcp_mount.check.report import as_json, check_tools
+from mcp_mount.commands.target import Target
 from mcp_mount.page.negotiation import DETAILS_TYPE
 from tests.access import bearer, static
 from tests.api import PARTS
@@ -253,6 +256,60 @@ async def test_a_page_of_another_origin_is_refused() -> None:
         assert answer.status_code == 403
 
 
+async def findings(app: FastAPI, query: str = "", **headers: str) -> Any:
+    return await details(app, f"/mcp?part=findings{query}", **headers)
+
+
+async def test_findings_are_those_of_the_command() -> None:
+    app = parts_app()
+    report = check_tools(await Target("app", {}, app).subjects())
+    assert await findings(app) == await findings(app) == json.loads(json.dumps(as_json(report)))
+    assert report.findings == ()
+    (part, delete) = (await findings(app))["tools"]
+    assert (part["name"], part["grade"], delete["name"]) == ("get_part", "D", "delete_part")
+    assert {each["rule"] for each in part["findings"]} == {
+        *("repeated-name", "argument-description", "undocumented-error")
+    }
+
+
+async def test_findings_are_of_what_the_caller_is_shown() -> None:
+    app = parts_app(auth=static(alice=["admin"], bob=[]))
+    assert (await get(app, DETAILS_TYPE, "/mcp?part=findings")).status_code == 401
+    for caller, names in (("bob", ["get_part"]), ("alice", ["get_part", "delete_part"])):
+        found = await findings(app, **bearer(caller))
+        assert [each["name"] for each in found["tools"]] == names
+    assert "search_tools" in str(await findings(parts_app(), "&surface=search"))
+
+
+async def test_findings_follow_the_operations() -> None:
+    """Not only the list: what an operation says of its errors is no part of it."""
+    app = FastAPI()
+    responses: dict[int | str, dict[str, Any]] = {}
+
+    @app.get("/parts/{part_id}", responses=responses)
+    async def get_part(part_id: int) -> int:
+        """Find a part of the shop."""
+        return part_id
+
+    mount_mcp(app)
+    assert "undocumented-error" in str(await findings(app))
+    app.router.routes.pop()
+    app.get("/parts/{part_id}", responses={404: {"description": "None."}})(get_part)
+    app.openapi_schema = None
+    assert "undocumented-error" not in str(await findings(app))
+
+
+async def test_a_mark_that_silences_no_rule_is_told_in_place_of_findings() -> None:
+    app = FastAPI()
+
+    @app.get("/word", openapi_extra={"x-mcp": {"silence": ["long-nam"]}})
+    async def word() -> str:
+        return "here"
+
+    mount_mcp(app)
+    assert "Did you mean 'long-name'?" in (await findings(app))["problem"]
+
+
 async def test_details_of_a_tool_are_not_those_of_one_in_its_place() -> None:
     app = FastAPI()
 
@@ -281,6 +338,7 @@ async def test_where_only_fastmcp_knows_who_sees_what_nothing_is_said() -> None:
     mounted.server.add_middleware(Middleware())
     found = await details(app)
     assert (found["tools"], found["left_out"]) == ({}, [])
+    assert await findings(app) is None
 
 
 @pytest.mark.parametrize(
@@ -289,6 +347,10 @@ async def test_where_only_fastmcp_knows_who_sees_what_nothing_is_said() -> None:
         ("", "http://localhost:8000/mcp"),
         ("?url=https%3A%2F%2Fkb.example%2Fapi%2Fmcp", "https://kb.example/api/mcp"),
         ("?url=javascript:alert(1)", "http://localhost:8000/mcp"),
+        (
+            "?url=https%3A%2F%2Fkb.example%2Fmcp%3Fsurface%3Dsearch",
+            "https://kb.example/mcp?surface=search",
+        ),
     ],
 )
 async def test_clients_are_connected_to_where_the_page_was_found(query: str, url: str) -> None:
@@ -299,8 +361,10 @@ async def test_clients_are_connected_to_where_the_page_was_found(query: str, url
 
 async def test_the_public_url_goes_before_what_the_page_says() -> None:
     app = parts_app(public_url="https://kb.example/mcp")
-    found = await details(app, "/mcp?url=https%3A%2F%2Felsewhere.example%2Fmcp&header=X-Api-Key")
+    seen = "https%3A%2F%2Felsewhere.example%2Fmcp%3Fsurface%3Dsearch"
+    found = await details(app, f"/mcp?url={seen}&header=X-Api-Key")
     assert "elsewhere" not in str(found)
+    assert "'https://kb.example/mcp?surface=search'" in str(found["connections"])
     assert "X-Api-Key" in str(found["connections"])
 
 

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 import mcp_mount
+from mcp_mount import cli
 from mcp_mount.tools.marks import ToolOverrides
 from tests.reference import PAGE, write
 
@@ -15,6 +16,15 @@ TEXT = PAGE.read_text("utf-8")
 def test_the_reference_is_that_of_the_code() -> None:
     """Docs: every option stands in the reference, in the code's own words."""
     assert write() == TEXT, "docs/reference.md is stale: run `make docs`"
+
+
+def test_every_public_name_that_has_options_has_a_section() -> None:
+    named = [name for name in mcp_mount.__all__ if callable(getattr(mcp_mount, name))]
+    errors = {name for name in named if TEXT.find(f"| `{name}` | `") > 0}
+    others = {"MountOptions", "Operation", "ScopesOf", "Selector"}
+    assert {f"## {name}" for name in {*named} - errors - others} <= {*TEXT.splitlines()}
+    commands = {f"## mcp-mount {name}" for name in cli.app if not name.startswith("-")}
+    assert commands <= {*TEXT.splitlines()}
 
 
 @pytest.mark.parametrize(

@@ -342,6 +342,16 @@ def test_an_app_without_an_endpoint_is_served_with_one(folder: Path) -> None:
     assert "3 tools at /mcp" in "".join(lines)
 
 
+def test_the_page_is_switched_off_where_an_app_gets_its_endpoint(folder: Path) -> None:
+    """Run: by an option, or by the environment."""
+    words, browser = ["run", "parts:app", "--app-dir", str(folder)], {"accept": "text/html"}
+    with running(*words) as (url, _):
+        assert httpx2.get(f"{url}/mcp", headers=browser).status_code == 200
+    for more, variables in ((["--no-page"], {}), ([], {"MCP_NO_PAGE": "1"})):
+        with running(*words, *more, **variables) as (url, _):
+            assert httpx2.get(f"{url}/mcp", headers=browser).status_code == 405
+
+
 def test_an_app_with_an_endpoint_keeps_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ In the order in which to read them:
     answers       what a model gets
     whole         the list as one
     rules         all of them
-    report        what they find in a list, with grades
-    formats       a report as text, as JSON, and for GitHub
+    report        what they find in a list, with grades; as JSON for programs
+    formats       a report as text, and for GitHub
     settings      what a project says of it in its pyproject.toml
 """

@@ -1,14 +1,12 @@
-"""A report as text for people, as JSON for programs, and as GitHub's annotations."""
+"""A report as text for people, and as GitHub's annotations."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mcp_mount.check.report import Report
-from mcp_mount.check.rule import Finding
 
 _COLOURS = {"A": "green", "B": "green", "C": "yellow", "D": "red", "F": "red"}
 
@@ -23,29 +21,6 @@ def as_text(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """Return a report as a program reads it."""
-    return {
-        "grade": report.grade,
-        "points": report.points,
-        "bytes": report.size,
-        "tokens": report.tokens,
-        "silenced": report.silenced,
-        "findings": [_as_dict(finding) for finding in report.findings],
-        "tools": [
-            {
-                "name": tool.name,
-                "grade": tool.grade,
-                "points": tool.points,
-                "bytes": tool.size,
-                "tokens": tool.tokens,
-                "findings": [_as_dict(finding) for finding in tool.findings],
-            }
-            for tool in report.tools
-        ],
-    }
-
-
 def as_github(report: Report) -> Iterator[str]:
     """Yield GitHub's workflow commands, one for each finding."""
     for finding in report.everything:
@@ -54,16 +29,6 @@ def as_github(report: Report) -> Iterator[str]:
         # What ends a command, or stands for a character in it.
         text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
         yield f"::{finding.rule.level} title={finding.rule.id}::{text}"
-
-
-def _as_dict(finding: Finding) -> dict[str, str]:
-    rule = finding.rule
-    return {
-        "rule": rule.id,
-        "level": rule.level,
-        "message": finding.message,
-        "advice": rule.advice,
-    }
 
 
 def _table(report: Report) -> Table:

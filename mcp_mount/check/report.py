@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mcp_mount.check.rule import Finding
 from mcp_mount.check.rules import RULES, check_silenced
@@ -113,3 +113,36 @@ def check_tools(subjects: Sequence[Subject], silenced: frozenset[str] = frozense
         findings=tuple(each for each in kept if not each.tool),
         silenced=len(found) - len(kept),
     )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return a report as a program reads it."""
+    return {
+        "grade": report.grade,
+        "points": report.points,
+        "bytes": report.size,
+        "tokens": report.tokens,
+        "silenced": report.silenced,
+        "findings": [_as_dict(finding) for finding in report.findings],
+        "tools": [
+            {
+                "name": tool.name,
+                "grade": tool.grade,
+                "points": tool.points,
+                "bytes": tool.size,
+                "tokens": tool.tokens,
+                "findings": [_as_dict(finding) for finding in tool.findings],
+            }
+            for tool in report.tools
+        ],
+    }
+
+
+def _as_dict(finding: Finding) -> dict[str, str]:
+    rule = finding.rule
+    return {
+        "rule": rule.id,
+        "level": rule.level,
+        "message": finding.message,
+        "advice": rule.advice,
+    }

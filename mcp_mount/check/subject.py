@@ -3,9 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_mount.openapi.operations import Operation
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
+    from mcp_mount.tools.provider import OperationProvider
+    from mcp_mount.tools.tool import OperationTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,21 @@ class Subject:
         """The bytes that it takes of a list."""
         text = json.dumps(self.tool, ensure_ascii=False, separators=(",", ":"))
         return len(text.encode())
+
+
+async def known_operations(
+    server: "FastMCP[Any]", provider: "OperationProvider"
+) -> Mapping[str, "OperationTool"]:
+    """Return the tools of operations, but those in whose place somebody has put another."""
+    own = {tool.name for tool in await server.local_provider.list_tools()}
+    return {name: tool for name, tool in provider.tools().items() if name not in own}
+
+
+def subject_of(tool: Mapping[str, Any], known: "OperationTool | None") -> Subject:
+    """Return a tool as it is listed, and what is known of its operation."""
+    if known is None:
+        return Subject(tool)
+    return Subject(tool, known.binding.operation, frozenset(known.binding.silence))
 
 
 def estimate_tokens(size: int) -> int:

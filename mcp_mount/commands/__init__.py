@@ -5,6 +5,7 @@ In the order in which to read them:
     output        what is written where, and with which code a command ends
     target        the tools of what a command names, and a client of it
     listing       the tools, as a table and as JSON
+    uploads       files of this machine as arguments
     values        arguments from the command line
     calling       a call, with its stream
     checking      what is wrong with the tools as a model sees them

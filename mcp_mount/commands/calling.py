@@ -32,6 +32,7 @@ def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: boo
         app: "module:attribute", a Python file, or the URL of an MCP endpoint.
         tool: The tool's name.
         arguments: name=value; a list item by item, everything that is no text as JSON.
+            name=@path sends a file, or its text; name=@@text stands for text that begins with "@".
         header: Send this with each request, "Name: value".
         json: Write the whole result, as clients get it, as JSON when it is there.
     """

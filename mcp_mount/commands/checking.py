@@ -34,8 +34,8 @@ def check(
     """
     import anyio
 
-    from mcp_mount.check.formats import as_github, as_json, as_text
-    from mcp_mount.check.report import check_tools
+    from mcp_mount.check.formats import as_github, as_text
+    from mcp_mount.check.report import as_json, check_tools
     from mcp_mount.check.rules import check_silenced
     from mcp_mount.check.settings import read_settings
     from mcp_mount.commands.target import find_target

@@ -38,7 +38,7 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
         cells = (subject.name, first, " ".join(arguments), operation)
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
-    note(f"{len(subjects)} tools")
+    note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0
 
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mcp_mount.check.subject import Subject
+from mcp_mount.check.subject import Subject, known_operations, subject_of
 from mcp_mount.commands.output import note
 from mcp_mount.errors import MountError
 from mcp_mount.finding import import_app
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fastmcp.tools import Tool
 
     from mcp_mount.endpoints.hosting import MountContext
-    from mcp_mount.tools.tool import OperationTool
 
 _DOCUMENTS: Final = (".json", ".yaml", ".yml")
 
@@ -62,8 +61,10 @@ class Target:
         else:
             async with self.client() as client:
                 tools = await client.list_tools()
-        known = await _operations(context)
-        return [_subject(_as_wire(tool), known.get(tool.name)) for tool in tools]
+        if context is None:
+            return [Subject(_as_wire(tool)) for tool in tools]
+        known = await known_operations(context.server, context.provider)
+        return [subject_of(_as_wire(tool), known.get(tool.name)) for tool in tools]
 
     def _context(self) -> "MountContext | None":
         from mcp_mount.endpoints.streamable import Streamable
@@ -90,20 +91,6 @@ async def _all_tools(context: "MountContext") -> Sequence["Tool"]:
 def _as_wire(tool: Any) -> dict[str, Any]:
     wire: dict[str, Any] = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
     return wire
-
-
-async def _operations(context: "MountContext | None") -> Mapping[str, "OperationTool"]:
-    """Return the tools of operations, but those in whose place somebody has put another."""
-    if context is None:
-        return {}
-    own = {tool.name for tool in await context.server.local_provider.list_tools()}
-    return {name: tool for name, tool in context.provider.tools().items() if name not in own}
-
-
-def _subject(tool: dict[str, Any], known: "OperationTool | None") -> Subject:
-    if known is None:
-        return Subject(tool)
-    return Subject(tool, known.binding.operation, frozenset(known.binding.silence))
 
 
 def find_target(name: str, header: Mapping[str, str]) -> Target:

@@ -1,4 +1,4 @@
-"""Arguments of a tool from the command line. Pure."""
+"""Arguments of a tool from the command line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mcp_mount.check.subject import Subject
 from mcp_mount.commands.output import did_you_mean
+from mcp_mount.commands.uploads import read_upload
 from mcp_mount.errors import MountError
 
 _UNIONS: Final = ("anyOf", "oneOf")
@@ -15,10 +16,11 @@ def read_arguments(subject: Subject, words: Sequence[str]) -> dict[str, Any]:
     """Return a tool's arguments from ``("q=bolt", "limit=5")``.
 
     A value is read as its schema says: text as it is, everything else as JSON. A list may be
-    written item by item, ``("tag=a", "tag=b")``.
+    written item by item, ``("tag=a", "tag=b")``. ``"photo=@bolt.png"`` is the file, and
+    ``"name=@@alice"`` the text ``"@alice"``.
 
     Raises:
-        MountError: one has no ``=``, or the tool does not take it.
+        MountError: one has no ``=``, the tool does not take it, or a file cannot be read.
     """
     given: dict[str, Any] = {}
     for word in words:
@@ -30,12 +32,21 @@ def read_arguments(subject: Subject, words: Sequence[str]) -> dict[str, Any]:
             hint = did_you_mean(name, [*subject.arguments])
             raise MountError(f"{subject.name!r} takes no argument {name!r}. {hint}")
         if "array" in kinds_of(schema) and not value.lstrip().startswith("["):
-            given.setdefault(name, []).append(read_value(_items(schema), value))
+            given.setdefault(name, []).append(_read(_items(schema), value))
         elif name in given:
             raise MountError(f"The argument {name!r} is given twice, and is no list.")
         else:
-            given[name] = read_value(schema, value)
+            given[name] = _read(schema, value)
     return given
+
+
+def _read(schema: Mapping[str, Any], value: str) -> Any:
+    if not value.startswith("@"):
+        return read_value(schema, value)
+    if value.startswith("@@"):
+        return read_value(schema, value[1:])
+    found = read_upload(schema, value[1:])
+    return read_value(schema, found) if isinstance(found, str) else found
 
 
 def read_value(schema: Mapping[str, Any], text: str) -> Any:

@@ -20,6 +20,7 @@ from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import Receive, Send
 
 from mcp_mount.backends.request import RequestContext
@@ -83,9 +84,8 @@ class FastPath:
                 watch = _ClientWatch(ctx, receive, writer)
                 await self._call(hot, message, tool, writer, watch)
                 return True
-            meta = self._meta if hot.is_modern else NO_META
             with self._span(hot, None):
-                result = await self._list(hot.version, meta)
+                result = await self.render_list(hot.version)
         except MountError:
             # What is wrong with the operations is said in one way only.
             return False
@@ -95,8 +95,9 @@ class FastPath:
             await ResponseWriter(message.id, None, send).write(result)
         return True
 
-    async def _list(self, version: str, meta: ServerMeta) -> Sequence[str] | None:
+    async def render_list(self, version: str) -> Sequence[str] | None:
         """Return the list that the caller is shown; None where only FastMCP can tell it."""
+        meta = self._meta if version in MODERN_PROTOCOL_VERSIONS else NO_META
         if not await self._search.surface.is_search():
             return await self._tool_list.render(version, meta)
         return await self._tool_list.render_these(await self._search.listed(), version, meta)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.access.rates import RateLimit
@@ -16,6 +16,7 @@ from mcp_mount.clients import connections
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.servers import origin_of
+from mcp_mount.page.findings import PageFindings
 from mcp_mount.page.negotiation import DETAILS_TYPE
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.provider import OperationProvider
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from mcp_mount.remotes.provider import RemoteProvider
 
 _HEADER_LENGTH: Final = 100
+_HEADERS: Final = {
+    "cache-control": "no-store",
+    "vary": "accept",
+    "x-content-type-options": "nosniff",
+}
 _OF_CALLS: Final = [each.name for each in fields(Limits) if each.name != "max_request_bytes"]
 
 
@@ -43,13 +49,21 @@ class PageDetails:
     public_url: str | None
     rate_limit: RateLimit | None
     is_plain: Callable[[], bool]
+    findings: PageFindings
 
-    async def respond(self, request: Request) -> JSONResponse:
+    async def respond(self, request: Request) -> Response:
         """Answer a caller whose scopes are known (`granted_scopes`)."""
+        if request.query_params.get("part") == "findings":
+            # Apart from the rest, which a long list does not hold up.
+            content = await self.findings.check() if self.is_plain() else b"null"
+            return Response(content, headers=_HEADERS, media_type=DETAILS_TYPE)
+        return JSONResponse(await self._details(request), headers=_HEADERS, media_type=DETAILS_TYPE)
+
+    async def _details(self, request: Request) -> Mapping[str, Any]:
         own = {tool.name for tool in await self.server.local_provider.list_tools()}
         plain = self.is_plain()
         docs = self._docs(request)
-        content: dict[str, Any] = {
+        return {
             "url": self.public_url,
             "rate": self.rate_limit.rate if self.rate_limit is not None else None,
             "docs": docs,
@@ -58,12 +72,6 @@ class PageDetails:
             "left_out": [*self._left_out()] if plain else [],
             "connections": [asdict(each) for each in self._connections(request)],
         }
-        headers = {
-            "cache-control": "no-store",
-            "vary": "accept",
-            "x-content-type-options": "nosniff",
-        }
-        return JSONResponse(content, headers=headers, media_type=DETAILS_TYPE)
 
     def _tools(self, docs: str | None, own: set[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         granted = granted_scopes.get()
@@ -95,8 +103,11 @@ class PageDetails:
     def _connections(self, request: Request) -> Iterator[Any]:
         """Yield how clients connect, to the URL under which the page itself was found."""
         seen, header = request.query_params.get("url", ""), request.query_params.get("header", "")
-        url = self.public_url or (seen if origin_of(seen) is not None else "")
-        if not url:
+        url = seen if origin_of(seen) is not None else ""
+        if self.public_url is not None:
+            # With what the page was opened with, such as "?surface=search".
+            url = urlsplit(self.public_url)._replace(query=urlsplit(url).query).geturl()
+        elif not url:
             root: str = request.scope.get("root_path", "")
             url = f"{request.url.scheme}://{request.url.netloc}{root.rstrip('/')}{self.path}"
         is_header = header.replace("-", "").isalnum() and header.isascii()

@@ -14,7 +14,7 @@ from starlette.responses import Response
 _FOLDER: Final = Path(__file__).parent
 _SCRIPTS: Final = (
     *("dom", "endpoint", "schema", "form", "result", "call"),
-    *("tool", "others", "overview", "sidebar", "main"),
+    *("findings", "tool", "others", "overview", "sidebar", "main"),
 )
 """In this order; each uses only what stands above it."""
 

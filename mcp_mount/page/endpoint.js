@@ -140,10 +140,12 @@ async function refusal(response, text) {
   return new Refused(response.status, message, response.headers.get("www-authenticate"), isOwn);
 }
 
-// Return what only the server knows of its tools; see `details.py`.
-async function fetchDetails() {
+// Return what only the server knows of its tools, or one part of that; see `details.py`.
+async function fetchDetails(part = null) {
   const query = new URLSearchParams(location.search);
-  query.set("url", ADDRESS);
+  if (part) query.set("part", part);
+  // With the query that the page has, which may choose what clients are shown (`?surface=search`).
+  query.set("url", ADDRESS + location.search);
   const key = readKey();
   if (key !== null) query.set("header", key.header);
   const headers = { Accept: DETAILS, "MCP-Protocol-Version": VERSION, ...keyHeaders() };

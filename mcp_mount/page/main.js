@@ -20,7 +20,9 @@ async function load() {
     has.prompts ? listAll("prompts/list", "prompts") : [],
   ]);
   const info = result._meta?.[`${META}serverInfo`] ?? { name: "MCP server" };
-  return { info, instructions: result.instructions, tools, details, resources: [...resources, ...templates], prompts };
+  // Not waited for: a long list takes the server a while to check.
+  const findings = fetchDetails("findings").catch(({ message }) => ({ problem: `The list could not be checked: ${message}` }));
+  return { info, instructions: result.instructions, tools, details, findings, resources: [...resources, ...templates], prompts };
 }
 
 function entriesOf({ tools, details, resources, prompts }) {
@@ -52,7 +54,7 @@ function route({ focus = true } = {}) {
   document.body.dataset.view = entry || kind ? "detail" : "list";
   if (entry) {
     const at = addressOf(entry);
-    if (!made.has(at)) made.set(at, VIEWS[kind](entry.value, server.details));
+    if (!made.has(at)) made.set(at, VIEWS[kind](entry.value, server));
     show(made.get(at), entry.name, focus);
   } else if (kind === "key") show(keyView(restart), "Key", focus);
   else show(overview(server), "", focus && kind === "overview");

@@ -1,22 +1,20 @@
 // The server as a whole: what it is, how large its list is, how clients connect, what is left out.
 
-const MANY_TOOLS = 40;
-const TOO_MANY_TOOLS = 128;
-
 function overview(server) {
-  const { info, instructions, tools, details } = server;
+  const { info, instructions, tools, details, findings } = server;
   return h("article", { class: "view overview" },
     h("div", { class: "heading" },
       h("h1", { tabindex: "-1" }, info.title ?? info.name),
       h("p", { class: "subtitle" }, info.version && `Version ${info.version} · `, "Model Context Protocol at ", h("code", {}, details.url ?? ADDRESS))),
     instructions && prose(instructions),
-    health(tools),
+    health(tools, findings),
     connect(details.connections),
+    tools.length > 0 && whenFound(findings, h("p", { class: "note" }, "Checking the list …"), findingsOfAll, (text) => h("p", { class: "advice" }, text)),
     details.left_out.length > 0 && leftOut(details.left_out));
 }
 
 // Say how large the list is, which a model reads before the first question.
-function health(tools) {
+function health(tools, findings) {
   const text = JSON.stringify(tools);
   const effects = Object.keys(HINTS).map((effect) => [effect, tools.filter((tool) => effectOf(tool) === effect).length]);
   const told = effects.filter(([, number]) => number).map(([effect, number]) =>
@@ -30,19 +28,12 @@ function health(tools) {
   const figure = (value, label) => h("div", { class: "figure" }, h("strong", {}, value), h("span", {}, label));
   return h("section", { class: "health", "aria-label": "Health of the list" },
     h("div", { class: "numbers" },
+      tools.length > 0 && whenFound(findings, figure("…", "grade"), ({ grade, points }) => figure(gradeMark(grade), `grade, ${points} of 100`)),
       figure(tools.length.toLocaleString("en"), tools.length === 1 ? "tool" : "tools"),
       figure(size(bytesOf(text)), "in the list"),
       figure(about(tokensOf(text)).replace(/ tokens?$/, ""), "tokens, before the first question")),
     tools.length > 0 && bar,
-    h("ul", { class: "facts" }, told),
-    advice(tools.length));
-}
-
-function advice(number) {
-  const [start, end] = ["Choose with include= or exclude=.", `${count(number, "tool")}:`];
-  if (number > TOO_MANY_TOOLS) return h("p", { class: "advice" }, `${end} VS Code refuses more than ${TOO_MANY_TOOLS}. ${start}`);
-  if (number > MANY_TOOLS) return h("p", { class: "advice" }, `${end} models choose badly among more than ${MANY_TOOLS}. ${start}`);
-  return null;
+    h("ul", { class: "facts" }, told));
 }
 
 // Show how each client is connected, one at a time.

@@ -12,7 +12,7 @@ function effectOf({ annotations: hints = {} }) {
   return hints.destructiveHint === false ? "changes" : "destroys";
 }
 
-function toolView(tool, details) {
+function toolView(tool, { details, findings }) {
   const known = details.tools[tool.name] ?? {};
   const form = argumentsForm(tool.inputSchema ?? {});
   const call = caller({
@@ -29,9 +29,10 @@ function toolView(tool, details) {
     h("div", { class: "heading" },
       h("h2", { class: "mono", tabindex: "-1" }, tool.name),
       tool.title && h("p", { class: "subtitle" }, tool.title)),
-    facts(tool, known),
+    facts(tool, known, findings),
     prose(tool.description ?? ""),
     h("div", { class: "bench" }, panel, call.region, expected),
+    whenFound(findings, h("div"), (found) => findingsOfTool(found, tool.name)),
     h("div", { class: "more" },
       known.limits && unfold("Limits", () => limits(known.limits, details.rate)),
       unfold("Input schema", () => json(tool.inputSchema), size(bytesOf(JSON.stringify(tool.inputSchema)))),
@@ -53,7 +54,7 @@ function submits(panel, call) {
   });
 }
 
-function facts(tool, known) {
+function facts(tool, known, findings) {
   const effect = effectOf(tool);
   const hints = tool.annotations ?? {};
   const scopes = [...new Set((known.scopes ?? []).map((each) => each.join(" and ")))].join(", or ");
@@ -64,7 +65,8 @@ function facts(tool, known) {
     hints.openWorldHint && h("li", { title: "It reaches beyond this service." }, "Open world"),
     scopes && h("li", {}, `Scope ${scopes}`),
     known.confirm && h("li", {}, "Asks first"),
-    known.docs && h("li", {}, h("a", { href: known.docs, target: "_blank", rel: "noopener" }, "API docs ↗")));
+    known.docs && h("li", {}, h("a", { href: known.docs, target: "_blank", rel: "noopener" }, "API docs ↗")),
+    whenFound(findings, h("li", { hidden: true }), (found) => gradeOfTool(found, tool.name)));
 }
 
 function limits(given, rate) {

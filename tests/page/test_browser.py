@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from mcp_mount import mount_mcp
 from tests.access import static
 from tests.page.apps import HOSTILE, Stream, large, workshop
 from tests.page.conftest import OpenPage
@@ -69,6 +71,40 @@ def test_it_says_what_the_server_is_and_what_it_offers(page: Any) -> None:
     assert "GET /parts/{part_id}" in facts
     docs = page.get_by_role("link", name="API docs").get_attribute("href")
     assert docs == "/docs#/parts/get_part_parts__part_id__get"
+
+
+def test_it_says_what_to_mend_in_the_list_and_in_each_tool(page: Any) -> None:
+    findings = page.get_by_role("region", name="Findings")
+    rule = findings.get_by_role("listitem").filter(has_text="argument-description").first
+    assert "Describe each one with Query(description=…)" in rule.inner_text()
+    assert "Warning" in rule.inner_text()
+    health = page.get_by_role("region", name="Health of the list").inner_text()
+    assert re.search(r"\b[A-F]\ngrade, \d+ of 100\b", health)
+    rule.get_by_text("argument-description").click()
+    rule.get_by_role("link", name="get_part", exact=True).click()
+    page.get_by_role("heading", name="get_part").wait_for()
+    facts = page.get_by_role("list", name="Facts")
+    facts.get_by_role("button", name=re.compile(r"^Grade [A-F] · \d findings$")).click()
+    findings = page.get_by_role("region", name="Findings")
+    assert findings.evaluate("element => element === document.activeElement")
+    assert "Arguments without a description: 'part_id', 'full'." in findings.inner_text()
+
+
+def test_findings_of_hostile_words_do_nothing(open_page: OpenPage) -> None:
+    app = FastAPI()
+
+    @app.get("/x", operation_id="script_window_hacked", description="<script>window.hacked")
+    async def hacked() -> str:
+        return "x"
+
+    mount_mcp(app)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "script_window_hacked")
+        findings = page.get_by_role("region", name="Findings").inner_text()
+        assert "says no more than its name: '<script>window.hacked'." in findings
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("main img, main script, main style").count() == 0
 
 
 def test_a_search_finds_by_every_word(page: Any) -> None:
@@ -233,6 +269,18 @@ def test_a_configuration_is_copied(page: Any) -> None:
     page.get_by_role("tab", name="Cursor").press("ArrowLeft")
     link = page.get_by_role("link", name="Add to VS Code").get_attribute("href")
     assert link.startswith("vscode:mcp/install?%7B%22name%22%3A%20%22workshop%22")
+
+
+def test_clients_are_connected_with_the_query_of_the_page(
+    open_page: OpenPage, stream: Stream
+) -> None:
+    with served(workshop(stream)) as url:
+        page = open_page(url)
+        page.goto(f"{url}/mcp?surface=search")
+        page.get_by_role("button", name="search_tools", exact=True).wait_for()
+        page.get_by_role("tab", name="Claude Code").click()
+        shown = page.get_by_role("tabpanel").inner_text()
+        assert f"workshop '{url}/mcp?surface=search'" in shown
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(open_page: OpenPage, stream: Stream) -> None:

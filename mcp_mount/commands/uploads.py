@@ -1,0 +1,45 @@
+"""Files of this machine as arguments of a tool."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any
+
+from mcp_mount.errors import MountError
+
+_UNIONS = ("anyOf", "oneOf")
+
+
+def read_upload(schema: Mapping[str, Any], path: str) -> Any:
+    """Return the file at `path` as a schema takes one; where it takes none, the file's text.
+
+    Raises:
+        MountError: it cannot be read, or is no text where a text is needed.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise MountError(
+            f"The file {path!r} cannot be read: {error.strerror}. A value that begins with '@' "
+            f"names a file; write '@@{path}' for the text itself."
+        ) from None
+    for option in _options(schema):
+        if {"base64", "text"} <= {*(option.get("properties") or ())}:
+            found = {"filename": Path(path).name, "base64": b64encode(content).decode()}
+            kind = guess_type(path)[0]
+            return {**found, "media_type": kind} if kind is not None else found
+        if option.get("contentEncoding") == "base64":
+            return b64encode(content).decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise MountError(f"The file {path!r} is no text, and the argument takes no file.") from None
+
+
+def _options(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield schema
+    for key in _UNIONS:
+        for option in schema.get(key, ()):
+            if isinstance(option, Mapping):
+                yield from _options(option)
