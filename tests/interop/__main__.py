@@ -1,17 +1,20 @@
 """Tries clients, servers and APIs of others: ``python -m tests.interop [NAME …]``.
 
 `make interop` does so. Each runs in an environment of its own, which is made the first time. A run
-of all of a kind writes its page, ``docs/clients.md`` or ``docs/servers.md``; the kinds are the names
-``clients`` and ``servers``. One that does otherwise than is known fails the run.
+of all clients writes ``docs/clients.md``, and one of all others ``docs/servers.md``. The names are
+those of the TOML files here, and of the kinds: ``clients``, ``servers``, ``apis`` and ``large``, and
+``others`` for the last three. What does otherwise than is known fails the run.
 """
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
+from tests.interop.apis import ForeignAPI, Trial, read_apis, try_api
 from tests.interop.app import CALLS, interop_app
-from tests.interop.environments import CannotInstall, Client, read_clients
+from tests.interop.environments import CannotInstall, Client, Environment, read_clients
+from tests.interop.large import LargeAPI, Survey, read_large_apis, survey
 from tests.interop.meeting import Meeting, meet
 from tests.interop.outcomes import Outcome, run_client
 from tests.interop.page import write_page
@@ -20,67 +23,88 @@ from tests.interop.server_page import write_server_page
 from tests.interop.servers import Server, read_servers
 from tests.support import served
 
-Entry = TypeVar("Entry", Client, Server)
+
+class Entry(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Report(Protocol):
+    @property
+    def not_tried(self) -> str: ...
+    @property
+    def is_expected(self) -> bool: ...
+    @property
+    def summary(self) -> str: ...
+
+
+E = TypeVar("E", bound=Entry)
+R = TypeVar("R", bound=Report)
+
+
+class Kinds:
+    """What can be tried, and what was asked for."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self.clients = self._choose(read_clients(), "clients")
+        self.servers = self._choose(read_servers(), "servers", "others")
+        self.apis = self._choose(read_apis(), "apis", "others")
+        self.large = self._choose(read_large_apis(), "large", "others")
+
+    def _choose(self, entries: Sequence[E], *kinds: str) -> list[E]:
+        is_whole = self.is_whole(*kinds)
+        return [each for each in entries if is_whole or each.name in self._names]
+
+    def is_whole(self, *kinds: str) -> bool:
+        """Whether all of a kind were asked for."""
+        return not self._names or any(kind in self._names for kind in kinds)
 
 
 def main(names: Sequence[str]) -> bool:
     """Return whether all that could be tried did as is known of them."""
-    clients, servers = read_clients(), read_servers()
-    known = ["clients", *(each.name for each in clients), "servers", *(each.name for each in servers)]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        sys.exit(f"Not known: {', '.join(unknown)}. Known are: {', '.join(known)}.")
-    return all(
-        [
-            _try_clients(_choose(clients, "clients", names), is_whole=_is_whole("clients", names)),
-            _try_servers(_choose(servers, "servers", names), is_whole=_is_whole("servers", names)),
-        ]
-    )
-
-
-def _is_whole(kind: str, names: Sequence[str]) -> bool:
-    return not names or kind in names
-
-
-def _choose(entries: Iterable[Entry], kind: str, names: Sequence[str]) -> list[Entry]:
-    return [each for each in entries if _is_whole(kind, names) or each.name in names]
-
-
-def _try_clients(clients: Sequence[Client], *, is_whole: bool) -> bool:
-    outcomes: list[Outcome] = []
+    _check(names)
+    kinds = Kinds(names)
     with served(interop_app()) as url:
-        for client in clients:
-            try:
-                client.install()
-            except CannotInstall as error:
-                outcome = Outcome(client, not_tried=str(error))
-            else:
-                outcome = run_client(client, f"{url}/mcp", CALLS)
-            outcomes.append(outcome)
-            _say(client.name, outcome.summary)
-    if is_whole:
+        outcomes = [*_try(kinds.clients, lambda it: it, lambda it: run_client(it, f"{url}/mcp", CALLS), Outcome)]
+    if kinds.is_whole("clients"):
         write_page(outcomes)
-    return all(outcome.not_tried or outcome.is_expected for outcome in outcomes)
+    meetings = [*_try(kinds.servers, _environment, meet, Meeting)]
+    trials = [*_try(kinds.apis, _environment, try_api, Trial)]
+    surveys = [*_try(kinds.large, _environment, survey, Survey)]
+    if kinds.is_whole("others"):
+        write_server_page(meetings, trials, surveys)
+    reports: list[Report] = [*outcomes, *meetings, *trials, *surveys]
+    return all(each.not_tried or each.is_expected for each in reports)
 
 
-def _try_servers(servers: Sequence[Server], *, is_whole: bool) -> bool:
-    meetings: list[Meeting] = []
-    for server in servers:
+def _check(names: Sequence[str]) -> None:
+    entries: list[Entry] = [*read_clients(), *read_servers(), *read_apis(), *read_large_apis()]
+    known = ["clients", "others", "servers", "apis", "large", *(each.name for each in entries)]
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"Not known: {', '.join(unknown)}. Known are: {', '.join(known)}.")
+
+
+def _environment(entry: Server | ForeignAPI | LargeAPI) -> Environment:
+    return entry.environment
+
+
+def _try(
+    entries: Sequence[E],
+    environment: Callable[[E], Environment],
+    run: Callable[[E], R],
+    report: Callable[..., R],
+) -> Iterator[R]:
+    """Yield how each did, and say so; one that cannot be tried has its reason."""
+    for entry in entries:
         try:
-            server.environment.install()
-            meeting = meet(server)
+            environment(entry).install()
+            outcome = run(entry)
         except (CannotInstall, CannotStart) as error:
-            meeting = Meeting(server, not_tried=str(error))
-        meetings.append(meeting)
-        _say(server.name, meeting.summary)
-    if is_whole:
-        write_server_page(meetings)
-    return all(meeting.not_tried or meeting.is_expected for meeting in meetings)
-
-
-def _say(name: str, summary: str) -> None:
-    sys.stdout.write(f"{name:20} {summary}\n")
-    sys.stdout.flush()
+            outcome = report(entry, not_tried=str(error))
+        sys.stdout.write(f"{entry.name:20} {outcome.summary}\n")
+        sys.stdout.flush()
+        yield outcome
 
 
 if __name__ == "__main__":

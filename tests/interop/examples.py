@@ -1,0 +1,106 @@
+"""Arguments for a tool, from the examples of its API's document."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mcp_mount.openapi.nodes import resolve_pointer
+
+_LOCATIONS: Final = ("path", "query", "header", "cookie", "body")
+_VALUES: Final[dict[str, Any]] = {
+    **{"string": "text", "integer": 1, "number": 1.5, "boolean": True},
+    **{"array": [], "object": {}, "null": None},
+}
+_FORMATS: Final = {
+    "date-time": "2026-01-01T00:00:00Z",
+    "date": "2026-01-01",
+    "email": "ada@parts.example",
+    "uri": "https://parts.example/",
+    "uuid": "0b4f6cb2-4b0b-4c3d-9f5e-2f1f0a6c8d11",
+}
+_DEEPEST: Final = 8
+
+
+def read_examples(
+    document: Mapping[str, Any], path: str, method: str
+) -> tuple[dict[str, Any], Any]:
+    """Return the examples of an operation's parameters by name, and that of its body."""
+    item = document["paths"][path]
+    node = item[method.lower()]
+    listed = [*item.get("parameters", ()), *node.get("parameters", ())]
+    found: dict[str, Any] = {}
+    for each in listed:
+        parameter = _resolve(document, each)
+        found |= dict(_examples(document, parameter, str(parameter["name"])))
+    body = _resolve(document, node.get("requestBody", {})).get("content", {})
+    media = next(iter(body.values()), {})
+    return found, dict(_examples(document, media, "body")).get("body")
+
+
+def _examples(document: Mapping[str, Any], node: Mapping[str, Any], name: str) -> Any:
+    """Yield the first example that a parameter or a body has, with a name."""
+    schema = _resolve(document, node.get("schema", {}))
+    named = [_resolve(document, each).get("value") for each in node.get("examples", {}).values()]
+    listed = schema.get("examples", [])
+    for found in (*named, node.get("example"), schema.get("example"), *listed):
+        if found is not None:
+            yield name, found
+            return
+
+
+def make_arguments(
+    schema: Mapping[str, Any], parameters: Mapping[str, Any], body: Any
+) -> dict[str, Any]:
+    """Return what is needed of a tool's arguments, and all that there are examples of."""
+    examples = {**(body if isinstance(body, Mapping) else {}), **parameters}
+    needed = schema.get("required", ())
+    arguments: dict[str, Any] = {}
+    for name, each in schema.get("properties", {}).items():
+        location, _, rest = name.partition("_")
+        if name == "body" and body is not None and "body" not in examples:
+            arguments[name] = body
+        elif name in examples:
+            arguments[name] = examples[name]
+        elif location in _LOCATIONS and rest in examples:
+            arguments[name] = examples[rest]
+        elif name in needed:
+            arguments[name] = make_value(each, schema)
+    return arguments
+
+
+def make_value(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
+    """Return a value that a schema accepts, as far as a few keywords say."""
+    schema = _resolve(root, schema)
+    for key in ("const", "default"):
+        if key in schema:
+            return schema[key]
+    for key in ("examples", "enum"):
+        if schema.get(key):
+            return schema[key][0]
+    for key in ("anyOf", "oneOf"):
+        if schema.get(key):
+            return make_value(schema[key][0], root, depth)
+    kind = schema.get("type", "string")
+    if kind == "object" and depth < _DEEPEST:
+        properties = schema.get("properties", {})
+        if {"text", "base64"} <= properties.keys():
+            return {"filename": "a.txt", "text": "text"}
+        return {
+            name: make_value(properties.get(name, {}), root, depth + 1)
+            for name in schema.get("required", ())
+        }
+    if kind == "array":
+        count = schema.get("minItems", 0)
+        return [make_value(schema.get("items", {}), root, depth + 1) for _ in range(count)]
+    if kind in {"integer", "number"}:
+        return schema.get("minimum", _VALUES[kind])
+    if kind == "string":
+        text = _FORMATS.get(schema.get("format", ""), _VALUES["string"])
+        text = text.ljust(schema.get("minLength", 0), "x")
+        return text[: schema.get("maxLength", len(text))]
+    return _VALUES[kind]
+
+
+def _resolve(document: Mapping[str, Any], node: Any) -> Any:
+    while isinstance(node, Mapping) and "$ref" in node:
+        node = resolve_pointer(document, node["$ref"])
+    return node
