@@ -2,18 +2,18 @@
 
 `make interop` does so. Each runs in an environment of its own, which is made the first time. A run
 of all clients writes ``docs/clients.md``, and one of all others ``docs/servers.md``. The names are
-those of the TOML files here, and of the kinds: ``clients``, ``servers``, ``apis`` and ``large``, and
-``others`` for the last three. What does otherwise than is known fails the run.
+those of the TOML files here, and of the kinds: ``clients``, ``servers``, ``apis`` and ``large``,
+and ``others`` for the last three. What does otherwise than is known fails the run.
 """
 
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from tests.interop.apis import ForeignAPI, Trial, read_apis, try_api
 from tests.interop.app import CALLS, interop_app
-from tests.interop.environments import CannotInstall, Client, Environment, read_clients
+from tests.interop.environments import CannotInstall, Environment, read_clients
 from tests.interop.large import LargeAPI, Survey, read_large_apis, survey
 from tests.interop.meeting import Meeting, meet
 from tests.interop.outcomes import Outcome, run_client
@@ -66,7 +66,14 @@ def main(names: Sequence[str]) -> bool:
     _check(names)
     kinds = Kinds(names)
     with served(interop_app()) as url:
-        outcomes = [*_try(kinds.clients, lambda it: it, lambda it: run_client(it, f"{url}/mcp", CALLS), Outcome)]
+        outcomes = [
+            *_try(
+                kinds.clients,
+                lambda it: it,
+                lambda it: run_client(it, f"{url}/mcp", CALLS),
+                Outcome,
+            )
+        ]
     if kinds.is_whole("clients"):
         write_page(outcomes)
     meetings = [*_try(kinds.servers, _environment, meet, Meeting)]

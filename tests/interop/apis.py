@@ -13,9 +13,9 @@ import httpx2
 
 from tests.interop.asking import Account, Answer, User, ask
 from tests.interop.environments import HERE, Environment
+from tests.interop.meeting import mcp_mount
 from tests.interop.processes import free_ports, running
 from tests.interop.servers import FOREIGN, fill
-from tests.interop.meeting import mcp_mount
 from tests.support import ERAS, MODERN, Era
 
 
@@ -132,7 +132,9 @@ def _has_all(text: str, value: Any) -> bool:
         return all(_has_all(text, each) for each in value.values())
     if isinstance(value, list):
         return all(_has_all(text, each) for each in value)
-    return str(value) in text or json.dumps(value)[1:-1] in text
+    if isinstance(value, str):
+        return value in text or json.dumps(value)[1:-1] in text
+    return json.dumps(value) in text
 
 
 def _read(response: httpx2.Response) -> Any:
@@ -177,7 +179,11 @@ def _started(api: ForeignAPI) -> Iterator[str]:
     [port] = free_ports(1)
     values = {"port": str(port), "programs": str(api.environment.programs)}
     script = api.script
-    command = fill(api.command, values) if script is None else api.environment.run_script(FOREIGN / script)
+    command = (
+        fill(api.command, values)
+        if script is None
+        else api.environment.run_script(FOREIGN / script)
+    )
     url = f"http://127.0.0.1:{port}"
     env = {"PYTHONDONTWRITEBYTECODE": "1", **fill(api.env, values)}
     with running(command, url, env=env, folder=FOREIGN):

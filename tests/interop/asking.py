@@ -1,9 +1,8 @@
 """What a server lists and answers to a client, directly or through a gateway."""
 
-import json
-import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -65,7 +64,9 @@ class User:
         self.said.append(["progress", done, total, message])
 
 
-async def ask(connect: Callable[[User], Client[Any]], calls: Sequence[Mapping[str, Any]]) -> Account:
+async def ask(
+    connect: Callable[[User], Client[Any]], calls: Sequence[Mapping[str, Any]]
+) -> Account:
     """Connect, list everything, and send the calls one after the other."""
     user, account = User(), Account()
     async with connect(user) as client:
@@ -75,7 +76,7 @@ async def ask(connect: Callable[[User], Client[Any]], calls: Sequence[Mapping[st
             if each.get("once_listed"):
                 await _wait_until_listed(client, each["tool"])
             user.said.clear()
-            answer = await _answer(lambda each=each: _send(client, each))
+            answer = await _answer(partial(_send, client, each))
             # What is said during a call may come after its answer.
             await anyio.sleep(0.05)
             account.answers.append({**answer, "meanwhile": [*user.said]} if user.said else answer)
@@ -91,7 +92,7 @@ async def _list(client: Client[Any], kind: str) -> dict[str, Answer]:
 async def _wait_until_listed(client: Client[Any], tool: str) -> None:
     """Wait for a tool that a server has just begun to offer; not for ever."""
     with anyio.move_on_after(10):
-        while tool not in await _list(client, "tools"):
+        while tool not in await _list(client, "tools"):  # noqa: ASYNC110 - only asking tells
             await anyio.sleep(0.2)
 
 

@@ -42,7 +42,10 @@ def find_differences(
                 yield name, f"is listed {'directly' if name in items else 'by the gateway'} alone"
             else:
                 for key in _differing(items[name], others[name]):
-                    yield name, f"{key}: {others[name].get(key)!r}, directly {items[name].get(key)!r}"
+                    yield (
+                        name,
+                        f"{key}: {others[name].get(key)!r}, directly {items[name].get(key)!r}",
+                    )
     for call, expected, answer in zip_longest(calls, directly.answers, behind.answers):
         if answer != expected:
             name = next(call[key] for key in (*_NAMES, "read") if key in call)

@@ -7,8 +7,13 @@ from mcp_mount.openapi.nodes import resolve_pointer
 
 _LOCATIONS: Final = ("path", "query", "header", "cookie", "body")
 _VALUES: Final[dict[str, Any]] = {
-    **{"string": "text", "integer": 1, "number": 1.5, "boolean": True},
-    **{"array": [], "object": {}, "null": None},
+    "string": "text",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+    "null": None,
 }
 _FORMATS: Final = {
     "date-time": "2026-01-01T00:00:00Z",
@@ -32,7 +37,7 @@ def read_examples(
         parameter = _resolve(document, each)
         found |= dict(_examples(document, parameter, str(parameter["name"])))
     body = _resolve(document, node.get("requestBody", {})).get("content", {})
-    media = next(iter(body.values()), {})
+    media: Mapping[str, Any] = next(iter(body.values()), {})
     return found, dict(_examples(document, media, "body")).get("body")
 
 
@@ -70,34 +75,31 @@ def make_arguments(
 def make_value(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
     """Return a value that a schema accepts, as far as a few keywords say."""
     schema = _resolve(root, schema)
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    for key in ("examples", "enum"):
-        if schema.get(key):
-            return schema[key][0]
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            return make_value(schema[key][0], root, depth)
+    named = [schema[key] for key in ("const", "default") if key in schema]
+    listed = [each for key in ("examples", "enum") for each in schema.get(key, ())]
+    if named or listed:
+        return [*named, *listed][0]
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        return make_value(each, root, depth)
     kind = schema.get("type", "string")
     if kind == "object" and depth < _DEEPEST:
-        properties = schema.get("properties", {})
-        if {"text", "base64"} <= properties.keys():
-            return {"filename": "a.txt", "text": "text"}
-        return {
-            name: make_value(properties.get(name, {}), root, depth + 1)
-            for name in schema.get("required", ())
-        }
+        return _make_object(schema, root, depth)
     if kind == "array":
-        count = schema.get("minItems", 0)
-        return [make_value(schema.get("items", {}), root, depth + 1) for _ in range(count)]
-    if kind in {"integer", "number"}:
-        return schema.get("minimum", _VALUES[kind])
+        items = schema.get("items", {})
+        return [make_value(items, root, depth + 1) for _ in range(schema.get("minItems", 0))]
     if kind == "string":
         text = _FORMATS.get(schema.get("format", ""), _VALUES["string"])
         text = text.ljust(schema.get("minLength", 0), "x")
         return text[: schema.get("maxLength", len(text))]
-    return _VALUES[kind]
+    return schema.get("minimum", _VALUES[kind])
+
+
+def _make_object(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+    properties = schema.get("properties", {})
+    if {"text", "base64"} <= properties.keys():
+        return {"filename": "a.txt", "text": "text"}
+    needed = schema.get("required", ())
+    return {name: make_value(properties.get(name, {}), root, depth + 1) for name in needed}
 
 
 def _resolve(document: Mapping[str, Any], node: Any) -> Any:

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import anyio
 from fastmcp import Client
+from mcp_types import TextContent
 
 from mcp_mount.openapi.operations import read_operations
 from mcp_mount.tools.selection import SelectedOperation, select
@@ -32,7 +34,8 @@ _FIRST: Final = (1, 5, 10)
 class LargeAPI:
     """A large API: its document is at a path below the environment's ``node_modules``.
 
-    `options` are those of the proxy. `differs` names the tools that do not do as the mock does, and says why.
+    `options` are those of the proxy. `differs` names the tools that do not do as the mock does,
+    and says why.
     """
 
     name: str
@@ -75,7 +78,7 @@ class Survey:
     def summary(self) -> str:
         if self.not_tried:
             return f"not tried: {self.not_tried}"
-        statuses = ", ".join(f"{count} × {code}" for code, count in sorted(self.statuses.items()))
+        statuses = ", ".join(f"{count} of {code}" for code, count in sorted(self.statuses.items()))
         known = self.api.differs
         lines = [f"{name}: {how}" for name, how in self.problems.items() if name not in known]
         first = f"{self.tools} tools of {self.operations} operations; answered {statuses}"
@@ -136,7 +139,8 @@ class _Surveyor:
     async def _search(self, client: Client[Any], wanted: SelectedOperation) -> None:
         query = wanted.operation.summary or wanted.name
         answer = await client.call_tool_mcp("search_tools", {"query": query, "limit": _FIRST[-1]})
-        names = [each["name"] for each in json.loads(answer.content[0].text)["tools"]]
+        text = next(block.text for block in answer.content if isinstance(block, TextContent))
+        names = [each["name"] for each in json.loads(text)["tools"]]
         for limit in _FIRST:
             self.found[limit] += wanted.name in names[:limit]
 
@@ -155,13 +159,12 @@ class _Surveyor:
         response = responses[-1]
         self.statuses[response.status_code] += 1
         # Prism says here what of a request is not as the document wants it.
-        violations = json.loads(response.headers.get("sl-violations", "[]"))
-        wrong = [each for each in violations if each["location"][:1] == ["request"]]
+        violations = unquote(response.headers.get("sl-violations", ""))
         if problem := find_problem(response, answer):
             self.problems[name] = problem
-        elif wrong:
+        elif '"location":["request"' in violations:
             sent = f"{response.request.url} {response.request.content[:300]!r}"
-            self.problems[name] = f"was sent as {sent}: {json.dumps(wrong)[:600]}"
+            self.problems[name] = f"was sent as {sent}: {violations[:600]}"
 
 
 @contextmanager

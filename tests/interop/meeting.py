@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from tests.interop.asking import Account, User, ask
+from tests.interop.asking import Account, ask
 from tests.interop.comparing import find_differences, through_gateway
 from tests.interop.processes import free_ports, running
 from tests.interop.servers import Place, Server, fresh_folder, placed, unfill
@@ -47,7 +47,9 @@ class Meeting:
         if self.not_tried:
             return f"not tried: {self.not_tried}"
         found = {name for name, _ in self.differences}
-        lines = [f"{name}: {how}" for name, how in self.differences if name not in self.server.differs]
+        lines = [
+            f"{name}: {how}" for name, how in self.differences if name not in self.server.differs
+        ]
         lines += [f"{name}: does not differ" for name in self.server.differs if name not in found]
         listed = ", ".join(f"{count} {kind}" for kind, count in self.listed.items() if count)
         return "\n    ".join([f"lists {listed}; {self.called[1]} calls", *lines])
@@ -90,7 +92,9 @@ def _ask_behind(server: Server, era: Era) -> Account:
             return _run(place, f"http://127.0.0.1:{port}/mcp", calls, mode=mode)
 
 
-def _run(place: Place, transport: Any, calls: Sequence[Mapping[str, Any]], **options: Any) -> Account:
+def _run(
+    place: Place, transport: Any, calls: Sequence[Mapping[str, Any]], **options: Any
+) -> Account:
     """Return what was told, with the names of what was made for this run alone taken out."""
     account = anyio.run(ask, lambda user: user.connect(transport, **options), calls)
     return Account(unfill(account.lists, place.values), unfill(account.answers, place.values))
@@ -99,4 +103,3 @@ def _run(place: Place, transport: Any, calls: Sequence[Mapping[str, Any]], **opt
 def mcp_mount(*arguments: str, port: int) -> Sequence[str]:
     """Return the command that runs one of ours on a port."""
     return [sys.executable, "-m", "mcp_mount", *arguments, "--port", str(port)]
-

@@ -16,9 +16,9 @@ one, and writes this page.
 
 ## MCP servers behind the gateway
 
-Each is listed and called directly, and then through a gateway in both versions of the protocol, by a
-client that can be asked questions: tools, resources, prompts, progress and what the server logs must
-be the same, errors too. Names and addresses have the server's name before them.
+Each is listed and called directly, and then through a gateway in both versions of the protocol, by
+a client that can be asked questions: tools, resources, prompts, progress and what the server logs
+must be the same, errors too. Names and addresses have the server's name before them.
 
 | server | versions | lists | called | state that is kept |
 |---|---|---|---|---|
@@ -37,8 +37,8 @@ _APIS: Final = """
 Each is an app of parts, written with a framework that is not FastAPI, with the document that the
 framework writes. Each request is sent over HTTP to a fresh app, and as a tool, in both versions of
 the protocol, to another one: the result must be the body, and an error must have the API's status
-and all that its body says. Lists, forms, files, headers, cookies and the styles of parameters are among
-them.
+and all that its body says. Lists, forms, files, headers, cookies and the styles of parameters are
+among them.
 
 | API | versions | tools | called | errors of the API |
 |---|---|---|---|---|
@@ -46,10 +46,10 @@ them.
 _LARGE: Final = """
 ## Large documents
 
-The document starts whole in a proxy with `--surface search`, against the mock that Prism makes of it.
-Each tool is searched by its summary, and called by `call_tool` with the examples of the document, or
-else with values that its schema accepts. What the mock answers must be what the tool does; requests
-must be as the document says.
+The document starts whole in a proxy with `--surface search`, against the mock that Prism makes of
+it. Each tool is searched by its summary, and called by `call_tool` with the examples of the
+document, or else with values that its schema accepts. What the mock answers must be what the tool
+answers, errors too, and requests must be as the document says.
 
 | document | versions | operations | tools | answers of the mock | found first | among ten |
 |---|---|---|---|---|---|---|
@@ -105,7 +105,7 @@ def _large_cells(survey: Survey) -> list[str]:
     name, versions = survey.api.name, survey.api.environment.versions
     if survey.not_tried:
         return [name, versions, f"not tried: {survey.not_tried}", "", "", "", ""]
-    answers = ", ".join(f"{count} × {code}" for code, count in sorted(survey.statuses.items()))
+    answers = ", ".join(f"{count} of {code}" for code, count in sorted(survey.statuses.items()))
     first, _, among_ten = survey.found
     counts = [str(survey.operations), str(survey.tools)]
     return [name, versions, *counts, answers, str(first), str(among_ten)]

@@ -42,7 +42,11 @@ async def form(body):
 
 
 async def export():
-    return "".join(f"{p['id']},{p['name']}\n" for p in PARTS.values()), 200, {"content-type": "text/csv"}
+    return (
+        "".join(f"{p['id']},{p['name']}\n" for p in PARTS.values()),
+        200,
+        {"content-type": "text/csv"},
+    )
 
 
 async def locate(position, filter):  # noqa: A002

@@ -4,7 +4,7 @@ import django
 from django.conf import settings
 
 settings.configure(
-    SECRET_KEY="of a test alone",  # noqa: S106
+    SECRET_KEY="of a test alone",
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["rest_framework", "drf_spectacular"],
@@ -39,7 +39,9 @@ class Part(serializers.Serializer):
     id = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=20)
     size = serializers.ChoiceField(choices=["small", "large"], default="small")
-    price = serializers.DecimalField(max_digits=8, decimal_places=2, required=False, allow_null=True)
+    price = serializers.DecimalField(
+        max_digits=8, decimal_places=2, required=False, allow_null=True
+    )
     secret = serializers.CharField(write_only=True, required=False)
     tags = serializers.ListField(child=serializers.CharField(), required=False)
 
@@ -64,7 +66,8 @@ class Parts(viewsets.ViewSet):
         found = [
             part
             for part in PARTS.values()
-            if request.query_params.get("q", "") in part["name"] and (not sizes or part["size"] in sizes)
+            if request.query_params.get("q", "") in part["name"]
+            and (not sizes or part["size"] in sizes)
         ]
         return Response(Part(found, many=True).data)
 
@@ -121,7 +124,10 @@ class Parts(viewsets.ViewSet):
     @action(detail=False, methods=["get"])
     def export(self, request):
         """Export the names."""
-        return HttpResponse("id,name\n" + "".join(f"{p['id']},{p['name']}\n" for p in PARTS.values()), content_type="text/csv")
+        return HttpResponse(
+            "id,name\n" + "".join(f"{p['id']},{p['name']}\n" for p in PARTS.values()),
+            content_type="text/csv",
+        )
 
     def _find(self, pk):
         if not str(pk).isdigit() or int(pk) not in PARTS:

@@ -101,7 +101,9 @@ class Parts(Controller):
 
     @get("/who")
     async def who(
-        self, tenant: Annotated[str, Parameter(header="X-Tenant")], theme: Annotated[str, Parameter(cookie="theme")] = "light"
+        self,
+        tenant: Annotated[str, Parameter(header="X-Tenant")],
+        theme: Annotated[str, Parameter(cookie="theme")] = "light",
     ) -> dict[str, str]:
         """Say who asks."""
         return {"tenant": tenant, "theme": theme}
