@@ -9,7 +9,12 @@ from tests.interop.apis import find_problem, read_apis
 from tests.interop.asking import Account
 from tests.interop.comparing import find_differences, through_gateway
 from tests.interop.environments import Environment
-from tests.interop.examples import make_arguments, read_examples
+from tests.interop.examples import (
+    make_arguments,
+    make_value,
+    read_examples,
+    with_example_answers,
+)
 from tests.interop.large import read_large_apis
 from tests.interop.server_page import PAGE
 from tests.interop.servers import FOREIGN, read_servers
@@ -125,3 +130,32 @@ def test_arguments_are_the_examples_of_a_document() -> None:
     }
     expected = {"path_id": 7, "q": "found", "name": "n", "when": "2026-01-01"}
     assert make_arguments(schema, parameters, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "pattern": r"^\d+\.\d+$|^\d+\.\d+\.\d+$"}, "1.0.0"),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, "text"),
+        ({"type": "string", "minLength": 6}, "textxx"),
+        ({"type": "array", "minItems": 2, "items": {"enum": ["a", "b"]}}, ["a", "a"]),
+        (
+            {"type": "object", "required": ["n"], "properties": {"n": {"type": "number"}}},
+            {"n": 1.5},
+        ),
+    ],
+)
+def test_a_value_is_one_that_a_schema_accepts(schema: dict[str, Any], value: object) -> None:
+    assert make_value(schema, {}) == value
+
+
+def test_answers_for_a_mock_are_made_of_the_schemas() -> None:
+    schema = {"$ref": "#/components/schemas/a"}
+    response = {"200": {"content": {"application/json": {"schema": schema}}}}
+    document = {
+        "paths": {"/a": {"get": {"responses": response}}},
+        "components": {"schemas": {"a": {"enum": ["x"]}}},
+    }
+    made = with_example_answers(document)["paths"]["/a"]["get"]["responses"]
+    assert made == {"200": {"content": {"application/json": {"example": "x"}}}}
+    assert response["200"]["content"]["application/json"] == {"schema": schema}

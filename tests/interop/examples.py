@@ -1,5 +1,7 @@
 """Arguments for a tool, from the examples of its API's document."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -7,7 +9,6 @@ from mcp_mount.openapi.nodes import resolve_pointer
 
 _LOCATIONS: Final = ("path", "query", "header", "cookie", "body")
 _VALUES: Final[dict[str, Any]] = {
-    "string": "text",
     "integer": 1,
     "number": 1.5,
     "boolean": True,
@@ -15,6 +16,9 @@ _VALUES: Final[dict[str, Any]] = {
     "object": {},
     "null": None,
 }
+_TEXTS: Final = ("text", "1.0.0", "1", f"sha256:{'0' * 64}", "0" * 40)
+"""What is tried where a text must match a pattern."""
+
 _FORMATS: Final = {
     "date-time": "2026-01-01T00:00:00Z",
     "date": "2026-01-01",
@@ -61,7 +65,7 @@ def make_arguments(
     arguments: dict[str, Any] = {}
     for name, each in schema.get("properties", {}).items():
         location, _, rest = name.partition("_")
-        if name == "body" and body is not None and "body" not in examples:
+        if name == "body" and body is not None and schema["properties"].keys().isdisjoint(examples):
             arguments[name] = body
         elif name in examples:
             arguments[name] = examples[name]
@@ -79,8 +83,10 @@ def make_value(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
     listed = [each for key in ("examples", "enum") for each in schema.get(key, ())]
     if named or listed:
         return [*named, *listed][0]
-    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        return make_value(each, root, depth)
+    if alternatives := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
+        # A number in a path is a text as well, and then more than one of them.
+        texts = [each for each in alternatives if each.get("type") == "string"]
+        return make_value([*texts, *alternatives][0], root, depth)
     kind = schema.get("type", "string")
     if kind == "object" and depth < _DEEPEST:
         return _make_object(schema, root, depth)
@@ -88,9 +94,7 @@ def make_value(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
         items = schema.get("items", {})
         return [make_value(items, root, depth + 1) for _ in range(schema.get("minItems", 0))]
     if kind == "string":
-        text = _FORMATS.get(schema.get("format", ""), _VALUES["string"])
-        text = text.ljust(schema.get("minLength", 0), "x")
-        return text[: schema.get("maxLength", len(text))]
+        return _make_text(schema)
     return schema.get("minimum", _VALUES[kind])
 
 
@@ -100,6 +104,24 @@ def _make_object(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int)
         return {"filename": "a.txt", "text": "text"}
     needed = schema.get("required", ())
     return {name: make_value(properties.get(name, {}), root, depth + 1) for name in needed}
+
+
+def _make_text(schema: Mapping[str, Any]) -> str:
+    if "pattern" in schema:
+        return next((each for each in _TEXTS if re.search(schema["pattern"], each)), _TEXTS[0])
+    text = _FORMATS.get(schema.get("format", ""), _TEXTS[0])
+    text = text.ljust(schema.get("minLength", 0), "x")
+    return text[: schema.get("maxLength", len(text))]
+
+
+def with_example_answers(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document whose responses have an example, made after their schema, in its place."""
+    copy: dict[str, Any] = json.loads(json.dumps(document))
+    for operation in (each for item in copy["paths"].values() for each in item.values()):
+        for response in operation["responses"].values():
+            for media in response.get("content", {}).values():
+                media["example"] = make_value(media.pop("schema", {}), document)
+    return copy
 
 
 def _resolve(document: Mapping[str, Any], node: Any) -> Any:

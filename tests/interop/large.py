@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import anyio
+import httpx2
 from fastmcp import Client
 from mcp_types import TextContent
 
@@ -18,7 +19,7 @@ from mcp_mount.openapi.operations import read_operations
 from mcp_mount.tools.selection import SelectedOperation, select
 from tests.interop.apis import find_problem
 from tests.interop.environments import HERE, Environment
-from tests.interop.examples import make_arguments, read_examples
+from tests.interop.examples import make_arguments, read_examples, with_example_answers
 from tests.interop.meeting import mcp_mount
 from tests.interop.processes import free_ports, running
 from tests.interop.recorder import Recorder, recording
@@ -34,14 +35,20 @@ _FIRST: Final = (1, 5, 10)
 class LargeAPI:
     """A large API: its document is at a path below the environment's ``node_modules``.
 
-    `options` are those of the proxy. `differs` names the tools that do not do as the mock does,
-    and says why.
+    Attributes:
+        name: What it is called in the page.
+        environment: Its packages.
+        path: Where its document is.
+        options: Those of the proxy.
+        makes_answers: Whether the mock gets answers that are made of the schemas beforehand.
+        differs: The tools that do not do as the mock does, and why.
     """
 
     name: str
     environment: Environment
     path: str
     options: tuple[str, ...]
+    makes_answers: bool
     differs: Mapping[str, str]
 
     @property
@@ -93,7 +100,7 @@ def survey(api: LargeAPI) -> Survey:
     """
     document = json.loads(api.document.read_text())
     operations = read_operations(document)
-    with _mocked(api) as mock, recording(mock) as (recorder, url):
+    with _mocked(api, document) as mock, recording(mock) as (recorder, url):
         [port] = free_ports(1)
         command = mcp_mount(
             *("proxy", "--openapi", str(api.document), "--upstream", url, "--surface", "search"),
@@ -158,21 +165,28 @@ class _Surveyor:
             return
         response = responses[-1]
         self.statuses[response.status_code] += 1
-        # Prism says here what of a request is not as the document wants it.
-        violations = unquote(response.headers.get("sl-violations", ""))
-        if problem := find_problem(response, answer):
+        if problem := find_problem(response, answer) or _find_violation(response):
             self.problems[name] = problem
-        elif '"location":["request"' in violations:
-            sent = f"{response.request.url} {response.request.content[:300]!r}"
-            self.problems[name] = f"was sent as {sent}: {violations[:600]}"
+
+
+def _find_violation(response: httpx2.Response) -> str | None:
+    """Return what of a request is not as the document wants it, which Prism says in two ways."""
+    said = unquote(response.headers.get("sl-violations", ""))
+    if '"location":["request"' not in said:
+        said = response.text if "errors#UNPROCESSABLE_ENTITY" in response.text else ""
+    sent = f"{response.request.url} {response.request.content[:300]!r}"
+    return f"was sent as {sent}: {said[:600]}" if said else None
 
 
 @contextmanager
-def _mocked(api: LargeAPI) -> Iterator[str]:
+def _mocked(api: LargeAPI, document: Mapping[str, Any]) -> Iterator[str]:
     [port] = free_ports(1)
-    environment = api.environment
+    environment, file = api.environment, api.document
+    if api.makes_answers:
+        file = environment.folder / "mocked.json"
+        file.write_text(json.dumps(with_example_answers(document)))
     command = [environment.find_program("prism"), "mock", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--verboseLevel", "error", str(api.document)]
+    command += ["--port", str(port), "--verboseLevel", "error", str(file)]
     env = {"PATH": f"{environment.programs}:/usr/bin:/bin"}
     with running(command, f"http://127.0.0.1:{port}/", env=env, seconds=_START):
         yield f"http://127.0.0.1:{port}"
@@ -187,6 +201,7 @@ def read_large_apis() -> list[LargeAPI]:
             Environment(name, "npm", tuple(entry["npm"])),
             entry["document"],
             tuple(entry.get("options", ())),
+            entry.get("makes_answers", False),
             entry.get("differs", {}),
         )
         for name, entry in listed.items()
