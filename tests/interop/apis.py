@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def find_problem(response: httpx2.Response, answer: Answer) -> str | None:
     elif not response.content:
         is_same = True
     else:
-        is_same = _read(response) in _values(answer, texts)
+        is_same = _read(response) in _values(answer, texts) or _file(answer) == response.content
     return None if is_same else f"answered {said}"
 
 
@@ -124,6 +125,14 @@ def _values(answer: Answer, texts: Sequence[str]) -> Iterator[Any]:
             yield json.loads(text)
         except ValueError:
             continue
+
+
+def _file(answer: Answer) -> bytes | None:
+    """Return the file that an answer holds."""
+    for block in answer["content"]:
+        if data := block.get("data") or block.get("resource", {}).get("blob"):
+            return b64decode(data)
+    return None
 
 
 def _has_all(text: str, value: Any) -> bool:

@@ -27,6 +27,7 @@ _FORMATS: Final = {
     "uuid": "0b4f6cb2-4b0b-4c3d-9f5e-2f1f0a6c8d11",
 }
 _DEEPEST: Final = 8
+_SCHEMA: Final = re.compile(r'"#/components/schemas/([^"/]+)"')
 
 
 def read_examples(
@@ -92,7 +93,9 @@ def make_value(schema: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
         return _make_object(schema, root, depth)
     if kind == "array":
         items = schema.get("items", {})
-        return [make_value(items, root, depth + 1) for _ in range(schema.get("minItems", 0))]
+        return [
+            make_value(items, root, depth + 1) for _ in range(max(1, schema.get("minItems", 1)))
+        ]
     if kind == "string":
         return _make_text(schema)
     return schema.get("minimum", _VALUES[kind])
@@ -115,13 +118,24 @@ def _make_text(schema: Mapping[str, Any]) -> str:
 
 
 def with_example_answers(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document whose responses have an example, made after their schema, in its place."""
+    """Return a document whose responses have an example, made after their schema, in its place.
+
+    Schemas that nothing refers to any more are left out.
+    """
     copy: dict[str, Any] = json.loads(json.dumps(document))
     for operation in (each for item in copy["paths"].values() for each in item.values()):
         for response in operation["responses"].values():
             for media in response.get("content", {}).values():
                 media["example"] = make_value(media.pop("schema", {}), document)
-    return copy
+    components = copy.get("components", {})
+    schemas = components.pop("schemas", {})
+    needed, waiting = {}, [copy]
+    while waiting:
+        for name in _SCHEMA.findall(json.dumps(waiting.pop())):
+            if name in schemas and name not in needed:
+                needed[name] = schemas[name]
+                waiting.append(schemas[name])
+    return {**copy, "components": {**components, "schemas": needed}}
 
 
 def _resolve(document: Mapping[str, Any], node: Any) -> Any:

@@ -47,9 +47,10 @@ _LARGE: Final = """
 ## Large documents
 
 The document starts whole in a proxy with `--surface search`, against the mock that Prism makes of
-it. Each tool is searched by its summary, and called by `call_tool` with the examples of the
-document, or else with values that its schema accepts. What the mock answers must be what the tool
-answers, errors too, and requests must be as the document says.
+it. Each tool is searched by what it says of itself, and called by `call_tool` with the examples of
+the document, or else with values that its schema accepts. What the mock answers must be what the
+tool answers, errors too, and requests must be as the document says. An object that a form or a
+query leaves out is an empty one to Prism, and most of its 422 for Stripe tell what that lacks.
 
 | document | versions | operations | tools | answers of the mock | found first | among ten |
 |---|---|---|---|---|---|---|
