@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Final
 from starlette.staticfiles import StaticFiles
 
 from tests.interop.environments import HERE, Environment
-from tests.interop.processes import free_ports, running
+from tests.interop.processes import CannotStart, free_ports, running
 from tests.support import served
 
 FOREIGN: Final = HERE / "foreign"
@@ -41,6 +42,7 @@ class Server:
         calls: What it is asked, in this order.
         varies: What differs from run to run, as regular expressions.
         differs: What a gateway does differently, and why.
+        needs: A program of the machine that it cannot do without.
         state: What it keeps from call to call, and where.
     """
 
@@ -54,6 +56,7 @@ class Server:
     calls: tuple[Mapping[str, Any], ...]
     varies: tuple[str, ...]
     differs: Mapping[str, str]
+    needs: str | None
     state: str
 
     @property
@@ -76,7 +79,12 @@ def placed(server: Server, folder: Path) -> Iterator[Place]:
     """Give a server a fresh folder, and start it if it speaks HTTP.
 
     Programs on standard input and output are started by whoever connects to them.
+
+    Raises:
+        CannotStart: it does not, or there is not what it needs.
     """
+    if server.needs is not None and shutil.which(server.needs) is None:
+        raise CannotStart(f"{server.needs} is needed")
     folder.mkdir()
     [port] = free_ports(1)
     with served(StaticFiles(directory=FOREIGN)) as site:
@@ -158,5 +166,6 @@ def _read(name: str, entry: Mapping[str, Any]) -> Server:
         tuple(entry["calls"]),
         tuple(entry.get("varies", ())),
         entry.get("differs", {}),
+        entry.get("needs"),
         entry.get("state", "none"),
     )
