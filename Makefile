@@ -58,7 +58,7 @@ retrieval: $(STAMP) ## Print how often the search finds the right tool (RETRIEVA
 conformance: $(STAMP) $(CONFORMANCE)/.installed ## Run the official MCP conformance suite (needs npm)
 	@$(BIN)/python -W ignore -m tests.conformance $(CONFORMANCE)
 
-interop: $(STAMP) ## List and call with twenty clients and agent frameworks, and write docs/clients.md (needs npm)
+interop: $(STAMP) ## Try clients, servers and APIs of others, and write docs/clients.md and docs/servers.md (needs npm)
 	@$(BIN)/python -m tests.interop $(ARGS)
 
 page: .venv-page/.installed-$(VERSION) ## Try the page in a browser (needs chromium)

@@ -119,6 +119,7 @@ async def test_a_file_name_is_one_name_without_folders(disposition: str, name: s
         (b"<svg/>", "image/svg+xml", "<svg/>"),
         (b"<a/>", "application/xml", "<a/>"),
         (b"a: 1", "application/yaml", "a: 1"),
+        (b"a: 1", "application/vnd.oai.openapi; charset=utf-8", "a: 1"),
     ],
 )
 async def test_text_is_read_in_its_charset(

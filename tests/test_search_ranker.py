@@ -52,6 +52,8 @@ def found(query: str) -> list[str]:
         ("load balancer", "getLoadbalancer"),
         ("encyclopdia", "wiki_lookup"),
         ("invoi", "listInvoices"),
+        ("addPartComment", "addPartComment"),
+        ("call GetLoadbalancer", "getLoadbalancer"),
     ],
 )
 def test_a_request_finds_what_serves_it_first(query: str, name: str) -> None:

@@ -11,6 +11,8 @@ _TEXTS: Final = frozenset(
         *("application/yaml", "application/x-yaml", "application/toml", "application/sql"),
         *("application/graphql", "application/javascript", "application/x-ndjson"),
         *("application/jsonl", "application/json-seq", "application/rtf", "application/x-sh"),
+        # OpenAPI documents in YAML (RFC 9512 §1 names the suffix that this type lacks).
+        "application/vnd.oai.openapi",
     }
 )
 

@@ -20,7 +20,7 @@ from typing import Final
 from mcp_mount.search.entries import Entry, FieldWeights, weigh
 from mcp_mount.search.spelling import Spelling
 from mcp_mount.search.synonyms import ACTIONS, METHODS, RELATED, Action, expand_phrases
-from mcp_mount.search.words import split, stem, stems, without_values
+from mcp_mount.search.words import separate, split, stem, stems, without_values
 
 _LONGEST_QUERY: Final = 1_000
 _MOST_TERMS: Final = 16
@@ -124,7 +124,7 @@ class Ranker:
 
     def _read(self, query: str) -> _Query:
         weights = self._weights
-        text = expand_phrases(without_values(query))
+        text = expand_phrases(separate(without_values(query)))
         words = [*split(text)]
         named = {stem(word.lower()) for word in _NAMED.findall(query)}
         terms: list[_Term] = []

@@ -46,10 +46,14 @@ def split(text: str) -> Iterator[str]:
 
     ``"list_userGroups by-ID"`` gives ``list``, ``user``, ``groups``, ``by`` and ``id``.
     """
-    text = _UNSPLIT.sub(lambda found: found[0].lower(), text.replace("'s ", " "))
-    for word in _PARTS.findall(_BORDERS.sub(" ", text)):
+    for word in _PARTS.findall(separate(text.replace("'s ", " "))):
         if len(word) <= _LONGEST:
             yield word.lower()
+
+
+def separate(text: str) -> str:
+    """Return a text with spaces between the words of a name: ``"get User"`` for ``"getUser"``."""
+    return _BORDERS.sub(" ", _UNSPLIT.sub(lambda found: found[0].lower(), text))
 
 
 def without_values(query: str) -> str:

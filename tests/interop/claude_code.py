@@ -6,6 +6,7 @@ It needs no account, since it only asks whether the server answers, and gets a h
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,13 +19,33 @@ _SERVED: Final = ("run", "tests.interop.app:interop_app", "--app-dir", str(_ROOT
 _SECONDS: Final = 120
 
 
-def connect() -> str:
-    """Add the app as its documentation says; return what Claude Code then says of the server."""
+@dataclass(frozen=True)
+class Connection:
+    """What a client says of a server that it was told of."""
+
+    client: Client
+    said: str = ""
+    not_tried: str = ""
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is connected."""
+        return "Connected" in self.said
+
+    @property
+    def summary(self) -> str:
+        """What to print."""
+        return f"not tried: {self.not_tried}" if self.not_tried else self.said
+
+
+def connect(client: Client) -> Connection:
+    """Add the app as the client's documentation says, and ask what has become of it."""
     with TemporaryDirectory() as home:
         server = [sys.executable, "-m", "mcp_mount", *_SERVED]
         _run(home, "add", "interop", "--", *server)
         said = _run(home, "list").splitlines()
-    return next((line for line in reversed(said) if line.startswith("interop:")), "\n".join(said))
+    lines = (line for line in reversed(said) if line.startswith("interop:"))
+    return Connection(client, next(lines, "\n".join(said)))
 
 
 def _run(home: str, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""An environment of its own for each client, kept outside of the checkout for all of them."""
+"""Environments of clients, servers and APIs, kept outside of the checkout for all of them."""
 
 import json
 import os
@@ -18,24 +18,20 @@ _NODE: Final = "node@22"
 
 
 class CannotInstall(Exception):
-    """A client cannot be installed here; the message says what its installer said last."""
+    """Packages cannot be installed here; the message says what its installer said last."""
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """A client with its pinned packages, e.g. ``Client("FastMCP", "pip", ("fastmcp==4.1.6",))``.
-
-    `loses` names the tools whose answers it is known not to show, with the reason.
-    """
+class Environment:
+    """Pinned packages in a folder, e.g. ``Environment("FastMCP", "pip", ("fastmcp==4.1.6",))``."""
 
     name: str
     installer: str
     packages: tuple[str, ...]
-    loses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
-        """The name of its script and its environment, e.g. ``"mcp_1_x"``."""
+        """The name of its folder and its script, e.g. ``"mcp_1_x"``."""
         return "".join(each if each.isalnum() else "_" for each in self.name.lower())
 
     @property
@@ -43,15 +39,27 @@ class Client:
         return _CACHE / f"interop-{self.slug}"
 
     @property
-    def command(self) -> list[str]:
-        """What runs the client's script."""
+    def versions(self) -> str:
+        """What is installed, as Markdown."""
+        return ", ".join(f"`{each}`" for each in self.packages if any(map(str.isdigit, each)))
+
+    @property
+    def programs(self) -> Path:
+        """Where the programs of the packages are."""
+        return self.folder / ("bin" if self.installer == "pip" else "node_modules/.bin")
+
+    def find_program(self, name: str) -> str:
+        """Return the path of a program of the packages."""
+        return str(self.programs / name)
+
+    def run_script(self, script: Path, *beside: Path) -> list[str]:
+        """Return what runs a script with the packages at hand."""
         if self.installer == "pip":
-            return [str(self.folder / "bin/python"), str(HERE / f"clients/{self.slug}_client.py")]
+            return [self.find_program("python"), str(script)]
         # Node looks for packages beside the script.
-        for name in ("reporting", f"{self.slug}_client"):
-            shutil.copy(HERE / f"clients/{name}.mjs", self.folder)
-        script = self.folder / f"{self.slug}_client.mjs"
-        return [str(self.folder / "node_modules/.bin/node"), str(script)]
+        for each in (script, *beside):
+            shutil.copy(each, self.folder)
+        return [self.find_program("node"), str(self.folder / script.name)]
 
     def install(self) -> None:
         """Make the environment, unless it is there with just these packages.
@@ -65,7 +73,7 @@ class Client:
             return
         if self.installer == "pip":
             venv.create(self.folder, clear=True, with_pip=True)
-            command = [str(self.folder / "bin/python"), "-m", "pip", "install", "--quiet"]
+            command = [self.find_program("python"), "-m", "pip", "install", "--quiet"]
             command += ["--disable-pip-version-check", *self.packages]
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +86,21 @@ class Client:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise CannotInstall(said[-1] if said else f"{command[0]} failed")
         stamp.write_text(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Client(Environment):
+    """A client. `loses` names the tools whose answers it is known not to show, with the reason."""
+
+    loses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> list[str]:
+        """What runs the client's script."""
+        if self.installer == "pip":
+            return self.run_script(HERE / f"clients/{self.slug}_client.py")
+        script = HERE / f"clients/{self.slug}_client.mjs"
+        return self.run_script(script, HERE / "clients/reporting.mjs")
 
 
 def read_clients() -> list[Client]:

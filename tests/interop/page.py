@@ -6,7 +6,8 @@ from typing import Final
 
 from tests.interop.outcomes import Outcome
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "clients.md"
+DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = DOCS / "clients.md"
 _HEAD: Final = """# What clients show their models
 
 `make interop` lists and calls an app's tools with each of these clients, in an environment of its
@@ -38,7 +39,7 @@ def write_page(outcomes: Sequence[Outcome]) -> None:
 
 def _cells(outcome: Outcome) -> list[str]:
     client = outcome.client
-    versions = ", ".join(f"`{each}`" for each in client.packages if any(map(str.isdigit, each)))
+    versions = client.versions
     if outcome.not_tried:
         return [client.name, versions, f"not tried: {outcome.not_tried}", "", "", "", ""]
     if outcome.failure:
