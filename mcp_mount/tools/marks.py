@@ -67,6 +67,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         silence: Rules of ``mcp-mount check`` that do not apply.
         resource: Makes it a resource as well: true, its address, or more; see `ResourceOverrides`.
         tool: False where it is to be no tool.
+        task: Whether a client may start it, and fetch the result later; see `Tasks`.
     """
 
     name: str | None = None
@@ -83,6 +84,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silence: tuple[str, ...] = ()
     resource: bool | str | ResourceOverrides | None = None
     tool: bool | None = None
+    task: bool | None = None
 
     def override(self, other: "ToolOverrides") -> "ToolOverrides":
         """Return these with what another says, key by key in what is a mapping."""
