@@ -37,7 +37,7 @@ async def ask(app: ASGIApp, task_id: str, verb: str = "get", **options: Any) -> 
     return await rpc(app, "modern", f"tasks/{verb}", params, **options)
 
 
-async def ended(app: ASGIApp, task_id: str, seconds: float = 10, **options: Any) -> dict[str, Any]:
+async def ended(app: ASGIApp, task_id: str, seconds: float = 60, **options: Any) -> dict[str, Any]:
     """Return a task once it has ended."""
     reply = await until(
         app, task_id, lambda reply: reply.result["status"] != "working", seconds, **options
@@ -46,7 +46,7 @@ async def ended(app: ASGIApp, task_id: str, seconds: float = 10, **options: Any)
 
 
 async def until(
-    app: ASGIApp, task_id: str, is_met: Callable[[Reply], bool], seconds: float = 10, **options: Any
+    app: ASGIApp, task_id: str, is_met: Callable[[Reply], bool], seconds: float = 60, **options: Any
 ) -> Reply:
     """Ask for a task until something is so: nobody tells a client by itself."""
     with anyio.fail_after(seconds):
