@@ -105,7 +105,7 @@ async def test_a_worker_runs_what_one_process_started_and_another_tells(farm: Fa
     async with started(make()) as one, started(make()) as other:
         task_id = await start(one, "report", {"title": "May"}, headers=ALICE)
         with farm.worker() as process:
-            await farm.has("begun")
+            await farm.has("begun", "May")
             working = await ask(other, task_id, headers=ALICE)
             assert working.result["status"] == "working"
             for app in (one, other):
@@ -136,7 +136,7 @@ async def test_who_reads_the_store_learns_nothing(farm: Farm) -> None:
         task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
         check(has_request=True)
         with farm.worker():
-            await farm.has("begun")
+            await farm.has("begun", "May")
             # The credential is dropped as soon as the work has begun.
             check(has_request=False)
             farm.end()
@@ -177,7 +177,7 @@ async def test_a_worker_that_is_killed_fails_its_task_and_no_other_runs_it_again
     async with started(make()) as app:
         task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
         with farm.worker() as process:
-            await farm.has("begun")
+            await farm.has("begun", "May")
             process.send_signal(signal.SIGKILL)
         name = farm.task()
         with redis.Redis.from_url(farm.url) as client:
@@ -207,7 +207,7 @@ async def test_a_worker_that_is_told_to_stop_says_so_and_leaves_the_rest_to_othe
     async with started(make()) as app:
         first = await start(app, "report", {"title": "May"}, headers=ALICE)
         with farm.worker() as process:
-            await farm.has("begun")
+            await farm.has("begun", "May")
             second = await start(app, "report", {"title": "June"}, headers=ALICE)
             process.send_signal(signal.SIGTERM)
             _, log = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=20))
@@ -230,7 +230,7 @@ async def test_cancelling_ends_the_work_in_whichever_process_it_runs(farm: Farm)
     async with started(make()) as one, started(make()) as other:
         task_id = await start(one, "report", {"title": "May"}, headers=ALICE)
         with farm.worker():
-            await farm.has("begun")
+            await farm.has("begun", "May")
             await ask(other, task_id, "cancel", headers=ALICE)
             await farm.has("closed")
             assert (await ask(one, task_id, headers=ALICE)).result["status"] == "cancelled"

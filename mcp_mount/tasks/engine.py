@@ -117,28 +117,33 @@ class TaskEngine:
         """
         if self._docket is None:
             raise RuntimeError("Tasks are run while the app's lifespan runs.")
+        stop = asyncio.Event()
+        # In a task of its own, which is told to stop and is never cancelled.
+        working = asyncio.create_task(self._work_until(stop, self._docket))
+        try:
+            await asyncio.shield(working)
+        finally:
+            with anyio.CancelScope(shield=True):
+                stop.set()
+                await asyncio.wait([working])
+
+    async def _work_until(self, stop: asyncio.Event, docket: Docket) -> None:
+        """Run tasks until an event is set; then take no more, and wait for those that run."""
         async with Worker(
-            self._docket,
+            docket,
             concurrency=self.options.concurrency,
             redelivery_timeout=timedelta(seconds=2 * LEASE),
             reconnection_delay=timedelta(seconds=1),
             minimum_check_interval=timedelta(milliseconds=50),
         ) as worker:
             working = asyncio.create_task(worker.run_forever())
-            try:
-                await asyncio.wait([working])
-                working.result()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._stop(working)
-
-    async def _stop(self, working: "asyncio.Task[None]") -> None:
-        """Take no more tasks, and wait for those that run, which have a moment to end."""
-        count = self._worker.running
-        if count:
-            shutdown.get().begin()
-        working.cancel()
-        await asyncio.wait([working])
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if count := self._worker.running:
+                # They have a moment to end, as calls have.
+                shutdown.get().begin()
+        await working
         if count:
             logger.warning("The worker has stopped. %d tasks were running, and have ended.", count)
 
