@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -30,6 +30,9 @@ from mcp_mount.tools.tracing import trace_of
 logger = logging.getLogger("mcp_mount")
 
 _ID_BYTES: Final = 32
+
+_SECONDS: Final = 5.0
+"""How long the store may take to answer when the app starts."""
 
 
 class TaskEngine:
@@ -77,15 +80,19 @@ class TaskEngine:
         """
         options = self.options
         docket = Docket(self._queue, options.store, execution_ttl=timedelta(0))
-        try:
-            await docket.__aenter__()
-        except (RedisError, OSError) as error:
-            # The URL may hold a password.
-            raise MountError(
-                f"The store of tasks= cannot be reached ({type(error).__name__}): start it, or "
-                "write where it is, such as Tasks('redis://host:6379')."
-            ) from None
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    await stack.enter_async_context(docket)
+                    # Not every version of Docket's has asked for anything by now.
+                    async with docket.redis() as redis:
+                        await redis.exists(docket.key("mcp"))
+            except (RedisError, OSError) as error:
+                # The URL may hold a password.
+                raise MountError(
+                    f"The store of tasks= cannot be reached ({type(error).__name__}): start it, or "
+                    "write where it is, such as Tasks('redis://host:6379')."
+                ) from None
             self._store = TaskStore(docket, self._seal, options)
             self._worker = TaskWorker(
                 self._store,
@@ -106,8 +113,6 @@ class TaskEngine:
                 if working is not None:
                     working.cancel()
                     await asyncio.wait([working])
-        finally:
-            await docket.__aexit__(None, None, None)
 
     async def work(self) -> None:
         """Run tasks until this is cancelled; those that run then end soon, and say so.
