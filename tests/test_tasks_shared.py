@@ -57,7 +57,7 @@ class Farm:
         with redis.Redis.from_url(self.url) as client:
             return {key.decode(): self._read(client, key) for key in client.scan_iter()}
 
-    def _read(self, client: "redis.Redis", key: bytes) -> str:  # type: ignore[type-arg]
+    def _read(self, client: "redis.Redis", key: bytes) -> str:
         kind = client.type(key)
         if kind == b"hash":
             return str(client.hgetall(key))

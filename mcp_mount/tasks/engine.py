@@ -104,7 +104,7 @@ class TaskEngine:
             docket.register(self._worker.run, names=[FUNCTION])
             self._docket, self._loop = docket, asyncio.get_running_loop()
             wire_production.install()
-            working = None if options.is_shared else asyncio.create_task(self.work())
+            working = None if options.is_shared else asyncio.create_task(self._work_here())
             try:
                 yield
             finally:
@@ -113,6 +113,12 @@ class TaskEngine:
                 if working is not None:
                     working.cancel()
                     await asyncio.wait([working])
+
+    async def _work_here(self) -> None:
+        try:
+            await self.work()
+        except Exception:
+            logger.exception("The worker of tasks has failed: those that wait are not run")
 
     async def work(self) -> None:
         """Run tasks until this is cancelled; those that run then end soon, and say so.
@@ -145,6 +151,7 @@ class TaskEngine:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            self._worker.stopping.set()
             if count := self._worker.running:
                 # They have a moment to end, as calls have.
                 shutdown.get().begin()

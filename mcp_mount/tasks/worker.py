@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 from mcp_types import INTERNAL_ERROR, CallToolResult
@@ -26,6 +26,8 @@ from mcp_mount.tools.tracing import joined_trace
 
 logger = logging.getLogger("mcp_mount")
 
+T = TypeVar("T")
+
 LOST: Final = (
     "The worker that ran the task has died. What the call was to do may or may not be done; "
     "it is not done again."
@@ -42,8 +44,9 @@ _TELL_EVERY: Final = 0.5
 
 _LONGEST_MESSAGE: Final = 500
 _UNLIMITED: Final = 2**40
-_ENDING_TRIES: Final = 6
-_ENDING_PAUSE: Final = 5.0
+_TRIES: Final = 60
+_PAUSE: Final = 5.0
+"""Seconds between two tries to reach a store that did not answer."""
 
 
 class TaskWorker:
@@ -51,6 +54,7 @@ class TaskWorker:
 
     Attributes:
         running: How many run now.
+        stopping: Set when it is to stop: a store that does not answer is not waited for any more.
     """
 
     def __init__(
@@ -77,11 +81,12 @@ class TaskWorker:
         self._state = state
         self._max_bytes = max_bytes
         self.running = 0
+        self.stopping = asyncio.Event()
 
     async def run(self, name: str) -> None:
         """Run a task, unless that has been begun before: a queue may name it more than once."""
         try:
-            request = await self._store.claim(name)
+            request = await self._insist(lambda: self._store.claim(name))
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
@@ -116,7 +121,7 @@ class TaskWorker:
             logger.exception("A task of the tool %r has failed", request["tool"])
         finally:
             with anyio.CancelScope(shield=True):
-                await self._end(name, status, outcome)
+                await self._insist(lambda: self._store.end(name, status, outcome))
                 await wait_for_tasks(ctx.tasks)
 
     async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
@@ -151,16 +156,21 @@ class TaskWorker:
         message = f"The result has more than {self._max_bytes} bytes (max_bytes of Tasks)."
         return {"result": _write(error(message))}
 
-    async def _end(self, name: str, status: Status, outcome: dict[str, Any]) -> None:
-        """Write how a task has ended; a store that does not answer is given some time."""
-        for _ in range(_ENDING_TRIES):
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what the store answers, which is given some time to come back.
+
+        Raises:
+            Busy: it did not.
+        """
+        for _ in range(_TRIES):
             try:
-                await self._store.end(name, status, outcome)
+                return await ask()
             except Busy:
-                await asyncio.sleep(_ENDING_PAUSE)
-            else:
-                return
-        logger.error("The result of a task is lost: its store does not answer")
+                if self.stopping.is_set():
+                    raise
+                with anyio.move_on_after(_PAUSE):
+                    await self.stopping.wait()
+        return await ask()
 
     async def _renew(self, name: str, running: "asyncio.Task[Any] | None") -> None:
         """Say that the task's worker is alive; end the task where nobody wants it any more."""
