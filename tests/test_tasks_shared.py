@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from mcp_mount import Tasks, mount_mcp
 from tests.longapp import make
-from tests.longwork import KEY, MARK, META, ask, ended, is_unknown, start
+from tests.longwork import KEY, MARK, META, ask, ended, is_unknown, start, until
 from tests.starting import started
 from tests.stores import PASSWORD, needs_redis, running
 from tests.support import call
@@ -234,6 +234,25 @@ async def test_cancelling_ends_the_work_in_whichever_process_it_runs(farm: Farm)
             await ask(other, task_id, "cancel", headers=ALICE)
             await farm.has("closed")
             assert (await ask(one, task_id, headers=ALICE)).result["status"] == "cancelled"
+
+
+async def test_a_result_waits_for_a_store_that_comes_back(farm: Farm) -> None:
+    """Redis answers nothing for six seconds, of which the worker waits five for each answer."""
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker():
+            await farm.has("begun", "May")
+            with redis.Redis.from_url(farm.url) as client:
+                client.client_pause(6000)
+            farm.end()
+            reply = await until(
+                app,
+                task_id,
+                lambda reply: reply.answer.get("result", {}).get("status") == "completed",
+                headers=ALICE,
+            )
+    assert reply.result["result"]["structuredContent"]["title"] == "May"
+    assert farm.begun() == ["May"]
 
 
 async def test_another_key_reads_nothing(farm: Farm) -> None:
