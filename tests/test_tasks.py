@@ -14,8 +14,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
 
-from mcp_mount import Limits, MountError, RateLimit, Tasks, mount_mcp
+from mcp_mount import Limits, MountError, RateLimit, Tasks, mount_mcp, proxy_app
 from tests.access import bearer, static
+from tests.api import PARTS, api
 from tests.longwork import (
     CAPABILITIES,
     EXTENSION,
@@ -29,7 +30,7 @@ from tests.longwork import (
     until,
 )
 from tests.starting import started
-from tests.support import ERAS, Era, call, connected, rpc
+from tests.support import ERAS, Era, call, connected, http, rpc
 from tests.test_confirm import ASKS
 
 ALICE, BOB = {"authorization": "Bearer alice"}, {"authorization": "Bearer bob"}
@@ -381,6 +382,41 @@ def with_state(app: FastAPI) -> Any:
         await app(scope, receive, send)
 
     return wrapped
+
+
+async def test_an_api_elsewhere_has_tasks_too() -> None:
+    async with api() as parts:
+        marks = {"GET *": {"task": True}}
+        app = proxy_app(PARTS, parts.url, tools=marks, tasks=Tasks())
+        async with started(app) as served:
+            task_id = await start(served, "get_part", {"part": "a"}, headers=ALICE)
+            task = await ended(served, task_id, headers=ALICE)
+            assert is_unknown(await ask(served, task_id, headers=BOB))
+    assert task["result"]["content"][0]["text"] == "here"
+
+
+async def test_a_route_s_own_client_of_the_endpoint_waits_for_tasks() -> None:
+    desk = Desk()
+    desk.end.set()
+    mounted = mount_mcp(desk.app, path="/inner", tasks=Tasks())
+
+    @desk.app.get("/agent", include_in_schema=False)
+    async def agent(request: Request) -> Any:
+        async with mounted.client(request) as client:
+            return (await client.call_tool("report", {"title": "May"})).structured_content
+
+    async with started(desk.app) as app, http(app) as client:
+        response = await client.get("/agent", headers=ALICE)
+    assert response.json() == {"title": "May", "caller": "Bearer alice"}
+
+
+async def test_an_app_with_two_endpoints_keeps_their_tasks_apart() -> None:
+    desk = Desk()
+    mount_mcp(desk.app, path="/other", tasks=Tasks())
+    async with started(desk.app) as app:
+        task_id = await start(app, "double", {"number": 1})
+        await ended(app, task_id)
+        assert is_unknown(await ask(app, task_id, path="/other"))
 
 
 async def test_who_does_not_speak_the_extension_cannot_ask_for_tasks() -> None:
