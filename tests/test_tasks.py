@@ -386,8 +386,7 @@ def with_state(app: FastAPI) -> Any:
 
 async def test_an_api_elsewhere_has_tasks_too() -> None:
     async with api() as parts:
-        marks = {"GET *": {"task": True}}
-        app = proxy_app(PARTS, parts.url, tools=marks, tasks=Tasks())
+        app = proxy_app(PARTS, parts.url, tools={"GET *": {"task": True}}, tasks=Tasks())
         async with started(app) as served:
             task_id = await start(served, "get_part", {"part": "a"}, headers=ALICE)
             task = await ended(served, task_id, headers=ALICE)
