@@ -17,8 +17,8 @@ Start here:
     proxy_app     offers those of an API elsewhere: `Upstream`, `ClientCredentials`
     gateway_app   offers the tools of other MCP servers and APIs: `Remote`, `API`, `RemoteState`
 
-Their options are `Limits`, `RateLimit`, a `Selector` of an `Operation`, and `ScopesOf`; what all
-three take is in `MountOptions`. A wrong option or document raises `MountError`, of which
+Their options are `Limits`, `RateLimit`, `Tasks`, a `Selector` of an `Operation`, and `ScopesOf`;
+what all three take is in `MountOptions`. A wrong option or document raises `MountError`, of which
 `InvalidDocument`, `InvalidMark`, `InvalidSelector` and `NameClash` are kinds. Middleware knows a
 tool call by ``scope[TOOL_KEY]``, the tool's name. `__version__` is the package's.
 """
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mcp_mount.openapi.operations import Operation
     from mcp_mount.proxy import proxy_app
     from mcp_mount.remotes.remote import Remote, RemoteState
+    from mcp_mount.tasks.options import Tasks
     from mcp_mount.tools.marks import Selector
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "RemoteState",
     "ScopesOf",
     "Selector",
+    "Tasks",
     "Upstream",
     "__version__",
     "gateway_app",
@@ -93,6 +95,7 @@ _MODULES: Final = {
     "openapi.operations": ("Operation",),
     "proxy": ("proxy_app",),
     "remotes.remote": ("Remote", "RemoteState"),
+    "tasks.options": ("Tasks",),
     "tools.marks": ("Selector",),
 }
 """Where the public names are; they are imported when they are asked for (PEP 562)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -32,6 +32,7 @@ from mcp_mount.endpoints.hosting import MountContext, StartableTransport
 from mcp_mount.endpoints.lifespan import LifespanMiddleware
 from mcp_mount.endpoints.sse import Sse, SsePart
 from mcp_mount.endpoints.streamable import Streamable
+from mcp_mount.errors import MountError
 from mcp_mount.fastpath.listing import ToolList
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.limits import Limits, Slots
@@ -45,13 +46,17 @@ from mcp_mount.search.provider import SearchProvider
 from mcp_mount.search.surface import Surface, SurfaceChoice
 from mcp_mount.server import build_server, low_level_server
 from mcp_mount.source import Source
+from mcp_mount.tasks.options import Tasks
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector, ToolMarks
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.validation import check_options
 
 if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
     from mcp_mount.remotes.provider import RemoteProvider
+    from mcp_mount.tasks.engine import TaskEngine
 
 
 class MountOptions(TypedDict, total=False):
@@ -72,6 +77,7 @@ class MountOptions(TypedDict, total=False):
     confirm: Literal["destructive"] | None
     state_key: str | None
     state_store: str | None
+    tasks: Tasks | None
     sessions: bool
     forward_cookies: bool
     surface: SurfaceChoice
@@ -105,7 +111,9 @@ def assemble(
         check_sse_path(app, sse_path, path)
     check_public_url(auth, path, options["public_url"])
     state_store = options["state_store"]
-    check_state(options["state_key"], state_store)
+    tasks = options["tasks"]
+    shares_tasks = tasks is not None and tasks.is_shared
+    check_state(options["state_key"], state_store, shares_tasks=shares_tasks)
     rate = None
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
@@ -152,8 +160,13 @@ def assemble(
         sessions=options["sessions"],
         forward_cookies=options["forward_cookies"],
     )
-    context = MountContext(app, server, provider, guard, search, remote_provider)
-    low_level = low_level_server(server)
+    engine = None
+    if tasks is not None:
+        about = f"{source.name} {path}"
+        cookies = options["forward_cookies"]
+        engine = _offer_tasks(server, provider, tasks, about, options["state_key"], cookies=cookies)
+    context = MountContext(app, server, provider, guard, search, remote_provider, engine)
+    low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
     tool_list = ToolList(
         server,
@@ -162,7 +175,7 @@ def assemble(
         inline_references,
         ttl=kept.ttl_ms if kept is not None else 0,
     )
-    fast_path = FastPath(server, low_level, provider, tool_list, search)
+    fast_path = FastPath(server, low_level, provider, tool_list, search, has_tasks=has_tasks)
     shown.serve(
         server,
         offered=context.offered,
@@ -266,3 +279,28 @@ def _offer_remotes(
     from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
 
     return RemoteProvider(remotes, policy, provider.tools, names)
+
+
+def _offer_tasks(
+    server: "FastMCP[Any]",
+    provider: OperationProvider,
+    tasks: Tasks,
+    about: str,
+    key: str | None,
+    *,
+    cookies: bool,
+) -> "TaskEngine":
+    """Return what runs the tasks of a mount, and offer them to the server's clients.
+
+    Raises:
+        MountError: the extra is not installed.
+    """
+    try:
+        from mcp_mount.tasks.engine import TaskEngine  # noqa: PLC0415 - an extra
+        from mcp_mount.tasks.extension import TasksExtension  # noqa: PLC0415
+    except ImportError:
+        message = "tasks= needs FastMCP's task engine: pip install 'mcp-mount[tasks]'."
+        raise MountError(message) from None
+    engine = TaskEngine(tasks, provider, about=about, key=key, cookies=cookies)
+    server.add_extension(TasksExtension(engine))
+    return engine

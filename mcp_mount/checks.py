@@ -17,6 +17,7 @@ from mcp_mount.limits import Limits
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.search.surface import SURFACES
+from mcp_mount.tasks.options import Tasks
 from mcp_mount.validation import Rule, instance_of, list_of, optional
 
 
@@ -57,6 +58,7 @@ OPTIONS: Final = {
     "state_store": Rule(
         instance_of(str | None), "a URL such as 'redis://host:6379'", is_secret=True
     ),
+    "tasks": Rule(instance_of(Tasks | None), "Tasks(…)"),
     "sessions": _FLAG,
     "forward_cookies": _FLAG,
     "surface": Rule(lambda value: value in SURFACES, "'tools', 'search' or 'auto'"),
@@ -111,12 +113,17 @@ def check_scopes(remotes: Sequence[Guarded], *, are_known: bool) -> None:
             )
 
 
-def check_state(key: str | None, store: str | None) -> None:
-    """Refuse a store for several processes that cannot read each other's questions.
+def check_state(key: str | None, store: str | None, *, shares_tasks: bool = False) -> None:
+    """Refuse stores for several processes that cannot read what the others have sealed.
 
     Raises:
         MountError: there is no key that they share.
     """
+    if shares_tasks and key is None:
+        raise MountError(
+            "tasks= in Redis would keep the credentials of callers there, so they are sealed: give "
+            "state_key= a secret of 32 characters or more, the same in all processes."
+        )
     if store is not None and key is None:
         raise MountError(
             "state_store= is for several processes, which need the same key too: give state_key= "

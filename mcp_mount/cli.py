@@ -59,6 +59,7 @@ for _name, _function in (
     ("check", "checking:check"),
     ("export", "listing:export"),
     ("connect", "connecting:connect"),
+    ("worker", "working:worker"),
 ):
     app.command(f"mcp_mount.commands.{_function}", name=_name)
 

@@ -1,8 +1,9 @@
 """Loads the app that is served, and gives it an endpoint where it has none."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
@@ -14,6 +15,9 @@ from mcp_mount.errors import MountError
 from mcp_mount.finding import import_app
 from mcp_mount.mount import mount_mcp
 from mcp_mount.options import ServeOptions
+
+if TYPE_CHECKING:
+    from mcp_mount.tasks.engine import TaskEngine
 
 _OF_THE_COMMAND: Final = {"host", "stdio", "header"}
 """Options that say where an app is served, and nothing of its endpoint."""
@@ -52,7 +56,27 @@ def load_app(target: str, folder: Path, options: ServeOptions) -> FastAPI:
 
 def endpoint_path(app: FastAPI) -> str | None:
     """Return where an app has its endpoint, e.g. ``"/mcp"``; None where it has none."""
+    return next((each.path for each in _transports(app)), None)
+
+
+def tasks_of(app: FastAPI, target: str) -> "TaskEngine":
+    """Return the tasks of an app that are for workers of their own.
+
+    Raises:
+        MountError: there are none; `target` names the app in the message.
+    """
+    engines = [each.mount.tasks for each in _transports(app)]
+    shared = [each for each in engines if each is not None and each.options.is_shared]
+    if not shared:
+        raise MountError(
+            f"The app of {target!r} has no tasks for a worker: give mount_mcp "
+            "tasks=Tasks('redis://host:6379') and state_key=, the same in all processes. Without "
+            "Redis, the app's own process runs them."
+        )
+    return shared[0]
+
+
+def _transports(app: FastAPI) -> Iterator[Streamable]:
     for route in app.router.routes:
         if isinstance(route, Endpoint) and isinstance(route.transport, Streamable):
-            return route.path
-    return None
+            yield route.transport

@@ -21,6 +21,7 @@ from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.search.surface import SurfaceChoice
 from mcp_mount.source import OpenAPI, Source, read_app
+from mcp_mount.tasks.options import Tasks
 from mcp_mount.tools.marks import Selector, ToolMarks
 
 
@@ -46,6 +47,7 @@ def mount_mcp(
     confirm: Literal["destructive"] | None = None,
     state_key: str | None = None,
     state_store: str | None = None,
+    tasks: Tasks | None = None,
     sessions: bool = False,
     forward_cookies: bool = False,
     surface: SurfaceChoice = "tools",
@@ -91,10 +93,15 @@ def mount_mcp(
         rate_limit: How often one caller may call.
         confirm: ``"destructive"``: clients that can ask their user do so before a DELETE and before
             operations that are marked for it.
-        state_key: A secret of 32 characters or more that seals the questions of `confirm`; the same
-            in all processes, and needed if there are several.
+        state_key: A secret of 32 characters or more that seals the questions of `confirm`, and
+            `tasks`; the same in all processes, and needed if there are several.
         state_store: Where several processes remember which questions were answered, so that each
             answer counts once: ``"redis://host:6379"``. Needs the extra ``mcp-mount[rate-limit]``.
+        tasks: How operations whose mark says ``{"task": True}`` are run for clients that speak the
+            tasks extension: such a client starts them, leaves, and fetches the result later. Every
+            other client calls them as ever. ``Tasks()`` runs them in this process,
+            ``Tasks("redis://host:6379")`` in those of ``mcp-mount worker``, and needs
+            ``state_key``. Needs the extra ``mcp-mount[tasks]``.
         sessions: Keep a session for each client of the handshake versions, for tools of your own
             that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.

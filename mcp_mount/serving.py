@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import httpx2
     import uvicorn
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn.lifespan.off import LifespanOff
+    from uvicorn.lifespan.on import LifespanOn
 
     from mcp_mount.stdio import StandardStreams
+    from mcp_mount.tasks.engine import TaskEngine
 
 logger = logging.getLogger("mcp_mount")
 
@@ -111,24 +114,13 @@ def _carry(
     connection: AbstractAsyncContextManager["httpx2.AsyncClient"],
 ) -> None:
     from mcp_mount.bridge import carry
-    from mcp_mount.system import cancel_when_told
 
     async def run() -> None:
-        failure: MountError | None = None
-        async with anyio.create_task_group() as tasks:
-            # Before the app starts, which listens beside whoever listens then.
-            await tasks.start(cancel_when_told, tasks.cancel_scope)
-            try:
-                async with connection as client:
-                    await carry(streams, url, client)
-            except MountError as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        async with connection as client:
+            await carry(streams, url, client)
 
     try:
-        anyio.run(run)
+        _run_until_told(run)
     except* BrokenPipeError:
         logger.info("The client reads no more")
 
@@ -146,22 +138,73 @@ async def _connected_here(
 
     from mcp_mount.bridge import EndCancelled
 
+    async with _started(config) as lifespan:
+
+        async def with_state(scope: "Scope", receive: "Receive", send: "Send") -> None:
+            await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)
+
+        transport = StreamingASGITransport(EndCancelled(with_state))
+        async with _client(headers, transport) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _started(config: "uvicorn.Config") -> AsyncIterator["LifespanOn | LifespanOff"]:
+    """Run an app's lifespan as a server does.
+
+    Raises:
+        MountError: the app does not start.
+    """
     config.load()
     lifespan = config.lifespan_class(config)
     await lifespan.startup()
     if lifespan.should_exit:
         raise MountError("The app has not started; the lines above say why.")
-
-    async def with_state(scope: "Scope", receive: "Receive", send: "Send") -> None:
-        await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)
-
     try:
-        transport = StreamingASGITransport(EndCancelled(with_state))
-        async with _client(headers, transport) as client:
-            yield client
+        yield lifespan
     finally:
         with anyio.CancelScope(shield=True):
             await lifespan.shutdown()
+
+
+def run_tasks(application: "ASGIApp", tasks: "TaskEngine", *, about: str) -> None:
+    """Run an app's tasks until the process is told to stop; `about` is what the log says first.
+
+    Raises:
+        MountError: the app does not start.
+    """
+    config = server_config(application)
+    logger.info("%s, %d at once", about, tasks.options.concurrency)
+
+    async def work() -> None:
+        async with _started(config):
+            await tasks.work()
+
+    _run_until_told(work)
+
+
+def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
+    """Run until that has ended, or the process is told to stop.
+
+    Raises:
+        MountError: as `run` raises it.
+    """
+    from mcp_mount.system import cancel_when_told
+
+    async def run_and_listen() -> None:
+        failure: MountError | None = None
+        async with anyio.create_task_group() as tasks:
+            # Before the app starts, which listens beside whoever listens then.
+            await tasks.start(cancel_when_told, tasks.cancel_scope)
+            try:
+                await run()
+            except MountError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    anyio.run(run_and_listen)
 
 
 def _client(

@@ -47,7 +47,7 @@ def write() -> str:
         *(
             _section(each.__name__, _rows_of_dataclass(each), _summary(each))
             for each in (
-                *(mcp_mount.Limits, mcp_mount.RateLimit, mcp_mount.Upstream),
+                *(mcp_mount.Limits, mcp_mount.RateLimit, mcp_mount.Tasks, mcp_mount.Upstream),
                 *(mcp_mount.Remote, mcp_mount.RemoteState, mcp_mount.API),
             )
         ),

@@ -17,7 +17,7 @@ from fastmcp import FastMCP
 from fastmcp.server.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount import RateLimit, mount_mcp
+from mcp_mount import RateLimit, Tasks, mount_mcp
 from mcp_mount.fastpath.messages import MessageReader
 from tests.access import static
 from tests.lanes import HeaderPairs, exchange, request_of, scope_of
@@ -263,6 +263,7 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], Furnish | None]] = {
     "own resource": ({}, own_resource),
     "sessions": ({"sessions": True}, None),
     "sse_path": ({"sse_path": "/sse"}, None),
+    "tasks": ({"tasks": Tasks()}, None),
     "tracer": ({}, None),
 }
 
@@ -328,6 +329,8 @@ MOST_TIMES = 2.5
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_call_is_as_quick_however_the_app_is_mounted(era: Era, configuration: str) -> None:
     """M7: only middleware and transforms of FastMCP's may cost what FastMCP costs."""
+    if configuration == "tasks":
+        pytest.importorskip("fastmcp_tasks")
     if (era, configuration) == ("legacy", "sessions"):
         pytest.skip("A session is FastMCP's to keep.")
     bare = await calls_over_rest(era, "bare")

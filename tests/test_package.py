@@ -80,7 +80,7 @@ def test_a_dependency_is_bounded_by_its_next_major_and_tested_within(
 
 @pytest.mark.parametrize(
     "requirement",
-    [*RUNTIME, *EXTRAS["rate-limit"], *EXTRAS["demo"]],
+    [*RUNTIME, *EXTRAS["rate-limit"], *EXTRAS["tasks"], *EXTRAS["demo"]],
     ids=lambda requirement: requirement.name,
 )
 def test_a_user_s_dependency_starts_at_the_oldest_version_that_is_tested(
@@ -133,7 +133,7 @@ PYTEST = [each for each in EXTRAS["dev"] if each.name == "pytest"]
     ("folder", "declared"),
     [
         # Its plugin is imported by pytest alone.
-        ("mcp_mount", RUNTIME + EXTRAS["rate-limit"] + PYTEST),
+        ("mcp_mount", RUNTIME + EXTRAS["rate-limit"] + EXTRAS["tasks"] + PYTEST),
         ("mock_api", RUNTIME + EXTRAS["demo"]),
         ("tests", REQUIREMENTS),
     ],

@@ -37,6 +37,7 @@ def test_the_public_names_are_these() -> None:
         "RemoteState",
         "ScopesOf",
         "Selector",
+        "Tasks",
         "Upstream",
         "__version__",
         "gateway_app",

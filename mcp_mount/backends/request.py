@@ -90,6 +90,8 @@ class RequestContext:
         input_schema: That of the own tool that the request calls. Set by `Dispatcher`, read by the
             SDK's header checks.
         abandon: Called when the client has gone and the call may go on; None where none does.
+        called_tool: The tool that the request itself calls. Set by `Dispatcher`, read where a call
+            may become a task.
         tasks: To await before the MCP request ends: what goes on after the answer.
     """
 
@@ -101,6 +103,7 @@ class RequestContext:
     surface: str | None = None
     input_schema: Mapping[str, Any] | None = None
     abandon: Callable[[], None] | None = None
+    called_tool: str | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property

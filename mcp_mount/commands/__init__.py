@@ -11,4 +11,5 @@ In the order in which to read them:
     checking      what is wrong with the tools as a model sees them
     files         writes into a client's file without losing what is there
     connecting    what connects a client
+    working       a worker, which runs tasks
 """

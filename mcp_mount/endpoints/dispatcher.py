@@ -154,7 +154,7 @@ class Dispatcher:
                 body = inner.body(body)
                 scope = inner.scope(scope, body)
             if ctx is not None:
-                ctx.input_schema = await self._mount.own_schema(tool)
+                ctx.input_schema, ctx.called_tool = await self._mount.own_schema(tool), tool
             await self._app(scope, replay_body(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:

@@ -22,6 +22,7 @@ from mcp_mount.tools.provider import OperationProvider
 
 if TYPE_CHECKING:
     from mcp_mount.remotes.provider import RemoteProvider
+    from mcp_mount.tasks.engine import TaskEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class MountContext:
     guard: RequestGuard
     search: SearchProvider
     remotes: "RemoteProvider | None" = None
+    tasks: "TaskEngine | None" = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for, whoever offers it."""

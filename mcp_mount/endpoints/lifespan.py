@@ -1,8 +1,9 @@
 """Starts the MCP server after the app's own start-up, and stops it before its own shutdown."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,7 +47,7 @@ class LifespanMiddleware:
         async def send_started(message: Message) -> None:
             try:
                 if message["type"] == "lifespan.startup.complete":
-                    await self._start(stack)
+                    await self._start(stack, scope.get("state"))
                 await send(message)
             except BaseException:
                 await self._stop(stack)
@@ -62,7 +63,7 @@ class LifespanMiddleware:
 
         await self._app(scope, receive_stopping, send_started)
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    async def _start(self, stack: AsyncExitStack, state: Mapping[str, Any] | None) -> None:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -71,6 +72,8 @@ class LifespanMiddleware:
         stack.enter_context(hearing_signals())
         for each in self._transports:
             each.running.use(await each.start(stack))
+        if self._mount.tasks is not None:
+            await stack.enter_async_context(self._mount.tasks.running(state))
         if self._mount.remotes is not None:
             await stack.enter_async_context(self._mount.remotes.monitoring())
         await report_start(self._mount, self._path)

@@ -40,6 +40,8 @@ async def report_start(mount: MountContext, path: str) -> None:
         )
     _warn_of_many_tools(count, mount.search.surface.choice)
     _warn_of_secrets(operations.values())
+    if mount.tasks is None:
+        _warn_of_tasks(operations.values())
     _tell_what_is_left_out(mount.app)
 
 
@@ -69,6 +71,16 @@ def _warn_of_secrets(tools: Iterable[OperationTool]) -> None:
         logger.warning(
             "Tools that take a password or give out a token, which a model would see: %s. Leave "
             "them out with exclude= if that is not meant.",
+            _name_some(named),
+        )
+
+
+def _warn_of_tasks(tools: Iterable[OperationTool]) -> None:
+    named = [tool.name for tool in tools if tool.binding.is_task]
+    if named:
+        logger.warning(
+            "Tools that are marked as tasks, and are called as any other: %s. Give tasks=Tasks() "
+            "for one process, or tasks=Tasks('redis://host:6379') for several.",
             _name_some(named),
         )
 

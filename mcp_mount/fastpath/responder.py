@@ -52,8 +52,11 @@ class FastPath:
         provider: OperationProvider,
         tool_list: ToolList,
         search: SearchProvider,
+        *,
+        has_tasks: bool = False,
     ) -> None:
         """Take the server as it is when nothing has been added to it."""
+        self._has_tasks = has_tasks
         self._server = server
         self._low_level = low_level
         self._provider = provider
@@ -107,6 +110,8 @@ class FastPath:
         tool = self._provider.find(name)
         if tool is None or tool.binding.needs_confirmation or tool.binding.has_header_arguments:
             return None
+        if self._has_tasks and tool.binding.is_task:
+            return None
         return tool if await self._server.local_provider.get_tool(name) is None else None
 
     def is_open(self) -> bool:
@@ -124,8 +129,8 @@ class FastPath:
 
     @cached_property
     def _has_extensions(self) -> bool:
-        # They are registered before the server serves; one is FastMCP's own.
-        return len(self._low_level.get_capabilities().extensions or {}) > 1
+        # They are registered before the server serves; one is FastMCP's own, and one that of tasks.
+        return len(self._low_level.get_capabilities().extensions or {}) > 1 + self._has_tasks
 
     @cached_property
     def _meta(self) -> ServerMeta:

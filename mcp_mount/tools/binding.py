@@ -69,6 +69,8 @@ class ToolBinding:
     """Whether clients mirror some arguments in headers, which the SDK compares."""
     fields: Fields | None = None
     """The fields of its answers, where a model may ask for some of them."""
+    is_task: bool = False
+    """Whether a client may have it run as a task, where the mount has tasks."""
     silence: tuple[str, ...] = ()
     """The rules of `mcp-mount check` that its mark silences."""
 
@@ -104,6 +106,7 @@ def bind_operation(
             X_MCP_HEADER_KEY in each for each in arguments.schema["properties"].values()
         ),
         fields=fields,
+        is_task=bool(selected.mark.task),
         silence=selected.mark.silence,
     )
 

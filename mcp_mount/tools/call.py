@@ -24,6 +24,7 @@ from mcp_mount.backends.request import (
     request_context,
 )
 from mcp_mount.conversion.content import Result, error
+from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Slot
@@ -52,11 +53,13 @@ class ToolCall:
         "_client_gone",
         "_confirm",
         "_ctx",
+        "_fields",
         "_is_ended",
         "_meta",
         "_metrics",
         "_progress",
         "_readers",
+        "_request",
         "_slot",
         "_waiting",
         "_watch_client",
@@ -109,6 +112,8 @@ class ToolCall:
         self._slot: Slot | None = None
         self._waiting: anyio.CancelScope | None = None
         self._client_gone = False
+        self._request: OperationRequest
+        self._fields: Tree | None = None
         self._is_ended = False
 
     def abandon(self) -> None:
@@ -142,16 +147,21 @@ class ToolCall:
             seconds = time.perf_counter() - started
             reader = self._readers[-1] if self._readers else None
             self._metrics.end(self.outcome, seconds, reader.size if reader else None)
-            access_log.log_call(
-                tool=self.name,
-                operation=self.binding.label,
-                seconds=seconds,
-                reader=reader,
-                outcome=self.outcome,
-                ctx=self._ctx,
-                client=self._client,
-            )
+            self._log(seconds, reader)
         return result
+
+    async def admit(self) -> Result | None:
+        """Check, ask and count the call, and make it later; return what refuses it, or asks."""
+        started = time.perf_counter()
+        try:
+            answer = await self._admit()
+            self.outcome = "asked" if isinstance(answer, Question) else "refused"
+        except (InvalidArguments, Busy) as refused:
+            answer = error(str(refused))
+            self.outcome = access_log.outcome_of_refusal(refused)
+        if answer is not None:
+            self._log(time.perf_counter() - started, None)
+        return answer
 
     def close(self) -> None:
         """Give back what the result is read from, once it is written."""
@@ -160,19 +170,11 @@ class ToolCall:
 
     async def _run(self) -> Result:
         binding = self.binding
-        arguments, fields = self._arguments, None
-        if binding.fields is not None:
-            arguments, fields = binding.fields.take(arguments)
-        request = binding.arguments.request(arguments)
+        if (answer := await self._admit()) is not None:
+            return answer
+        request = self._request
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
-        if binding.needs_confirmation and self._confirm is not None:
-            self._begin_watch()
-            if (answer := await self._confirm()) is not None:
-                return answer
-        if binding.rate is not None and self._ctx is not None:
-            self._begin_watch()
-            await binding.rate.count(self._ctx.request)
         slot = binding.slots.take_nowait()
         if slot is None:
             self._begin_watch()
@@ -186,9 +188,31 @@ class ToolCall:
             reader, call = await self._send_and_follow(request, deadline)
             if reader.size > LARGE:
                 self._begin_watch()
-            return await convert(binding, reader, call.outcome, fields)
+            return await convert(binding, reader, call.outcome, self._fields)
         finally:
             self._release_when_done(slot)
+
+    async def _admit(self) -> Result | None:
+        """Read the arguments, ask the user where that is to be, and count the call.
+
+        Return what to answer instead of making the call; None where it may be made.
+
+        Raises:
+            InvalidArguments: the arguments cannot become a request.
+            Busy: the caller has called too often.
+        """
+        binding, arguments = self.binding, self._arguments
+        if binding.fields is not None:
+            arguments, self._fields = binding.fields.take(arguments)
+        self._request = binding.arguments.request(arguments)
+        if binding.needs_confirmation and self._confirm is not None:
+            self._begin_watch()
+            if (answer := await self._confirm()) is not None:
+                return answer
+        if binding.rate is not None and self._ctx is not None:
+            self._begin_watch()
+            await binding.rate.count(self._ctx.request)
+        return None
 
     async def _wait_for_slot(self) -> Slot:
         """Wait for a slot, unless the client has gone; others wait for an answer.
@@ -203,6 +227,17 @@ class ToolCall:
         finally:
             self._waiting = None
         raise Busy(_ABANDONED)
+
+    def _log(self, seconds: float, reader: ResponseReader | None) -> None:
+        access_log.log_call(
+            tool=self.name,
+            operation=self.binding.label,
+            seconds=seconds,
+            reader=reader,
+            outcome=self.outcome,
+            ctx=self._ctx,
+            client=self._client,
+        )
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:

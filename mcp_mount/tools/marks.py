@@ -69,6 +69,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tool: False where it is to be no tool.
         encoded_slashes: Whether the values in its path may hold slashes, which are sent as ``%2F``
             to an API elsewhere; see `Upstream`.
+        task: Whether a client may start it, and fetch the result later; see `Tasks`.
     """
 
     name: str | None = None
@@ -86,6 +87,7 @@ class ToolOverrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resource: bool | str | ResourceOverrides | None = None
     tool: bool | None = None
     encoded_slashes: bool | None = None
+    task: bool | None = None
 
     def override(self, other: "ToolOverrides") -> "ToolOverrides":
         """Return these with what another says, key by key in what is a mapping."""

@@ -1,0 +1,218 @@
+"""The tasks in the store, of which a reader of the store learns next to nothing.
+
+Names are those that the seal makes: who reads the store learns neither the id with which a task is
+fetched, nor whose it is. Everything else is sealed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, cast
+
+from docket import Docket
+from redis.exceptions import RedisError
+
+from mcp_mount.access.store import Failing
+from mcp_mount.errors import Busy
+from mcp_mount.tasks.options import Tasks
+from mcp_mount.tasks.request import KeptRequest
+from mcp_mount.tasks.scripts import ADD, CLAIM, END, RENEW, TELL
+from mcp_mount.tasks.seal import Seal, Unreadable
+
+Status = Literal["working", "completed", "failed", "cancelled"]
+
+FUNCTION: Final = "mcp_mount_task"
+"""What runs a task, by its name in the queue."""
+
+LEASE: Final = 15
+"""Seconds after which a worker that has said nothing is taken to be dead."""
+
+_SECONDS: Final = 5.0
+"""How long the store may take to answer."""
+
+_TOO_MANY: Final = {
+    "caller": "You have too many tasks that have not ended. Wait for one of them, or cancel it.",
+    "all": "There are too many tasks. Try again later.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as the store knows it.
+
+    Attributes:
+        status: Where it is.
+        owner: The sealed name of whom it belongs to.
+        tool: The tool that was called.
+        created: When, in seconds of the system's clock.
+        updated: When it last changed.
+        seconds: How long it is kept.
+        message: How far it has come.
+        outcome: Its result, or its error.
+        is_lost: Whether the worker that ran it is dead.
+    """
+
+    status: Status
+    owner: str
+    tool: str
+    created: float
+    updated: float
+    seconds: float
+    message: str | None = None
+    outcome: dict[str, Any] | None = None
+    is_lost: bool = False
+
+
+class TaskStore:
+    """Keeps tasks in Redis, or in this process, by Docket's connection to it."""
+
+    def __init__(self, docket: Docket, seal: Seal, options: Tasks) -> None:
+        """Take a docket that is open."""
+        self._docket = docket
+        self._seal = seal
+        self._options = options
+        self._failing = Failing("The store of tasks")
+
+    async def add(
+        self, name: str, owner: str, counted: str, request: KeptRequest, seconds: int
+    ) -> Task:
+        """Keep a new task.
+
+        Args:
+            name: The task's.
+            owner: Who may fetch it.
+            counted: Whose tasks it counts among.
+            request: What it is to do.
+            seconds: How long it is kept.
+
+        Raises:
+            Busy: there are too many, or the store does not answer.
+        """
+        options, now = self._options, time.time()
+        about = {"tool": request["tool"], "created": now, "seconds": seconds}
+        kept = [owner, self._seal.close(about), self._seal.close(request)]
+        most = [options.per_caller, options.in_all]
+        sets = [self._key("of", counted), self._key("all")]
+        said = [self._key("task"), name, now, seconds, *most, *kept]
+        answer = await self._run(ADD, [self._key("task", name), *sets], said)
+        if (why := _TOO_MANY.get(answer.decode())) is not None:
+            raise Busy(why)
+        return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
+
+    async def schedule(self, name: str) -> None:
+        """Put a task into the queue, which learns its name alone.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        async with self._asking():
+            await self._docket.add(FUNCTION, key=name)(name)
+
+    async def unschedule(self, name: str) -> None:
+        """Take a task out of the queue; where it runs, end it.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        async with self._asking():
+            await self._docket.cancel(name)
+
+    async def find(self, name: str) -> Task | None:
+        """Return a task; None where there is none.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        async with self._asking(), self._docket.redis() as redis:
+            found = await redis.hgetall(self._key("task", name))
+            alive = await redis.exists(self._key("alive", name))
+        if not found:
+            return None
+        try:
+            about = self._seal.open(found[b"about"])
+        except Unreadable:
+            return None
+        message, outcome = found.get(b"message"), found.get(b"outcome")
+        return Task(
+            status=cast("Status", found[b"status"].decode()),
+            owner=found[b"owner"].decode(),
+            tool=about["tool"],
+            created=about["created"],
+            updated=float(found.get(b"updated", about["created"])),
+            seconds=about["seconds"],
+            message=self._seal.open(message) if message else None,
+            outcome=self._seal.open(outcome) if outcome else None,
+            is_lost=found[b"status"] == b"working" and b"request" not in found and not alive,
+        )
+
+    async def claim(self, name: str) -> KeptRequest | None:
+        """Take what a task is to do; None where it was taken before, or is not wanted any more.
+
+        From now on the store has no credential of the caller.
+
+        Raises:
+            Busy: the store does not answer.
+            Unreadable: it was sealed with another key.
+        """
+        keys = [self._key("task", name), self._key("alive", name)]
+        sealed = await self._run(CLAIM, keys, [LEASE])
+        request: KeptRequest | None = self._seal.open(sealed) if sealed else None
+        return request
+
+    async def renew(self, name: str) -> bool:
+        """Say that the task's worker is alive; False where nobody wants it any more.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        keys = [self._key("task", name), self._key("alive", name)]
+        return bool(await self._run(RENEW, keys, [LEASE]))
+
+    async def tell(self, name: str, message: str) -> None:
+        """Write how far a task has come.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        said = [self._seal.close(message), time.time()]
+        await self._run(TELL, [self._key("task", name)], said)
+
+    async def end(self, name: str, status: Status, outcome: dict[str, Any] | None = None) -> bool:
+        """End a task, whose request is forgotten; False where it has ended before.
+
+        Raises:
+            Busy: the store does not answer.
+        """
+        sealed = self._seal.close(outcome) if outcome is not None else b""
+        keys = [self._key("task", name), self._key("alive", name)]
+        return bool(await self._run(END, keys, [status, sealed, time.time()]))
+
+    def _key(self, kind: str, name: str = "") -> str:
+        return self._docket.key(f"mcp:{kind}:{name}")
+
+    async def _run(self, script: str, keys: list[str], said: list[Any]) -> Any:
+        async with self._asking(), self._docket.redis() as redis:
+            # Both of Docket's clients have it, which its own protocol of them leaves out.
+            return await cast("Any", redis).eval(script, len(keys), *keys, *map(_as_text, said))
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                yield
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failing.begin(error)
+            raise Busy("Tasks cannot be reached now. Try again in a minute.") from None
+        self._failing.end()
+
+
+def _as_text(value: Any) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)
+
+
+def moment(seconds: float) -> str:
+    """Return a time as the protocol writes it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

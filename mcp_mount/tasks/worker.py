@@ -1,0 +1,223 @@
+"""Runs tasks: each once, as its caller, on behalf of nobody who waits."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+import anyio
+from mcp_types import INTERNAL_ERROR, CallToolResult
+
+from mcp_mount.access.auth import granted_scopes
+from mcp_mount.backends.request import RequestContext, request_context, wait_for_tasks
+from mcp_mount.conversion.content import Result, error
+from mcp_mount.conversion.reader import Progress
+from mcp_mount.errors import Busy
+from mcp_mount.tasks.request import KeptRequest, restore_scope
+from mcp_mount.tasks.seal import Unreadable
+from mcp_mount.tasks.store import LEASE, Status, TaskStore
+from mcp_mount.tools.binding import ToolBinding
+from mcp_mount.tools.call import ToolCall
+from mcp_mount.tools.context import to_tool_result
+from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.tools.tracing import joined_trace
+
+logger = logging.getLogger("mcp_mount")
+
+T = TypeVar("T")
+
+LOST: Final = (
+    "The worker that ran the task has died. What the call was to do may or may not be done; "
+    "it is not done again."
+)
+_ENDED: Final = (
+    "The worker that ran the task was stopped. What the call was to do may or may not be done; "
+    "it is not done again."
+)
+_FAILED: Final = "The task has failed; the log of its worker says why."
+_GONE: Final = "The operation is not offered any more. Nothing was done."
+
+_TELL_EVERY: Final = 0.5
+"""Seconds between two lines on how far a task has come."""
+
+_LONGEST_MESSAGE: Final = 500
+_UNLIMITED: Final = 2**40
+_TRIES: Final = 60
+_PAUSE: Final = 5.0
+"""Seconds between two tries to reach a store that did not answer."""
+
+
+class TaskWorker:
+    """Runs the tasks of one mount, in this process.
+
+    Attributes:
+        running: How many run now.
+        stopping: Set when it is to stop: a store that does not answer is not waited for any more.
+    """
+
+    def __init__(
+        self,
+        store: TaskStore,
+        provider: OperationProvider,
+        *,
+        cookies: bool,
+        state: Mapping[str, Any] | None,
+        max_bytes: int,
+    ) -> None:
+        """Take where tasks are, and what they call.
+
+        Args:
+            store: The tasks.
+            provider: The tools.
+            cookies: Whether the caller's cookies go along.
+            state: The state of the app's lifespan.
+            max_bytes: The largest result that is kept.
+        """
+        self._store = store
+        self._provider = provider
+        self._cookies = cookies
+        self._state = state
+        self._max_bytes = max_bytes
+        self.running = 0
+        self.stopping = asyncio.Event()
+
+    async def run(self, name: str) -> None:
+        """Run a task, unless that has been begun before: a queue may name it more than once."""
+        try:
+            request = await self._insist(lambda: self._store.claim(name))
+        except Unreadable:
+            logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
+            await self._store.end(name, "failed", protocol_error(_FAILED))
+            return
+        if request is None:
+            return
+        self.running += 1
+        this = asyncio.current_task()
+        renewing = asyncio.create_task(self._renew(name, this))
+        try:
+            await self._run(name, request)
+        finally:
+            self.running -= 1
+            renewing.cancel()
+
+    async def _run(self, name: str, request: KeptRequest) -> None:
+        ctx = RequestContext(
+            scope=restore_scope(request["scope"], self._state),
+            disconnect_ends_call=True,
+            forward_cookies=self._cookies,
+        )
+        status: Status = "failed"
+        outcome = protocol_error(_FAILED)
+        try:
+            result = await self._call(name, request, ctx)
+            status, outcome = "completed", self._written(result)
+        except asyncio.CancelledError:
+            # By its caller, who has been told; or because this process ends.
+            outcome = protocol_error(_ENDED)
+            raise
+        except Exception:
+            logger.exception("A task of the tool %r has failed", request["tool"])
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._insist(lambda: self._store.end(name, status, outcome))
+                await wait_for_tasks(ctx.tasks)
+
+    async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
+        await self._provider.refresh()
+        tool = self._provider.find(request["tool"])
+        if tool is None:
+            return error(_GONE)
+        # In a task of its own, these end with it.
+        request_context.set(ctx)
+        granted = request["granted"]
+        granted_scopes.set(frozenset(granted) if granted is not None else None)
+        call = ToolCall(
+            tool.name,
+            _admitted(tool.binding),
+            request["arguments"],
+            meta=request["trace"],
+            client=request["client"],
+            progress=self._progress(name),
+        )
+        try:
+            with joined_trace(request["trace"], ctx.scope["headers"]):
+                result = await call.run()
+            # A text that was streamed is in a file until it is closed.
+            return replace(result, content=tuple(to_tool_result(result).content))
+        finally:
+            call.close()
+
+    def _written(self, result: Result) -> dict[str, Any]:
+        written = _write(result)
+        if len(CallToolResult.model_validate(written).model_dump_json()) <= self._max_bytes:
+            return {"result": written}
+        message = f"The result has more than {self._max_bytes} bytes (max_bytes of Tasks)."
+        return {"result": _write(error(message))}
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what the store answers, which is given some time to come back.
+
+        Raises:
+            Busy: it did not.
+        """
+        for _ in range(_TRIES):
+            try:
+                return await ask()
+            except Busy:
+                if self.stopping.is_set():
+                    raise
+                with anyio.move_on_after(_PAUSE):
+                    await self.stopping.wait()
+        return await ask()
+
+    async def _renew(self, name: str, running: "asyncio.Task[Any] | None") -> None:
+        """Say that the task's worker is alive; end the task where nobody wants it any more."""
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            try:
+                is_wanted = await self._store.renew(name)
+            except Busy:
+                continue
+            if not is_wanted and running is not None:
+                running.cancel()
+                return
+
+    def _progress(self, name: str) -> Progress:
+        told = 0.0
+
+        async def tell(message: str) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told < _TELL_EVERY:
+                return
+            told = now
+            try:
+                await self._store.tell(name, message[:_LONGEST_MESSAGE])
+            except Busy:
+                # The log says so. The work goes on.
+                return
+
+        return tell
+
+
+def _admitted(binding: ToolBinding) -> ToolBinding:
+    """Return how a call is made that was let in before, and whose result comes in one piece."""
+    limits = replace(binding.limits, max_event_bytes=_UNLIMITED)
+    return replace(binding, rate=None, needs_confirmation=False, limits=limits)
+
+
+def _write(result: Result) -> dict[str, Any]:
+    written = CallToolResult(
+        content=list(to_tool_result(result).content),
+        structured_content=result.structured_content,
+        is_error=result.is_error,
+        _meta=result.meta,
+    )
+    return written.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def protocol_error(message: str) -> dict[str, Any]:
+    """Return the outcome of a task that has no result (JSON-RPC 2.0 §5.1)."""
+    return {"error": {"code": INTERNAL_ERROR, "message": message}}

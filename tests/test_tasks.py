@@ -1,0 +1,512 @@
+"""Long work in one process: a client starts it, leaves, and fetches its result later."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+import pytest
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
+from fastmcp.server.dependencies import get_context
+
+from mcp_mount import Limits, MountError, RateLimit, Tasks, mount_mcp, proxy_app
+from tests.access import bearer, static
+from tests.api import PARTS, api
+from tests.longwork import (
+    CAPABILITIES,
+    EXTENSION,
+    KEY,
+    MARK,
+    META,
+    ask,
+    ended,
+    is_unknown,
+    start,
+    until,
+)
+from tests.starting import started
+from tests.support import ERAS, Era, call, connected, http, rpc
+from tests.test_confirm import ASKS
+
+ALICE, BOB = {"authorization": "Bearer alice"}, {"authorization": "Bearer bob"}
+
+
+class Desk:
+    """An app whose work takes until it is told to end."""
+
+    def __init__(self, *, mark: Any = MARK, **options: Any) -> None:
+        self.app = FastAPI()
+        self.begun, self.end, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.runs: list[str] = []
+
+        @self.app.post("/reports", operation_id="report", openapi_extra=mark)
+        async def report(title: str, authorization: str = Header("nobody")) -> dict[str, str]:
+            self.runs.append(title)
+            self.begun.set()
+            try:
+                await self.end.wait()
+            finally:
+                self.closed.set()
+            return {"title": title, "caller": authorization}
+
+        @self.app.get("/sums/{number}", operation_id="double", openapi_extra=mark)
+        async def double(number: int) -> dict[str, int]:
+            return {"sum": 2 * number}
+
+        mount_mcp(self.app, **{"tasks": Tasks(), **options})
+
+
+async def test_a_task_is_started_and_its_result_fetched_later() -> None:
+    desk = Desk()
+    async with started(desk.app) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        await desk.begun.wait()
+        working = (await ask(app, task_id, headers=ALICE)).result
+        assert (working["status"], working["taskId"]) == ("working", task_id)
+        assert working["ttlMs"] == 3_660_000
+        desk.end.set()
+        task = await ended(app, task_id, headers=ALICE)
+    assert task["status"] == "completed"
+    assert task["result"]["structuredContent"] == {"title": "May", "caller": "Bearer alice"}
+    assert task["result"]["isError"] is False
+    assert desk.runs == ["May"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_client_without_tasks_calls_the_same_tool_as_ever(era: Era) -> None:
+    async with started(Desk().app) as app:
+        reply = await call(app, "double", {"number": 4}, era=era)
+    assert reply.result["structuredContent"] == {"sum": 8}
+
+
+async def test_an_older_client_cannot_start_a_task() -> None:
+    """The extension is of the versions without a handshake."""
+    async with started(Desk().app) as app:
+        reply = await call(app, "double", {"number": 4}, era="legacy", meta=META)
+        asked = await rpc(app, "legacy", "tasks/get", {"taskId": "x", "_meta": META})
+    assert reply.result["structuredContent"] == {"sum": 8}
+    assert asked.answer["error"]["code"] == -32601
+
+
+async def test_what_is_not_marked_is_no_task() -> None:
+    async with started(Desk(mark={}).app) as app:
+        reply = await call(app, "double", {"number": 4}, meta=META)
+    assert reply.result["structuredContent"] == {"sum": 8}
+
+
+async def test_tools_marks_tasks_by_selectors() -> None:
+    async with started(Desk(mark={}, tools={"GET *": {"task": True}}).app) as app:
+        task = await ended(app, await start(app, "double", {"number": 4}))
+    assert task["result"]["structuredContent"] == {"sum": 8}
+
+
+async def test_fastmcp_s_own_client_waits_for_a_task_by_itself() -> None:
+    desk = Desk()
+    desk.end.set()
+    async with started(desk.app) as app, connected(app, "modern") as client:
+        result = await client.call_tool("report", {"title": "May"})
+    assert result.structured_content == {"title": "May", "caller": "nobody"}
+
+
+async def test_the_server_says_that_it_has_tasks() -> None:
+    async with started(Desk().app) as app:
+        reply = await rpc(app, "modern", "server/discover")
+        assert EXTENSION in reply.result["capabilities"]["extensions"]
+
+
+async def test_another_caller_is_told_nothing_of_a_task() -> None:
+    """Neither its result nor that there is one; and cannot end it."""
+    desk = Desk()
+    async with started(desk.app) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        await desk.begun.wait()
+        for verb in ("get", "cancel", "update"):
+            for headers in (BOB, {}):
+                assert is_unknown(await ask(app, task_id, verb, headers=headers))
+                made_up = await ask(app, "nonsense", verb, headers=headers)
+                assert is_unknown(made_up)
+        listed = await rpc(app, "modern", "tasks/list", {"_meta": META}, headers=BOB)
+        assert listed.answer["error"]["code"] == -32601
+        desk.end.set()
+        assert (await ended(app, task_id, headers=ALICE))["status"] == "completed"
+        assert is_unknown(await ask(app, task_id, headers=BOB))
+
+
+async def test_a_task_belongs_to_the_subject_and_not_to_the_token() -> None:
+    """A client's token is renewed while it waits."""
+    provider = static(old=["read"], new=["read"], other=["read"])
+    provider.tokens["new"]["client_id"] = "old"
+    desk = Desk(auth=provider)
+    old, new, other = (bearer(name) for name in ("old", "new", "other"))
+    async with started(desk.app) as app:
+        task_id = await start(app, "double", {"number": 1}, headers=old)
+        assert (await ended(app, task_id, headers=new))["status"] == "completed"
+        assert is_unknown(await ask(app, task_id, headers=other))
+
+
+async def test_who_has_lost_a_scope_has_lost_the_task_too() -> None:
+    scopes = ["write"]
+    desk = Desk(scopes_of=lambda _: scopes)
+    security = {"security": [{"oauth": ["write"]}]}
+
+    @desk.app.get("/secret", operation_id="secret", openapi_extra={**MARK, **security})
+    async def secret() -> str:
+        return "told"
+
+    async with started(desk.app) as app:
+        task_id = await start(app, "secret", headers=ALICE)
+        assert (await ended(app, task_id, headers=ALICE))["status"] == "completed"
+        scopes.clear()
+        assert is_unknown(await ask(app, task_id, headers=ALICE))
+
+
+async def test_cancelling_ends_the_work_of_the_app() -> None:
+    desk = Desk()
+    async with started(desk.app) as app:
+        task_id = await start(app, "report", {"title": "May"})
+        await desk.begun.wait()
+        assert (await ask(app, task_id, "cancel")).result["resultType"] == "complete"
+        with anyio.fail_after(5):
+            await desk.closed.wait()
+        task = (await ask(app, task_id)).result
+        assert task["status"] == "cancelled"
+        assert "result" not in task
+        # What has ended stays as it is.
+        assert "result" in (await ask(app, task_id, "cancel")).answer
+        assert (await ask(app, task_id)).result["status"] == "cancelled"
+
+
+async def test_what_waits_is_cancelled_before_it_begins() -> None:
+    desk = Desk(tasks=Tasks(concurrency=1))
+    async with started(desk.app) as app:
+        first = await start(app, "report", {"title": "first"})
+        await desk.begun.wait()
+        second = await start(app, "report", {"title": "second"})
+        await ask(app, second, "cancel")
+        desk.end.set()
+        assert (await ended(app, first))["status"] == "completed"
+        third = await start(app, "report", {"title": "third"})
+        assert (await ended(app, third))["status"] == "completed"
+        assert (await ended(app, second))["status"] == "cancelled"
+    assert desk.runs == ["first", "third"]
+
+
+async def test_a_stream_shows_how_far_a_task_has_come_and_is_whole_in_the_end() -> None:
+    """However much of it there is: nobody has read it as progress."""
+    app, more = FastAPI(), asyncio.Event()
+
+    @app.get("/lines", operation_id="lines", openapi_extra=MARK)
+    async def lines() -> StreamingResponse:
+        async def write() -> AsyncIterator[str]:
+            yield "half way"
+            await more.wait()
+            yield "x" * 600_000
+
+        return StreamingResponse(write(), media_type="text/plain")
+
+    mount_mcp(app, tasks=Tasks(), limits=Limits(max_event_bytes=8192))
+    async with started(app) as served:
+        task_id = await start(served, "lines")
+        await until(served, task_id, lambda reply: reply.result.get("statusMessage") == "half way")
+        more.set()
+        task = await ended(served, task_id)
+    (block,) = task["result"]["content"]
+    assert block["text"] == "half way" + "x" * 600_000
+    assert "statusMessage" not in task
+
+
+async def test_a_failing_route_is_an_error_result_and_its_text_stays_in_the_log() -> None:
+    app = FastAPI()
+
+    @app.get("/broken", operation_id="broken", openapi_extra=MARK)
+    async def broken() -> None:
+        raise RuntimeError("the password of the database")
+
+    @app.get("/refused", operation_id="refused", openapi_extra=MARK)
+    async def refused() -> None:
+        raise HTTPException(409, "Come back tomorrow")
+
+    mount_mcp(app, tasks=Tasks())
+    async with started(app) as served:
+        task = await ended(served, await start(served, "broken"))
+        other = await ended(served, await start(served, "refused"))
+    assert (task["status"], task["result"]["isError"]) == ("completed", True)
+    assert "password" not in str(task)
+    assert "Come back tomorrow" in other["result"]["content"][0]["text"]
+
+
+async def test_wrong_arguments_are_told_at_once() -> None:
+    desk = Desk()
+    async with started(desk.app) as app:
+        reply = await call(app, "report", {"titel": "May"}, meta=META)
+    assert reply.is_error
+    assert "titel" in reply.text_content
+
+
+async def test_the_user_is_asked_before_a_task_is_made() -> None:
+    desk = Desk(mark={"x-mcp": {"task": True, "confirm": True}})
+    desk.end.set()
+    both = {CAPABILITIES: {**ASKS[CAPABILITIES], **META[CAPABILITIES]}}
+    async with started(desk.app) as app:
+        question = (await call(app, "report", {"title": "May"}, meta=both)).result
+        assert question["resultType"] == "input_required"
+        assert desk.runs == []
+        params = {
+            "name": "report",
+            "arguments": {"title": "May"},
+            "inputResponses": {"confirm": {"action": "accept", "content": {}}},
+            "requestState": question["requestState"],
+            "_meta": both,
+        }
+        made = (await rpc(app, "modern", "tools/call", params)).result
+        assert made["resultType"] == "task"
+        assert (await ended(app, made["taskId"]))["status"] == "completed"
+    assert desk.runs == ["May"]
+
+
+async def test_starting_a_task_is_a_call_to_the_rate_limit_and_fetching_is_none() -> None:
+    desk = Desk(rate_limit=RateLimit("1/hour"))
+    desk.end.set()
+    async with started(desk.app) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        assert (await ended(app, task_id, headers=ALICE))["result"]["isError"] is False
+        refused = await call(app, "report", {"title": "June"}, meta=META, headers=ALICE)
+        assert "Too many calls" in refused.text_content
+        await start(app, "report", {"title": "June"}, headers=BOB)
+
+
+async def test_the_deadline_of_a_call_is_that_of_a_task() -> None:
+    desk = Desk(limits=Limits(timeout=0.2))
+    async with started(desk.app) as app:
+        task = await ended(app, await start(app, "report", {"title": "May"}))
+    assert task["result"]["isError"] is True
+    assert "within 0.2 seconds" in task["result"]["content"][0]["text"]
+
+
+async def test_a_caller_has_so_many_tasks_and_the_oldest_that_ended_make_room() -> None:
+    desk = Desk(tasks=Tasks(per_caller=2))
+    async with started(desk.app) as app:
+        first = await start(app, "double", {"number": 1}, headers=ALICE)
+        await ended(app, first, headers=ALICE)
+        second = await start(app, "report", {"title": "second"}, headers=ALICE)
+        third = await start(app, "report", {"title": "third"}, headers=ALICE)
+        assert is_unknown(await ask(app, first, headers=ALICE))
+        refused = await call(app, "report", {"title": "fourth"}, meta=META, headers=ALICE)
+        assert refused.is_error
+        assert "too many tasks that have not ended" in refused.text_content
+        await start(app, "double", {"number": 1}, headers=BOB)
+        await ask(app, second, "cancel", headers=ALICE)
+        await start(app, "double", {"number": 1}, headers=ALICE)
+        assert is_unknown(await ask(app, second, headers=ALICE))
+        assert (await ask(app, third, headers=ALICE)).result["status"] == "working"
+
+
+async def test_all_callers_together_have_so_many() -> None:
+    async with started(Desk(tasks=Tasks(in_all=1)).app) as app:
+        await start(app, "report", {"title": "first"}, headers=ALICE)
+        refused = await call(app, "report", {"title": "second"}, meta=META, headers=BOB)
+    assert "There are too many tasks" in refused.text_content
+
+
+async def test_a_result_that_is_too_large_is_an_error() -> None:
+    desk = Desk(tasks=Tasks(max_bytes=1000))
+
+    @desk.app.get("/long", operation_id="long", openapi_extra=MARK)
+    async def long() -> str:
+        return "x" * 2000
+
+    async with started(desk.app) as app:
+        task = await ended(app, await start(app, "long"))
+    assert task["result"]["isError"] is True
+    assert "more than 1000 bytes" in task["result"]["content"][0]["text"]
+
+
+async def test_a_task_is_forgotten_after_its_time() -> None:
+    desk = Desk(tasks=Tasks(keep=0.5), limits=Limits(timeout=0.6))
+    async with started(desk.app) as app:
+        task_id = await start(app, "double", {"number": 1})
+        await ended(app, task_id)
+        await until(app, task_id, is_unknown)
+
+
+async def test_a_tool_that_calls_a_tool_gets_its_result() -> None:
+    """The client has asked for a task of the tool it named, and of no other."""
+    desk = Desk()
+    mounted = mount_mcp(desk.app, path="/other", tasks=Tasks())
+
+    @mounted.server.tool
+    async def twice(number: int) -> Any:
+        server = get_context().fastmcp
+        return (await server.call_tool("double", {"number": number})).structured_content
+
+    async with started(desk.app) as app:
+        reply = await call(app, "twice", {"number": 4}, meta=META, path="/other")
+    assert reply.result["structuredContent"] == {"sum": 8}
+
+
+async def test_middleware_and_dependencies_see_a_task_as_they_see_a_call() -> None:
+    app, seen = FastAPI(), []
+
+    def user(request: Request) -> str:
+        return request.headers.get("x-user", "nobody")
+
+    @app.middleware("http")
+    async def remember(request: Request, proceed: Any) -> Any:
+        seen.append((request.url.path, request.scope.get("mcp_mount.tool"), request.state.pool))
+        return await proceed(request)
+
+    @app.get("/me", operation_id="me", openapi_extra=MARK)
+    async def me(user: Annotated[str, Depends(user)]) -> str:
+        return user
+
+    mount_mcp(app, tasks=Tasks())
+
+    async with started(with_state(app)) as served:
+        task_id = await start(served, "me", headers={"x-user": "alice"})
+        assert (await ended(served, task_id))["result"]["structuredContent"] == {"result": "alice"}
+    assert seen[0] == ("/mcp", None, "of connections")
+    assert ("/me", "me", "of connections") in seen
+
+
+def with_state(app: FastAPI) -> Any:
+    """Put something into the state of the app's lifespan, as an app's own lifespan does."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"]["pool"] = "of connections"
+        await app(scope, receive, send)
+
+    return wrapped
+
+
+async def test_an_api_elsewhere_has_tasks_too() -> None:
+    async with api() as parts:
+        app = proxy_app(PARTS, parts.url, tools={"GET *": {"task": True}}, tasks=Tasks())
+        async with started(app) as served:
+            task_id = await start(served, "get_part", {"part": "a"}, headers=ALICE)
+            task = await ended(served, task_id, headers=ALICE)
+            assert is_unknown(await ask(served, task_id, headers=BOB))
+    assert task["result"]["content"][0]["text"] == "here"
+
+
+async def test_a_route_s_own_client_of_the_endpoint_waits_for_tasks() -> None:
+    desk = Desk()
+    desk.end.set()
+    mounted = mount_mcp(desk.app, path="/inner", tasks=Tasks())
+
+    @desk.app.get("/agent", include_in_schema=False)
+    async def agent(request: Request) -> Any:
+        async with mounted.client(request) as client:
+            return (await client.call_tool("report", {"title": "May"})).structured_content
+
+    async with started(desk.app) as app, http(app) as client:
+        response = await client.get("/agent", headers=ALICE)
+    assert response.json() == {"title": "May", "caller": "Bearer alice"}
+
+
+async def test_an_app_with_two_endpoints_keeps_their_tasks_apart() -> None:
+    desk = Desk()
+    mount_mcp(desk.app, path="/other", tasks=Tasks())
+    async with started(desk.app) as app:
+        task_id = await start(app, "double", {"number": 1})
+        await ended(app, task_id)
+        assert is_unknown(await ask(app, task_id, path="/other"))
+
+
+async def test_who_does_not_speak_the_extension_cannot_ask_for_tasks() -> None:
+    async with started(Desk().app) as app:
+        task_id = await start(app, "double", {"number": 4})
+        reply = await rpc(app, "modern", "tasks/get", {"taskId": task_id})
+        wrong = await ask(app, task_id, headers={"mcp-name": "another"})
+    assert reply.answer["error"]["code"] == -32021
+    assert wrong.answer["error"]["code"] == -32020
+
+
+async def test_without_a_lifespan_a_call_is_a_call() -> None:
+    """Nothing would run the task."""
+    reply = await call(Desk().app, "double", {"number": 4}, meta=META)
+    assert reply.result["structuredContent"] == {"sum": 8}
+    assert is_unknown(await ask(Desk().app, "nonsense"))
+
+
+async def test_stopping_ends_what_runs(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    with caplog.at_level(logging.WARNING, "mcp_mount"):
+        async with started(desk.app) as app:
+            await start(app, "report", {"title": "May"})
+            await desk.begun.wait()
+    assert desk.closed.is_set()
+    assert "The worker has stopped. 1 tasks were running" in caplog.text
+
+
+async def test_a_mark_without_tasks_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    async with started(Desk(tasks=None).app) as app:
+        reply = await call(app, "double", {"number": 4}, meta=META)
+    assert reply.result["structuredContent"] == {"sum": 8}
+    assert "marked as tasks, and are called as any other: report, double" in caplog.text
+
+
+def test_nothing_of_tasks_is_imported_where_there_are_none() -> None:
+    script = """
+import sys
+from fastapi import FastAPI
+from mcp_mount import mount_mcp, Tasks
+mount_mcp(FastAPI())
+print(*(name for name in ("docket", "fastmcp_tasks", "mcp_mount.tasks.engine", "redis.asyncio")
+        if name in sys.modules))
+"""
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).split() == []
+
+
+def test_the_extra_is_named_where_it_is_missing() -> None:
+    script = """
+import sys
+sys.modules["docket"] = None
+from fastapi import FastAPI
+from mcp_mount import mount_mcp, Tasks
+try:
+    mount_mcp(FastAPI(), tasks=Tasks())
+except ValueError as error:
+    print(error)
+"""
+    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert "pip install 'mcp-mount[tasks]'" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": "memory://"}, r"tasks= must be Tasks\(…\)"),
+        ({"tasks": Tasks("redis://localhost")}, r"give state_key= a secret of 32 characters"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MountError, match=message):
+        mount_mcp(FastAPI(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"store": "localhost:6379"}, r"Tasks.store must be 'memory://' or a URL"),
+        ({"keep": 0}, r"Tasks.keep must be a positive number, not 0"),
+        ({"per_caller": 1.5}, r"Tasks.per_caller must be a positive integer"),
+    ],
+)
+def test_tasks_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MountError, match=message):
+        Tasks(**options)
+
+
+def test_a_store_that_is_not_there_stops_the_start_up() -> None:
+    """Without the password that the URL may hold."""
+    store = Tasks("redis://:a-password@127.0.0.1:1")
+    desk = Desk(tasks=store, state_key=KEY)
+    assert "a-password" not in repr(store)
+    with pytest.raises(MountError, match="cannot be reached"), TestClient(desk.app):
+        raise AssertionError

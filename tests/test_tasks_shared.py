@@ -1,0 +1,305 @@
+"""Long work of several processes: tasks in a real Redis, and workers that are other processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+import redis
+from docket import Docket
+from fastapi import FastAPI
+
+from mcp_mount import Tasks, mount_mcp
+from tests.longapp import make
+from tests.longwork import KEY, MARK, META, ask, ended, is_unknown, start, until
+from tests.starting import started
+from tests.stores import PASSWORD, needs_redis, running
+from tests.support import call
+
+pytestmark = needs_redis
+
+TOKEN = "the-token-of-alice"
+ALICE, BOB = {"authorization": f"Bearer {TOKEN}"}, {"authorization": "Bearer bob"}
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Farm:
+    """A Redis, a folder in which one sees what happens, and workers."""
+
+    url: str
+    folder: Path
+
+    def worker(self) -> AbstractContextManager[subprocess.Popen[str]]:
+        return worker("tests.longapp:make")
+
+    async def has(self, name: str, text: str = "") -> None:
+        """Wait until a file is there, with a text in it."""
+        with anyio.fail_after(60):
+            path = self.folder / name
+            while not (path.exists() and text in path.read_text()):  # noqa: ASYNC110
+                await anyio.sleep(0.02)  # Another process writes it.
+
+    def end(self) -> None:
+        (self.folder / "end").touch()
+
+    def begun(self) -> list[str]:
+        return (self.folder / "begun").read_text().split()
+
+    def everything(self) -> dict[str, str]:
+        """Return what whoever reads the Redis can read, by its keys."""
+        with redis.Redis.from_url(self.url) as client:
+            return {key.decode(): self._read(client, key) for key in client.scan_iter()}
+
+    def _read(self, client: "redis.Redis", key: bytes) -> str:
+        kind = client.type(key)
+        if kind == b"hash":
+            return str(client.hgetall(key))
+        if kind == b"stream":
+            return str(client.xrange(key))
+        if kind == b"zset":
+            return str(client.zrange(key, 0, -1, withscores=True))
+        if kind == b"set":
+            return str(client.smembers(key))
+        return str(client.get(key))
+
+    def task(self) -> str:
+        """Return the name of the one task that there is."""
+        (name,) = (key.rsplit(":", 1)[1] for key in self.everything() if ":mcp:task:" in key)
+        return name
+
+
+@contextmanager
+def worker(target: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a worker until the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcp_mount", "worker", target],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        try:
+            assert any("Application startup complete" in line for line in process.stderr)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
+    with running(tmp_path) as url:
+        monkeypatch.setenv("TASKS_URL", url)
+        monkeypatch.setenv("TASKS_FOLDER", str(tmp_path))
+        yield Farm(url, tmp_path)
+
+
+async def test_a_worker_runs_what_one_process_started_and_another_tells(farm: Farm) -> None:
+    async with started(make()) as one, started(make()) as other:
+        task_id = await start(one, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker() as process:
+            await farm.has("begun", "May")
+            working = await ask(other, task_id, headers=ALICE)
+            assert working.result["status"] == "working"
+            for app in (one, other):
+                assert is_unknown(await ask(app, task_id, headers=BOB))
+                assert is_unknown(await ask(app, task_id, "cancel", headers=BOB))
+            farm.end()
+            task = await ended(other, task_id, headers=ALICE)
+        assert is_unknown(await ask(one, task_id, headers=BOB))
+        assert (await ask(one, task_id, headers=ALICE)).result == task
+    assert task["result"]["structuredContent"] == {
+        "title": "May",
+        "caller": ALICE["authorization"],
+        "process": str(process.pid),
+    }
+
+
+async def test_who_reads_the_store_learns_nothing(farm: Farm) -> None:
+    """Not the credential, arguments, result or tool, nor the id with which a task is fetched."""
+
+    def check(*, has_request: bool) -> None:
+        everything = farm.everything()
+        seen = str(everything)
+        for secret in (TOKEN, "May", "report", task_id, "authorization", "alice"):
+            assert secret not in seen
+        assert any("b'request'" in value for value in everything.values()) is has_request
+
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        check(has_request=True)
+        with farm.worker():
+            await farm.has("begun", "May")
+            # The credential is dropped as soon as the work has begun.
+            check(has_request=False)
+            farm.end()
+            await ended(app, task_id, headers=ALICE)
+            check(has_request=False)
+
+
+async def test_a_task_that_is_cancelled_before_it_begins_drops_its_credential(farm: Farm) -> None:
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        await ask(app, task_id, "cancel", headers=ALICE)
+        assert "b'request'" not in str(farm.everything())
+        assert (await ask(app, task_id, headers=ALICE)).result["status"] == "cancelled"
+        with farm.worker():
+            farm.end()
+            task = await start(app, "report", {"title": "June"}, headers=ALICE)
+            await ended(app, task, headers=ALICE)
+    assert farm.begun() == ["June"]
+
+
+async def test_all_is_forgotten_after_its_time(farm: Farm) -> None:
+    async with started(make()) as app:
+        await start(app, "report", {"title": "May"}, headers=ALICE)
+        with redis.Redis.from_url(farm.url) as client:
+            ours = [key for key in farm.everything() if ":mcp:" in key]
+            assert len(ours) == 3
+            assert all(0 < int(str(client.ttl(key))) <= 3660 for key in ours)
+
+
+async def run_nothing(name: str) -> None:
+    """Stand for what a worker runs, in a program that only names it."""
+
+
+async def test_a_worker_that_is_killed_fails_its_task_and_no_other_runs_it_again(
+    farm: Farm,
+) -> None:
+    """Nobody knows how far it has come."""
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker() as process:
+            await farm.has("begun", "May")
+            process.send_signal(signal.SIGKILL)
+        name = farm.task()
+        with redis.Redis.from_url(farm.url) as client:
+            (alive,) = (key for key in farm.everything() if ":mcp:alive:" in key)
+            assert 0 < int(str(client.ttl(alive))) <= 15
+            # As when that time is over.
+            client.delete(alive)
+        task = (await ask(app, task_id, headers=ALICE)).result
+        assert task["status"] == "failed"
+        assert "The worker that ran the task has died" in task["error"]["message"]
+        farm.end()
+        with farm.worker():
+            # As the queue does with what no worker has said to be done.
+            queue = alive.partition(":mcp:")[0]
+            async with Docket(queue, farm.url) as docket:
+                docket.register(run_nothing, names=["mcp_mount_task"])
+                await docket.add("mcp_mount_task", key="again")(name)
+            other = await start(app, "report", {"title": "June"}, headers=ALICE)
+            assert (await ended(app, other, headers=ALICE))["status"] == "completed"
+        assert (await ask(app, task_id, headers=ALICE)).result["status"] == "failed"
+    assert farm.begun() == ["May", "June"]
+
+
+async def test_a_worker_that_is_told_to_stop_says_so_and_leaves_the_rest_to_others(
+    farm: Farm,
+) -> None:
+    async with started(make()) as app:
+        first = await start(app, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker() as process:
+            await farm.has("begun", "May")
+            second = await start(app, "report", {"title": "June"}, headers=ALICE)
+            process.send_signal(signal.SIGTERM)
+            _, log = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=20))
+        assert process.returncode == 0, log
+        assert "1 tasks were running, and have ended." in log
+        assert "Traceback" not in log
+        task = (await ask(app, first, headers=ALICE)).result
+        assert task["status"] == "completed"
+        assert task["result"]["isError"] is True
+        assert "the server was shut down" in task["result"]["content"][0]["text"]
+        assert (await ask(app, second, headers=ALICE)).result["status"] == "working"
+        farm.end()
+        with farm.worker():
+            task = await ended(app, second, headers=ALICE)
+        assert task["result"]["structuredContent"]["title"] == "June"
+    assert farm.begun() == ["May", "June"]
+
+
+async def test_cancelling_ends_the_work_in_whichever_process_it_runs(farm: Farm) -> None:
+    async with started(make()) as one, started(make()) as other:
+        task_id = await start(one, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker():
+            await farm.has("begun", "May")
+            await ask(other, task_id, "cancel", headers=ALICE)
+            await farm.has("closed")
+            assert (await ask(one, task_id, headers=ALICE)).result["status"] == "cancelled"
+
+
+async def test_a_result_waits_for_a_store_that_comes_back(farm: Farm) -> None:
+    """Redis answers nothing for six seconds, of which the worker waits five for each answer."""
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        with farm.worker():
+            await farm.has("begun", "May")
+            with redis.Redis.from_url(farm.url) as client:
+                client.client_pause(6000)
+            farm.end()
+            reply = await until(
+                app,
+                task_id,
+                lambda reply: reply.answer.get("result", {}).get("status") == "completed",
+                headers=ALICE,
+            )
+    assert reply.result["result"]["structuredContent"]["title"] == "May"
+    assert farm.begun() == ["May"]
+
+
+async def test_another_key_reads_nothing(farm: Farm) -> None:
+    """An app of somebody else's in the same Redis, or one whose key is new."""
+    theirs = FastAPI()
+
+    @theirs.get("/one", operation_id="one", openapi_extra=MARK)
+    async def one() -> int:
+        return 1
+
+    mount_mcp(theirs, tasks=Tasks(farm.url), state_key=f"another {KEY}")
+    async with started(make()) as app, started(theirs) as other:
+        task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
+        assert is_unknown(await ask(other, task_id, headers=ALICE))
+        assert is_unknown(await ask(other, task_id, "cancel", headers=ALICE))
+        assert (await ask(app, task_id, headers=ALICE)).result["status"] == "working"
+
+
+async def test_a_store_that_has_gone_refuses_tasks_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "end").touch()
+    monkeypatch.setenv("TASKS_FOLDER", str(tmp_path))
+    store = ExitStack()
+    monkeypatch.setenv("TASKS_URL", store.enter_context(running(tmp_path)))
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"})
+        store.close()
+        refused = await call(app, "report", {"title": "June"}, meta=META)
+        asked = await ask(app, task_id)
+        plain = await call(app, "report", {"title": "June"})
+    assert refused.text_content == "Tasks cannot be reached now. Try again in a minute."
+    assert asked.answer["error"]["code"] == -32603
+    assert plain.result["structuredContent"]["title"] == "June"
+    assert PASSWORD not in caplog.text
+
+
+def test_a_worker_without_tasks_says_what_is_missing(farm: Farm) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mcp_mount", "worker", "mock_api.main:app"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "KB_DATABASE": str(farm.folder / "kb.sqlite3")},
+    )
+    assert done.returncode == 1
+    assert "has no tasks for a worker: give mount_mcp tasks=Tasks('redis://host:6379')" in (
+        done.stderr
+    )
