@@ -63,7 +63,7 @@ def write() -> str:
         ),
         *(
             _section(f"mcp-mount {each}", _rows_of_command(each, set()), kind="variable")
-            for each in ("list", "call", "check", "export", "connect")
+            for each in ("list", "call", "check", "export", "connect", "worker")
         ),
         _errors(),
     ]

@@ -140,7 +140,7 @@ PYTEST = [each for each in EXTRAS["dev"] if each.name == "pytest"]
     ids=["mcp_mount", "mock_api", "tests"],
 )
 def test_every_import_is_of_a_declared_dependency(folder: str, declared: list[Requirement]) -> None:
-    own = {"mcp_mount", "mock_api", "examples", "tests"}
+    own = {"mcp_mount", "mock_api", "examples", "tests", "benchmarks"}
     names = {name for requirement in declared for name in parts(requirement)}
     providers = metadata.packages_distributions()
     undeclared = {

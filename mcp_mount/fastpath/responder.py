@@ -184,7 +184,8 @@ class FastPath:
             # Whoever waits no longer is no failure, and least of all one of the user's routes.
             with suppress(OSError):
                 parts = serialize(result, self._meta if hot.is_modern else NO_META)
-                await writer.write(parts, is_in_file=result.is_in_file)
+                is_long = not isinstance(parts, tuple)
+                await writer.write(parts, is_in_file=is_long and result.is_in_file)
         except asyncio.CancelledError:
             if not watch.has_cancelled():
                 raise

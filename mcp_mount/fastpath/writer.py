@@ -87,22 +87,25 @@ class ResponseWriter:
                 pass
         start = f'{{"jsonrpc":"2.0","id":{self._id},"result":'
         if isinstance(result, tuple) and not self._is_stream:
-            await self._write_whole(f"{start}{''.join(result)}}}".encode())
-            return
-        parts, turns = self._framed(chain((start,), result, ("}",))), Turns()
-        if is_in_file:
-            if not self._is_stream:
-                await self._start([_JSON])
-            for part in parts:
-                await self._write_body(part, more=True)
-                await turns.take()
-            await self._write_body(b"", more=False)
-            return
-        encoded = []
+            body = f"{start}{''.join(result)}}}".encode()
+        else:
+            parts = self._framed(chain((start,), result, ("}",)))
+            if is_in_file:
+                await self._write_parts(parts)
+                return
+            body = await _joined(parts)
+        if not self._is_stream:
+            await self._start([(b"content-length", b"%d" % len(body)), _JSON])
+        await self._write_body(body, more=False)
+
+    async def _write_parts(self, parts: Iterable[bytes]) -> None:
+        turns = Turns()
+        if not self._is_stream:
+            await self._start([_JSON])
         for part in parts:
-            encoded.append(part)
+            await self._write_body(part, more=True)
             await turns.take()
-        await self._write_whole(b"".join(encoded))
+        await self._write_body(b"", more=False)
 
     def _framed(self, parts: Iterable[str]) -> Iterator[bytes]:
         """Return JSON as the end of the response has it."""
@@ -111,11 +114,6 @@ class ResponseWriter:
         # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
         lines = (_to_one_line(part).encode() for part in parts)
         return chain((b"event: message\r\ndata: ",), lines, (b"\r\n\r\n",))
-
-    async def _write_whole(self, body: bytes) -> None:
-        if not self._is_stream:
-            await self._start([(b"content-length", b"%d" % len(body)), _JSON])
-        await self._write_body(body, more=False)
 
     async def ping(self) -> None:
         """Show that the answer is still to come (WHATWG HTML §9.2.7 advises comments for it)."""
@@ -253,6 +251,14 @@ def _write_members(value: object, depth: int) -> Iterator[str]:
         yield "]" if value else "[]"
     else:
         yield msgspec.json.encode(value).decode()
+
+
+async def _joined(parts: Iterable[bytes]) -> bytes:
+    turns, taken = Turns(), []
+    for part in parts:
+        taken.append(part)
+        await turns.take()
+    return b"".join(taken)
 
 
 def _to_one_line(text: str) -> str:

@@ -84,22 +84,29 @@ class TaskWorker:
         self.stopping = asyncio.Event()
 
     async def run(self, name: str) -> None:
-        """Run a task, unless that has been begun before: a queue may name it more than once."""
+        """Run a task, unless that has been begun before: a queue may name it more than once.
+
+        Raises:
+            CancelledError: this worker stops; the queue gives what is not begun to another.
+        """
+        if self.stopping.is_set():
+            raise asyncio.CancelledError
+        self.running += 1
         try:
             request = await self._insist(lambda: self._store.claim(name))
+            if request is not None:
+                await self._run_renewed(name, request)
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
-            return
-        if request is None:
-            return
-        self.running += 1
-        this = asyncio.current_task()
-        renewing = asyncio.create_task(self._renew(name, this))
+        finally:
+            self.running -= 1
+
+    async def _run_renewed(self, name: str, request: KeptRequest) -> None:
+        renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
         try:
             await self._run(name, request)
         finally:
-            self.running -= 1
             renewing.cancel()
 
     async def _run(self, name: str, request: KeptRequest) -> None:
@@ -126,6 +133,9 @@ class TaskWorker:
 
     async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
         await self._provider.refresh()
+        if self.stopping.is_set():
+            # What runs has been ended, and this would not be.
+            raise asyncio.CancelledError
         tool = self._provider.find(request["tool"])
         if tool is None:
             return error(_GONE)

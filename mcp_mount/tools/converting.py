@@ -25,7 +25,8 @@ async def convert(
     run = partial(to_result, reader, output, outcome=outcome, timeout=timeout, fields=fields)
     if limits.max_result_chars is not None:
         run = partial(_shorten, run, limits.max_result_chars, binding, reader)
-    return await run_apart(reader.size, run)
+    # Most are small, and a call costs.
+    return run() if reader.size <= LARGE else await in_thread(run)
 
 
 async def run_apart(size: int, run: Callable[[], Result]) -> Result:
