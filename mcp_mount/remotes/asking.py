@@ -33,7 +33,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.text import clean_json, clean_text
+from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _CHANGES: Final = (
     ToolListChangedNotification,
@@ -120,9 +120,8 @@ async def pass_on_log(session: Session, params: LoggingMessageNotificationParams
     is_modern = caller.protocol_version in MODERN_PROTOCOL_VERSIONS
     if is_modern and LOG_LEVEL_META_KEY not in (caller.meta or {}):
         return
-    data = clean_json(params.data)
-    if len(str(data)) > _MAX_LOG:
-        data = clean_text(str(data), _MAX_LOG)
+    is_short = fits(params.data, _MAX_LOG)
+    data = clean_json(params.data) if is_short else clean_text(str(params.data), _MAX_LOG)
     line = LoggingMessageNotificationParams(
         level=params.level, data=data, logger=clean_text(params.logger or "", _MAX_NAME) or None
     )

@@ -19,7 +19,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.outgoing import Caller
-from mcp_mount.remotes.text import clean_json, clean_text
+from mcp_mount.remotes.text import clean_json, clean_text, fits
 from mcp_mount.tools.uris import is_uri
 
 _STATE: Final = "mcp_mount:remote:"
@@ -66,6 +66,8 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     params = request.params
     message = f"The server {name!r} asks: {clean_text(params.message, _MAX_MESSAGE)}"
     if isinstance(params, ElicitRequestFormParams):
+        if not fits(params.requested_schema, _MAX_FORM):
+            return None
         form = clean_json(params.requested_schema)
         if len(json.dumps(form)) > _MAX_FORM:
             return None

@@ -22,6 +22,7 @@ from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
@@ -33,8 +34,8 @@ _CONNECT_SECONDS: Final = 10.0
 _ENDS: Final = 64 * 1024
 """Bytes at both ends of a response in which an error is looked for."""
 
-_LINES: Final = 64
-"""Of a stream of events, that are passed on before others have their turn."""
+_EVENTS: Final = 32
+"""Of a stream, that are looked at before others have their turn."""
 
 
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
@@ -221,16 +222,18 @@ async def _read_body(
 async def _read_events(
     request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
 ) -> AsyncGenerator[bytes]:
+    events = Events()
     async for chunk in _read_chunks(stream, outgoing):
         outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
         if not meter.add(chunk):
             outgoing.is_too_large = True
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
-        lines = chunk.splitlines(keepends=True)
-        for start in range(0, len(lines), _LINES):
-            yield b"".join(lines[start : start + _LINES])
-            await anyio.lowlevel.checkpoint()
+        for number, event in enumerate(events.add(chunk)):
+            yield event
+            if number % _EVENTS == 0:
+                await anyio.lowlevel.checkpoint()
+    yield events.rest()
 
 
 def _too_large_answer(request: httpx2.Request) -> bytes:

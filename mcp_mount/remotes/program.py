@@ -19,6 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
+from mcp_mount.remotes.bounds import Pace
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
@@ -134,13 +135,13 @@ async def _run_program(
     )
     to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    ended = anyio.Event()
+    ended, pace = anyio.Event(), Pace()
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise OSError("The program has no pipes.")
     try:
         async with _killed_with_us(process), anyio.create_task_group() as tasks:
-            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended)
-            tasks.start_soon(write_messages, process.stdin, from_session)
+            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended, pace)
+            tasks.start_soon(write_messages, process.stdin, from_session, pace)
             tasks.start_soon(_log_errors, remote.name, process.stderr)
             tasks.start_soon(_watch, process, to_session, ended)
             try:

@@ -1,0 +1,225 @@
+"""Other servers that say more than anybody asked for: it is cut before it costs anything."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import LOG_LEVEL_META_KEY, JSONRPCRequest
+from starlette.responses import Response
+
+from mcp_mount import Remote
+from mcp_mount.remotes.bounds import MAX_UNASKED, Pace
+from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.stdio import read_messages
+from mcp_mount.remotes.text import clean_json, clean_text, fits
+from tests.foreign import HELD, Heartbeat
+from tests.others import Raw, gateway, text, tool
+from tests.support import call, rpc, served
+
+pytestmark = pytest.mark.faults
+
+HIDDEN = "\x7f" * 8_000_000
+
+
+def events(*messages: dict[str, Any]) -> Response:
+    body = "".join(f"data: {json.dumps(each, ensure_ascii=False)}\n\n" for each in messages)
+    return Response(body, media_type="text/event-stream")
+
+
+class Loud(Raw):
+    """A server whose tool says something before it answers, in its own era."""
+
+    def __init__(self, *said: dict[str, Any], modern: bool = True) -> None:
+        super().__init__({"tools/list": {"tools": [tool()]}}, modern=modern)
+        self._said = said
+        self.answers["tools/call"] = self._answer
+
+    def _answer(self, _: dict[str, Any]) -> Response:
+        result = {"resultType": "complete", **text("done")}
+        last = {"jsonrpc": "2.0", "id": self.requests[-1]["id"], "result": result}
+        return events(*({"jsonrpc": "2.0", **each} for each in self._said), last)
+
+
+async def test_what_cannot_be_seen_costs_no_more_than_it_is_long() -> None:
+    """Gateway, S3: a line of a log, a form and completions are cut before they are cleaned."""
+    line = {"method": "notifications/message", "params": {"level": "info", "data": HIDDEN}}
+    form = {"type": "object", "properties": {"a": {"type": "string", "description": HIDDEN}}}
+    question = {"mode": "form", "message": "Who?", "requestedSchema": form}
+    server, heart = Loud(line), Heartbeat()
+    discovered = {"supportedVersions": ["2026-07-28"]}
+    discovered["capabilities"] = {"tools": {}, "prompts": {}, "completions": {}}  # type: ignore[assignment]
+    server.answers |= {
+        "server/discover": discovered,
+        "prompts/list": {"prompts": [{"name": "p", "arguments": [{"name": "a"}]}]},
+        "prompts/get": {
+            "resultType": "input_required",
+            "inputRequests": {"q": {"method": "elicitation/create", "params": question}},
+        },
+        "completion/complete": {"completion": {"values": [HIDDEN, "seen\u202e"]}},
+    }
+    complete = {"ref": {"type": "ref/prompt", "name": "raw_p"}, "argument": {"name": "a"}}
+    complete["argument"]["value"] = ""
+    with served(server) as url:
+        async with gateway(Remote("raw", url=f"{url}/mcp")) as app:
+
+            async def says() -> None:
+                reply = await call(app, "raw_tool", meta={LOG_LEVEL_META_KEY: "debug"})
+                assert reply.text_content == "done"
+
+            async def completes() -> None:
+                reply = await rpc(app, "modern", "completion/complete", complete)
+                assert reply.result["completion"]["values"] == ["seen"]
+
+            async def asks() -> None:
+                can = {"elicitation": {"form": {}}}
+                meta: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": can}
+                reply = await rpc(app, "modern", "prompts/get", {"name": "raw_p", "_meta": meta})
+                assert "more than a question" in reply.text
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(heart.beat)
+                # The SDK parses it, whatever becomes of it.
+                held = [await heart.during(act, tries=6) for act in (says, completes, asks)]
+                tasks.cancel_scope.cancel()
+    assert max(held) < 2 * HELD
+
+
+def test_a_value_is_measured_no_further_than_its_bound() -> None:
+    class Counted(list[Any]):
+        seen = 0
+
+        def __iter__(self) -> Any:
+            for each in super().__iter__():
+                Counted.seen += 1
+                yield each
+
+    assert fits({"a": ["b", 1, None, 1.5, True]}, 100)
+    assert not fits(Counted(["a"] * 1_000_000), 1_000)
+    assert not fits({"a" * 1_000: 1}, 1_000)
+    assert not fits([10**5_000], 1_000)
+    assert Counted.seen < 1_000
+
+
+def test_text_is_cleaned_in_proportion_to_its_length() -> None:
+    hostile = "".join(map(chr, range(0x20, 0x3000))) + "\ud800\U000e0041\n\t\u3000\x1b[31m"
+    cleaned = clean_json({hostile: hostile})
+    (name,) = cleaned
+    assert cleaned[name] == name
+    assert {"\n", "\t", "ä", "\u3000"} <= {*name}
+    assert not {"\x7f", "\u202e", "\ud800", "\U000e0041", "\x1b"} & {*name}
+    assert clean_text("\x7f" * 1_000 + "seen", 10) == ""
+
+
+async def test_a_notification_may_be_much_smaller_than_a_result() -> None:
+    """Gateway: nobody asked for it, and what comes after it arrives."""
+    small = {"method": "notifications/message", "params": {"level": "info", "data": "small"}}
+    large = {
+        "params": {"level": "info", "data": ["x" * MAX_UNASKED]},
+        "method": "notifications/message",
+    }
+    with served(Loud(large, small)) as url:
+        async with gateway(Remote("raw", url=f"{url}/mcp")) as app:
+            reply = await call(app, "raw_tool", meta={LOG_LEVEL_META_KEY: "debug"})
+    said = [each["params"]["data"] for each in reply.messages[:-1]]
+    assert said == ["small"]
+    assert reply.text_content == "done"
+
+
+class Chunks:
+    """The output of a program, and what came of it."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = iter(chunks)
+
+    def __aiter__(self) -> "Chunks":
+        return self
+
+    async def __anext__(self) -> bytes:
+        for each in self._chunks:
+            return each
+        raise StopAsyncIteration
+
+    async def messages(self, pace: Pace) -> list[Any]:
+        sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1_000)
+        await read_messages(self, sending, 30_000_000, anyio.Event(), pace)  # type: ignore[arg-type]
+        with receiving:
+            return [each.message async for each in receiving if isinstance(each, SessionMessage)]
+
+
+def note(size: int, *, method_first: bool) -> bytes:
+    params = {"level": "info", "data": "x" * size}
+    parts = [("jsonrpc", "2.0"), ("method", "notifications/message"), ("params", params)]
+    return json.dumps(dict(parts if method_first else parts[::-1])).encode() + b"\n"
+
+
+@pytest.mark.parametrize("method_first", [True, False])
+async def test_a_large_notification_of_a_program_is_dropped(method_first: bool) -> None:  # noqa: FBT001
+    """Gateway: while it arrives where its beginning says so, and else when it is parsed."""
+    answer = b'{"jsonrpc":"2.0","id":1,"result":{"a":"%s"}}\n' % (b"x" * MAX_UNASKED)
+    chunks = Chunks(
+        note(MAX_UNASKED, method_first=method_first), note(5, method_first=method_first), answer
+    )
+    found = await chunks.messages(Pace())
+    assert [getattr(each, "method", "answer") for each in found] == [
+        "notifications/message",
+        "answer",
+    ]
+
+
+def test_what_nobody_asked_for_is_read_more_slowly() -> None:
+    """Gateway: a burst costs no time, and a flood most of it."""
+    pace = Pace(now=0.0)
+    assert pace.owe(1_000, now=0.0) == 0
+    assert pace.owe(1_000, now=0.0) == 0
+    # What was there is spent, and comes again with time.
+    assert pace.owe(500, now=0.0) == pytest.approx(1.0)
+    assert pace.owe(500, now=2.0) == pytest.approx(0.0)
+    # Nobody saves for more than one burst.
+    assert pace.owe(2_500, now=1_000.0) == pytest.approx(1.0)
+
+
+async def test_an_answer_that_is_waited_for_costs_no_time() -> None:
+    """Gateway: what a program may send in sum grows with what it is asked."""
+    pace = Pace(now=0.0)
+    pace.asked(JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/list"))
+    answer = b'{"jsonrpc":"2.0","id":1,"result":{"a":"%s"}}\n' % (b"x" * 20_000_000)
+    with anyio.fail_after(5):
+        assert len(await Chunks(answer).messages(pace)) == 1
+    assert pace.owe(1_900, now=0.0) == 0
+
+
+def whole(*chunks: bytes) -> tuple[list[bytes], int]:
+    """Return what comes of a stream in these chunks, and how many events are dropped."""
+    events = Events()
+    found = [each for chunk in chunks for each in events.add(chunk)]
+    return [*found, *filter(None, [events.rest()])], events.dropped
+
+
+@pytest.mark.parametrize("line", [b"\n", b"\r\n", b"\r"])
+def test_an_event_that_can_be_no_message_goes_no_further(line: bytes) -> None:
+    """Gateway: wherever the stream is cut, and however its lines end."""
+    large = b"x" * MAX_UNASKED
+    stream = (
+        b"id: 1\nretry: 0\ndata:\n\n"
+        b"data: junk\n\n"
+        b"event: other\ndata: {}\n\n"
+        b'event: message\ndata: {"id":1,\ndata: "result":{}}\n\n'
+        b'data: {"method":"a","params":"' + large + b'"}\n\n'
+        b'data: {"jsonrpc": "2.0", "id": 1, "result": "' + large + b'"}\n\n'
+        b'data: {"id":2}'
+    )
+    parts = stream.replace(b"\n", line)
+    found, dropped = whole(parts)
+    assert [each[:16] for each in found] == [
+        b"id: 1\nretry: 0\nd",
+        b"event: message\nd",
+        b'data: {"jsonrpc"',
+        b'data: {"id":2}',
+    ]
+    assert dropped == 3
+    for size in (1, 7, 65_536):
+        cut = [parts[at : at + size] for at in range(0, len(parts), size)]
+        if size > 1 or line == b"\n":
+            assert whole(*cut) == (found, dropped)
