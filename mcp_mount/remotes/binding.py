@@ -158,10 +158,7 @@ class RemoteBinding:
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
         answer = answer.model_copy(update={"meta": kept or None})
-        catalog = self.monitor.catalog
-        if not catalog.lists.has_resources:
-            return answer
-        return with_our_links(answer, self.remote.name, catalog.addresses)
+        return with_our_links(answer, self.remote.name, self.monitor.catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."
