@@ -55,7 +55,7 @@ def callbacks_for(name: str, caller: Caller | None) -> Mapping[str, Any]:
     if capabilities is not None and capabilities.elicitation is not None:
         callbacks["elicitation_callback"] = partial(_elicit, name)
     if capabilities is not None and capabilities.sampling is not None:
-        callbacks["sampling_callback"] = _sample
+        callbacks["sampling_callback"] = partial(_sample, name)
     return callbacks
 
 
@@ -76,12 +76,15 @@ async def _elicit(
 
 
 async def _sample(
-    context: ClientRequestContext, params: CreateMessageRequestParams
+    name: str, context: ClientRequestContext, params: CreateMessageRequestParams
 ) -> CreateMessageResult | CreateMessageResultWithTools | ErrorData:
+    clean = clean_request(CreateMessageRequest(params=params), name, _find_caller(context))
+    if clean is None:
+        return ErrorData(code=INVALID_REQUEST, message="This is not asked of a model.")
     is_with_tools = params.tools is not None
     kind = CreateMessageResultWithTools if is_with_tools else CreateMessageResult
     answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(
-        context, CreateMessageRequest(params=params), kind
+        context, clean, kind
     )
     return answer
 
