@@ -1,12 +1,16 @@
 """Other servers that say more than anybody asked for: it is cut before it costs anything."""
 
 import json
+import logging
+import threading
 from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from mcp.shared.message import SessionMessage
 from mcp_types import LOG_LEVEL_META_KEY, JSONRPCRequest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_mount import Remote
@@ -223,3 +227,51 @@ def test_an_event_that_can_be_no_message_goes_no_further(line: bytes) -> None:
         cut = [parts[at : at + size] for at in range(0, len(parts), size)]
         if size > 1 or line == b"\n":
             assert whole(*cut) == (found, dropped)
+
+
+async def test_what_is_no_message_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Gateway: and no traceback, whatever logging the application has; its own clients log on."""
+    caplog.set_level(logging.INFO)
+    bad = {"method": "notifications/message", "params": {"level": "nonsense"}}
+    server = Loud(*[bad] * 50)
+    with served(server) as url:
+        async with gateway(Remote("noisy", url=f"{url}/mcp")) as app:
+            for _ in range(3):
+                assert (await call(app, "noisy_tool")).text_content == "done"
+            server.answers["tools/call"] = Response(
+                "data: {junk\n\n", media_type="text/event-stream"
+            )
+            assert (await call(app, "noisy_tool")).is_error
+    lines = [each for each in caplog.records if each.name != "httpx2"]
+    assert not [each for each in lines if each.exc_info and each.levelno >= logging.INFO]
+    told = [each.getMessage() for each in lines if "not valid MCP" in each.getMessage()]
+    assert told == ["The remote 'noisy' sends what is not valid MCP; it is dropped."]
+    logging.getLogger("client").warning("An application's own client")
+    assert "An application's own client" in caplog.messages
+
+
+async def test_a_stream_that_a_server_ends_at_once_is_opened_slowly() -> None:
+    """Gateway: what it says by itself is bounded over all of its streams."""
+
+    class Ending(Raw):
+        opened = 0
+        often = threading.Event()
+
+        async def _response(self, request: Request, body: dict[str, Any]) -> Response:
+            if request.method == "GET":
+                self.opened += 1
+                if self.opened == 120:
+                    self.often.set()
+                return Response("retry: 0\ndata:\n\n", media_type="text/event-stream")
+            response = await super()._response(request, body)
+            response.headers["mcp-session-id"] = "one"
+            return response
+
+    server = Ending({"tools/list": {"tools": [tool()]}, "tools/call": text("done")}, modern=False)
+    with served(server) as url:
+        async with gateway(Remote("raw", url=f"{url}/mcp", session="shared")) as app:
+            begun = anyio.current_time()
+            await call(app, "raw_tool")
+            assert await to_thread.run_sync(server.often.wait, 20)
+            # 2,000 at once are 100 streams; 500 a second are 25 of them.
+            assert anyio.current_time() - begun > 0.5

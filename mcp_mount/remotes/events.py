@@ -1,13 +1,15 @@
-"""Events of another server's stream: what cannot be a message of MCP goes no further. Pure.
+"""Events of another server's stream: what cannot be a message of MCP goes no further.
 
 The SDK writes a traceback for each of them, and the text of each message, wanted or not.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
-from mcp_mount.remotes.bounds import MAX_UNASKED, begins_answer
+import httpx2
+
+from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer
 
 _HEAD: Final = 1_000
 """Bytes in which a large event must begin as an answer does."""
@@ -64,3 +66,20 @@ class Events:
 def _begins_answer(event: bytes | bytearray) -> bool:
     data = _DATA.search(event, 0, _HEAD)
     return data is not None and begins_answer(data[1])
+
+
+class PacedStream(httpx2.AsyncByteStream):
+    """What a server says by itself, in all of its streams together, at a pace."""
+
+    def __init__(self, stream: Any, pace: Pace) -> None:
+        self._stream = stream
+        self._pace = pace
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            await self._pace.keep(chunk.count(b"data:"), len(chunk))
+            yield chunk
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        await self._stream.aclose()

@@ -21,10 +21,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import too_large_error
-from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.bounds import Pace, too_large_error
+from mcp_mount.remotes.events import Events, PacedStream
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.sdk_log import belongs_to, talking_to, tell_of_junk
 from mcp_mount.remotes.session import Session
 
 _CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
@@ -40,6 +41,9 @@ _EVENTS: Final = 32
 
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
 """How the SDK writes a request; a notification has no id, and an answer no method."""
+
+_OPENING: Final = 20
+"""So many messages a new stream of a session counts as; a server may end each at once."""
 
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
@@ -57,6 +61,8 @@ class HTTPConnection:
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
         self._remote = remote
         self.max_bytes = max_bytes
+        self.name = remote.name
+        self.pace = Pace()
         self._max_blocks = max_blocks
         self._ids = count(1)
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
@@ -83,6 +89,7 @@ class HTTPConnection:
         if isinstance(remote.auth, str):
             headers["authorization"] = f"Bearer {remote.auth}"
         async with AsyncExitStack() as stack:
+            stack.enter_context(talking_to(remote.name))
             pool = self._pool.get()
             if pool is None:
                 pool = await stack.enter_async_context(_connection_pool())
@@ -147,10 +154,15 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         outgoing = current_request() or OutgoingRequest()
+        # This is a task of the SDK's.
+        belongs_to(self._connection.name)
         if request.method != "POST":
             if outgoing.is_abandoned:
                 raise httpx2.ReadError("Nobody waits for the response any more.")
-            return self._read(request, await self._pool.handle_async_request(request))
+            await self._connection.pace.keep(_OPENING, 0)
+            response = await self._pool.handle_async_request(request)
+            response.stream = PacedStream(response.stream, self._connection.pace)
+            return self._read(request, response)
         response = httpx2.Response(504)
         try:
             if _REQUEST.match(request.content):
@@ -233,6 +245,8 @@ async def _read_events(
             yield event
             if number % _EVENTS == 0:
                 await anyio.lowlevel.checkpoint()
+        if events.dropped:
+            tell_of_junk()
     yield events.rest()
 
 

@@ -21,6 +21,7 @@ from mcp.shared.message import SessionMessage
 
 from mcp_mount.remotes.bounds import Pace
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.sdk_log import talking_to
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
 from mcp_mount.system import guard_of, send_signal
@@ -104,11 +105,12 @@ class StdioConnection:
 
     @asynccontextmanager
     async def _run(self, **callbacks: Any) -> AsyncIterator[tuple[Session, anyio.Event]]:
-        async with (
-            _run_program(self._remote, self._max_bytes) as (read, write, ended),
-            Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
-        ):
-            yield session, ended
+        with talking_to(self._remote.name):
+            async with (
+                _run_program(self._remote, self._max_bytes) as (read, write, ended),
+                Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
+            ):
+                yield session, ended
 
 
 @asynccontextmanager
