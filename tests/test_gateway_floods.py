@@ -13,13 +13,14 @@ from mcp_types import LOG_LEVEL_META_KEY, JSONRPCRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_mount import Remote
-from mcp_mount.remotes.bounds import MAX_UNASKED, Pace
+from mcp_mount import Limits, Remote, gateway_app
+from mcp_mount.remotes.bounds import MAX_UNASKED, Allowance, Pace
 from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.stdio import read_messages
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 from tests.foreign import HELD, Heartbeat
-from tests.others import Raw, gateway, text, tool
+from tests.others import Raw, gateway, heard, program, raw, text, tool
+from tests.starting import started
 from tests.support import call, rpc, served
 
 pytestmark = pytest.mark.faults
@@ -275,3 +276,69 @@ async def test_a_stream_that_a_server_ends_at_once_is_opened_slowly() -> None:
             assert await to_thread.run_sync(server.often.wait, 20)
             # 2,000 at once are 100 streams; 500 a second are 25 of them.
             assert anyio.current_time() - begun > 0.5
+
+
+def test_lines_of_a_program_are_bounded_over_time_and_not_in_each_run() -> None:
+    """Gateway: a program that dies again and again does not fill the disk."""
+    allowed = Allowance(10, now=0.0)
+    for _ in range(10):
+        assert not allowed.is_spent(0.0)
+        allowed.take()
+    assert allowed.is_spent(0.0)
+    assert [allowed.is_news(), allowed.is_news()] == [True, False]
+    assert not allowed.is_spent(360.0)
+    assert not allowed.is_news()
+    assert not allowed.is_spent(3_600.0)
+    assert allowed.is_news()
+
+
+async def test_a_program_that_dies_again_and_again_writes_no_more_for_it() -> None:
+    """Gateway: its lines are counted on."""
+    code = """
+import json, sys, time
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked.get("method") == "initialize":
+        result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+            "serverInfo": {"name": "x", "version": "1"}}
+    elif asked.get("method") == "tools/list":
+        result = {"tools": []}
+    else:
+        if "id" in asked:
+            error = {"code": -32601, "message": "no"}
+            print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}), flush=True)
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+    if "tools" in result:
+        sys.stderr.write("E\\n" * 400)
+        sys.stderr.flush()
+        time.sleep(0.2)
+        break
+"""
+    with heard() as log:
+        async with started(gateway_app([program("dies", code)])):
+            await log.line("'dies' is up", times=4)
+    assert len([each for each in log.lines if each == "dies: E"]) <= 1_000
+    assert len([each for each in log.lines if "writes a lot" in each]) == 1
+
+
+async def test_a_completion_that_is_too_large_is_refused_in_one_sentence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Gateway, C6: as results are; no traceback in the log."""
+    answers: dict[str, Any] = {
+        "prompts/list": {"prompts": [{"name": "p", "arguments": [{"name": "a"}]}]},
+        "completion/complete": {"completion": {"values": ["x" * 5_000]}},
+        "discover": {
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": {"prompts": {}, "completions": {}},
+        },
+    }
+    complete = {"ref": {"type": "ref/prompt", "name": "raw_p"}}
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url), limits=Limits(max_bytes=1_000)) as app:
+            params = {**complete, "argument": {"name": "a", "value": ""}}
+            reply = await rpc(app, "modern", "completion/complete", params)
+    message = "The result is larger than 1000 bytes (max_bytes)."
+    assert reply.answer["error"]["message"] == message
+    assert not [each for each in caplog.records if each.exc_info]

@@ -27,6 +27,8 @@ _RATE: Final = 500.0
 _BYTES: Final = 4_096
 """So many count as one message."""
 
+_HOUR: Final = 3_600.0
+
 _ANSWER: Final = re.compile(
     rb'\s*\{\s*(?:"(?:jsonrpc|id)"\s*:\s*(?:"[^"]{0,60}"|[0-9]{1,18})\s*,\s*){0,2}'
     rb'"(?:result|error)"'
@@ -70,3 +72,30 @@ class Pace:
         seconds = self.owe(messages + size / _BYTES, time.monotonic())
         if seconds:
             await anyio.sleep(seconds)
+
+
+class Allowance:
+    """How many lines somebody may write into the log: many at once, and as many each hour."""
+
+    def __init__(self, lines: int, now: float | None = None) -> None:
+        self._most = lines
+        self._left = float(lines)
+        self._at = time.monotonic() if now is None else now
+        self._is_told = False
+
+    def is_spent(self, now: float | None = None) -> bool:
+        """Whether there is no line left now."""
+        now = time.monotonic() if now is None else now
+        self._left = min(self._most, self._left + (now - self._at) * self._most / _HOUR)
+        self._at = now
+        self._is_told = self._is_told and self._left < self._most / 2
+        return self._left < 1
+
+    def take(self) -> None:
+        """Spend one."""
+        self._left -= 1
+
+    def is_news(self) -> bool:
+        """Whether it is to be told that they are spent: once, until half of them are back."""
+        was, self._is_told = self._is_told, True
+        return not was

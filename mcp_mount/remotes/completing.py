@@ -3,7 +3,9 @@
 from typing import Any, Final
 
 from fastmcp import FastMCP
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     CompleteResult,
     Completion,
     CompletionArgument,
@@ -76,10 +78,12 @@ async def _complete(
     try:
         async with admit(component.binding, context) as trace:
             answer = await component.binding.forward(send, context, trace)
-    except Busy as busy:
-        raise NotForwarded(str(busy)) from None
+    except (Busy, NotForwarded) as refused:
+        # FastMCP would answer with less, and write a traceback.
+        raise MCPError(code=INTERNAL_ERROR, message=str(refused)) from None
     if not isinstance(answer, CompleteResult):
-        raise NotForwarded("The server asks something first, which is refused here.")
+        message = "The server asks something first, which is refused here."
+        raise MCPError(code=INTERNAL_ERROR, message=message)
     completion = answer.completion
     values = [each for each in completion.values if len(each) <= _MAX_VALUE][:_MAX_VALUES]
     return completion.model_copy(update={"values": clean_json(values)})
