@@ -15,7 +15,9 @@ from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app
 from mcp_mount.remotes.bounds import MAX_UNASKED, Allowance, Pace
+from mcp_mount.remotes.catalog import read_catalog
 from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.listing import Lists
 from mcp_mount.remotes.stdio import read_messages
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 from tests.foreign import HELD, Heartbeat
@@ -78,7 +80,7 @@ async def test_what_cannot_be_seen_costs_no_more_than_it_is_long() -> None:
                 assert reply.result["completion"]["values"] == ["seen"]
 
             async def asks() -> None:
-                can = {"elicitation": {"form": {}}}
+                can: dict[str, Any] = {"elicitation": {"form": {}}}
                 meta: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": can}
                 reply = await rpc(app, "modern", "prompts/get", {"name": "raw_p", "_meta": meta})
                 assert "more than a question" in reply.text
@@ -342,3 +344,47 @@ async def test_a_completion_that_is_too_large_is_refused_in_one_sentence(
     message = "The result is larger than 1000 bytes (max_bytes)."
     assert reply.answer["error"]["message"] == message
     assert not [each for each in caplog.records if each.exc_info]
+
+
+async def test_answers_that_a_server_does_not_accept_delay_no_call() -> None:
+    """Gateway: a hundred questions whose answers it never takes."""
+
+    class Deaf(Loud):
+        async def _response(self, request: Request, body: dict[str, Any]) -> Response:
+            if "method" not in body and "id" in body:
+                await anyio.sleep_forever()
+            return await super()._response(request, body)
+
+    asks = [{"id": f"q{number}", "method": "ping"} for number in range(100)]
+    server = Deaf(*asks, modern=False)
+    with served(server) as url:
+        async with gateway(Remote("raw", url=f"{url}/mcp", session="shared")) as app:
+            # The SDK gives up an answer after five seconds, one after the other.
+            with anyio.fail_after(4):
+                for _ in range(3):
+                    assert (await call(app, "raw_tool")).text_content == "done"
+
+
+def test_what_is_large_in_a_list_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateway, S3: neither a schema, nor a name that is none."""
+    written: list[int] = []
+    dumps = json.dumps
+
+    def counting(value: Any) -> str:
+        text = dumps(value)
+        written.append(len(text))
+        return text
+
+    monkeypatch.setattr("mcp_mount.remotes.schemas.json.dumps", counting)
+    listing = [
+        tool(inputSchema={"type": "object", "description": HIDDEN}),
+        tool(outputSchema={"type": "object", "examples": [1.5] * 100_000}),
+        {"name": {"a": HIDDEN}, "inputSchema": {}},
+        HIDDEN,
+    ]
+    remote = Remote("raw", url="https://raw.example/mcp", tools=["tool", "other"])
+    catalog = read_catalog(Lists(tools=listing), remote, "gateway")
+    assert catalog.tools["tool"].schema == {"type": "object"}
+    assert max(written, default=0) < 200_000
+    assert max(map(len, catalog.left_out)) < 1_000
+    assert any("the tool 'dict' is not valid" in line for line in catalog.left_out)

@@ -8,7 +8,7 @@ from mcp_mount import Remote
 from tests.others import gateway, raw, tool
 from tests.support import rpc
 
-CLIENT = {"sampling": {"context": {}}, "elicitation": {"form": {}, "url": {}}}
+CLIENT: dict[str, Any] = {"sampling": {"context": {}}, "elicitation": {"form": {}, "url": {}}}
 
 
 async def asked(method: str, params: dict[str, Any]) -> dict[str, Any] | None:

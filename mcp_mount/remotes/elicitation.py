@@ -82,11 +82,13 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         if len(json.dumps(form)) > _MAX_FORM or _asks_for_secret(form):
             return None
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
-    identity = params.elicitation_id
+    identity = params.elicitation_id or ""
     is_odd = len(identity) > _MAX_KEY or not identity.isprintable()
     if is_odd or not (_is_page(params.url) and _can_open_pages(caller)):
         return None
-    page = ElicitRequestURLParams(message=message, url=params.url, elicitation_id=identity)
+    page = ElicitRequestURLParams(
+        message=message, url=params.url, elicitation_id=params.elicitation_id
+    )
     return ElicitRequest(params=page)
 
 

@@ -7,13 +7,14 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
 import httpx2
+from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -21,7 +22,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import Pace, too_large_error
+from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import Events, PacedStream
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
@@ -41,6 +42,9 @@ _EVENTS: Final = 32
 
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
 """How the SDK writes a request; a notification has no id, and an answer no method."""
+
+_MAX_ANSWERS: Final = 20
+"""Answers to what a server asks that it has not accepted; of more it hears nothing."""
 
 _OPENING: Final = 20
 """So many messages a new stream of a session counts as; a server may end each at once."""
@@ -93,7 +97,9 @@ class HTTPConnection:
             pool = self._pool.get()
             if pool is None:
                 pool = await stack.enter_async_context(_connection_pool())
-            transport = _BoundedTransport(pool, self)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            transport = _BoundedTransport(pool, self, tasks)
             client = await stack.enter_async_context(
                 httpx2.AsyncClient(
                     transport=transport,
@@ -148,9 +154,13 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
     of the same session have connections of their own.
     """
 
-    def __init__(self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection) -> None:
+    def __init__(
+        self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection, tasks: TaskGroup
+    ) -> None:
         self._pool = pool
         self._connection = connection
+        self._tasks = tasks
+        self._answers = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         outgoing = current_request() or OutgoingRequest()
@@ -163,6 +173,12 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             response = await self._pool.handle_async_request(request)
             response.stream = PacedStream(response.stream, self._connection.pace)
             return self._read(request, response)
+        if begins_answer(request.content):
+            # Calls do not wait for a server that accepts no answers to what it asks.
+            if self._answers < _MAX_ANSWERS:
+                self._answers += 1
+                self._tasks.start_soon(self._send_answer, request)
+            return httpx2.Response(202)
         response = httpx2.Response(504)
         try:
             if _REQUEST.match(request.content):
@@ -178,6 +194,14 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         self._connection.refused = response.status_code if response.status_code >= 300 else None
         outgoing.status = self._connection.refused
         return self._read(request, response)
+
+    async def _send_answer(self, request: httpx2.Request) -> None:
+        try:
+            with anyio.move_on_after(_FAREWELL), suppress(httpx2.TransportError):
+                response = await self._pool.handle_async_request(request)
+                await response.aclose()
+        finally:
+            self._answers -= 1
 
     def _read(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         """Have the body of a response read within the bounds."""

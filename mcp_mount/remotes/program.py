@@ -2,7 +2,7 @@
 
 The SDK's `stdio_client` does the same for one trusted program. This one bounds what a program can
 write, tells whoever waits for a message that was too large, puts the standard error into the log,
-and leaves no process behind, however the gateway ends.
+and leaves nothing of its process group behind, however the gateway ends.
 """
 
 import logging
