@@ -56,8 +56,11 @@ _MAX_FAILURES: Final = 6
 """After so many the pause grows no more: 32 seconds."""
 
 _STEADY: Final = 60.0
-"""Seconds for which a server answers before its failures are forgotten: who dies soon, again and
-again, is not started each time as if it were the first."""
+"""Seconds for which a server answers before its failures are forgotten."""
+
+_FAILURES_AFTER_SUCCESS: Final = 4
+"""So many are remembered of one that has answered, and dies soon: it is back after eight seconds at
+the most, and not started each time as if it were the first."""
 
 
 class Monitor:
@@ -238,6 +241,7 @@ class Monitor:
             logger.info("The remote %r offers something else: %s", name, self.catalog)
         if self.status != "up":
             self._steady_at = time.monotonic() + _STEADY
+            self._failures = min(self._failures, _FAILURES_AFTER_SUCCESS)
         elif time.monotonic() >= self._steady_at:
             self._failures = 0
         self._set_status("up")
