@@ -1,14 +1,18 @@
 """Keeps what our own requests ask for out of the HTTP library's log.
 
 At level INFO, httpx2 writes the URL of each request: of ours, that is the key of an API, the token
-of another server, and the arguments of a call. What is left is where the request went. Requests
-that the application itself makes are logged as they always were.
+of another server, and the arguments of a call. What is left is where the request went, and the
+beginning of what the other side says of its answer. Requests that the application itself makes are
+logged as they always were.
 """
 
 import logging
 from typing import Final
 
 import httpx2
+
+_MAX_PHRASE: Final = 100
+"""Characters of a reason phrase; another server may send tens of thousands."""
 
 
 class UnloggedURL(httpx2.URL):
@@ -23,10 +27,15 @@ class UnloggedURL(httpx2.URL):
 class _Filter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                each.shown if isinstance(each, UnloggedURL) else each for each in record.args
-            )
+            is_ours = any(isinstance(each, UnloggedURL) for each in record.args)
+            record.args = tuple(map(_show, record.args)) if is_ours else record.args
         return True
+
+
+def _show(argument: object) -> object:
+    if isinstance(argument, UnloggedURL):
+        return argument.shown
+    return argument[:_MAX_PHRASE] if isinstance(argument, str) else argument
 
 
 _FILTER: Final = _Filter()

@@ -102,6 +102,8 @@ async def test_a_servers_request_for_a_completion_reaches_a_client_that_makes_th
 
     async def complete(messages: Any, params: Any, context: Any) -> str:
         assert messages[0].content.text == "Why?"
+        assert params.system_prompt == "The server 'other' asks: Complete this."
+        assert params.include_context == "none"
         assert params.max_tokens == 5
         return "Because."
 

@@ -217,7 +217,7 @@ def send(message):
 
 
 async def test_a_program_that_dies_again_and_again_is_back_soon() -> None:
-    """Gateway: failures are forgotten when it has answered: the pause is short again."""
+    """Gateway: the pause grows to eight seconds, and no further when it has answered."""
     code = written(begin="import os; answers = 0", answer="os._exit(3)")
     with heard() as log:
         async with started(gateway_app([program("mortal", code)])) as app:

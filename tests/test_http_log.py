@@ -1,6 +1,8 @@
 """What the HTTP library writes of our requests, whatever the application's logging."""
 
 import logging
+import socket
+import threading
 from typing import Any
 
 import httpx2
@@ -82,3 +84,33 @@ async def test_what_the_application_asks_for_itself_is_logged_as_ever(
         async with httpx2.AsyncClient() as client:
             await client.get(f"{url}/parts/own?q=mine")
         assert f'HTTP Request: GET {url}/parts/own?q=mine "HTTP/1.1 200 OK"' in caplog.messages
+
+
+async def test_a_reason_phrase_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Proxy: what an API says in its status line costs no more than a line."""
+
+    class Talking:
+        def __init__(self) -> None:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+        def answer(self) -> None:
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.recv(65_536)
+                head = b"HTTP/1.1 200 " + b"x" * 50_000
+                connection.sendall(head + b"\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+
+    api = Talking()
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "x", "version": "1"},
+        "paths": {"/a": {"get": {"operationId": "a", "responses": {}}}},
+    }
+    with api.listener:
+        answering = threading.Thread(target=api.answer)
+        answering.start()
+        await call(proxy_app(document, Upstream(api.url)), "a")
+        answering.join(5)
+    (line,) = [each for each in caplog.messages if each.startswith("HTTP Request: GET")]
+    assert len(line) < 300

@@ -7,6 +7,8 @@ In the order in which to read them:
     text          what others wrote, without what cannot be seen
     uris          addresses of resources, and how ours stand for them
     bounds        what stands in the place of a message that is too large
+    events        a stream of messages, without what can be none
+    sdk_log       what the SDK logs of our sessions
     outgoing      one request: what it has with it, and meets on its way
     session       an MCP session with another server
     http          the way to a server at a URL

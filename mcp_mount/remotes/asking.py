@@ -33,7 +33,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.text import clean_json, clean_text
+from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _CHANGES: Final = (
     ToolListChangedNotification,
@@ -55,7 +55,7 @@ def callbacks_for(name: str, caller: Caller | None) -> Mapping[str, Any]:
     if capabilities is not None and capabilities.elicitation is not None:
         callbacks["elicitation_callback"] = partial(_elicit, name)
     if capabilities is not None and capabilities.sampling is not None:
-        callbacks["sampling_callback"] = _sample
+        callbacks["sampling_callback"] = partial(_sample, name)
     return callbacks
 
 
@@ -76,12 +76,15 @@ async def _elicit(
 
 
 async def _sample(
-    context: ClientRequestContext, params: CreateMessageRequestParams
+    name: str, context: ClientRequestContext, params: CreateMessageRequestParams
 ) -> CreateMessageResult | CreateMessageResultWithTools | ErrorData:
+    clean = clean_request(CreateMessageRequest(params=params), name, _find_caller(context))
+    if clean is None:
+        return ErrorData(code=INVALID_REQUEST, message="This is not asked of a model.")
     is_with_tools = params.tools is not None
     kind = CreateMessageResultWithTools if is_with_tools else CreateMessageResult
     answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(
-        context, CreateMessageRequest(params=params), kind
+        context, clean, kind
     )
     return answer
 
@@ -120,9 +123,8 @@ async def pass_on_log(session: Session, params: LoggingMessageNotificationParams
     is_modern = caller.protocol_version in MODERN_PROTOCOL_VERSIONS
     if is_modern and LOG_LEVEL_META_KEY not in (caller.meta or {}):
         return
-    data = clean_json(params.data)
-    if len(str(data)) > _MAX_LOG:
-        data = clean_text(str(data), _MAX_LOG)
+    is_short = fits(params.data, _MAX_LOG)
+    data = clean_json(params.data) if is_short else clean_text(str(params.data), _MAX_LOG)
     line = LoggingMessageNotificationParams(
         level=params.level, data=data, logger=clean_text(params.logger or "", _MAX_NAME) or None
     )

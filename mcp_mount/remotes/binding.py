@@ -23,7 +23,7 @@ from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.remotes.asking import callbacks_for
-from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
 from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
 from mcp_mount.remotes.failures import ServerError, find_causes
 from mcp_mount.remotes.links import with_our_links
@@ -139,7 +139,7 @@ class RemoteBinding:
         asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
             raise NotForwarded(
-                f"The server {name!r} asks for more than a question to its user, which is refused."
+                self._asks_too_much()
                 if capabilities
                 else f"The server {name!r} asks its user first; this client cannot."
             )
@@ -158,19 +158,22 @@ class RemoteBinding:
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
         answer = answer.model_copy(update={"meta": kept or None})
-        catalog = self.monitor.catalog
-        if not catalog.lists.has_resources:
-            return answer
-        return with_our_links(answer, self.remote.name, catalog.addresses)
+        return with_our_links(answer, self.remote.name, self.monitor.catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."
+
+    def _asks_too_much(self) -> str:
+        name = self.remote.name
+        return f"The server {name!r} asks for more than a question to its user, which is refused."
 
     def _explain(self, error: Exception) -> FastMCPError:
         """Return what to raise: the server's own words only if they are meant for its caller."""
         causes, name = [*find_causes(error)], self.remote.name
         if any(isinstance(each, MCPError) and each.code == TOO_LARGE for each in causes):
             return NotForwarded(self._too_large())
+        if any(isinstance(each, MCPError) and each.code == ASKS_TOO_MUCH for each in causes):
+            return NotForwarded(self._asks_too_much())
         self.monitor.suspect()
         refusal = next((each for each in causes if isinstance(each, ServerError)), None)
         if refusal is not None:

@@ -1,15 +1,43 @@
-"""What stands in the place of a message of another server that is too large.
+"""What another server may send beside what it is asked for, and what stands for what is too large.
 
 The SDK parses a message in one step, which holds the event loop: how large one may be is counted
 while it arrives, with a `mcp_mount.conversion.structure.Meter`.
 """
 
+import re
+import time
 from typing import Final
 
-from mcp_types import ErrorData
+import anyio
+from mcp_types import ErrorData, JSONRPCMessage, JSONRPCRequest
 
 TOO_LARGE: Final = -32098
 """The code of the error that stands for an answer which was dropped."""
+
+ASKS_TOO_MUCH: Final = -32097
+"""The code of the error that stands for a question which was dropped."""
+
+MAX_UNASKED: Final = 256 * 1024
+"""Characters of a notification or a request of a server; a result may have many more."""
+
+_BURST: Final = 2_000.0
+_RATE: Final = 500.0
+"""Messages that nobody asked for, at once and a second; beyond that they are read more slowly."""
+
+_BYTES: Final = 4_096
+"""So many count as one message."""
+
+_HOUR: Final = 3_600.0
+
+_ANSWER: Final = re.compile(
+    rb'\s*\{\s*(?:"(?:jsonrpc|id)"\s*:\s*(?:"[^"]{0,60}"|[0-9]{1,18})\s*,\s*){0,2}'
+    rb'"(?:result|error)"'
+)
+
+
+def begins_answer(text: bytes | bytearray) -> bool:
+    """Whether a message begins as an answer does, and not as what nobody asked for."""
+    return _ANSWER.match(text) is not None
 
 
 CONTAINER: Final = 8
@@ -19,3 +47,59 @@ CONTAINER: Final = 8
 def too_large_error() -> ErrorData:
     """Return what a request is answered with in place of a message that was dropped."""
     return ErrorData(code=TOO_LARGE, message="The answer is too large.")
+
+
+class Pace:
+    """How fast what a server says by itself is read: a flood leaves the event loop to others.
+
+    Attributes:
+        expected: Answers that are waited for, or were once; they cost nothing.
+    """
+
+    def __init__(self, now: float | None = None) -> None:
+        self.expected = 0
+        self._left = _BURST
+        self._at = time.monotonic() if now is None else now
+
+    def asked(self, message: JSONRPCMessage) -> None:
+        """Expect the answer, if a message is a request."""
+        self.expected += isinstance(message, JSONRPCRequest)
+
+    def owe(self, units: float, now: float) -> float:
+        """Count what was read; return for how many seconds nothing more is to be."""
+        self._left = min(_BURST, self._left + (now - self._at) * _RATE) - units
+        self._at = now
+        return max(0.0, -self._left / _RATE)
+
+    async def keep(self, messages: int, size: int) -> None:
+        """Wait as long as is owed for so many messages, of so many bytes together."""
+        seconds = self.owe(messages + size / _BYTES, time.monotonic())
+        if seconds:
+            await anyio.sleep(seconds)
+
+
+class Allowance:
+    """How many lines somebody may write into the log: many at once, and as many each hour."""
+
+    def __init__(self, lines: int, now: float | None = None) -> None:
+        self._most = lines
+        self._left = float(lines)
+        self._at = time.monotonic() if now is None else now
+        self._is_told = False
+
+    def is_spent(self, now: float | None = None) -> bool:
+        """Whether there is no line left now."""
+        now = time.monotonic() if now is None else now
+        self._left = min(self._most, self._left + (now - self._at) * self._most / _HOUR)
+        self._at = now
+        self._is_told = self._is_told and self._left < self._most / 2
+        return self._left < 1
+
+    def take(self) -> None:
+        """Spend one."""
+        self._left -= 1
+
+    def is_news(self) -> bool:
+        """Whether it is to be told that they are spent: once, until half of them are back."""
+        was, self._is_told = self._is_told, True
+        return not was

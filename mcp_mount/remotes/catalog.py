@@ -134,7 +134,7 @@ def _read_tools(
 ) -> dict[str, PublishedTool]:
     """Return the tools by the other server's names; of two with one name, the first."""
     tools: dict[str, PublishedTool] = {}
-    names = [str(each["name"]) for each in entries if isinstance(each, dict) and "name" in each]
+    names = [_name_of(each) for each in entries[:MAX_ENTRIES]]
     for pattern in remote.tools:
         if not any(fnmatchcase(name, pattern) for name in names):
             near = ", ".join(map(repr, get_close_matches(pattern, names))) or "none"
@@ -250,5 +250,10 @@ def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:
 
 
 def _name(entry: object) -> str:
+    return repr(_name_of(entry))
+
+
+def _name_of(entry: object) -> str:
+    """Return how an entry is called in our log: what is no text can take long to write."""
     name = entry.get("name") if isinstance(entry, dict) else entry
-    return repr(str(name)[:_MAX_NAME])
+    return name[:_MAX_NAME] if isinstance(name, str) else type(name).__name__

@@ -1,9 +1,11 @@
 """Completions of arguments, asked of the server whose prompt or template it is."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastmcp import FastMCP
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     CompleteResult,
     Completion,
     CompletionArgument,
@@ -19,6 +21,12 @@ from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import clean_json
 from mcp_mount.remotes.tool import admit
 from mcp_mount.tools.context import current_context
+
+_MAX_VALUES: Final = 100
+"""As many as MCP allows ("Completion")."""
+
+_MAX_VALUE: Final = 1_000
+"""Characters of a value; what is longer is left out, as it is sent back whole."""
 
 
 def complete_with_remotes(server: FastMCP[Any]) -> None:
@@ -70,9 +78,12 @@ async def _complete(
     try:
         async with admit(component.binding, context) as trace:
             answer = await component.binding.forward(send, context, trace)
-    except Busy as busy:
-        raise NotForwarded(str(busy)) from None
+    except (Busy, NotForwarded) as refused:
+        # FastMCP would answer with less, and write a traceback.
+        raise MCPError(code=INTERNAL_ERROR, message=str(refused)) from None
     if not isinstance(answer, CompleteResult):
-        raise NotForwarded("The server asks something first, which is refused here.")
+        message = "The server asks something first, which is refused here."
+        raise MCPError(code=INTERNAL_ERROR, message=message)
     completion = answer.completion
-    return completion.model_copy(update={"values": clean_json(completion.values)})
+    values = [each for each in completion.values if len(each) <= _MAX_VALUE][:_MAX_VALUES]
+    return completion.model_copy(update={"values": clean_json(values)})

@@ -1,15 +1,20 @@
 """What another server asks of a user, passed on so that the user sees who asks.
 
-Nothing is passed on that the client does not say it can do. Forms and pages to open are cleaned and
-bounded like what the server says of its tools; completions of the client's model are bounded.
+Nothing is passed on that the client does not say it can do. Questions, pages to open and what the
+client's model is to complete are cleaned and bounded like what the server says of its tools. No
+form asks for a secret (MCP "Elicitation"), and no completion gets what the client knows of others.
 """
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fastmcp.server.context import Context
 from mcp_types import (
     CreateMessageRequest,
+    CreateMessageRequestParams,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestURLParams,
@@ -19,7 +24,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.outgoing import Caller
-from mcp_mount.remotes.text import clean_json, clean_text
+from mcp_mount.remotes.text import clean_json, clean_text, fits
 from mcp_mount.tools.uris import is_uri
 
 _STATE: Final = "mcp_mount:remote:"
@@ -32,6 +37,11 @@ _MAX_FORM: Final = 20_000
 _MAX_STATE: Final = 100_000
 _MAX_REQUESTS: Final = 10
 _MAX_KEY: Final = 100
+
+_SECRET: Final = re.compile(
+    r"\b(?:pass ?(?:word|wd|phrase|code)s?|secrets?|token|(?:api|private) ?keys?|credentials?)\b"
+)
+_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z0-9]+")
 
 
 def read_state(context: Context) -> str | None:
@@ -58,7 +68,7 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     """Return a question with the server's name before it; None if it cannot be asked."""
     said = caller.session.client_capabilities if caller is not None else None
     if isinstance(request, CreateMessageRequest) and said is not None and said.sampling is not None:
-        return request if len(request.model_dump_json()) <= _MAX_STATE else None
+        return _clean_sampling(request.params, name)
     if isinstance(request, ListRootsRequest) and said is not None and said.roots is not None:
         return request
     if not isinstance(request, ElicitRequest):
@@ -66,17 +76,59 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     params = request.params
     message = f"The server {name!r} asks: {clean_text(params.message, _MAX_MESSAGE)}"
     if isinstance(params, ElicitRequestFormParams):
+        if not fits(params.requested_schema, _MAX_FORM):
+            return None
         form = clean_json(params.requested_schema)
-        if len(json.dumps(form)) > _MAX_FORM:
+        if len(json.dumps(form)) > _MAX_FORM or _asks_for_secret(form):
             return None
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
-    is_page = is_uri(params.url) and params.url.startswith(("https://", "http://"))
-    if not (is_page and _can_open_pages(caller)):
+    identity = params.elicitation_id or ""
+    is_odd = len(identity) > _MAX_KEY or not identity.isprintable()
+    if is_odd or not (_is_page(params.url) and _can_open_pages(caller)):
         return None
     page = ElicitRequestURLParams(
         message=message, url=params.url, elicitation_id=params.elicitation_id
     )
     return ElicitRequest(params=page)
+
+
+def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMessageRequest | None:
+    """Return a request for a completion, the server's name before it; None if it is too large."""
+    said = params.model_dump(by_alias=True, exclude_none=True, mode="json")
+    if not fits(said, _MAX_STATE):
+        return None
+    plain = clean_json(said)
+    prompt = plain.get("systemPrompt", "Complete this.")
+    plain["systemPrompt"] = f"The server {name!r} asks: {prompt}"
+    # The client would add what it has of all that we offer, whosever it is.
+    plain["includeContext"] = "none"
+    return CreateMessageRequest(params=CreateMessageRequestParams.model_validate(plain))
+
+
+def _asks_for_secret(form: Mapping[str, Any]) -> bool:
+    """Whether a field of a form is for what only a page of the server itself may ask."""
+    fields = form.get("properties")
+    return isinstance(fields, Mapping) and any(
+        _is_secret(key, field) for key, field in fields.items() if isinstance(field, Mapping)
+    )
+
+
+def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
+    if field.get("type", "string") != "string" or "enum" in field:
+        return False
+    names = (" ".join(_BETWEEN_WORDS.split(str(each))) for each in (key, field.get("title", "")))
+    return field.get("format") == "password" or any(_SECRET.search(each.lower()) for each in names)
+
+
+def _is_page(url: str) -> bool:
+    """Whether an address can be opened, and names the host that it seems to name."""
+    if not (is_uri(url) and url.startswith(("https://", "http://"))) or "\\" in url:
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and "@" not in parts.netloc
 
 
 def _can_open_pages(caller: Caller | None) -> bool:

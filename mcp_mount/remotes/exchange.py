@@ -13,7 +13,7 @@ import anyio.lowlevel
 from mcp.shared.exceptions import MCPError
 from mcp_types import DiscoverResult
 
-from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
 from mcp_mount.remotes.failures import ServerError
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.program import StdioConnection
@@ -79,7 +79,7 @@ async def send_in(
     try:
         return await send(session)
     except MCPError as error:
-        is_own = error.code != TOO_LARGE and session.was_said(error)
+        is_own = error.code not in {TOO_LARGE, ASKS_TOO_MUCH} and session.was_said(error)
         return ServerError(error.error) if is_own else error
     except Exception as error:  # noqa: BLE001 - it is raised where the request was made
         return error

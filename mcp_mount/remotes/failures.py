@@ -14,7 +14,7 @@ from mcp_types import ErrorData
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import TOO_LARGE
-from mcp_mount.remotes.text import clean_json, clean_text
+from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _MAX_DEPTH: Final = 10
 _MAX_MESSAGE: Final = 2_000
@@ -61,6 +61,8 @@ class ServerErrorMiddleware(Middleware):
 
 
 def _clean_data(data: Any) -> Any:
+    if not fits(data, _MAX_DATA):
+        return None
     clean = clean_json(data)
     return clean if len(json.dumps(clean)) <= _MAX_DATA else None
 

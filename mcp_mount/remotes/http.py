@@ -7,7 +7,7 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import anyio
 import anyio.lowlevel
 import httpx2
+from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -23,9 +24,11 @@ from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import CONTAINER, too_large_error
+from mcp_mount.remotes.bounds import CONTAINER, Pace, begins_answer, too_large_error
+from mcp_mount.remotes.events import Events, PacedStream
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.sdk_log import belongs_to, talking_to, tell_of_junk
 from mcp_mount.remotes.session import Session
 
 _CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
@@ -35,12 +38,18 @@ _CONNECT_SECONDS: Final = 10.0
 _ENDS: Final = 64 * 1024
 """Bytes at both ends of a response in which an error is looked for."""
 
-_LINES: Final = 64
-"""Of a stream of events, that are passed on before others have their turn."""
+_EVENTS: Final = 32
+"""Of a stream, that are looked at before others have their turn."""
 
 
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
 """How the SDK writes a request; a notification has no id, and an answer no method."""
+
+_MAX_ANSWERS: Final = 20
+"""Answers to what a server asks that it has not accepted; of more it hears nothing."""
+
+_OPENING: Final = 20
+"""So many messages a new stream of a session counts as; a server may end each at once."""
 
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
@@ -71,6 +80,8 @@ class HTTPConnection:
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
         self._remote = remote
         self.max_bytes = max_bytes
+        self.name = remote.name
+        self.pace = Pace()
         self._max_blocks = max_blocks
         self._ids = count(1)
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
@@ -103,10 +114,13 @@ class HTTPConnection:
         if isinstance(remote.auth, str):
             headers["authorization"] = f"Bearer {remote.auth}"
         async with AsyncExitStack() as stack:
+            stack.enter_context(talking_to(remote.name))
             pool = self._pool.get()
             if pool is None:
                 pool = await stack.enter_async_context(_connection_pool())
-            transport = _BoundedTransport(pool, self, stream or EventStream())
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            transport = _BoundedTransport(pool, self, stream or EventStream(), tasks)
             client = await stack.enter_async_context(
                 httpx2.AsyncClient(
                     transport=transport,
@@ -162,18 +176,32 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, pool: httpx2.AsyncBaseTransport, connection: HTTPConnection, stream: EventStream
+        self,
+        pool: httpx2.AsyncBaseTransport,
+        connection: HTTPConnection,
+        stream: EventStream,
+        tasks: TaskGroup,
     ) -> None:
         self._pool = pool
         self._connection = connection
         self._stream = stream
+        self._tasks = tasks
+        self._answers = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         outgoing = current_request() or OutgoingRequest()
+        # This is a task of the SDK's.
+        belongs_to(self._connection.name)
         if request.method != "POST":
             if outgoing.is_abandoned:
                 raise httpx2.ReadError("Nobody waits for the response any more.")
             return await self._get(request)
+        if begins_answer(request.content):
+            # Calls do not wait for a server that accepts no answers to what it asks.
+            if self._answers < _MAX_ANSWERS:
+                self._answers += 1
+                self._tasks.start_soon(self._send_answer, request)
+            return httpx2.Response(202)
         response = httpx2.Response(504)
         try:
             if _REQUEST.match(request.content):
@@ -194,6 +222,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         """Open the session's stream, or end the session."""
         ended = self._stream.ended.set if request.method == "GET" else None
         try:
+            await self._connection.pace.keep(_OPENING, 0)
             response = await self._pool.handle_async_request(request)
         except BaseException:
             if ended is not None:
@@ -201,7 +230,16 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             raise
         if ended is not None:
             self._stream.was_open |= response.is_success
+        response.stream = PacedStream(response.stream, self._connection.pace)
         return self._read(request, response, ended)
+
+    async def _send_answer(self, request: httpx2.Request) -> None:
+        try:
+            with anyio.move_on_after(_FAREWELL), suppress(httpx2.TransportError):
+                response = await self._pool.handle_async_request(request)
+                await response.aclose()
+        finally:
+            self._answers -= 1
 
     def _read(
         self,
@@ -264,16 +302,20 @@ async def _read_body(
 async def _read_events(
     request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
 ) -> AsyncGenerator[bytes]:
+    events = Events()
     async for chunk in _read_chunks(stream, outgoing):
         outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
         if not meter.add(chunk):
             outgoing.is_too_large = True
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
-        lines = chunk.splitlines(keepends=True)
-        for start in range(0, len(lines), _LINES):
-            yield b"".join(lines[start : start + _LINES])
-            await anyio.lowlevel.checkpoint()
+        for number, event in enumerate(events.add(chunk)):
+            yield event
+            if number % _EVENTS == 0:
+                await anyio.lowlevel.checkpoint()
+        if events.dropped:
+            tell_of_junk()
+    yield events.rest()
 
 
 def _too_large_answer(request: httpx2.Request) -> bytes:

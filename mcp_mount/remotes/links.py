@@ -6,19 +6,21 @@ from typing import Any, TypeVar
 import mcp_types
 from mcp_types import BlobResourceContents, EmbeddedResource, ResourceLink, TextResourceContents
 
+from mcp_mount.remotes.remote import is_remote_name
 from mcp_mount.remotes.uris import add_prefix
-from mcp_mount.tools.uris import is_uri
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 
-_WEB = ("https://", "http://")
+_WEB = {"https", "http"}
 
 
 def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
     """Return a result in which each address of a resource is ours, e.g. ``data://wiki/parts``.
 
     Addresses of the web stay as they are, unless they are listed as resources: a client opens them
-    by itself (MCP "Resources", "Common URI Schemes").
+    by itself (MCP "Resources", "Common URI Schemes"). So do those without ``//``, as ``data:,x``:
+    none of ours is one. Where a host could be the name of a server, the address could be ours for
+    one of that server's resources, and becomes one of this server.
 
     Args:
         answer: The result of a call, or a prompt.
@@ -27,8 +29,10 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
     """
 
     def ours(uri: str) -> str:
-        is_web = uri.startswith(_WEB) and uri not in listed
-        return add_prefix(uri, name) if is_uri(uri) and not is_web else uri
+        scheme, slashes, rest = "".join(uri.split()).partition("://")
+        plain = f"{scheme.lower()}://{rest}"
+        is_web = scheme.lower() in _WEB and not is_remote_name(rest.partition("/")[0])
+        return uri if not slashes or (is_web and plain not in listed) else add_prefix(plain, name)
 
     if isinstance(answer, mcp_types.CallToolResult):
         return answer.model_copy(

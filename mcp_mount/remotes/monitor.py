@@ -8,6 +8,7 @@
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
@@ -56,8 +57,12 @@ _MAX_LEFT_OUT: Final = 20
 _MAX_FAILURES: Final = 6
 """After so many the pause grows no more: 32 seconds."""
 
-_FAILURES_AFTER_SUCCESS: Final = 2
-"""So many are remembered of one that has answered: who dies soon is not started at once."""
+_STEADY: Final = 60.0
+"""Seconds for which a server answers before its failures are forgotten."""
+
+_FAILURES_AFTER_SUCCESS: Final = 4
+"""So many are remembered of one that has answered, and dies soon: it is back after eight seconds at
+the most, and not started each time as if it were the first."""
 
 
 class Monitor:
@@ -89,6 +94,7 @@ class Monitor:
         self._error: str | None = None
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._failures = 0
+        self._steady_at = math.inf
         self._due = 0.0
         self._known: mcp_types.DiscoverResult | None = None
         self._tells = False
@@ -271,7 +277,11 @@ class Monitor:
         if is_new and self.status == "up":
             logger.info("The remote %r offers something else: %s", name, self.catalog)
             self._changed()
-        self._failures = min(self._failures, _FAILURES_AFTER_SUCCESS)
+        if self.status != "up":
+            self._steady_at = time.monotonic() + _STEADY
+            self._failures = min(self._failures, _FAILURES_AFTER_SUCCESS)
+        elif time.monotonic() >= self._steady_at:
+            self._failures = 0
         self._set_status("up")
 
     def _fail(self, error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 The SDK's `stdio_client` does the same for one trusted program. This one bounds what a program can
 write, tells whoever waits for a message that was too large, puts the standard error into the log,
-and leaves no process behind, however the gateway ends.
+and leaves nothing of its process group behind, however the gateway ends.
 """
 
 import logging
@@ -19,7 +19,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
+from mcp_mount.remotes.bounds import Allowance, Pace
 from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.sdk_log import talking_to
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
 from mcp_mount.system import guard_of, send_signal
@@ -28,7 +30,7 @@ logger = logging.getLogger("mcp_mount.remotes")
 
 _MAX_LOG_LINE: Final = 500
 _MAX_LOG_LINES: Final = 1_000
-"""Lines of a program's standard error that go to the log in one run of it."""
+"""Lines of a program's standard error that go to the log at once, and each hour."""
 
 _GRACE: Final = 2.0
 """Seconds to end by itself when its input is closed, and again when it is asked to."""
@@ -50,6 +52,7 @@ class StdioConnection:
         self._remote = remote
         self._max_bytes = max_bytes
         self._max_blocks = max_blocks
+        self._lines = Allowance(_MAX_LOG_LINES)
         self._session: RunVar[Session | None] = RunVar(remote.name, None)
         self._has: frozenset[str] = frozenset()
         self._owner: RunVar[Hashable] = RunVar(f"{remote.name}'s caller", None)
@@ -103,16 +106,17 @@ class StdioConnection:
 
     @asynccontextmanager
     async def _run(self, **callbacks: Any) -> AsyncIterator[tuple[Session, anyio.Event]]:
-        async with (
-            _run_program(self._remote, self._max_bytes) as (read, write, ended),
-            Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
-        ):
-            yield session, ended
+        with talking_to(self._remote.name):
+            async with (
+                _run_program(self._remote, self._max_bytes, self._lines) as (read, write, ended),
+                Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
+            ):
+                yield session, ended
 
 
 @asynccontextmanager
 async def _run_program(
-    remote: Remote, max_bytes: int
+    remote: Remote, max_bytes: int, lines: Allowance
 ) -> AsyncIterator[
     tuple[
         MemoryObjectReceiveStream[SessionMessage | Exception],
@@ -134,14 +138,14 @@ async def _run_program(
     )
     to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    ended = anyio.Event()
+    ended, pace = anyio.Event(), Pace()
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise OSError("The program has no pipes.")
     try:
         async with _killed_with_us(process), anyio.create_task_group() as tasks:
-            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended)
-            tasks.start_soon(write_messages, process.stdin, from_session)
-            tasks.start_soon(_log_errors, remote.name, process.stderr)
+            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended, pace)
+            tasks.start_soon(write_messages, process.stdin, from_session, pace)
+            tasks.start_soon(_log_errors, remote.name, process.stderr, lines)
             tasks.start_soon(_watch, process, to_session, ended)
             try:
                 yield read, write, ended
@@ -167,21 +171,26 @@ async def _watch(
     messages.close()
 
 
-async def _log_errors(name: str, errors: ByteReceiveStream) -> None:
+async def _log_errors(name: str, errors: ByteReceiveStream, allowed: Allowance) -> None:
     """Write its standard error to the log, line by line; beyond a bound it is read and dropped."""
-    count, rest = 0, b""
+    rest = b""
     with suppress(*CLOSED):
-        while count < _MAX_LOG_LINES:
+        while True:
+            if allowed.is_spent():
+                if allowed.is_news():
+                    logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
+                await errors.receive()
+                await anyio.sleep(PAUSE)
+                rest = b""
+                continue
             *lines, rest = (rest + await errors.receive(4096)).split(b"\n")
             rest = rest[:_MAX_LOG_LINE]
-            for line in filter(None, lines[: _MAX_LOG_LINES - count]):
+            for line in filter(None, lines):
+                if allowed.is_spent():
+                    break
+                allowed.take()
                 logger.info("%s: %s", name, _log_line(line))
                 await anyio.lowlevel.checkpoint()
-            count += len(lines)
-        logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
-        while True:
-            await errors.receive()
-            await anyio.sleep(PAUSE)
 
 
 def _log_line(line: bytes) -> str:

@@ -15,7 +15,7 @@ import jsonschema_rs
 from mcp_mount.openapi.directions import Direction
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.schemas import Schemas
-from mcp_mount.remotes.text import clean_json
+from mcp_mount.remotes.text import clean_json, fits
 
 _MAX_ARGUMENTS: Final = 200
 _MAX_PUBLISHED: Final = 50_000
@@ -36,6 +36,8 @@ _KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 def work_of(input_schema: Schema, output_schema: Schema | None) -> int:
     """Return how much there is to read: what is referred to is read for each argument."""
+    if not fits([input_schema, output_schema], _MAX_READ):
+        return MAX_WORK + 1
     text = json.dumps([input_schema, output_schema])
     if len(text) > _MAX_READ:
         return MAX_WORK + 1

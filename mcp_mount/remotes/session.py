@@ -3,6 +3,7 @@
 * Entries of lists are handed over as they came, to be read one by one: a bad one costs no other.
 * A result with too many blocks is refused before models are built of it.
 * Of the server's own requests a bounded number wait for their answers: it may never read them.
+* What it says by itself, and asks, is dropped where it is large.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,13 +29,15 @@ from mcp_types import (
     DiscoverResult,
     Implementation,
     JSONRPCError,
+    JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
 )
 from pydantic import ValidationError
 
-from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
+from mcp_mount.remotes.text import fits
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
@@ -95,7 +98,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         """Send a request; return its result without the entries of a list.
 
         Raises:
-            MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks.
+            MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks; or
+                `ASKS_TOO_MUCH`, it is a question that is far too long.
         """
         # A session may last as long as a call, and ids must not come again (MCP "input_required").
         options: CallOptions = {"request_id": next(self._ids), **(opts or {})}
@@ -109,6 +113,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         if isinstance(entries, list):
             self.entries = entries
             return {**result, _LISTS[method]: []}
+        if not fits(result.get("inputRequests"), MAX_UNASKED):
+            raise MCPError(code=ASKS_TOO_MUCH, message="The server asks too much.")
         blocks = result.get(_BLOCKS.get(method, ""))
         if isinstance(blocks, list) and len(blocks) > self._max_blocks:
             raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
@@ -214,7 +220,12 @@ class _Inbound(ObjectReceiveStream[Received]):
     async def receive(self) -> Received:
         while True:
             item: Received = await self._stream.receive()
-            if not (isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCRequest)):
+            message = item.message if isinstance(item, SessionMessage) else None
+            if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
+                return item
+            if not fits(message.params, MAX_UNASKED):
+                continue
+            if isinstance(message, JSONRPCNotification):
                 return item
             if self._waiting.count < _MAX_WAITING:
                 self._waiting.count += 1

@@ -10,11 +10,22 @@ import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, jsonrpc_message_adapter
+from mcp_types import (
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
 from pydantic import ValidationError
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import CONTAINER, too_large_error
+from mcp_mount.remotes.bounds import (
+    CONTAINER,
+    MAX_UNASKED,
+    Pace,
+    begins_answer,
+    too_large_error,
+)
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -35,6 +46,7 @@ CLOSED: Final = (
 _END: Final = 200
 """Bytes at both ends of a message in which its id is looked for."""
 
+
 # Where the other members stand between, somebody else may have written what looks like an id.
 _ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')
 _ID_LAST: Final = re.compile(
@@ -48,11 +60,18 @@ async def read_messages(
     messages: MemoryObjectSendStream[SessionMessage | Exception],
     max_bytes: int,
     ended: anyio.Event,
+    pace: Pace,
 ) -> None:
-    """Pass on its messages, one a line; lines that are no messages are read slowly, and dropped."""
+    """Pass on its messages, one a line.
+
+    Lines that are no messages are read slowly, and dropped; messages for which nobody asked are
+    read at a pace.
+    """
     line = _Line(max_bytes)
     with messages, suppress(*CLOSED):
         async for chunk in output:
+            if not pace.expected:
+                await pace.keep(0, len(chunk))
             *ends, rest = chunk.split(b"\n")
             junk, is_junk = 0, bool(ends)
             # A message is an object. Of other lines there may be thousands.
@@ -61,6 +80,7 @@ async def read_messages(
                 message, line = line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
+                    await _keep_pace(pace, message)
                     await messages.send(message)
                     continue
                 junk += 1
@@ -82,15 +102,20 @@ class _Line:
 
     def add(self, part: bytes) -> None:
         self._text += part
-        if self._head is None and not self._meter.add(part):
+        if self._head is None and not (self._meter.add(part) and self._may_grow()):
             self._head = bytes(self._text[:_END])
         if self._head is not None:
             del self._text[:-_END]
 
+    def _may_grow(self) -> bool:
+        return len(self._text) <= MAX_UNASKED or begins_answer(self._text)
+
     def parse(self) -> SessionMessage | None:
         """Return the message, or the error that stands for one too large; None if it is none."""
         if self._head is not None:
-            logger.warning("A program's message is too large")
+            if not begins_answer(self._head):
+                return None
+            logger.warning("A program's answer is too large")
             found = _ID_FIRST.match(self._head) or _ID_LAST.search(bytes(self._text[-_END:]))
             if found is None:
                 return None
@@ -102,14 +127,23 @@ class _Line:
         except ValidationError:
             logger.debug("A line of a program's output is no message of MCP")
             return None
-        return SessionMessage(message)
+        is_unasked = isinstance(message, JSONRPCNotification | JSONRPCRequest)
+        return None if is_unasked and len(self._text) > MAX_UNASKED else SessionMessage(message)
+
+
+async def _keep_pace(pace: Pace, message: SessionMessage) -> None:
+    if isinstance(message.message, JSONRPCNotification | JSONRPCRequest):
+        await pace.keep(1, 0)
+    else:
+        pace.expected = max(0, pace.expected - 1)
 
 
 async def write_messages(
-    program: ByteSendStream, messages: MemoryObjectReceiveStream[SessionMessage]
+    program: ByteSendStream, messages: MemoryObjectReceiveStream[SessionMessage], pace: Pace
 ) -> None:
     """Write messages, one a line."""
     with messages, suppress(*CLOSED):
         async for each in messages:
+            pace.asked(each.message)
             line = each.message.model_dump_json(by_alias=True, exclude_unset=True)
             await program.send(line.encode() + b"\n")

@@ -13,6 +13,47 @@ _ANSI: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL
 )
 
+_VALUE: Final = 4
+"""What a JSON value counts beside its characters."""
+
+
+class _Visible(dict[int, int | None]):
+    """What stands for each character: itself, or nothing. A class because `translate` asks it."""
+
+    def __missing__(self, code: int) -> int | None:
+        is_hidden = unicodedata.category(chr(code))[0] == "C" and chr(code) not in "\n\t"
+        found = None if is_hidden else code
+        if len(self) < _MAX_KNOWN:
+            self[code] = found
+        return found
+
+
+_MAX_KNOWN: Final = 10_000
+_VISIBLE: Final = _Visible()
+
+
+def fits(value: Any, most: int) -> bool:
+    """Whether a JSON value has no more than so many characters, each value counting a few.
+
+    It looks at no more than that: what is far too large is found out as soon as what is not.
+    """
+    values = [value]
+    while values:
+        each = values.pop()
+        most -= _VALUE
+        if isinstance(each, str | dict | list):
+            most -= len(each)
+        elif isinstance(each, int):
+            # Three bits are less than a digit.
+            most -= each.bit_length() // 3
+        if most < 0:
+            return False
+        if isinstance(each, dict):
+            values += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            values += each
+    return True
+
 
 def clean_text(text: str, max_length: int) -> str:
     """Return at most `max_length` characters of a text, all of them visible."""
@@ -31,7 +72,7 @@ def clean_description(text: str | None) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """Return a JSON value whose names and texts are all visible."""
+    """Return a JSON value whose names and texts are all visible; first see whether it `fits`."""
     if isinstance(value, dict):
         return {clean_json(key): clean_json(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -41,5 +82,4 @@ def clean_json(value: Any) -> Any:
 
 
 def _visible(text: str) -> str:
-    plain = _ANSI.sub("", text)
-    return "".join(c for c in plain if c in "\n\t" or unicodedata.category(c)[0] != "C")
+    return _ANSI.sub("", text).translate(_VISIBLE)

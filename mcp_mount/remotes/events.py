@@ -1,0 +1,85 @@
+"""Events of another server's stream: what cannot be a message of MCP goes no further.
+
+The SDK writes a traceback for each of them, and the text of each message, wanted or not.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import httpx2
+
+from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer
+
+_HEAD: Final = 1_000
+"""Bytes in which a large event must begin as an answer does."""
+
+_DATA: Final = re.compile(rb"(?:^|\n)data:[ ]?([^\n]*)")
+_OTHER_KIND: Final = re.compile(rb"(?:^|\n)event:(?>[ ]?)(?!message(?:\n|$)|\n|$)")
+
+
+class Events:
+    """The events of a stream while it arrives; each is given whole, or not at all.
+
+    Attributes:
+        dropped: How many were not given.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._text = bytearray()
+        self._is_dropping = False
+        self._is_after_return = False
+
+    def add(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the events that a chunk ends."""
+        if self._is_after_return:
+            chunk = chunk.removeprefix(b"\n")
+        self._is_after_return = chunk.endswith(b"\r")
+        begin = max(len(self._text) - 1, 0)
+        self._text += chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        end = self._text.rfind(b"\n\n", begin)
+        if end >= 0:
+            whole = bytes(self._text[:end])
+            del self._text[: end + 2]
+            yield from (each + b"\n\n" for each in whole.split(b"\n\n") if self._is_wanted(each))
+        if len(self._text) > MAX_UNASKED and not _begins_answer(self._text):
+            self._is_dropping = True
+            # The end may come in two parts.
+            del self._text[:-1]
+
+    def rest(self) -> bytes:
+        """Return the event that is left at the end of the stream, which nothing has ended."""
+        return bytes(self._text) if self._is_wanted(bytes(self._text)) else b""
+
+    def _is_wanted(self, event: bytes) -> bool:
+        is_dropped, self._is_dropping = self._is_dropping, False
+        data = _DATA.search(event)
+        is_message = data is None or data[1].lstrip()[:1] in {b"{", b""}
+        is_large = len(event) > MAX_UNASKED and not _begins_answer(event)
+        if is_dropped or is_large or not is_message or _OTHER_KIND.search(event):
+            self.dropped += 1
+            return False
+        return True
+
+
+def _begins_answer(event: bytes | bytearray) -> bool:
+    data = _DATA.search(event, 0, _HEAD)
+    return data is not None and begins_answer(data[1])
+
+
+class PacedStream(httpx2.AsyncByteStream):
+    """What a server says by itself, in all of its streams together, at a pace."""
+
+    def __init__(self, stream: Any, pace: Pace) -> None:
+        self._stream = stream
+        self._pace = pace
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            await self._pace.keep(chunk.count(b"data:"), len(chunk))
+            yield chunk
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        await self._stream.aclose()
