@@ -13,7 +13,8 @@ PAGE = (Path(__file__).parent.parent / "docs" / "answers.md").read_text("utf-8")
 
 def the_app() -> FastAPI:
     """Run the example of the page, and return its app."""
-    (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (source,) = (block for block in blocks if "mount_mcp" in block)
     module: dict[str, Any] = {"__name__": "answers"}
     exec(compile(source, "docs/answers.md", "exec"), module)  # noqa: S102 - it is ours
     app: FastAPI = module["app"]

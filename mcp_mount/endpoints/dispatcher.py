@@ -46,6 +46,8 @@ _SMALL: Final = 64 * 1024
 
 _LONGEST_ADDRESS: Final = 16 * 1024
 
+_PARSE_ERROR: Final = -32700
+
 
 class Dispatcher:
     """Pure ASGI middleware around FastMCP's app; with ``auth=``, inside it.
@@ -170,7 +172,7 @@ class Dispatcher:
             await refuse(413, message)(scope, receive, send)
             return None
         elif len(body) > _SMALL and (too_much := await _too_much(body)) is not None:
-            await refuse(413, too_much)(scope, receive, send)
+            await refuse(400, too_much, _PARSE_ERROR)(scope, receive, send)
             return None
         return body
 

@@ -109,9 +109,9 @@ class _Dispatched(Response):
             await self.background()
 
 
-def refuse(status: int, message: str) -> JSONResponse:
+def refuse(status: int, message: str, code: int = _INVALID_REQUEST) -> JSONResponse:
     """Return a refusal of a request that was not served, in the form of JSON-RPC 2.0 §5.1."""
-    error = {"code": _INVALID_REQUEST, "message": message}
+    error = {"code": code, "message": message}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=status)
 
 
