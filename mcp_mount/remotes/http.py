@@ -113,13 +113,12 @@ class HTTPConnection:
         headers = {"accept-encoding": "identity", **remote.headers}
         if isinstance(remote.auth, str):
             headers["authorization"] = f"Bearer {remote.auth}"
-        async with AsyncExitStack() as stack:
+        async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
+            stack.callback(tasks.cancel_scope.cancel)
             stack.enter_context(talking_to(remote.name))
             pool = self._pool.get()
             if pool is None:
                 pool = await stack.enter_async_context(_connection_pool())
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
             transport = _BoundedTransport(pool, self, stream or EventStream(), tasks)
             client = await stack.enter_async_context(
                 httpx2.AsyncClient(
