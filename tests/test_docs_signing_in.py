@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fastmcp.server.auth.providers.jwt import RSAKeyPair
 
-from tests.support import ERAS, Era, call, http, rpc, tools
+from tests.support import ERAS, Era, call, http, rpc, served, tools
 
 TEXT = (Path(__file__).parent.parent / "docs" / "signing-in.md").read_text("utf-8")
-KEY, ENTRA, KEYCLOAK = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+KEY, CALLER, ENTRA, KEYCLOAK = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def run(source: str) -> dict[str, Any]:
@@ -28,6 +28,13 @@ async def test_a_key_of_the_app_opens_the_endpoint(
     assert (await rpc(app, era, "tools/list")).status == 401
     assert (await rpc(app, era, "tools/list", headers={"x-api-key": "sesame"})).status == 401
     assert [*await tools(app, era=era, headers={"x-api-key": "open sesame"})] == ["list_parts"]
+
+
+async def test_the_client_of_the_recipe_calls_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "open sesame")
+    with served(run(KEY)["app"]) as url:
+        said = await run(CALLER)["call_as"]("open sesame", f"{url}/mcp")
+        assert said == '["bolt"]'
 
 
 @pytest.mark.parametrize("era", ERAS)

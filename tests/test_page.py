@@ -195,6 +195,22 @@ async def test_details_say_what_mcp_cannot() -> None:
     assert (found["rate"], found["url"]) == ("60/minute", "https://kb.example/mcp")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example:8000", 403), ("localhost:8000", 200), ("10.0.0.7", 200), ("mcp.example", 200)],
+)
+async def test_details_are_not_told_to_a_page_whose_name_was_rebound(
+    host: str, status: int
+) -> None:
+    """F3: a GET of its own carries no `Origin`."""
+    public_url = "https://mcp.example" if host == "mcp.example" else None
+    app = FastAPI()
+    mount_mcp(app, public_url=public_url)
+    async with http(app) as client:
+        headers = {"accept": DETAILS_TYPE, "host": host}
+        assert (await client.get("/mcp", headers=headers)).status_code == status
+
+
 async def test_details_name_what_is_left_out_and_why() -> None:
     app = parts_app(include=["/parts*"], exclude=["DELETE *"])
     assert (await details(app))["left_out"] == [

@@ -48,6 +48,11 @@ _LONGEST_ADDRESS: Final = 16 * 1024
 
 _PARSE_ERROR: Final = -32700
 
+_NO_PAGE_OF_OURS: Final = (
+    "What the page shows is told to a page at this server's own address: at localhost, at an IP "
+    "address, at public_url= or at one of allowed_origins=."
+)
+
 
 class Dispatcher:
     """Pure ASGI middleware around FastMCP's app; with ``auth=``, inside it.
@@ -124,7 +129,10 @@ class Dispatcher:
             if self._page is not None and self._asks_for_details(scope):
                 ctx = request_context.get()
                 request = ctx.request if ctx is not None else _request_of(scope)
-                await (await self._page.respond(request))(scope, receive, send)
+                if self._may_be_rebound(request):
+                    await refuse(403, _NO_PAGE_OF_OURS)(scope, receive, send)
+                else:
+                    await (await self._page.respond(request))(scope, receive, send)
             else:
                 await self._app(scope, replay_body(body, receive), send)
             return
@@ -190,6 +198,11 @@ class Dispatcher:
     def _asks_for_details(self, scope: Scope) -> bool:
         """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
         return self._page is not None and wanted(scope) == "details"
+
+    def _may_be_rebound(self, request: Request) -> bool:
+        """Whether a GET may come from a page of another name, since a GET carries no `Origin`."""
+        host, origins = request.headers.get("host"), self._mount.guard.origins
+        return not any(origins.allow(f"{each}://{host}", host) for each in ("http", "https"))
 
     async def _refuse_scopes(
         self, tool: str | None, granted: Scopes | None, body: bytes

@@ -74,7 +74,9 @@ function leftOut(operations) {
 // Ask who the caller is; `challenge` is what the server said of it (RFC 9110 §11.6.1).
 function keyView(onChange, refused = null) {
   const key = readKey();
-  const header = h("input", { id: "key-header", list: "key-headers", value: key?.header ?? "Authorization", autocomplete: "off", spellcheck: "false" });
+  // FastAPI's `APIKeyHeader` asks so, and does not say in which header.
+  const usual = /^api-?key\b/i.test(refused?.challenge ?? "") ? "X-Api-Key" : "Authorization";
+  const header = h("input", { id: "key-header", list: "key-headers", value: key?.header ?? usual, autocomplete: "off", spellcheck: "false" });
   const value = h("input", { id: "key-value", type: "password", value: key?.value ?? "", autocomplete: "off" });
   const problem = h("p", { class: "note", role: "status" });
   const form = h("form", { class: "panel", "aria-label": "Key" },
