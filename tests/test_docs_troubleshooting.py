@@ -96,7 +96,7 @@ def called(tool: str, arguments: dict[str, Any] | None = None, **options: Any) -
 
 async def called_too_often() -> str:
     app = an_app()
-    mount_mcp(app, rate_limit=RateLimit("1/minute"))
+    mount_mcp(app, rate_limit=RateLimit("1/day"))
     await call(app, "get_part", {"part_id": 1})
     return (await call(app, "get_part", {"part_id": 1})).text_content
 

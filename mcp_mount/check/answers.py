@@ -71,9 +71,9 @@ RULES: Final = (
         "no-response-schema",
         "warning",
         10,
-        "Annotate what the route returns, or give it a response_model; where it returns a Response, its "
-        "class as response_class=, such as response_class=StreamingResponse (an annotation "
-        "says nothing then); where it returns nothing, status_code=204.",
+        "Annotate what the route returns, or give it a response_model. Where it returns a "
+        "Response, name its class, such as response_class=StreamingResponse: an annotation says "
+        "nothing then. Where it returns nothing, status_code=204.",
         each(_no_schema),
     ),
     Rule(
