@@ -53,15 +53,50 @@ def _serve(application: "ASGIApp", options: ServeOptions, *, port: int, about: s
 app.command(run)
 
 
-for _name, _function in (
-    ("list", "listing:list_tools"),
-    ("call", "calling:call"),
-    ("check", "checking:check"),
-    ("export", "listing:export"),
-    ("connect", "connecting:connect"),
-    ("worker", "working:worker"),
+# None of these is imported before it is run, so what each says of itself stands here too.
+for _name, _function, _help in (
+    ("list", "listing:list_tools", "List the tools of an app, a file or a running server."),
+    (
+        "call",
+        "calling:call",
+        """\
+Call a tool of an app, a file or a running server.
+
+What streams is written while it arrives. The code is 1 where the tool answers with an error.""",
+    ),
+    (
+        "check",
+        "checking:check",
+        """\
+Look for what makes models choose, fill in or read tools badly, and say what to do.
+
+The code is 1 where there are errors; with --strict where there is anything. Rules are silenced
+here, by a mark on the route, or in pyproject.toml: [tool.mcp-mount] silence = ["long-name"].""",
+    ),
+    (
+        "export",
+        "listing:export",
+        "Write the list of tools as JSON, sorted by name, for review in a pull request.",
+    ),
+    (
+        "connect",
+        "connecting:connect",
+        """\
+Show what connects a client to a running endpoint, or write it where the client looks.
+
+Nothing that a file holds is changed: a server is added, or the command says why not.""",
+    ),
+    (
+        "worker",
+        "working:worker",
+        """\
+Run the tasks of an app whose mount_mcp says tasks=Tasks("redis://…"), until told to stop.
+
+Start as many as are needed, on as many machines. Each takes what waits, tasks.concurrency at
+once, and needs the app's environment. On SIGTERM, what runs has a second to end.""",
+    ),
 ):
-    app.command(f"mcp_mount.commands.{_function}", name=_name)
+    app.command(f"mcp_mount.commands.{_function}", name=_name, help=_help)
 
 
 @app.command

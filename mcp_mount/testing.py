@@ -12,7 +12,7 @@ middleware run, streams arrive while they are produced, and a caller has the hea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -62,16 +62,8 @@ async def client(
     url = base_url.rstrip("/") + (find_path(app) if path is None else path)
     state: dict[str, Any] = {}
 
-    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "state": dict(state)}, receive, send)
-
-    def connect(*_: Any, **options: Any) -> httpx2.AsyncClient:
-        # The app hears that a client has gone, and ends what it does by itself.
-        options["transport"] = StreamingASGITransport(with_state, cancel_on_close=False)
-        return httpx2.AsyncClient(**options)
-
     transport = StreamableHttpTransport(
-        url, headers=dict(headers or {}), httpx_client_factory=connect
+        url, headers=dict(headers or {}), httpx_client_factory=in_process(app, state)
     )
     mode = LATEST_MODERN_VERSION if era == "modern" else "legacy"
     if not lifespan:
@@ -80,6 +72,20 @@ async def client(
         return
     async with running(app, state), Client(transport, mode=mode) as connected:
         yield connected
+
+
+def in_process(app: ASGIApp, state: dict[str, Any]) -> Callable[..., httpx2.AsyncClient]:
+    """Return a factory of HTTP clients of an app, whose requests have the lifespan's `state`."""
+
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    def connect(*_: Any, **options: Any) -> httpx2.AsyncClient:
+        # The app hears that a client has gone, and ends what it does by itself.
+        options["transport"] = StreamingASGITransport(with_state, cancel_on_close=False)
+        return httpx2.AsyncClient(**options)
+
+    return connect
 
 
 def find_path(app: ASGIApp) -> str:

@@ -158,7 +158,7 @@ def test_a_running_server_and_a_document_are_checked_too(shell: Shell, tmp_path:
     with served(app) as url:
         assert "get_part" in shell("list", f"{url}/mcp").out
         assert shell("call", f"{url}/mcp", "say_words").out == "one two\n"
-        assert "answers: Not Found" in shell("list", f"{url}/nothing").err
+        assert "answers 404 Not Found: " in shell("list", f"{url}/nothing").err
     ran = shell("list", f"{url}/mcp")
     assert ran.code == 1
     assert "Traceback" not in ran.err

@@ -1,6 +1,7 @@
 """What connects a client to an endpoint: shown, or written into the client's file."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ ClientName = Literal[
     "vscode", "cursor", "claude", "claude-desktop", "codex", "gemini", "windsurf", "zed"
 ]
 
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name (RFC 9110, 5.6.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientFile:
@@ -26,6 +30,13 @@ class ClientFile:
     client: str
     path: Callable[[], Path]
     group: str
+
+    @property
+    def next_step(self) -> str:
+        """What a person does when the file is written."""
+        if self.client == "Claude Code":
+            return "Run 'claude' here, and approve the server."
+        return f"Restart {self.client} to see it."
 
 
 FILES: Final[Mapping[ClientName, ClientFile]] = {
@@ -71,6 +82,8 @@ def connect(
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise MountError(f"{url!r} is no URL: it begins with http:// or https://.")
+        if parts.path in {"", "/"}:
+            note(f"{url!r} has no path: an endpoint usually has /mcp behind it.")
         short = short_name(name or parts.hostname.split(".")[0])
         known = FILES[client]
         key, value = _read_header(header)
@@ -82,9 +95,12 @@ def connect(
             raise MountError("--write needs the header's value too: --header 'Name: value'.")
         path = known.path()
         if _write(client, path, found, short, value):
-            note(f"{short!r} is in {str(path)!r} now. Restart {known.client} to see it.")
+            note(f"{short!r} is in {str(path)!r} now. {known.next_step}")
         else:
             note(f"{short!r} was in {str(path)!r} already.")
+        if value and not path.is_absolute():
+            # A file of the project, which its people share.
+            note(f"The header's value stands in {str(path)!r} in plain text: do not commit it.")
     return 0
 
 
@@ -120,10 +136,19 @@ def _show(connection: Connection, value: str) -> None:
 
 
 def _read_header(header: str | None) -> tuple[str | None, str]:
-    """Return a header's name, and its value or nothing."""
-    if header is None or ":" not in header:
-        return header, ""
-    ((name, value),) = read_headers((header,)).items()
+    """Return a header's name, and its value or nothing.
+
+    Raises:
+        MountError: it has no such name, as where the colon behind it was forgotten.
+    """
+    if header is None:
+        return None, ""
+    name, value = header.strip(), ""
+    if ":" in header:
+        ((name, value),) = read_headers((header,)).items()
+    if not _NAME.fullmatch(name):
+        # It is not repeated: its key may stand in it.
+        raise MountError("--header has the form 'Name: value', or is the name alone.")
     return name, value
 
 

@@ -53,16 +53,10 @@ def exiting() -> Iterator[None]:
 def describe(error: BaseException) -> str:
     """Return what went wrong, with the next step where there is one."""
     import httpx2
-    from mcp.shared.exceptions import MCPError
 
     cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
     if isinstance(cause, httpx2.HTTPStatusError):
-        status = cause.response.status_code
-        if status in {401, 403}:
-            return f"The server answers {status}. Show it a key: --header 'X-Api-Key: …'."
-        return f"The server answers {status} at {str(cause.request.url)!r}."
-    if isinstance(cause, MCPError):
-        return f"The server answers: {cause}. The URL is that of the endpoint, with /mcp behind it?"
+        return f"The server answers {cause.response.status_code} at {str(cause.request.url)!r}."
     if isinstance(cause, httpx2.ConnectError):
         return f"Nothing answers there: {cause}. Is the server running?"
     return str(error) or type(error).__name__

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastmcp import Client
     from fastmcp.tools import Tool
 
+    from mcp_mount.commands.refusals import Refusals
     from mcp_mount.endpoints.hosting import MountContext
 
 _DOCUMENTS: Final = (".json", ".yaml", ".yml")
@@ -35,10 +36,7 @@ class Target:
         Raises:
             MountError: it is a document, behind which nobody answers.
         """
-        from fastmcp import Client
-        from fastmcp.client.transports import StreamableHttpTransport
-
-        from mcp_mount.testing import client
+        from mcp_mount.commands.refusals import Refusals
 
         if self.is_document:
             message = (
@@ -46,12 +44,33 @@ class Target:
                 f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
             )
             raise MountError(message)
+        refusals = Refusals(self.name if self.app is None else None)
+        with refusals.told():
+            async with self._connected(refusals) as client:
+                yield client
+
+    @asynccontextmanager
+    async def _connected(self, refusals: "Refusals") -> AsyncIterator["Client[Any]"]:
+        from fastmcp import Client
+        from fastmcp.client.transports import StreamableHttpTransport
+        from mcp_types.version import LATEST_MODERN_VERSION
+
+        from mcp_mount.commands.refusals import http_client
+        from mcp_mount.testing import find_path, in_process, running
+
         async with AsyncExitStack() as stack:
+            options: dict[str, Any] = {}
+            url, factory = self.name, http_client
             if self.app is not None:
-                yield await stack.enter_async_context(client(self.app, headers=self.headers))
-            else:
-                transport = StreamableHttpTransport(self.name, headers=dict(self.headers))
-                yield await stack.enter_async_context(Client(transport))
+                state: dict[str, Any] = {}
+                app = refusals.watching(self.app)
+                await stack.enter_async_context(running(app, state))
+                url, factory = f"http://localhost{find_path(self.app)}", in_process(app, state)
+                options["mode"] = LATEST_MODERN_VERSION
+            transport = StreamableHttpTransport(
+                url, headers=dict(self.headers), httpx_client_factory=refusals.recording(factory)
+            )
+            yield await stack.enter_async_context(Client(transport, **options))
 
     async def subjects(self) -> list[Subject]:
         """Return the tools: all of an app, or those of the caller that the headers say."""
