@@ -313,7 +313,8 @@ async def test_a_gateway_that_lists_itself_serves_the_rest() -> None:
     own = f"http://127.0.0.1:{port}/mcp"
     with raw([tool()], call=text("done")) as (_, url):
         app = gateway_app([Remote("own", url=own), Remote("raw", url=url)])
-        with served(app, at=port):
+        # In a thread no signal is heard, which ends the stream on which it hears itself.
+        with served(app, at=port, timeout_graceful_shutdown=1):
             async with gateway(Remote("outer", url=own)) as outer:
                 for _ in range(3):
                     listed = {*await tools(outer)}
