@@ -87,7 +87,7 @@ async def test_a_template_of_forty_segments_is_read_at_once() -> None:
         {"content": [{"type": "text", "text": "a"}] * 2_000},
         {"content": [], "structuredContent": {"rows": [[]] * 3_000_000}},
         {"content": [], "structuredContent": {'"\\': [{}] * 200_000}},
-        {"content": [], "structuredContent": {"rows": [{"a": {"a": {"a": 1}}}] * 10_000}},
+        {"content": [], "structuredContent": {"rows": [{"a": {"a": {"a": 1}}}] * 20_000}},
     ],
     ids=["blocks", "some blocks", "lists", "objects", "deep objects"],
 )

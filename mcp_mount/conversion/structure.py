@@ -32,13 +32,10 @@ class Meter:
         size: Bytes until now.
     """
 
-    def __init__(
-        self, max_bytes: float, *, is_stream: bool = False, container: int = _CONTAINER
-    ) -> None:
-        """Take the bounds, and for how much a list or an object counts."""
+    def __init__(self, max_bytes: float, *, is_stream: bool = False) -> None:
+        """Take the most bytes, and whether each event is a document of its own."""
         self.size = 0
         self._max_bytes = max_bytes
-        self._container = container
         self._is_stream = is_stream
         self._values = 0
         self._lines = 0
@@ -68,7 +65,7 @@ class Meter:
         text = text.replace(b"\r\n", b"\n")
         self._lines += text.count(b"\n") + text.count(b"\r")
         _, blank, last = text.rpartition(b"\n\n") if self._is_stream else (b"", b"", text)
-        values = last.count(b",") + self._container * (last.count(b"[") + last.count(b"{"))
+        values = last.count(b",") + _CONTAINER * (last.count(b"[") + last.count(b"{"))
         values += _NAME * last.count(b":")
         values += sum(map(len, _LONG_NUMBER.findall(last)))
         self._values = values if blank else self._values + values

@@ -40,10 +40,6 @@ def begins_answer(text: bytes | bytearray) -> bool:
     return _ANSWER.match(text) is not None
 
 
-CONTAINER: Final = 8
-"""For how many values a list or an object counts: the SDK makes several of each, one by one."""
-
-
 def too_large_error() -> ErrorData:
     """Return what a request is answered with in place of a message that was dropped."""
     return ErrorData(code=TOO_LARGE, message="The answer is too large.")

@@ -24,7 +24,7 @@ from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
-from mcp_mount.remotes.bounds import CONTAINER, Pace, begins_answer, too_large_error
+from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import Events, PacedStream
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.remote import Remote
@@ -249,7 +249,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         """Have the body of a response read within the bounds, and `ended` called after that."""
         outgoing = current_request() or OutgoingRequest()
         is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        meter = Meter(self._connection.max_bytes, is_stream=is_stream, container=CONTAINER)
+        meter = Meter(self._connection.max_bytes, is_stream=is_stream)
         read = _read_events if is_stream else _read_body
         if response.headers.get("content-encoding", "identity") != "identity":
             # What it unpacks to could be a thousand times as large.

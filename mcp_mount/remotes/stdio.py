@@ -20,7 +20,6 @@ from pydantic import ValidationError
 
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.remotes.bounds import (
-    CONTAINER,
     MAX_UNASKED,
     Pace,
     begins_answer,
@@ -96,7 +95,7 @@ class _Line:
     """A line while it arrives; of one that is too large only the two ends are kept."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._meter = Meter(max_bytes, container=CONTAINER)
+        self._meter = Meter(max_bytes)
         self._text = bytearray()
         self._head: bytes | None = None
 
