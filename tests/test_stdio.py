@@ -339,7 +339,7 @@ def test_an_app_without_an_endpoint_is_served_with_one(folder: Path) -> None:
         assert httpx2.get(f"{url}/me", headers=headers).json() == "Hello, alice"
         assert "whoami" in run("fastmcp", "list", f"{url}/mcp").stdout
     assert f"The MCP endpoint is at {url}/mcp" in "".join(lines)
-    assert "3 tools at /mcp" in "".join(lines)
+    assert "4 tools at /mcp" in "".join(lines)
 
 
 def test_the_page_is_switched_off_where_an_app_gets_its_endpoint(folder: Path) -> None:
