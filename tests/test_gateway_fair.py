@@ -1,5 +1,6 @@
 """What another server sends takes little of the event loop and memory, and leaves no process."""
 
+import gc
 import json
 import os
 import select
@@ -27,13 +28,16 @@ pytestmark = pytest.mark.faults
 
 eras = pytest.mark.parametrize("era", ERAS)
 
-LONGEST_TURN = 0.4
-"""Seconds of the processor: eight times what is promised, for machines that are slow and busy."""
+LONGEST_TURN = 0.2
+"""Seconds of the processor: four times what is promised, for machines that are slow and busy."""
 
 
 @asynccontextmanager
 async def fair() -> AsyncIterator[None]:
-    """Check that nothing holds the event loop while this lasts."""
+    """Check that nothing holds the event loop while this lasts.
+
+    Garbage is collected later: how long that takes goes by what all the tests before have made.
+    """
     turns = [0.0]
 
     async def watch() -> None:
@@ -42,10 +46,14 @@ async def fair() -> AsyncIterator[None]:
             await anyio.lowlevel.checkpoint()
             turns.append(time.thread_time() - begun)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        yield
-        tasks.cancel_scope.cancel()
+    gc.disable()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            yield
+            tasks.cancel_scope.cancel()
+    finally:
+        gc.enable()
     assert max(turns) < LONGEST_TURN
 
 
