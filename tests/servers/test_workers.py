@@ -25,6 +25,7 @@ PLACES = [pytest.param(each, marks=needs(each)) for each in (*SERVERS, "nginx")]
 # Hypercorn 0.18 ends its workers at once when it is told to stop, and also when one of them dies.
 SURVIVING = [each for each in PLACES if each.values != ("hypercorn",)]
 STREAMS = 200
+MOST_CALLS = 3_000
 SSE = "text/event-stream"
 
 
@@ -98,8 +99,13 @@ async def test_every_process_answers_clients_of_both_eras(place: str, tmp_path: 
         for era in ERAS:
             async with client(url, era) as mcp:
                 assert len(await mcp.list_tools()) == 3
-                answers = [await mcp.call_tool("process") for _ in range(60)]
-            assert {int(each.content[0].text) for each in answers} == set(held.started)
+                answered: set[int] = set()
+                # Which process takes a connection is the system's choice.
+                for _ in range(MOST_CALLS):
+                    answered.add(int((await mcp.call_tool("process")).content[0].text))
+                    if answered == set(held.started):
+                        break
+            assert answered == set(held.started)
 
 
 @pytest.mark.parametrize("place", SURVIVING)
