@@ -291,12 +291,15 @@ async def python_calls(app: ASGIApp, pairs: HeaderPairs, body: bytes, **more: An
         with counting_all(total):
             await app(scope, receive, send)
 
-    for _ in range(3):
+    found = []
+    for _ in range(5):
         total[0] = 0
         answer = await exchange(measured, pairs, body, **more)
+        found.append(total[0])
     assert answer.status == 200
     assert b"7" in answer.body
-    return total[0]
+    # The least of them: a worker of tasks may look for some while a request is served.
+    return min(found)
 
 
 async def calls_over_rest(era: Era, configuration: str) -> int:
