@@ -8,10 +8,10 @@ import base64
 import json
 import struct
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import Body, FastAPI, HTTPException, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastmcp import Context, FastMCP
 from fastmcp.prompts import Message
@@ -27,7 +27,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from mcp_mount import mount_mcp
+from mcp_mount import Tasks, mount_mcp
 from tests.conformance.asking import add_asking_tools, answer, ask, form, supports
 
 PNG: Final = base64.b64decode(
@@ -40,11 +40,15 @@ _PAUSE: Final = 0.05
 """Seconds between two notifications, as the suite wants them."""
 
 
-def everything_app(*, sessions: bool = False, seen_by_middleware: bool = False) -> FastAPI:
+def everything_app(
+    *, sessions: bool = False, seen_by_middleware: bool = False, tasks: bool = False
+) -> FastAPI:
     """Return the app; FastMCP middleware sees every message, so that FastMCP answers it."""
     app = FastAPI(title="Everything")
     add_routes(app)
-    server = mount_mcp(app, sessions=sessions).server
+    if tasks:
+        add_long_work(app)
+    server = mount_mcp(app, sessions=sessions, tasks=Tasks() if tasks else None).server
     if seen_by_middleware:
         server.add_middleware(Middleware())
     add_talking_tools(server)
@@ -54,7 +58,36 @@ def everything_app(*, sessions: bool = False, seen_by_middleware: bool = False) 
     return app
 
 
+def add_long_work(app: FastAPI) -> None:
+    """Add what the scenarios of the tasks extension start."""
+
+    @app.get("/greet")
+    async def greet(name: str) -> PlainTextResponse:
+        """Greet somebody."""
+        return PlainTextResponse(f"Hello, {name}!")
+
+    @app.post("/slow", operation_id="slow_compute", openapi_extra={"x-mcp": {"task": True}})
+    async def slow_compute(
+        seconds: Annotated[float, Body()], label: Annotated[str, Body()]
+    ) -> PlainTextResponse:
+        """Work for some seconds."""
+        await anyio.sleep(seconds)
+        return PlainTextResponse(f"{label} is done.")
+
+    @app.post("/failing", operation_id="failing_job", openapi_extra={"x-mcp": {"task": True}})
+    async def failing_job() -> None:
+        """Fail."""
+        raise HTTPException(409, "It cannot be done.")
+
+
 def add_routes(app: FastAPI) -> None:
+    @app.get("/near")
+    async def near(
+        region: Annotated[str, Query(json_schema_extra={"x-mcp-header": "Region"})],
+    ) -> PlainTextResponse:
+        """Return a text that the client says in a header too."""
+        return PlainTextResponse(region)
+
     @app.get("/text")
     async def test_simple_text() -> PlainTextResponse:
         """Return a text."""
