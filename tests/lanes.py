@@ -60,7 +60,7 @@ async def exchange(
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             complete.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         await app(scope_of(headers, method=method, **more), receive, send)
     start, *parts = sent
     assert [part.get("more_body", False) for part in parts][-1:] == [False]

@@ -75,7 +75,7 @@ async def send_raw(
         "server": ("localhost", 8000),
         **more,
     }
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         await app(scope, receive, send)
     if not sent:
         return RawReply(0, {}, b"", received)

@@ -25,12 +25,12 @@ async def started(app: ASGIApp) -> AsyncIterator[ASGIApp]:
     with to_app, from_server, to_server, from_app:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 await to_app.send({"type": "lifespan.startup"})
                 message = await from_app.receive()
             assert message == {"type": "lifespan.startup.complete"}
             yield served
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 await to_app.send({"type": "lifespan.shutdown"})
                 message = await from_app.receive()
             assert message == {"type": "lifespan.shutdown.complete"}

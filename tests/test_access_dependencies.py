@@ -210,7 +210,7 @@ async def by_nothing(request: Request) -> None:
 @pytest.mark.parametrize("guard", [by_bytes, by_json, by_parameter, by_form, by_nothing])
 async def test_a_guard_may_read_the_body_which_is_there_afterwards(era: Era, guard: Any) -> None:
     """C8: a signature over the body can be checked."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         reply = await call(guarded_app(guard), "caller", era=era)
     assert reply.result["structuredContent"] == {"result": "True"}
 

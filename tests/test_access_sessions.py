@@ -217,7 +217,7 @@ async def test_a_call_cannot_be_cancelled_by_another_caller() -> None:
     async def ask(headers: Mapping[str, str]) -> None:
         replies.append(await call(app, "slow", era="legacy", headers=headers))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with started(app), anyio.create_task_group() as tasks:
             session = await opened(app, ALICE)
             tasks.start_soon(ask, {**session, **ALICE})

@@ -174,7 +174,7 @@ async def test_while_routes_are_added_what_is_listed_can_be_called(era: Era) -> 
         for name in ("marked", "leftOut", "undocumented"):
             assert "error" in (await call(app, name, era=era)).answer
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with started(app), anyio.create_task_group() as tasks:
             for number in range(10):
                 tasks.start_soon(ask)

@@ -176,7 +176,7 @@ async def test_a_background_task_still_acts_for_the_caller(how: Era | str) -> No
         return "ok"
 
     headers = {"x-caller": "alice"}
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         for era in ERAS:
             if how == era:
                 await call(app, "use", era=era, headers=headers)
@@ -233,7 +233,7 @@ async def test_a_dependency_can_lend_a_client_to_a_stream() -> None:
         return await call_next(request)
 
     app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with http(app) as client:
             reply = await client.get("/use", headers={"x-caller": "alice"})
     assert reply.text == "alice alice "

@@ -79,7 +79,7 @@ async def test_nothing_runs_while_the_store_is_down(
     with running(tmp_path) as url:
         shelf, _ = two_shelves(url)
         question = await ask(shelf.app)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         refused = await ask(shelf.app, **answered(question))
     assert (refused.is_error, refused.text_content, shelf.done) == (True, UNCHECKED, [])
     # Asking needs no store.

@@ -321,7 +321,7 @@ async def sent_to(app: ASGIApp, tool: str, token: str | None = None) -> list[str
     async def send(message: Message) -> None:
         kinds.append(message["type"])
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await app(scope_of(headers), receive, send)
     return kinds
 

@@ -53,7 +53,7 @@ async def test_the_chat_arrives_while_the_model_writes(
 
     async with fake_model(script) as model, connected(streaming_chat.app, era) as client:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             result = await client.call_tool("chat", {"prompt": "Warm?"}, progress_handler=show)
     assert "It is 20°." in str(result.content)
 

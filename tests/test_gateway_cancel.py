@@ -69,7 +69,7 @@ async def test_a_modern_caller_who_goes_ends_the_call_of_a_server(modern: bool) 
                 tasks.start_soon(visit.run, app)
                 await to_thread.run_sync(server.called.wait, 5)
                 visit.gone.set()
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 assert await to_thread.run_sync(server.left.wait, 5)
     assert server.methods.count("notifications/cancelled") == (0 if modern else 1)
 

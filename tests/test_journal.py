@@ -172,7 +172,7 @@ async def test_a_call_that_nobody_waits_for_any_more_leaves_a_line(
             closed.set()
 
     mount_mcp(app)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with connected(app, "modern") as client, anyio.create_task_group() as tasks:
             tasks.start_soon(client.call_tool, "held")
             await entered.wait()

@@ -188,7 +188,7 @@ async def test_whoever_cancels_the_request_lets_the_route_be_told() -> None:
         return "unread"
 
     mount_mcp(app).server.add_middleware(Middleware())
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, app, "polite")
             await began.wait()
@@ -236,7 +236,7 @@ async def test_middleware_that_waits_for_a_response_gets_one_when_the_client_has
         raise OSError("The client is gone.")
 
     scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": raw, "query_string": b""}
-    with anyio.fail_after(5), suppress(OSError):
+    with anyio.fail_after(30), suppress(OSError):
         await app(
             {**scope, "root_path": "", "scheme": "http", "asgi": {"version": "3.0"}}, receive, send
         )

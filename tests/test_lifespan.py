@@ -175,7 +175,7 @@ async def test_a_cancelled_lifespan_stops_the_server_before_the_app() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(app, {"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await ready.wait()
         tasks.cancel_scope.cancel()
     assert events == ["app starts", "server starts", "server stops", "app stops"]

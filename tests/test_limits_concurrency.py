@@ -99,7 +99,7 @@ async def test_a_call_over_the_limit_waits_for_a_place_that_comes_free(era: Era)
     async def one() -> None:
         replies.append(await call(gate.app, "held", era=era))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(one)
@@ -245,7 +245,7 @@ async def test_calls_within_calls_end_where_they_would_wait_for_each_other(era: 
     async def one() -> None:
         replies.append((await call(app, "outer", era=era)).text_content)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one)
             tasks.start_soon(one)
@@ -344,7 +344,7 @@ async def test_middleware_that_passes_on_the_endpoint_bounds_calls_as_it_does_re
     async def make() -> None:
         replies.append(await call(app, "one", era=era))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(make)

@@ -38,7 +38,7 @@ async def test_a_route_may_call_tools_itself_and_acts_for_its_caller(era: Era) -
         later.add(asyncio.create_task(ask_later()))
         return await ask()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         reply = await call(app, "outer", era=era, headers={"x-caller": "alice"})
         assert "alice" in reply.text_content
         replied.set()
@@ -68,7 +68,7 @@ async def test_a_route_can_give_up_a_call_of_its_own(era: Era) -> None:
                 await client.call_tool("slow")
         return "gave up"
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         reply = await call(app, "outer", era=era)
     assert reply.result["structuredContent"] == {"result": "gave up"}
     assert log == ["closed"]

@@ -33,7 +33,7 @@ async def answer(run: Callable[[Send], Awaitable[None]], era: Era, **options: An
         return Odd()
 
     mount_mcp(app, **options)
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         return await call(app, "odd", era=era)
 
 
@@ -133,7 +133,7 @@ async def test_a_response_that_goes_on_after_its_end_has_ended(
         return Longer()
 
     mount_mcp(app, limits=Limits(max_concurrency=1))
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         for _ in range(2):
             assert (await call(app, "longer", era=era)).text_content == "whole"
     assert "went on after its last part" in caplog.text

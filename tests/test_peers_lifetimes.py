@@ -141,7 +141,7 @@ async def test_each_call_runs_in_the_context_of_its_own_request(
         reply = await call(app, "whoami", {"name": name}, era=era, headers=headers)
         found[name] = reply.result["structuredContent"]["result"]
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with run_asgi_lifespan(app), anyio.create_task_group() as tasks:
             for name in ("alice", "bob"):
                 opened = {}
@@ -246,7 +246,7 @@ async def fifty(visit: Callable[..., Coroutine[Any, Any, object]], *arguments: o
 
 async def all_ended(standing: set[asyncio.Task[Any]]) -> None:
     """Wait until no tasks but the standing ones are left, and collect what they held."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while rest := asyncio.all_tasks() - standing:
             await asyncio.wait(rest)
     gc.collect()

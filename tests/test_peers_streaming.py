@@ -39,7 +39,7 @@ async def test_progress_arrives_while_the_route_still_runs(era: Era) -> None:
         arrived.set()
 
     mount_mcp(app)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with connected(app, era) as client:
             result = await client.call_tool("story", progress_handler=on_progress)
     assert pieces[0] == "Once upon "
@@ -61,7 +61,7 @@ async def test_an_endless_stream_is_answered_with_what_had_arrived(era: Era) -> 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     mount_mcp(app, limits=Limits(max_items=3))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         reply = await call(app, "ticks", era=era)
     assert not reply.is_error
     assert reply.result["structuredContent"]["result"] == [{"tick": 1}] * 3
@@ -167,7 +167,7 @@ async def test_a_generator_ends_soon_after_its_client_has_gone(era: Era) -> None
 
     mount_mcp(app, limits=Limits(timeout=0.5 if era == "legacy" else 60))
     headers, body = envelope(era, "tools/call", {"name": "ticks", "arguments": {}}, token="t")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with http(app) as client:
             async with client.stream("POST", "/mcp", headers=headers, json=body) as response:
                 await anext(response.aiter_lines())

@@ -64,7 +64,7 @@ async def proxied(first: list[bytes]) -> AsyncIterator[tuple[FastAPI, Api]]:
         port = server.sockets[0].getsockname()[1]
         app = proxy_app(DOCUMENT, f"http://127.0.0.1:{port}")
         async with started(app):
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 yield app, api
 
 

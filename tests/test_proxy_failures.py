@@ -24,7 +24,7 @@ eras = pytest.mark.parametrize("era", ERAS)
 
 
 async def get_part(app: FastAPI, *, era: Era = "modern") -> Reply:
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         return await call(app, "get_part", {"part": "a"}, era=era)
 
 

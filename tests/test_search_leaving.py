@@ -37,7 +37,7 @@ def through(name: str) -> dict[str, Any]:
 
 
 async def until_ended(log: list[str]) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while sorted(log) != ENDED:
             await anyio.lowlevel.checkpoint()
 

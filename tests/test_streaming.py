@@ -87,7 +87,7 @@ async def read_in_steps(client: Client[Any], tool: str, steps: Steps) -> tuple[l
         shown.append(message or "")
         steps.seen(len(shown) - 1)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         result = await client.call_tool(tool, progress_handler=on_progress)
     return shown, result
 

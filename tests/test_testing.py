@@ -74,7 +74,7 @@ async def test_a_stream_arrives_while_it_is_produced(era: Era) -> None:
 
     mount_mcp(app)
     async with client(app, era=era) as mcp:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             result = await mcp.call_tool("words", progress_handler=show)
     assert isinstance(result.content[0], TextContent)
     assert result.content[0].text == "one two"

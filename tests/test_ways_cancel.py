@@ -123,7 +123,7 @@ async def test_whoever_cancels_the_request_is_told_that_it_was_cancelled(
     force(mount_mcp(app), way)
     # The client stays; it is the server, or what serves the app, that cancels.
     task = asyncio.create_task(called(app, era, "wait"))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -148,7 +148,7 @@ async def test_a_cancellation_while_a_call_waits_for_its_place_comes_out(
 
     force(mount_mcp(app), way)
     first = asyncio.create_task(called(app, era, "held"))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await began.wait()
         second = asyncio.create_task(called(app, era, "held"))
         await anyio.wait_all_tasks_blocked()
@@ -247,7 +247,7 @@ async def test_what_the_servers_send_raises_is_not_raised_in_the_route(
     async def send(message: Message) -> None:
         raise kind("the connection is broken")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         # The server may be told of what it has raised itself.
         with suppress(kind, BaseExceptionGroup):
             await app(scope_of(headers), receive, send)

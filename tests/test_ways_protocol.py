@@ -234,7 +234,7 @@ async def test_a_session_of_a_started_app_is_found_again(way: Way) -> None:
     """M3: with the lifespan it is kept."""
     app, _ = furnished_app(way, sessions=True)
     async with started(app) as served:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             opened = await ask(served, "legacy", "initialize", HANDSHAKE)
             named: dict[str, Any] = {"mcp_session_id": opened.headers["mcp-session-id"]}
             assert "one" in str((await ask(served, "legacy", "tools/list", **named)).result)

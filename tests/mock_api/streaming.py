@@ -22,7 +22,7 @@ class Response:
 
     async def chunk(self) -> bytes | None:
         """Return the next chunk, or None at the end."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             return await anext(self._rest, None)
 
     async def event(self) -> dict[str, str]:
@@ -72,7 +72,7 @@ async def streamed(
         finally:
             await sent.aclose()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks, received:
             tasks.start_soon(run)
             start = await received.receive()

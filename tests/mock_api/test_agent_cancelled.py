@@ -30,7 +30,7 @@ async def test_an_answer_that_is_broken_off_at_any_moment_leaves_no_task(
     app = create_app(settings)
     before = asyncio.all_tasks()
     for moment in MOMENTS:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await break_off(app, where, way, moment)
             await ended(asyncio.all_tasks() - before)
 
@@ -43,7 +43,7 @@ async def test_nor_does_one_of_a_model(settings: Settings, way: Way) -> None:
         app = create_app(model.settings(settings))
         before = asyncio.all_tasks()
         for moment in MOMENTS:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await break_off(app, "/chat", way, moment)
                 # Those of the model's server are among them, which sees that connections close.
                 await ended(asyncio.all_tasks() - before)

@@ -83,7 +83,7 @@ async def test_before_the_first_word_a_failure_is_an_error_that_says_what_to_do(
     """Agent: model down, slow or refusing; no key and nothing of the model's server is told."""
     caplog.set_level(logging.DEBUG)
     answer, status, said = FAILURES[kind]
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(lambda _: answer()) as model:
             app = create_app(model.settings(settings, chat_timeout=seconds(kind)))
             response = await ask(app, accept)
@@ -101,7 +101,7 @@ async def test_where_it_is_allowed_the_embedded_answer_takes_its_place(
 ) -> None:
     """Agent: a line says so."""
     answer, _, said = FAILURES[kind]
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(lambda _: answer()) as model:
             more = {"chat_timeout": seconds(kind), "chat_fallback": True}
             response = await ask(create_app(model.settings(settings, **more)))
@@ -159,7 +159,7 @@ async def test_after_the_first_word_the_end_of_the_stream_says_what_went_wrong(
     """
     answer, said = AFTER_A_WORD[kind]
     script = in_turn([chunk({"content": "Well, "}), *answer()], [RuntimeError("cut")])
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(script) as model:
             # Long enough for a busy machine to bring the first word.
             more = {"chat_timeout": 2 if kind == "never" else 50, "chat_fallback": True}
@@ -187,7 +187,7 @@ async def test_the_models_stream_is_closed_when_the_client_goes(
 ) -> None:
     """Agent, C7: the model's server sees it."""
     items: list[Item] = [chunk({"content": "One "}), anyio.Event()]
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(lambda _: items) as model:
             app = create_app(model.settings(settings))
             headers = {"accept": accept}
@@ -207,7 +207,7 @@ async def test_a_client_that_goes_before_the_first_word_is_noticed_too(
         arrived.set()
         return [anyio.Event()]
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(script) as model:
             app = create_app(model.settings(settings))
             async with anyio.create_task_group() as tasks, http(app) as client:
@@ -227,7 +227,7 @@ async def test_the_tools_that_run_for_an_answer_end_when_the_client_goes(
     """Agent, C7."""
     started, closed = anyio.Event(), anyio.Event()
     items: list[Item] = [chunk({"content": "One "}), *calls(("wait", {}))]
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(in_turn(items)) as model:
             app = create_app(model.settings(settings))
 
@@ -256,7 +256,7 @@ async def test_the_models_stream_is_closed_when_the_caller_over_mcp_goes(
         arrived.set()
         return [chunk({"content": "One "}), anyio.Event()]
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with fake_model(script) as model:
             app = create_app(model.settings(settings))
             async with anyio.create_task_group() as tasks:

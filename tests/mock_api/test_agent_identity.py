@@ -212,7 +212,7 @@ async def test_two_askers_at_once_are_not_confused(settings: Settings, issuer: I
             token = issuer.token("kb:read", sub=name)
             answers[name] = await ask(app, bearer(token), prompt=f"I am {name}. Who am I?")
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 for name in ("ada", "bob"):
                     tasks.start_soon(ask_as, name)
