@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-lowest faults servers fuzz conformance interop retrieval page bench bench-workers have-wrk docs check format openapi wheel constraints clean scale scale-litellm
+.PHONY: help run test test-lowest environments faults servers fuzz conformance interop retrieval page bench bench-workers have-wrk docs check format openapi wheel constraints clean scale scale-litellm
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,8 @@ faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, 
 
 servers: .venv-servers/.installed-$(VERSION) ## Run an app in four processes under each server, and behind nginx
 	@.venv-servers/bin/python -m pytest -rs -m faults tests/servers $(ARGS)
+
+environments: .venv-servers/.installed-$(VERSION) .venv-lowest/.installed-$(VERSION) ## Make those of `servers` and `test-lowest`
 
 fuzz: $(STAMP) ## Send 100,000 hostile requests, and get 10,000 hostile answers (SEED=1 repeats a run)
 	@$(BIN)/python -m tests.fuzz --seed $(SEED) --requests $(REQUESTS) 2>/dev/null
