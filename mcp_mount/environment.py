@@ -35,9 +35,8 @@ def expand_variables(value: Any, where: str) -> Any:
 
     asked = _INPUT.search(value)
     if asked is not None:
-        message = (
+        raise MountError(
             f"{where} has {asked[0]!r}, which an editor asks its user for: take a variable of the "
             "environment instead, such as ${TOKEN}."
         )
-        raise MountError(message)
     return _VARIABLE.sub(variable, value)

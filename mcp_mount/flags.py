@@ -118,8 +118,7 @@ def read_credentials(
     if token_url is None:
         return None
     if not client_id or not client_secret:
-        message = "--token-url needs the variables CLIENT_ID and CLIENT_SECRET: set both."
-        raise MountError(message)
+        raise MountError("--token-url needs the variables CLIENT_ID and CLIENT_SECRET: set both.")
     return ClientCredentials(
         token_url, client_id=client_id, client_secret=client_secret, scope=scope
     )

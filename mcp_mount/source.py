@@ -94,11 +94,10 @@ def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
     document = load_document(openapi, access)
     if not api.url:
         if not is_url(openapi):
-            message = (
+            raise MountError(
                 "Where is the API? Give upstream= (or --upstream), for example "
                 "'http://localhost:9000'."
             )
-            raise MountError(message)
         api = replace(api, url=upstream_of(document, str(openapi)))
     info = document.get("info") or {}
     # What the proxy or its callers set is not the model's to fill.

@@ -63,10 +63,9 @@ class AnsweredInStore:
         try:
             self._storage = open_storage(url, "The store of state_store=")
         except ImportError:
-            message = (
+            raise MountError(
                 "state_store= needs the library `limits`: pip install 'mcp-mount[rate-limit]'."
-            )
-            raise MountError(message) from None
+            ) from None
         self._connections = Connections()
         self._failing = Failing("What has been answered")
 

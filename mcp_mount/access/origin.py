@@ -62,10 +62,9 @@ def _read(text: str) -> _Origin | None:
 def _checked(text: str) -> _Origin:
     origin = _read(text)
     if origin is None:
-        message = (
+        raise MountError(
             f"{text!r} is no origin: write it like 'https://app.example', or '*' for every one."
         )
-        raise MountError(message)
     return origin
 
 

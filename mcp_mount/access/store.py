@@ -111,11 +111,10 @@ def open_storage(url: str, what: str) -> "Storage":
             raise TypeError("The library's asynchronous stores belong to one event loop.")
     except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
         # Only the kind of error: its text, and the URL, may hold the store's password.
-        message = (
+        raise MountError(
             f"{what}, {scheme!r}, cannot be used "
             f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
-        )
-        raise MountError(message) from None
+        ) from None
     return storage
 
 

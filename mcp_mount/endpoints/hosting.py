@@ -136,8 +136,7 @@ def check_can_start(mount: MountContext, path: str, option: str = "path") -> Non
     if mount.server.auth is None and any(
         type(each).__name__ == "ResponseCachingMiddleware" for each in mount.server.middleware
     ):
-        message = (
+        raise MountError(
             "ResponseCachingMiddleware would serve one caller's results to another: it knows "
             "callers by the token of auth= only. Remove it, or use auth=."
         )
-        raise MountError(message)

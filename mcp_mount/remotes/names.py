@@ -67,11 +67,10 @@ class ToolNames:
                 )
             if not any(_may_match(pattern, f"{name}_") for name in servers):
                 names = ", ".join(repr(f"{name}_*") for name in servers)
-                message = (
+                raise InvalidSelector(
                     f"The selector {pattern!r} matches no tool: they are called {names}. Write "
                     "their names, or patterns of them."
                 )
-                raise InvalidSelector(message)
 
 
 def read_patterns(selectors: Sequence[object]) -> tuple[str, ...]:

@@ -98,12 +98,11 @@ def check_names(named: Iterable[tuple[str, Operation]]) -> None:
         other_name, other = holders.setdefault(fold_name(name), (name, operation))
         if other is not operation:
             also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
-            message = (
+            raise NameClash(
                 f"Two operations would both be the tool {other_name!r}{also}: {other} and "
                 f"{operation}. Give one an operation_id of its own, or a name with "
                 'openapi_extra={"x-mcp": {"name": …}}; or leave one out with exclude=.'
             )
-            raise NameClash(message)
 
 
 @dataclass(frozen=True, slots=True)

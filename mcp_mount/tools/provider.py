@@ -160,11 +160,10 @@ class OperationProvider(Provider):
         try:
             document = self._document()
         except Exception as error:
-            message = (
+            raise MountError(
                 f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
                 "mend the route, or leave it out with include_in_schema=False."
-            )
-            raise MountError(message) from error
+            ) from error
         # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
         # write the same document anew each time.
         if document is not self._seen:

@@ -200,8 +200,7 @@ def _matching(
     found: set[int] = set()
     for selector in selectors:
         if not isinstance(selector, str | Callable):
-            message = f"The selector {selector!r} is neither a text nor a callable."
-            raise InvalidSelector(message)
+            raise InvalidSelector(f"The selector {selector!r} is neither a text nor a callable.")
         indices = {index for index, each in enumerate(candidates) if matches(each, selector)}
         if not indices:
             raise InvalidSelector(_no_match_message(candidates, selector))
@@ -234,11 +233,10 @@ def _ask(selector: Callable[[Operation], bool], operation: Operation) -> bool:
     try:
         answer: object = selector(operation)
     except Exception as error:
-        message = (
+        raise InvalidSelector(
             f"The selector {selector!r} raised {error!r} for {operation}. "
             "A selector must answer True or False for every operation."
-        )
-        raise InvalidSelector(message) from error
+        ) from error
     if inspect.iscoroutine(answer):
         answer.close()
         message = f"The selector {selector!r} is asynchronous. Make it a plain function."
