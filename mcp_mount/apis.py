@@ -65,7 +65,6 @@ class OperationGroup(OperationProvider):
     """The operations of several documents, each with a provider of its own."""
 
     def __init__(self, providers: Sequence[OperationProvider]) -> None:
-        """Take the providers, whose tools have different names."""
         Provider.__init__(self)
         self._providers = providers
         self._parts: tuple[Mapping[str, OperationTool], ...] = ()

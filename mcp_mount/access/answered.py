@@ -32,7 +32,6 @@ class AnsweredHere:
     """Those that this process knows of, for as long as their answers would be accepted."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
 

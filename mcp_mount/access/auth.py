@@ -62,7 +62,6 @@ class ScopeCheck:
     def __init__(
         self, *, scopes_of: ScopesOf | None, auth: AuthProvider | None, metadata_url: str | None
     ) -> None:
-        """Take who tells the scopes: the user's function, or else the provider's tokens."""
         self._scopes_of = scopes_of
         self._auth = auth
         self._metadata_url = metadata_url

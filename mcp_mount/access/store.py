@@ -65,7 +65,6 @@ class Connections:
     """Asks a store in threads, so that its connections belong to no event loop; and few at once."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._slots = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
 
     async def ask(self, question: Callable[[], T]) -> T:

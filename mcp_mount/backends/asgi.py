@@ -46,7 +46,6 @@ class ASGIBackend:
     """Calls an application in this process, on behalf of the current MCP request."""
 
     def __init__(self, app: FastAPI, index: Callable[[], ToolIndex]) -> None:
-        """Take the application, to which routes may still be added, and which of them are tools."""
         self.app = app
         self._index = index
         self._routing = Routing(app)

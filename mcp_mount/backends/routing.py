@@ -19,7 +19,6 @@ class Routing:
     """The routing of one application, asked without calling anything."""
 
     def __init__(self, app: FastAPI) -> None:
-        """Take the application; routes may still be added to it."""
         self._app = app
         self._routes: object = None
         self._entries: list[BaseRoute] = []

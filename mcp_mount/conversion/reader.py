@@ -83,13 +83,6 @@ class ResponseReader:
     def __init__(
         self, limits: Limits, progress: Progress | None, form: StreamForm = UNKNOWN_FORM
     ) -> None:
-        """Prepare for a response.
-
-        Args:
-            limits: What the response may take.
-            progress: Where to send the pieces of a stream; None: nowhere.
-            form: Where the text of events or lines is.
-        """
         self.headers: dict[str, str] = {}
         self._limits = limits
         self._progress = progress

@@ -69,7 +69,6 @@ class Dispatcher:
         fast_path: FastPath | None = None,
         page: PageDetails | None = None,
     ) -> None:
-        """Wrap `app`, which serves the endpoint at `path`."""
         self._app = app
         self._mount = mount
         self._fast_path = fast_path

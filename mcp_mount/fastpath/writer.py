@@ -58,7 +58,6 @@ class ResponseWriter:
     """
 
     def __init__(self, id_: str | int, progress_token: str | int | None, send: Send) -> None:
-        """Write to `send` the answer to the request `id_`."""
         self._id = write_json(id_) if isinstance(id_, str) else id_
         self._progress = _progress_prefix(progress_token) if progress_token is not None else None
         self._send = send

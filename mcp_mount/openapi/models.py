@@ -22,7 +22,6 @@ class Models:
     """The schemas of one document, resolved once each."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        """Take the document that references point into."""
         self._document = document
         self._has_siblings = not is_3_0(document)
         self._resolved: dict[tuple[str, bool], Schema] = {}

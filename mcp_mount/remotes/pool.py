@@ -64,7 +64,6 @@ class SessionPool:
         connect: Callable[[Session], Awaitable[None]],
         tasks: TaskGroup,
     ) -> None:
-        """Take the way to the server, what makes a session ready, and where tasks are run."""
         self._connection = connection
         self._connect = connect
         self._tasks = tasks

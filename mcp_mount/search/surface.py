@@ -76,7 +76,6 @@ class Surface:
     """What is shown of the tools of one server."""
 
     def __init__(self, choice: SurfaceChoice, pinned: Sequence[Selector]) -> None:
-        """Take what `mount_mcp` was told."""
         self.choice = choice
         self.pinned = pinned
         self._lock = PerLoop(anyio.Lock)

@@ -56,7 +56,6 @@ class TasksExtension(ServerExtension):
     identifier = TASKS_EXTENSION_ID
 
     def __init__(self, engine: TaskEngine) -> None:
-        """Take what runs them."""
         self._engine = engine
 
     def methods(self) -> Sequence[MethodBinding]:

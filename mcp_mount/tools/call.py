@@ -81,20 +81,12 @@ class ToolCall:
         watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
     ) -> None:
-        """Prepare a call.
+        """Prepare a call, for whose trace `meta` is the request's ``_meta``.
 
-        Args:
-            name: The tool's name.
-            binding: How the tool is called.
-            arguments: What the model gave.
-            meta: The request's ``_meta``, for its trace context.
-            client: The name that the client gives itself, for the log.
-            progress: Where the pieces of a stream go; None: nowhere.
-            confirm: Returns what to answer instead of running the call; None where it may run.
-            watch_client: Called before every wait, and after a while; from then on the caller is
-                to notice when the client goes. It may be called several times.
-            cancel_ends_call: Whether the call ends when the task is cancelled; else it ends at its
-                deadline, because only the connection is lost (see `RequestContext`).
+        `confirm` returns what to answer instead of running the call; None where it may run.
+        `watch_client` is called before every wait, and after a while, maybe several times; from
+        then on the caller is to notice when the client goes. Without `cancel_ends_call`, a call
+        whose task is cancelled goes on until its deadline: only the connection is lost.
         """
         self.name = name
         self.binding = binding

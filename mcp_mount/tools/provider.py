@@ -61,21 +61,10 @@ class OperationProvider(Provider):
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
 
-        Args:
-            document: Returns the document as it is now.
-            backend: Sends the requests.
-            include: See `mount_mcp`.
-            exclude: See `mount_mcp`.
-            fields: See `mount_mcp`.
-            resources: See `mount_mcp`.
-            name: The server's name, for the addresses of resources.
-            marks: What ``tools=`` says; see `mount_mcp`.
-            credentials: Parameters that are never arguments, whatever the document says.
-            changes: Returns another object when the routes have changed; None where the document
-                itself is another object then.
-            watch: Returns another object then too, and never asks for the document.
-            policy: What the calls are subject to.
-            adapt: Returns the operations as they are offered, e.g. under other names.
+        `marks` is what ``tools=`` says, `name` the server's, for the addresses of resources, and
+        `credentials` are parameters that are never arguments. `changes` returns another object
+        when the routes have changed, and None where the document itself is another one then;
+        `watch` never asks for the document. `adapt` may offer operations under other names.
         """
         super().__init__()
         self._document = document
