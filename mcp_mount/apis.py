@@ -78,7 +78,7 @@ class OperationGroup(OperationProvider):
     def tools(self) -> Mapping[str, OperationTool]:
         """Return all tools, the same mapping as long as nothing changes."""
         parts = tuple(each.tools() for each in self._providers)
-        if not self._parts or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+        if [*map(id, parts)] != [*map(id, self._parts)]:
             self._parts = parts
             self._merged = dict(chain.from_iterable(each.items() for each in parts))
         return self._merged

@@ -61,7 +61,9 @@ def inner_scope(
         tool: The tool's name, for middleware.
         cookies: Whether the caller's cookies go along.
     """
-    prefix = _mount_prefix(outer)
+    # What stands before the application's own paths, as the server writes them.
+    path: str = outer["path"]
+    prefix = path[: len(path) - len(route_path(outer))]
     scope: Scope = dict(outer)
     for key in _ROUTING_KEYS:
         scope.pop(key, None)
@@ -93,12 +95,6 @@ def _with_credentials(outer: Scope, request: OperationRequest) -> str:
     sent = parse_qsl(outer.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     keys = urlencode([pair for pair in sent if pair[0].lower() in request.query_credentials])
     return "&".join(part for part in (request.query, keys) if part)
-
-
-def _mount_prefix(outer: Scope) -> str:
-    """Return what stands before the application's own paths, as the server writes them."""
-    path: str = outer["path"]
-    return path[: len(path) - len(route_path(outer))]
 
 
 def route_path(scope: Scope) -> str:

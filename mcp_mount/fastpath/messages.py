@@ -145,7 +145,8 @@ class MessageReader:
             message = _decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if not _is_ascii_or_number(message.id):
+        id_ = message.id
+        if not (id_.isascii() if isinstance(id_, str) else id_.bit_length() < 64):
             return None
         agrees = self._agrees(message, version, headers) if is_modern else _is_plain(message)
         return HotRequest(message, version) if agrees else None
@@ -214,10 +215,6 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
                 return None
             found[name] = value
     return found
-
-
-def _is_ascii_or_number(value: str | int) -> bool:
-    return value.isascii() if isinstance(value, str) else value.bit_length() < 64
 
 
 def _is_plain(message: Message) -> bool:

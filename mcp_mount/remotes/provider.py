@@ -162,9 +162,7 @@ class RemoteProvider(Provider):
         ours = self._ours()
         states = [(each.monitor.catalog, each.monitor.status == "up") for each in self._bindings]
         seen = (ours, self._added_names, *(part for state in states for part in state))
-        if len(seen) == len(self._seen) and all(
-            a is b for a, b in zip(seen, self._seen, strict=True)
-        ):
+        if [*map(id, seen)] == [*map(id, self._seen)]:
             return
         taken = {*map(fold_name, ours), *self._added_names}
         self._tools, self._listed = {}, {}
