@@ -13,7 +13,7 @@ from mcp_mount.errors import MountError
 
 _OF_API: Final = {each.name for each in fields(API)} - {"name", "upstream"}
 _OF_UPSTREAM: Final = {
-    *("headers", "forward_headers", "slashes", "encoded_slashes", "base_path", "strict"),
+    *("headers", "forward_headers", "slashes", "encoded_slashes", "base_path", "strict")
 }
 _OF_TOKEN: Final = {"token_url", "client_id", "client_secret", "scope"}
 

@@ -82,11 +82,7 @@ class Mounted:
                 "endpoint. Mount MCP on the app whose routes call its tools."
             )
         return client_for(
-            self._app,
-            self.path,
-            request.scope,
-            headers=headers,
-            cookies=self._forwards_cookies,
+            self._app, self.path, request.scope, headers=headers, cookies=self._forwards_cookies
         )
 
     def serves_page(self, scope: Scope) -> bool:

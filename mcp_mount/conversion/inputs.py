@@ -46,12 +46,7 @@ _CREDENTIAL_PREFIXES = (
     *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
 )
 # What a middleware routes by in place of the method and the path: no tool may become another one.
-_OVERRIDES = frozenset(
-    {
-        *(("header", name) for name in ROUTING_OVERRIDES),
-        ("query", METHOD_FIELD),
-    }
-)
+_OVERRIDES = frozenset({*(("header", name) for name in ROUTING_OVERRIDES), ("query", METHOD_FIELD)})
 _SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 

@@ -22,11 +22,7 @@ class LifespanMiddleware:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        mount: MountContext,
-        transports: Sequence[StartableTransport],
-        path: str,
+        self, app: ASGIApp, mount: MountContext, transports: Sequence[StartableTransport], path: str
     ) -> None:
         self._app = app
         self._mount = mount

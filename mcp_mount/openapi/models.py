@@ -4,12 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_mount.errors import InvalidDocument
-from mcp_mount.openapi.combine import (
-    find_children,
-    merge,
-    read_discriminator,
-    without_children,
-)
+from mcp_mount.openapi.combine import find_children, merge, read_discriminator, without_children
 from mcp_mount.openapi.nodes import Schema, is_3_0, resolve_pointer
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 from mcp_mount.openapi.work import Work

@@ -115,11 +115,7 @@ class RemoteBinding:
             "allow_input_required": True,
         }
         caller = context.request_context if context is not None else None
-        request = OutgoingRequest(
-            caller,
-            capabilities,
-            param_headers or {},
-        )
+        request = OutgoingRequest(caller, capabilities, param_headers or {})
         try:
             with request.limited(self.limits.timeout):
                 answer = await self.monitor.exchange(

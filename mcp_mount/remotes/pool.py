@@ -99,10 +99,7 @@ class SessionPool:
         return answer
 
     async def _send(
-        self,
-        kept: _Kept,
-        request: OutgoingRequest,
-        send: Callable[[Session], Awaitable[Answer]],
+        self, kept: _Kept, request: OutgoingRequest, send: Callable[[Session], Awaitable[Answer]]
     ) -> Answer | Exception:
         if kept.session is None:
             raise kept.error or ConnectionError

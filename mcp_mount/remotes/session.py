@@ -52,11 +52,7 @@ _LISTS: Final = {
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
 }
-_BLOCKS: Final = {
-    "tools/call": "content",
-    "resources/read": "contents",
-    "prompts/get": "messages",
-}
+_BLOCKS: Final = {"tools/call": "content", "resources/read": "contents", "prompts/get": "messages"}
 
 Received = SessionMessage | Exception
 

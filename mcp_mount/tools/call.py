@@ -18,11 +18,7 @@ from typing import Any, Final
 import anyio
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import (
-    OperationRequest,
-    RequestContext,
-    request_context,
-)
+from mcp_mount.backends.request import OperationRequest, RequestContext, request_context
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader

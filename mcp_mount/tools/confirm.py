@@ -65,9 +65,7 @@ def seal(
         return "\n".join(principals_of(context.request, credentials()))
 
     return RequestStateSecurity(
-        keys=[key or secrets.token_hex(32)],
-        ttl=ANSWER_SECONDS,
-        bind_principal=principal,
+        keys=[key or secrets.token_hex(32)], ttl=ANSWER_SECONDS, bind_principal=principal
     )
 
 
