@@ -13,7 +13,7 @@ from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.limits import Slots
 from mcp_mount.remotes.remote import is_remote_name
-from mcp_mount.source import OpenAPI, leave_out_elsewhere, read_upstream
+from mcp_mount.source import OpenAPI, leave_out_elsewhere, provide, read_upstream
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector
 from mcp_mount.tools.naming import names_within
@@ -157,20 +157,16 @@ def _provide(
             if allows(names[each.name])
         ]
 
-    backend = source.backend(lambda: provider)
-    assert isinstance(backend, HTTPBackend)  # noqa: S101 - that of an upstream
-    provider = OperationProvider(
-        source.document,
-        backend,
+    provider, backend = provide(
+        source,
+        replace(policy, limits=limits, slots=slots),
         include=api.tools,
         exclude=leave_out_elsewhere(source, api.tools, ()),
         resources=api.resources,
         name=api.name,
-        credentials=source.credentials,
-        policy=replace(policy, limits=limits, slots=slots),
         adapt=adapt,
     )
-    backend.check(tool.binding.operation for tool in provider.tools().values())
+    assert backend is not None  # noqa: S101 - that of an upstream
     return provider, backend
 
 
