@@ -2,7 +2,7 @@
 
 import logging
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import mcp_types
@@ -20,7 +20,7 @@ from mcp_types import (
 from pydantic import ConfigDict, PrivateAttr
 
 from mcp_mount.errors import Busy
-from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
+from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
@@ -129,16 +129,23 @@ class RemotePrompt(Prompt):
             )
             return result
 
-        context = current_context()
-        try:
-            async with admit(self._binding, context) as trace:
-                answer = await self._binding.forward(send, context, trace)
-        except Busy as busy:
-            raise NotForwarded(str(busy)) from None
+        answer = await _forward(self._binding, send)
         if isinstance(answer, InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=each.content, role=each.role) for each in answer.messages]
         return PromptResult(messages, description=answer.description, meta=answer.meta)
+
+
+async def _forward(
+    binding: RemoteBinding,
+    send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
+) -> Answer | InputRequiredResult:
+    context = current_context()
+    try:
+        async with admit(binding, context) as trace:
+            return await binding.forward(send, context, trace)
+    except Busy as busy:
+        raise NotForwarded(str(busy)) from None
 
 
 async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
@@ -150,12 +157,7 @@ async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
         )
         return result
 
-    context = current_context()
-    try:
-        async with admit(binding, context) as trace:
-            answer = await binding.forward(send, context, trace)
-    except Busy as busy:
-        raise NotForwarded(str(busy)) from None
+    answer = await _forward(binding, send)
     if isinstance(answer, InputRequiredResult):
         return InputRequiredResourceResult(answer)
     contents = [
