@@ -41,29 +41,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class ToolCall:
     """One call of an operation's tool. Use `run` once, then `close`."""
 
-    __slots__ = (
-        "_arguments",
-        "_calls",
-        "_cancel_ends_call",
-        "_client",
-        "_client_gone",
-        "_confirm",
-        "_ctx",
-        "_fields",
-        "_is_ended",
-        "_meta",
-        "_metrics",
-        "_progress",
-        "_readers",
-        "_request",
-        "_slot",
-        "_waiting",
-        "_watch_client",
-        "binding",
-        "name",
-        "outcome",
-    )
-
     def __init__(
         self,
         name: str,
@@ -237,7 +214,10 @@ class ToolCall:
         """Send a request, and what its response redirects to within the app."""
         reader, call = await self._send(request, deadline)
         for _ in range(MAX_REDIRECTS):
-            following = self._follow(request, reader)
+            if reader.status not in _REDIRECTS or "location" not in reader.headers:
+                break
+            location = reader.headers["location"]
+            following = self.binding.backend.follow(request, reader.status, location)
             if following is None or call.outcome in {"timeout", "shutdown"}:
                 break
             request = following
@@ -306,12 +286,6 @@ class ToolCall:
             self._release(slot)
         for call in [*running]:
             call.when_done(partial(release_after, call))
-
-    def _follow(self, request: OperationRequest, reader: ResponseReader) -> OperationRequest | None:
-        """Return the request that the response redirects to, if it leads back into the app."""
-        if reader.status not in _REDIRECTS or "location" not in reader.headers:
-            return None
-        return self.binding.backend.follow(request, reader.status, reader.headers["location"])
 
 
 async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float) -> None:
