@@ -195,8 +195,7 @@ def _client_name(info: bytes) -> str | None:
     """Return the name that a client gives itself, where the log has a use for it."""
     if not info or not access_log.calls.isEnabledFor(access_log.LEVEL):
         return None
-    name: str = msgspec.json.decode(info)["name"]
-    return name
+    return str(msgspec.json.decode(info)["name"])
 
 
 class _ClientWatch:

@@ -152,8 +152,12 @@ def _candidates(
     marked = [(operation, read_overrides(operation)) for operation in operations]
     candidates = _name(marked)
     if marks:
-        by_operation = {id(each.operation): each.mark for each in _mark(candidates, marks)}
-        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
+        said = {id(each.operation): each.mark for each in candidates}
+        for selector, mark in marks.items():
+            for index in _matching(candidates, [selector], "tools"):
+                key = id(candidates[index].operation)
+                said[key] = said[key].override(mark)
+        marked = [(each, said.get(id(each), mark)) for each, mark in marked]
         candidates = _name(marked)
     return candidates
 
@@ -166,16 +170,6 @@ def _name(marked: Sequence[tuple[Operation, ToolOverrides | None]]) -> list[Sele
         for name, (operation, mark) in zip(names, marked, strict=True)
         if mark is not None
     ]
-
-
-def _mark(
-    candidates: Sequence[SelectedOperation], marks: Mapping[Selector, ToolOverrides]
-) -> list[SelectedOperation]:
-    marked = [*candidates]
-    for selector, mark in marks.items():
-        for index in _matching(candidates, [selector], "tools"):
-            marked[index] = replace(marked[index], mark=marked[index].mark.override(mark))
-    return marked
 
 
 def _told_apart(selected: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
