@@ -123,11 +123,6 @@ def provide_apis(
 ) -> tuple[OperationGroup, dict[str, HTTPBackend]]:
     """Return the operations of the APIs, and what sends requests to each, by its name.
 
-    Args:
-        apis: The APIs, whose names cannot be taken for each other.
-        policy: What the calls of all are subject to.
-        allows: Whether a tool is offered, by the name that callers see.
-
     Raises:
         MountError: a document, an upstream, a selector or a limit cannot be.
     """

@@ -13,9 +13,7 @@ _INPUT: Final = re.compile(r"\$\{(?:input|command|config):[^}]*\}")
 def expand_variables(value: Any, where: str) -> Any:
     """Put variables in, wherever ``${NAME}`` or ``${NAME:-default}`` stands in a JSON value.
 
-    Args:
-        value: The value.
-        where: What it belongs to, to begin a sentence with.
+    `where` is what it belongs to, to begin a sentence with.
 
     Raises:
         MountError: a variable is not set.

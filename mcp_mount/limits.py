@@ -113,11 +113,8 @@ class Slots:
     ) -> None:
         """Make slots.
 
-        Args:
-            count: How many calls may run at once.
-            max_wait: The seconds that one more waits for its turn.
-            caller_of: Returns who makes a request; where it is given, one caller who has taken all
-                slots does not lock the others out (see `Reserve`).
+        A call waits for `max_wait` seconds for its turn. Where `caller_of` tells who makes a
+        request, one caller who has taken all slots does not lock the others out (see `Reserve`).
         """
         self._max_wait = _WAIT if max_wait is None else max_wait
         self._caller_of = caller_of

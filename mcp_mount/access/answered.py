@@ -20,9 +20,6 @@ class Answered(Protocol):
     async def add(self, state: str) -> bool:
         """Remember a question; return False where it has been answered before.
 
-        Args:
-            state: What tells it from all others, and from what else is in a store.
-
         Raises:
             Busy: that cannot be found out now.
         """

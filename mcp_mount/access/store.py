@@ -93,9 +93,7 @@ class Connections:
 def open_storage(url: str, what: str) -> "Storage":
     """Open a store; one over the network is not connected to yet.
 
-    Args:
-        url: Where it is, e.g. ``"redis://host:6379"``.
-        what: What it is for, as the subject of an error.
+    `what` it is for is the subject of an error.
 
     Raises:
         MountError: it cannot be used, or its client is not installed.

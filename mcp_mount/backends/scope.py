@@ -55,11 +55,7 @@ def inner_scope(
 ) -> Scope:
     """Return the scope of a call.
 
-    Args:
-        outer: That of the MCP request, or `NOWHERE`.
-        request: What to call.
-        tool: The tool's name, for middleware.
-        cookies: Whether the caller's cookies go along.
+    `outer` is that of the MCP request, or `NOWHERE`; `tool` is for middleware.
     """
     # What stands before the application's own paths, as the server writes them.
     path: str = outer["path"]

@@ -84,12 +84,7 @@ def to_result(
 ) -> Result:
     """Write what was read as the result of the tool.
 
-    Args:
-        reader: The response, whole or as far as it came.
-        output: What the tool declared.
-        outcome: How the response came to its end.
-        timeout: The seconds after which an incomplete response was ended.
-        fields: What of a JSON document is asked for; None: all of it.
+    `fields` is what of a JSON document is asked for; None: all of it.
     """
     status = reader.status
     if not status:

@@ -58,12 +58,8 @@ def client_for(
 ) -> "Client[StreamableHttpTransport]":
     """Return a client of the endpoint, not connected yet: use it with ``async with``.
 
-    Args:
-        app: The application.
-        path: The endpoint's path, e.g. ``"/mcp"``.
-        caller: The scope of a request to the application, which says who calls.
-        headers: Headers to send besides the caller's, or in their place.
-        cookies: Whether the caller's cookies go along.
+    `caller` is the scope of a request to `app`, which says who calls. `headers` are sent besides
+    the caller's, or in their place.
 
     Raises:
         MountError: a header is none, or describes the request itself.

@@ -121,12 +121,7 @@ class MessageReader:
         self._known_clients: set[tuple[str, bytes, bytes]] = set()
 
     def read(self, scope: Scope, body: bytes) -> HotRequest | None:
-        """Return the request; None where it is not surely a valid call or list.
-
-        Args:
-            scope: The POST, whose headers are checked against the body.
-            body: The whole body.
-        """
+        """Return the request; None where it is not surely a valid call or list."""
         headers = _headers(scope)
         if headers is None:
             return None

@@ -57,9 +57,7 @@ def read_operations(
 ) -> tuple[Operation, ...]:
     """Read every operation of an OpenAPI document, in the document's order.
 
-    Args:
-        document: The document.
-        credentials: Parameters that are credentials whatever the document says; see `Operation`.
+    `credentials` are parameters that are credentials whatever the document says; see `Operation`.
 
     Raises:
         InvalidDocument: a part of the document that all operations need is malformed; the message

@@ -23,10 +23,8 @@ _NULL: Schema = {"type": "null"}
 def simplify(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
     """Return a schema with one kind of union, one type, and null as an alternative.
 
-    Args:
-        schema: A schema whose inner schemas are simplified already.
-        nullable: Whether the schema accepts null besides.
-        shows_values: Whether the description is to name some values of a long enumeration.
+    Its inner schemas are simplified already. With `shows_values`, the description names some values
+    of a long enumeration.
     """
     schema = {key: each for key, each in schema.items() if key not in MAPS or each}
     if isinstance(one_of := schema.pop("oneOf", None), list):

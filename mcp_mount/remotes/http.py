@@ -95,10 +95,7 @@ class HTTPConnection:
     ) -> AsyncIterator[Session]:
         """Yield a session that has not agreed on a version yet, whoever is its owner.
 
-        Args:
-            owner: Whose it is, which is all the same to the connections.
-            stream: Is told of the stream of the session.
-            callbacks: For the session.
+        `stream` is told of the stream of the session.
         """
         del owner
         remote = self._remote

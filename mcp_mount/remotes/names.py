@@ -43,8 +43,7 @@ class ToolNames:
     def warn_of_unmatched(self, unknown: Collection[str] = ()) -> None:
         """Tell the log, once, of patterns that match no tool.
 
-        Args:
-            unknown: The servers that have not told their tools.
+        `unknown` are the servers that have not told their tools.
         """
         for pattern in (*self.include, *self.exclude):
             if pattern in self._settled or any(_may_match(pattern, f"{x}_") for x in unknown):

@@ -61,10 +61,7 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
 def names_within(namespace: str, names: Iterable[str], taken: Container[str]) -> dict[str, str]:
     """Name what another server offers, e.g. ``{"search": "wiki_search"}``.
 
-    Args:
-        namespace: What stands before each name. It is a name, of 32 characters at the most.
-        names: What the other server calls them: any text, each once.
-        taken: Names that are not to be given, as `fold_name` writes them.
+    The namespace is a name of 32 characters at the most; `taken` are as `fold_name` writes them.
     """
     wishes = {name: _within(namespace, name) for name in names}
     claims = Counter(fold_name(wish) for wish in wishes.values())

@@ -199,10 +199,6 @@ class OperationProvider(Provider):
 
         It needs no scope that the caller lacks, no question to be asked first, and no slot but
         the one that the call has.
-
-        Args:
-            method: E.g. ``"GET"``.
-            template: E.g. ``"/items/{item_id}"``.
         """
         binding = self._offered.get((method, template))
         if binding is None or binding.needs_confirmation or binding.has_own_slots:
