@@ -17,7 +17,7 @@ from mcp_types import (
     ReadResourceResult,
     ResourceTemplateReference,
 )
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
@@ -51,8 +51,6 @@ def make_components(
 class RemoteResource(Resource):
     """A resource of another server."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
 
@@ -74,8 +72,6 @@ def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None
 
 class RemoteTemplate(ResourceTemplate):
     """A resource template of another server."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
@@ -102,8 +98,6 @@ class RemoteTemplate(ResourceTemplate):
 
 class RemotePrompt(Prompt):
     """A prompt of another server."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()

@@ -15,7 +15,7 @@ from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp.shared.inbound import mcp_param_headers
 from mcp_types import CallToolResult, InputRequiredResult
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import error
@@ -54,8 +54,6 @@ async def admit(
 
 class RemoteTool(Tool):
     """A tool of another server."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
     _published: PublishedTool = PrivateAttr()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastmcp.tools import Tool, ToolResult
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.request import request_context
@@ -22,8 +22,6 @@ Respond = Callable[[Surface, Mapping[str, Any]], Awaitable[Result]]
 
 class SurfaceTool(Tool):
     """A tool of the search."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _surface: Surface = PrivateAttr()
 

@@ -12,7 +12,7 @@ import mcp_types
 from fastmcp.exceptions import FastMCPError
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
-from pydantic import AnyUrl, ConfigDict, PrivateAttr
+from pydantic import AnyUrl, PrivateAttr
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.conversion.content import Block
@@ -46,8 +46,6 @@ class NotRead(FastMCPError):
 class OperationResource(Resource):
     """A resource that calls one operation, without arguments."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     size: int | None = None
     _tool: OperationTool = PrivateAttr()
 
@@ -68,8 +66,6 @@ class OperationResource(Resource):
 
 class OperationTemplate(ResourceTemplate):
     """A template of resources that calls one operation with the values in an address."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _tool: OperationTool = PrivateAttr()
 
