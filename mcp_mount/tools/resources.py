@@ -102,9 +102,9 @@ class OperationTemplate(ResourceTemplate):
 
 
 def _make(kind: type[Component], tool: OperationTool, **options: Any) -> Component:
-    made = kind(**options)
-    made._tool = tool  # noqa: SLF001 - a constructor's work
-    return made
+    component = kind(**options)
+    component._tool = tool  # noqa: SLF001 - a constructor's work
+    return component
 
 
 def make_resources(
