@@ -73,14 +73,14 @@ class Connections:
         Raises:
             Busy: too many calls wait for the store.
         """
-        connection = await self._slots.take()
+        release_connection = await self._slots.take()
         # Threads of our own: those of the app's routes are not to wait for the store.
         asking = asyncio.ensure_future(
             anyio.to_thread.run_sync(question, limiter=anyio.CapacityLimiter(1))
         )
 
         def release(asked: asyncio.Future[T]) -> None:
-            connection.release()
+            release_connection()
             if not asked.cancelled():
                 # Nobody may be left to hear of it.
                 asked.exception()

@@ -23,7 +23,7 @@ from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.limits import Slot
+from mcp_mount.limits import Release
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
@@ -74,7 +74,7 @@ class ToolCall:
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
         self._calls: list[AppCall] = []
-        self._slot: Slot | None = None
+        self._release_slot: Release | None = None
         self._waiting: anyio.CancelScope | None = None
         self._client_gone = False
         self._request: OperationRequest
@@ -86,7 +86,7 @@ class ToolCall:
         self._client_gone = True
         if self._waiting is not None:
             self._waiting.cancel()
-        elif self._slot is not None:
+        elif self._release_slot is not None:
             self.binding.slots.lend(self._end)
 
     @property
@@ -140,12 +140,12 @@ class ToolCall:
         request = self._request
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
-        slot = binding.slots.take_nowait()
-        if slot is None:
+        release = binding.slots.take_nowait()
+        if release is None:
             self._begin_watch()
             with self._metrics.waiting():
-                slot = await self._wait_for_slot()
-        self._slot = slot
+                release = await self._wait_for_slot()
+        self._release_slot = release
         if self._client_gone:
             self.abandon()
         try:
@@ -155,7 +155,7 @@ class ToolCall:
                 self._begin_watch()
             return await convert(binding, reader, call.outcome, self._fields)
         finally:
-            self._release_when_done(slot)
+            self._release_when_done(release)
 
     async def _admit(self) -> Result | None:
         """Read the arguments, ask the user where that is to be, and count the call.
@@ -179,7 +179,7 @@ class ToolCall:
             await binding.rate.count(self._ctx.request)
         return None
 
-    async def _wait_for_slot(self) -> Slot:
+    async def _wait_for_slot(self) -> Release:
         """Wait for a slot, unless the client has gone; others wait for an answer.
 
         Raises:
@@ -267,25 +267,15 @@ class ToolCall:
         tasks = self._ctx.tasks if self._ctx is not None else []
         tasks += (call.cancel_soon() for call in self._calls if not call.is_done)
 
-    def _release(self, slot: Slot) -> None:
-        self._slot = None
+    def _release_when_done(self, release: Release) -> None:
+        """Release a slot when every route has ended: one that goes on still takes up a thread."""
+        if running := [call for call in self._calls if not call.is_done]:
+            running[0].when_done(partial(self._release_when_done, release))
+            return
+        self._release_slot = None
         if self._client_gone:
             self.binding.slots.withdraw(self._end)
-        slot.release()
-
-    def _release_when_done(self, slot: Slot) -> None:
-        """Release a slot when every route has ended: one that goes on still takes up a thread."""
-        running = [call for call in self._calls if not call.is_done]
-
-        def release_after(call: AppCall) -> None:
-            running.remove(call)
-            if not running:
-                self._release(slot)
-
-        if not running:
-            self._release(slot)
-        for call in [*running]:
-            call.when_done(partial(release_after, call))
+        release()
 
 
 async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float) -> None:
