@@ -114,15 +114,9 @@ class RemoteTool(Tool):
         finally:
             seconds = time.perf_counter() - started
             metrics.end(outcome, seconds, None)
-            access_log.log_call(
-                tool=self.name,
-                operation=f"{self._binding.remote.name}/{self._published.name[:200]}",
-                seconds=seconds,
-                reader=None,
-                outcome=outcome,
-                ctx=request_context.get(),
-                client=client_name(context),
-            )
+            called = f"{self._binding.remote.name}/{self._published.name[:200]}"
+            said = (self.name, called, outcome, seconds, request_context.get())
+            access_log.log_call(*said, client=client_name(context))
         return result
 
     async def _call(self, arguments: dict[str, Any], context: Context | None) -> ToolResult:

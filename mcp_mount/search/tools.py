@@ -26,15 +26,8 @@ class SurfaceTool(Tool):
     _surface: Surface = PrivateAttr()
 
     def _log(self, outcome: access_log.CallOutcome, started: float, client: str | None) -> None:
-        access_log.log_call(
-            tool=self.name,
-            operation="search",
-            seconds=time.perf_counter() - started,
-            reader=None,
-            outcome=outcome,
-            ctx=request_context.get(),
-            client=client,
-        )
+        seconds, ctx = time.perf_counter() - started, request_context.get()
+        access_log.log_call(self.name, "search", outcome, seconds, ctx, client=client)
 
 
 class AnsweringTool(SurfaceTool):

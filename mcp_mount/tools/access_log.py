@@ -24,14 +24,14 @@ _LONGEST = 80
 
 
 def log_call(
-    *,
     tool: str,
     operation: str,
-    seconds: float,
-    reader: ResponseReader | None,
     outcome: CallOutcome,
+    seconds: float,
     ctx: RequestContext | None,
+    *,
     client: str | None,
+    reader: ResponseReader | None = None,
 ) -> None:
     """Write the line of one call.
 

@@ -194,15 +194,8 @@ class ToolCall:
         raise Busy(_ABANDONED)
 
     def _log(self, seconds: float, reader: ResponseReader | None) -> None:
-        access_log.log_call(
-            tool=self.name,
-            operation=self.binding.label,
-            seconds=seconds,
-            reader=reader,
-            outcome=self.outcome,
-            ctx=self._ctx,
-            client=self._client,
-        )
+        said = (self.name, self.binding.label, self.outcome, seconds, self._ctx)
+        access_log.log_call(*said, client=self._client, reader=reader)
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:

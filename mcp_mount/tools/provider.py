@@ -7,6 +7,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -69,12 +70,17 @@ class OperationProvider(Provider):
         super().__init__()
         self._document = document
         self._backend = backend
-        self._include = include
-        self._exclude = exclude
-        self._fields = fields
-        self._as_resources = resources
+        said = read_marks(marks or {})
+        self._select = partial(
+            select,
+            include=include,
+            exclude=exclude,
+            fields=fields,
+            resources=resources,
+            marks=said,
+        )
+        self._explain = partial(explain_left_out, include=include, marks=said)
         self._name = name
-        self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._adapt = adapt
@@ -215,10 +221,7 @@ class OperationProvider(Provider):
         self.tools()
         if self._left_out is None:
             chosen = [each.operation for each, _ in self._built.values()]
-            left = explain_left_out(
-                self._operations, chosen, include=self._include, marks=self._marks
-            )
-            self._left_out = [*left]
+            self._left_out = [*self._explain(self._operations, chosen)]
         return self._left_out
 
     @property
@@ -229,14 +232,7 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        selected = select(
-            operations,
-            include=self._include,
-            exclude=self._exclude,
-            fields=self._fields,
-            resources=self._as_resources,
-            marks=self._marks,
-        )
+        selected = self._select(operations)
         self._operations, self._left_out = operations, None
         before = self._built if extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
@@ -249,11 +245,9 @@ class OperationProvider(Provider):
             built[each.name] = (each, tool)
             cut += [str(each.operation)] if schemas.work.unfinished > unfinished else []
         if cut:
-            names = ", ".join(cut[:_SHOWN])
             logger.warning(
                 "Parts of the schemas of %d operations accept anything, for they are too much: %s",
-                len(cut),
-                names,
+                *(len(cut), ", ".join(cut[:_SHOWN])),
             )
         resources = tuple(
             resource
