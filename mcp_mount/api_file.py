@@ -13,18 +13,13 @@ from mcp_mount.errors import MountError
 
 _OF_API: Final = {each.name for each in fields(API)} - {"name", "upstream"}
 _OF_UPSTREAM: Final = {
-    *("headers", "forward_headers", "slashes", "encoded_slashes", "base_path", "strict"),
+    *("headers", "forward_headers", "slashes", "encoded_slashes", "base_path", "strict")
 }
 _OF_TOKEN: Final = {"token_url", "client_id", "client_secret", "scope"}
 
 
 def read_api(name: str, entry: Mapping[str, Any], where: str) -> API:
     """Read ``{"openapi": "…", "upstream": "…"}`` with more keys of `API` and `Upstream`.
-
-    Args:
-        name: The API's name.
-        entry: What the file says of it.
-        where: What it belongs to, to begin a sentence with.
 
     Raises:
         MountError: a key is not known, or the API cannot be used.

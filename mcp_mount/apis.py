@@ -13,7 +13,7 @@ from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.limits import Slots
 from mcp_mount.remotes.remote import is_remote_name
-from mcp_mount.source import OpenAPI, leave_out_elsewhere, read_upstream
+from mcp_mount.source import OpenAPI, leave_out_elsewhere, provide, read_upstream
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector
 from mcp_mount.tools.naming import names_within
@@ -65,7 +65,6 @@ class OperationGroup(OperationProvider):
     """The operations of several documents, each with a provider of its own."""
 
     def __init__(self, providers: Sequence[OperationProvider]) -> None:
-        """Take the providers, whose tools have different names."""
         Provider.__init__(self)
         self._providers = providers
         self._parts: tuple[Mapping[str, OperationTool], ...] = ()
@@ -79,7 +78,7 @@ class OperationGroup(OperationProvider):
     def tools(self) -> Mapping[str, OperationTool]:
         """Return all tools, the same mapping as long as nothing changes."""
         parts = tuple(each.tools() for each in self._providers)
-        if not self._parts or any(a is not b for a, b in zip(parts, self._parts, strict=True)):
+        if [*map(id, parts)] != [*map(id, self._parts)]:
             self._parts = parts
             self._merged = dict(chain.from_iterable(each.items() for each in parts))
         return self._merged
@@ -124,11 +123,6 @@ def provide_apis(
 ) -> tuple[OperationGroup, dict[str, HTTPBackend]]:
     """Return the operations of the APIs, and what sends requests to each, by its name.
 
-    Args:
-        apis: The APIs, whose names cannot be taken for each other.
-        policy: What the calls of all are subject to.
-        allows: Whether a tool is offered, by the name that callers see.
-
     Raises:
         MountError: a document, an upstream, a selector or a limit cannot be.
     """
@@ -158,20 +152,16 @@ def _provide(
             if allows(names[each.name])
         ]
 
-    backend = source.backend(lambda: provider)
-    assert isinstance(backend, HTTPBackend)  # noqa: S101 - that of an upstream
-    provider = OperationProvider(
-        source.document,
-        backend,
+    provider, backend = provide(
+        source,
+        replace(policy, limits=limits, slots=slots),
         include=api.tools,
         exclude=leave_out_elsewhere(source, api.tools, ()),
         resources=api.resources,
         name=api.name,
-        credentials=source.credentials,
-        policy=replace(policy, limits=limits, slots=slots),
         adapt=adapt,
     )
-    backend.check(tool.binding.operation for tool in provider.tools().values())
+    assert backend is not None  # noqa: S101 - that of an upstream
     return provider, backend
 
 

@@ -17,7 +17,6 @@ from mcp_mount.access.origin import Origins
 from mcp_mount.access.principals import principals_of
 from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.apis import API, provide_apis
-from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.checks import (
     OPTIONS,
     check_path,
@@ -45,7 +44,7 @@ from mcp_mount.remotes.remote import Remote
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.search.surface import Surface, SurfaceChoice
 from mcp_mount.server import build_server, low_level_server
-from mcp_mount.source import Source
+from mcp_mount.source import Source, provide
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector, ToolMarks
@@ -55,7 +54,6 @@ from mcp_mount.validation import check_options
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
-    from mcp_mount.remotes.provider import RemoteProvider
     from mcp_mount.tasks.engine import TaskEngine
 
 
@@ -138,8 +136,23 @@ def assemble(
         provider, backends = provide_apis(apis, policy, names.allows)
         names.warn_of_unmatched([each.name for each in remotes])
     else:
-        provider, backends = _provide(source, options, policy)
-    remote_provider = _offer_remotes(remotes, policy, provider, names) if remotes else None
+        provider, backend = provide(
+            source,
+            policy,
+            include=options["include"],
+            exclude=options["exclude"],
+            fields=options["fields"],
+            resources=options["resources"],
+            name=source.name,
+            marks=options["tools"],
+        )
+        backends = {"": backend} if backend is not None else {}
+    remote_provider = None
+    if remotes:
+        # Most apps have none, and need not wait for the import.
+        from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
+
+        remote_provider = RemoteProvider(remotes, policy, provider.tools, names)
     check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
@@ -162,9 +175,7 @@ def assemble(
     )
     engine = None
     if tasks is not None:
-        about = f"{source.name} {path}"
-        cookies = options["forward_cookies"]
-        engine = _offer_tasks(server, provider, tasks, about, options["state_key"], cookies=cookies)
+        engine = _offer_tasks(server, provider, tasks, f"{source.name} {path}", options)
     context = MountContext(app, server, provider, guard, search, remote_provider, engine)
     low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
@@ -211,32 +222,6 @@ def assemble(
     )
 
 
-def _provide(
-    source: Source, options: MountOptions, policy: CallPolicy
-) -> tuple[OperationProvider, dict[str, HTTPBackend]]:
-    """Return the operations of a source, and what sends requests to it if it is elsewhere."""
-    backend = source.backend(lambda: provider)
-    provider = OperationProvider(
-        source.document,
-        backend,
-        include=options["include"],
-        exclude=options["exclude"],
-        fields=options["fields"],
-        resources=options["resources"],
-        name=source.name,
-        marks=options["tools"],
-        credentials=source.credentials,
-        changes=source.changes,
-        watch=source.watch,
-        policy=policy,
-    )
-    if not isinstance(backend, HTTPBackend):
-        return provider, {}
-    # Now, because nothing about it changes later.
-    backend.check(tool.binding.operation for tool in provider.tools().values())
-    return provider, {"": backend}
-
-
 def _add_endpoints(
     context: MountContext,
     path: str,
@@ -272,23 +257,12 @@ def _auth_routes(auth: AuthProvider | None, path: str, sse_path: str | None) -> 
     return [*routes, *(route for route in beside if route.path not in known)]
 
 
-def _offer_remotes(
-    remotes: Sequence[Remote], policy: CallPolicy, provider: OperationProvider, names: ToolNames
-) -> "RemoteProvider":
-    # Most apps have none, and need not wait for the import.
-    from mcp_mount.remotes.provider import RemoteProvider  # noqa: PLC0415
-
-    return RemoteProvider(remotes, policy, provider.tools, names)
-
-
 def _offer_tasks(
     server: "FastMCP[Any]",
     provider: OperationProvider,
     tasks: Tasks,
     about: str,
-    key: str | None,
-    *,
-    cookies: bool,
+    options: MountOptions,
 ) -> "TaskEngine":
     """Return what runs the tasks of a mount, and offer them to the server's clients.
 
@@ -301,6 +275,7 @@ def _offer_tasks(
     except ImportError:
         message = "tasks= needs FastMCP's task engine: pip install 'mcp-mount[tasks]'."
         raise MountError(message) from None
+    key, cookies = options["state_key"], options["forward_cookies"]
     engine = TaskEngine(tasks, provider, about=about, key=key, cookies=cookies)
     server.add_extension(TasksExtension(engine))
     return engine

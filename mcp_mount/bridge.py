@@ -198,7 +198,6 @@ class EndCancelled:
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap `app`, which has one client."""
         self._app = app
         self._running: dict[RequestId, anyio.CancelScope] = {}
 

@@ -13,9 +13,7 @@ _INPUT: Final = re.compile(r"\$\{(?:input|command|config):[^}]*\}")
 def expand_variables(value: Any, where: str) -> Any:
     """Put variables in, wherever ``${NAME}`` or ``${NAME:-default}`` stands in a JSON value.
 
-    Args:
-        value: The value.
-        where: What it belongs to, to begin a sentence with.
+    `where` is what it belongs to, to begin a sentence with.
 
     Raises:
         MountError: a variable is not set.
@@ -35,9 +33,8 @@ def expand_variables(value: Any, where: str) -> Any:
 
     asked = _INPUT.search(value)
     if asked is not None:
-        message = (
+        raise MountError(
             f"{where} has {asked[0]!r}, which an editor asks its user for: take a variable of the "
             "environment instead, such as ${TOKEN}."
         )
-        raise MountError(message)
     return _VARIABLE.sub(variable, value)

@@ -54,11 +54,10 @@ def _import_module(name: str, folder: Path) -> ModuleType:
             raise
     except (ValueError, TypeError):
         pass
-    message = (
+    raise MountError(
         f"There is no module {name!r} in {str(folder)!r}. Name the app as 'module:attribute', such "
         "as 'main:app', as a file, or as a URL of a running server."
-    )
-    raise MountError(message) from None
+    ) from None
 
 
 def _import_file(name: str, folder: Path) -> ModuleType:

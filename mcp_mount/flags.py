@@ -26,9 +26,7 @@ def check_source(openapi: str, upstream: str | None) -> None:
 def describe_prefix(upstream: str, used: str) -> str:
     """Return a note where the path before all operations is the document's, and not the upstream's.
 
-    Args:
-        upstream: As it was given, e.g. ``"http://localhost:9000/"``.
-        used: With the path that requests have, e.g. ``"http://localhost:9000/api/v3"``.
+    `used` has the path that requests have, e.g. ``"http://localhost:9000/api/v3"``.
     """
     path = urlsplit(used).path
     if not path or urlsplit(upstream).path.strip("/"):
@@ -39,9 +37,7 @@ def describe_prefix(upstream: str, used: str) -> str:
 def read_headers(lines: Sequence[str], option: str) -> dict[str, str]:
     """Read headers such as ``["X-Key: 1"]``; ``${NAME}`` stands for an environment variable.
 
-    Args:
-        lines: The headers.
-        option: What they were given with, e.g. ``"--header"``.
+    `option` is what they were given with, e.g. ``"--header"``.
 
     Raises:
         MountError: a line is no header, or a variable is not set.
@@ -118,8 +114,7 @@ def read_credentials(
     if token_url is None:
         return None
     if not client_id or not client_secret:
-        message = "--token-url needs the variables CLIENT_ID and CLIENT_SECRET: set both."
-        raise MountError(message)
+        raise MountError("--token-url needs the variables CLIENT_ID and CLIENT_SECRET: set both.")
     return ClientCredentials(
         token_url, client_id=client_id, client_secret=client_secret, scope=scope
     )

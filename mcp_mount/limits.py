@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final
 
 import anyio
 from starlette.requests import Request
@@ -90,11 +91,8 @@ class Limits:
         return replace(self, **marked)
 
 
-class Slot(Protocol):
-    """One of the slots for calls that run."""
-
-    def release(self) -> None:
-        """Give the slot back, once."""
+Release = Callable[[], None]
+"""Gives a slot back, once."""
 
 
 class Slots:
@@ -113,11 +111,8 @@ class Slots:
     ) -> None:
         """Make slots.
 
-        Args:
-            count: How many calls may run at once.
-            max_wait: The seconds that one more waits for its turn.
-            caller_of: Returns who makes a request; where it is given, one caller who has taken all
-                slots does not lock the others out (see `Reserve`).
+        A call waits for `max_wait` seconds for its turn. Where `caller_of` tells who makes a
+        request, one caller who has taken all slots does not lock the others out (see `Reserve`).
         """
         self._max_wait = _WAIT if max_wait is None else max_wait
         self._caller_of = caller_of
@@ -143,31 +138,31 @@ class Slots:
         Raises:
             Busy: no slot came free.
         """
-        slot = await self.take(request)
+        release = await self.take(request)
         try:
             yield
         finally:
-            slot.release()
+            release()
 
-    def take_nowait(self) -> Slot | None:
-        """Take a slot; None where none is free."""
+    def take_nowait(self) -> Release | None:
+        """Take a slot, and return what gives it back; None where none is free."""
         free = self._free.get()
         try:
             free.acquire_nowait()
         except anyio.WouldBlock:
             return None
-        return free
+        return free.release
 
-    async def take(self, request: Request | None = None) -> Slot:
-        """Take a slot, and return what releases it; whoever has waited longest gets it then.
+    async def take(self, request: Request | None = None) -> Release:
+        """Take a slot, and return what gives it back; whoever has waited longest gets it then.
 
         The request tells who calls; without one, nothing of the reserve is given.
 
         Raises:
             Busy: no slot came free.
         """
-        if (slot := self.take_nowait()) is not None:
-            return slot
+        if (release := self.take_nowait()) is not None:
+            return release
         free = self._free.get()
         lent = self._lent.get()
         # All, because one whose route is in a thread cannot give its slot back.
@@ -180,7 +175,7 @@ class Slots:
                 return reserved
         with anyio.move_on_after(self._max_wait):
             await free.acquire()
-            return free
+            return free.release
         raise Busy("Too many calls are running. Try again in a few seconds.")
 
 
@@ -196,26 +191,16 @@ class Reserve:
         self._most = self._free // _RESERVED
         self._held: Counter[str] = Counter()
 
-    def take(self, caller: str) -> Slot | None:
+    def take(self, caller: str) -> Release | None:
         """Take a slot; None where none is free, or the caller has as many as one may have."""
         if not self._free or self._held[caller] >= self._most:
             return None
         self._free -= 1
         self._held[caller] += 1
-        return _Reserved(self, caller)
+        return partial(self._give_back, caller)
 
-    def give_back(self, caller: str) -> None:
-        """Release a slot of a caller."""
+    def _give_back(self, caller: str) -> None:
         self._free += 1
         self._held[caller] -= 1
         if not self._held[caller]:
             del self._held[caller]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reserved:
-    reserve: Reserve
-    caller: str
-
-    def release(self) -> None:
-        self.reserve.give_back(self.caller)

@@ -26,10 +26,8 @@ _OF_THE_COMMAND: Final = {"host", "stdio", "header"}
 def load_app(target: str, folder: Path, options: ServeOptions) -> FastAPI:
     """Return the app that `target` names, with an endpoint.
 
-    Args:
-        target: E.g. ``"main:app"``; see `import_app`.
-        folder: Where the module is looked for first.
-        options: What the endpoint is told, if the app has none.
+    `target` is e.g. ``"main:app"``, looked for in `folder` first; `options` are for an app without
+    one.
 
     Raises:
         MountError: there is no such app, or the options cannot be.

@@ -21,7 +21,6 @@ class PerLoop(Generic[Value]):
     """A value for each event loop, made on first use. It goes when its loop does."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
-        """Take what makes a value."""
         self._make = make
         self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, Value] = WeakKeyDictionary()
 

@@ -19,7 +19,6 @@ class Mirroring:
     """What is known of the tools of one endpoint."""
 
     def __init__(self, list_tools: ListTools) -> None:
-        """Take what asks for the list."""
         self._list_tools = list_tools
         self._by_tool: dict[str, Mapping[tuple[str, ...], str]] = {}
 

@@ -77,17 +77,12 @@ class Mounted:
                 request itself.
         """
         if request.scope.get(APP_KEY, request.scope.get("app")) is not self._app:
-            message = (
+            raise MountError(
                 f"The request to {request.url.path!r} is not one to the app that has this MCP "
                 "endpoint. Mount MCP on the app whose routes call its tools."
             )
-            raise MountError(message)
         return client_for(
-            self._app,
-            self.path,
-            request.scope,
-            headers=headers,
-            cookies=self._forwards_cookies,
+            self._app, self.path, request.scope, headers=headers, cookies=self._forwards_cookies
         )
 
     def serves_page(self, scope: Scope) -> bool:

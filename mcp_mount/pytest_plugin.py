@@ -29,11 +29,10 @@ def mcp_app(pytestconfig: pytest.Config) -> Any:
     """The app of `mcp_client`; a project can have a fixture of its own instead."""
     name = pytestconfig.getini("mcp_app")
     if not name:
-        message = (
+        raise pytest.UsageError(
             'mcp_client does not know the app: write mcp_app = "module:attribute" into pytest\'s '
             "settings, or a fixture mcp_app that returns it."
         )
-        raise pytest.UsageError(message)
     from mcp_mount.finding import import_app  # noqa: PLC0415
 
     return import_app(name)

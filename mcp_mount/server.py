@@ -40,7 +40,6 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
     """Answers as the specification says where FastMCP does not."""
 
     def __init__(self, search: SearchProvider) -> None:
-        """Take what says which tools a caller is shown."""
         super().__init__()
         self._search = search
 

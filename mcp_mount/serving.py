@@ -84,12 +84,7 @@ def serve_on_stdio(
 ) -> None:
     """Serve one client on standard input and output, until it goes or the process is told to stop.
 
-    Args:
-        application: It is started and stopped as a server would.
-        streams: Where the client speaks.
-        headers: What each of its requests has, such as a key.
-        about: What the log says first.
-        path: Where the endpoint is.
+    Each of its requests has the `headers`; `about` is what the log says first.
 
     Raises:
         MountError: the app does not start.

@@ -31,7 +31,6 @@ class Shutdown:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing that runs."""
         self.endings: set[Callable[[], None]] = set()
         self.streams: set[Callable[[], None]] = set()
         self._has_begun = False

@@ -19,6 +19,7 @@ from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.fetching import Access
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
+from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.selection import select
@@ -94,11 +95,10 @@ def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
     document = load_document(openapi, access)
     if not api.url:
         if not is_url(openapi):
-            message = (
+            raise MountError(
                 "Where is the API? Give upstream= (or --upstream), for example "
                 "'http://localhost:9000'."
             )
-            raise MountError(message)
         api = replace(api, url=upstream_of(document, str(openapi)))
     info = document.get("info") or {}
     # What the proxy or its callers set is not the model's to fill.
@@ -114,6 +114,33 @@ def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
         # With `strict`, what is elsewhere is refused, and not left out.
         serves=(lambda _: True) if api.strict else bases.serves,
     )
+
+
+def provide(
+    source: Source, policy: CallPolicy, **chosen: Any
+) -> tuple[OperationProvider, HTTPBackend | None]:
+    """Return the operations of a source, and what sends requests to it if it is elsewhere.
+
+    `chosen` says which of them, and how they are offered; see `OperationProvider`.
+
+    Raises:
+        MountError: as `OperationProvider.tools` does; or some are on another host.
+    """
+    backend = source.backend(lambda: provider)
+    provider = OperationProvider(
+        source.document,
+        backend,
+        credentials=source.credentials,
+        changes=source.changes,
+        watch=source.watch,
+        policy=policy,
+        **chosen,
+    )
+    if not isinstance(backend, HTTPBackend):
+        return provider, None
+    # Now, because nothing about it changes later.
+    backend.check(tool.binding.operation for tool in provider.tools().values())
+    return provider, backend
 
 
 def leave_out_elsewhere(

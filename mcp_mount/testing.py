@@ -98,11 +98,10 @@ def find_path(app: ASGIApp) -> str:
     if endpoint is not None:
         return endpoint.path
     if isinstance(app, Starlette):
-        message = (
+        raise MountError(
             "The app has no MCP endpoint: call mount_mcp(app) on it first, or name the path of one "
             "that is mounted below it with path=."
         )
-        raise MountError(message)
     return "/mcp"
 
 

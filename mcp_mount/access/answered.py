@@ -20,9 +20,6 @@ class Answered(Protocol):
     async def add(self, state: str) -> bool:
         """Remember a question; return False where it has been answered before.
 
-        Args:
-            state: What tells it from all others, and from what else is in a store.
-
         Raises:
             Busy: that cannot be found out now.
         """
@@ -32,7 +29,6 @@ class AnsweredHere:
     """Those that this process knows of, for as long as their answers would be accepted."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -63,10 +59,9 @@ class AnsweredInStore:
         try:
             self._storage = open_storage(url, "The store of state_store=")
         except ImportError:
-            message = (
+            raise MountError(
                 "state_store= needs the library `limits`: pip install 'mcp-mount[rate-limit]'."
-            )
-            raise MountError(message) from None
+            ) from None
         self._connections = Connections()
         self._failing = Failing("What has been answered")
 

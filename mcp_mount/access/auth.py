@@ -38,9 +38,7 @@ granted_scopes: ContextVar[Scopes | None] = ContextVar("mcp_mount_granted_scopes
 def scopes_to_request(alternatives: Sequence[Scopes], granted: Scopes | None) -> Scopes:
     """Return the smallest set of scopes that would do; none where the caller has enough.
 
-    Args:
-        alternatives: What an operation asks for; a caller needs all the scopes of one of them.
-        granted: What the caller has; None where that is not known.
+    A caller needs all the scopes of one of the alternatives; None: those granted are not known.
     """
     if granted is None or not alternatives or any(needed <= granted for needed in alternatives):
         return frozenset()
@@ -62,7 +60,6 @@ class ScopeCheck:
     def __init__(
         self, *, scopes_of: ScopesOf | None, auth: AuthProvider | None, metadata_url: str | None
     ) -> None:
-        """Take who tells the scopes: the user's function, or else the provider's tokens."""
         self._scopes_of = scopes_of
         self._auth = auth
         self._metadata_url = metadata_url
@@ -136,12 +133,7 @@ class _CarefulBackend(AuthenticationBackend):
 
 
 def metadata_url(auth: AuthProvider, path: str) -> str | None:
-    """Return where the provider publishes who may issue tokens (RFC 9728 §3.1), if it does.
-
-    Args:
-        auth: The provider; its base URL is that of the public server.
-        path: The endpoint's path, e.g. ``"/mcp"``.
-    """
+    """Return where the provider publishes who may issue tokens (RFC 9728 §3.1), if it does."""
     base = auth.resource_base_url or auth.base_url
     if base is None:
         return None

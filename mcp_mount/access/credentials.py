@@ -48,7 +48,6 @@ class KeyHolder(AuthenticatedUser):
     """
 
     def __init__(self, token: AccessToken, shown_in: frozenset[bytes]) -> None:
-        """Take the key as a token, and where it was shown."""
         super().__init__(token)
         self.shown_in = shown_in
 
@@ -57,7 +56,6 @@ class KeyOrToken(MultiAuth):
     """Lets in who shows the key, or a token that another provider accepts, if there is one."""
 
     def __init__(self, key: str, tokens: AuthProvider | None) -> None:
-        """Take the key and the other provider."""
         self._api_key = ApiKey(key)
         super().__init__(
             server=tokens,

@@ -117,15 +117,14 @@ class _KeysFor(httpx2.AsyncBaseTransport):
             return httpx2.Response(response.status_code, request=request)
         document = response.json()
         found = document.get("keys") if isinstance(document, dict) else None
-        keys = [each for each in found or () if self._is_for(each)]
+        keys = [
+            each
+            for each in found or ()
+            if isinstance(each, Mapping)
+            and each.get("alg", self._algorithm) == self._algorithm
+            and each.get("use", "sig") == "sig"
+        ]
         return httpx2.Response(200, json={"keys": keys}, request=request)
-
-    def _is_for(self, key: object) -> bool:
-        return (
-            isinstance(key, Mapping)
-            and key.get("alg", self._algorithm) == self._algorithm
-            and key.get("use", "sig") == "sig"
-        )
 
 
 def _scopes(claims: Mapping[str, Any]) -> Iterable[str]:

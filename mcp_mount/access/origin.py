@@ -6,7 +6,7 @@ cannot do so with an IP address, which is no name.
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from mcp_mount.errors import MountError
@@ -62,10 +62,9 @@ def _read(text: str) -> _Origin | None:
 def _checked(text: str) -> _Origin:
     origin = _read(text)
     if origin is None:
-        message = (
+        raise MountError(
             f"{text!r} is no origin: write it like 'https://app.example', or '*' for every one."
         )
-        raise MountError(message)
     return origin
 
 
@@ -77,23 +76,18 @@ def _hostname(host: str | None) -> str:
 def _is_own(origin: _Origin, host: str | None) -> bool:
     """Whether an origin is the endpoint's, and no name that was rebound to it."""
     scheme, hostname, _ = origin
-    is_unbound = scheme in _PORTS and _is_address(hostname)
+    is_unbound = scheme in _PORTS and _address(hostname) is not None
     return is_unbound and host is not None and _read(f"{scheme}://{host}") == origin
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def is_loopback(host: str) -> bool:
     """Whether a name or an address is this machine's own, e.g. ``"127.0.0.1"``."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)

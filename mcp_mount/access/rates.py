@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Final
 
@@ -88,11 +89,8 @@ class CallRate:
             Busy: the caller has called too often, or the store does not answer.
         """
         try:
-            callers = self._callers(request)
-            if self._is_remote:
-                seconds = await self._connections.ask(lambda: self._hit(callers))
-            else:
-                seconds = self._hit(callers)
+            hit = partial(self._hit, self._callers(request))
+            seconds = await self._connections.ask(hit) if self._is_remote else hit()
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - logged

@@ -65,7 +65,6 @@ class Connections:
     """Asks a store in threads, so that its connections belong to no event loop; and few at once."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._slots = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
 
     async def ask(self, question: Callable[[], T]) -> T:
@@ -74,14 +73,14 @@ class Connections:
         Raises:
             Busy: too many calls wait for the store.
         """
-        connection = await self._slots.take()
+        release_connection = await self._slots.take()
         # Threads of our own: those of the app's routes are not to wait for the store.
         asking = asyncio.ensure_future(
             anyio.to_thread.run_sync(question, limiter=anyio.CapacityLimiter(1))
         )
 
         def release(asked: asyncio.Future[T]) -> None:
-            connection.release()
+            release_connection()
             if not asked.cancelled():
                 # Nobody may be left to hear of it.
                 asked.exception()
@@ -94,9 +93,7 @@ class Connections:
 def open_storage(url: str, what: str) -> "Storage":
     """Open a store; one over the network is not connected to yet.
 
-    Args:
-        url: Where it is, e.g. ``"redis://host:6379"``.
-        what: What it is for, as the subject of an error.
+    `what` it is for is the subject of an error.
 
     Raises:
         MountError: it cannot be used, or its client is not installed.
@@ -111,11 +108,10 @@ def open_storage(url: str, what: str) -> "Storage":
             raise TypeError("The library's asynchronous stores belong to one event loop.")
     except Exception as error:  # noqa: BLE001 - the library's, its client's, or ValueError
         # Only the kind of error: its text, and the URL, may hold the store's password.
-        message = (
+        raise MountError(
             f"{what}, {scheme!r}, cannot be used "
             f"({type(error).__name__}): write 'memory://' or 'redis://host:6379'."
-        )
-        raise MountError(message) from None
+        ) from None
     return storage
 
 

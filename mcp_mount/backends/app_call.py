@@ -11,14 +11,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from mcp_mount.backends.request import Headers, ResponseEnd, Sink, request_context
+from mcp_mount.backends.request import ResponseEnd, Sink, request_context
 from mcp_mount.loops import Turns
 from mcp_mount.shutdown import Shutdown, shutdown
 
@@ -30,42 +30,8 @@ GRACE: Final = 0.5
 WATCH_AFTER: Final = 0.05
 """Seconds after which a call that still runs is worth a task to watch it: most end before that."""
 
-_HIDDEN = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
-
 _running: set[asyncio.Task[None]] = set()
 """Tasks that may outlive whoever began them; the event loop alone would forget them."""
-
-
-class TracebackFilter:
-    """A sink that hides the traceback with which an app in debug mode answers an exception.
-
-    Such an answer looks like any other with status 500, so those of the app's own are hidden too.
-    """
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._hides = False
-
-    @property
-    def may_wait(self) -> bool:
-        """Whether the sink may wait."""
-        return self._sink.may_wait
-
-    async def start(self, status: int, headers: Headers) -> None:
-        """Replace an answer with status 500; pass on every other."""
-        self._hides = status == 500
-        if not self._hides:
-            await self._sink.start(status, headers)
-            return
-        await self._sink.start(status, [(b"content-type", b"text/plain; charset=utf-8")])
-        await self._sink.write(_HIDDEN)
-
-    async def write(self, chunk: bytes) -> bool:
-        """Pass a part on, or write it to the log."""
-        if not self._hides:
-            return await self._sink.write(chunk)
-        logger.warning("Not shown to the client: %s", chunk.decode("utf-8", "replace"))
-        return True
 
 
 class AppCall:
@@ -253,16 +219,13 @@ class AppCall:
                 over with that part, so there is nothing to stop.)
         """
         if message["type"] == "http.response.start":
-            await self._start(message["status"], message.get("headers", ()))
+            if self._is_started:
+                raise RuntimeError("The response was started twice.")
+            self._is_started = True
+            if not self._is_gone:
+                await self._sink.start(message["status"], [*message.get("headers", ())])
         elif message["type"] == "http.response.body":
             await self._write(message.get("body", b""), more=message.get("more_body", False))
-
-    async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        if self._is_started:
-            raise RuntimeError("The response was started twice.")
-        self._is_started = True
-        if not self._is_gone:
-            await self._sink.start(status, [*headers])
 
     async def _write(self, chunk: bytes, *, more: bool) -> None:
         if not self._is_started:

@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from mcp_mount.backends.app_call import AppCall, TracebackFilter
+from mcp_mount.backends.app_call import AppCall
 from mcp_mount.backends.backend import ToolIndex
 from mcp_mount.backends.request import (
     BOUND_KEY,
+    Headers,
     OperationRequest,
     Sink,
     redirect_request,
@@ -25,6 +26,8 @@ from mcp_mount.errors import InvalidArguments, InvalidMark
 from mcp_mount.openapi.operations import Operation
 
 logger = logging.getLogger("mcp_mount")
+
+_HIDDEN = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,42 @@ class ResolvedRoute:
     may_reach: Callable[[Scope], bool]
 
 
+class _TracebackFilter:
+    """A sink that hides the traceback with which an app in debug mode answers an exception.
+
+    Such an answer looks like any other with status 500, so those of the app's own are hidden too.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._hides = False
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the sink may wait."""
+        return self._sink.may_wait
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Replace an answer with status 500; pass on every other."""
+        self._hides = status == 500
+        if not self._hides:
+            await self._sink.start(status, headers)
+            return
+        await self._sink.start(status, [(b"content-type", b"text/plain; charset=utf-8")])
+        await self._sink.write(_HIDDEN)
+
+    async def write(self, chunk: bytes) -> bool:
+        """Pass a part on, or write it to the log."""
+        if not self._hides:
+            return await self._sink.write(chunk)
+        logger.warning("Not shown to the client: %s", chunk.decode("utf-8", "replace"))
+        return True
+
+
 class ASGIBackend:
     """Calls an application in this process, on behalf of the current MCP request."""
 
     def __init__(self, app: FastAPI, index: Callable[[], ToolIndex]) -> None:
-        """Take the application, to which routes may still be added, and which of them are tools."""
         self.app = app
         self._index = index
         self._routing = Routing(app)
@@ -57,7 +91,7 @@ class ASGIBackend:
         See `Backend.prepare`.
         """
         if self.app.debug:
-            sink = TracebackFilter(sink)
+            sink = _TracebackFilter(sink)
         ctx = request_context.get()
         outer = ctx.scope if ctx is not None else NOWHERE
         cookies = ctx is not None and ctx.forward_cookies

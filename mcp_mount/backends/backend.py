@@ -20,10 +20,6 @@ class ToolIndex(Protocol):
 
         It does if the operation is a tool that the caller may use, needs no confirmation, and
         has no limit of its own on the calls that run at once.
-
-        Args:
-            method: E.g. ``"GET"``.
-            template: E.g. ``"/items/{item_id}"``.
         """
 
 
@@ -32,11 +28,6 @@ class Backend(Protocol):
 
     def prepare(self, request: OperationRequest, sink: Sink, *, tool: str) -> AppCall:
         """Return the call that sends a request on behalf of the current MCP request.
-
-        Args:
-            request: What to send.
-            sink: Receives the response while it is produced.
-            tool: The tool's name.
 
         Raises:
             InvalidArguments: the request would reach another operation than the one it is for.

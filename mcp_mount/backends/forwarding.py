@@ -56,7 +56,6 @@ class Forwarder:
     """An ASGI application that answers with the API's response."""
 
     def __init__(self, upstream: Upstream, base: Base) -> None:
-        """Take how to call the API, and where it is."""
         self._upstream = upstream
         self.base = base
         self._own = encode_headers(upstream.headers)

@@ -188,11 +188,10 @@ def _find_named(
     for pattern in patterns:
         named = {each for each in known if each == pattern or fnmatchcase(each, pattern)}
         if not named:
-            message = (
+            raise MountError(
                 f"{option}= names {pattern!r}, which is no operation of the document: write "
                 "method and path, such as 'GET /files/{path}'."
             )
-            raise MountError(message)
         found |= named
     return frozenset(found)
 

@@ -19,7 +19,6 @@ class Routing:
     """The routing of one application, asked without calling anything."""
 
     def __init__(self, app: FastAPI) -> None:
-        """Take the application; routes may still be added to it."""
         self._app = app
         self._routes: object = None
         self._entries: list[BaseRoute] = []
@@ -34,11 +33,7 @@ class Routing:
     ) -> bool:
         """Whether the scope's path reaches the operation at `template`, with these path values.
 
-        Args:
-            scope: The request that is to be made.
-            template: The operation's path, e.g. ``"/users/{id}"``.
-            values: What is to be found in the path.
-            routes: What stands for the app's routes as they are now; another object: new routes.
+        `routes` stands for the app's routes as they are now; another object: new routes.
         """
         entries = self._app.router.routes
         # FastAPI's document does not tell of routes that were taken out of the list.
@@ -89,11 +84,7 @@ class Routing:
         return False, None
 
     def without_route(self, operations: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return those operations that are refused with whatever values: they are no route.
-
-        Args:
-            operations: Their methods and paths, e.g. ``("GET", "/users/{id}")``.
-        """
+        """Return those operations that are refused with whatever values: they are no route."""
         lost = dict.fromkeys(each for each in operations if "{" in each[1])
         templates = {template for _, template in lost}
         for route in iter_route_contexts(self._app.router.routes):

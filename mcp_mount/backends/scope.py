@@ -55,13 +55,11 @@ def inner_scope(
 ) -> Scope:
     """Return the scope of a call.
 
-    Args:
-        outer: That of the MCP request, or `NOWHERE`.
-        request: What to call.
-        tool: The tool's name, for middleware.
-        cookies: Whether the caller's cookies go along.
+    `outer` is that of the MCP request, or `NOWHERE`; `tool` is for middleware.
     """
-    prefix = _mount_prefix(outer)
+    # What stands before the application's own paths, as the server writes them.
+    path: str = outer["path"]
+    prefix = path[: len(path) - len(route_path(outer))]
     scope: Scope = dict(outer)
     for key in _ROUTING_KEYS:
         scope.pop(key, None)
@@ -93,12 +91,6 @@ def _with_credentials(outer: Scope, request: OperationRequest) -> str:
     sent = parse_qsl(outer.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     keys = urlencode([pair for pair in sent if pair[0].lower() in request.query_credentials])
     return "&".join(part for part in (request.query, keys) if part)
-
-
-def _mount_prefix(outer: Scope) -> str:
-    """Return what stands before the application's own paths, as the server writes them."""
-    path: str = outer["path"]
-    return path[: len(path) - len(route_path(outer))]
 
 
 def route_path(scope: Scope) -> str:

@@ -140,9 +140,4 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _as_dict(finding: Finding) -> dict[str, str]:
     rule = finding.rule
-    return {
-        "rule": rule.id,
-        "level": rule.level,
-        "message": finding.message,
-        "advice": rule.advice,
-    }
+    return {"rule": rule.id, "level": rule.level, "message": finding.message, "advice": rule.advice}

@@ -21,9 +21,7 @@ _IDS: Final = {rule.id for rule in RULES}
 def check_silenced(entries: Iterable[str], where: str) -> frozenset[str]:
     """Return what is silenced: ids, and ids for one tool, ``"get_token:secret-answer"``.
 
-    Args:
-        entries: What was written.
-        where: What says so, for the error.
+    `where` says so, for the error.
 
     Raises:
         MountError: one names no rule.

@@ -54,11 +54,10 @@ def _read(path: Path) -> Settings:
     for key in table:
         if key not in known:
             near = get_close_matches(key, known, n=1) or known
-            message = (
+            raise MountError(
                 f"{str(path)!r} says {key!r} in [tool.mcp-mount]. "
                 f"Did you mean {' or '.join(map(repr, near))}?"
             )
-            raise MountError(message)
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:

@@ -1,7 +1,6 @@
 """A call of a tool, whose stream is shown while it arrives."""
 
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mcp_mount.commands.output import (
@@ -98,12 +97,7 @@ class _Shown:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -53,7 +53,9 @@ FILES: Final[Mapping[ClientName, ClientFile]] = {
     "windsurf": ClientFile(
         "Windsurf", lambda: Path.home() / ".codeium/windsurf/mcp_config.json", "mcpServers"
     ),
-    "zed": ClientFile("Zed", lambda: _zed() / "settings.json", "context_servers"),
+    "zed": ClientFile(
+        "Zed", lambda: settings_folder("zed", on_mac=".config") / "settings.json", "context_servers"
+    ),
 }
 
 
@@ -160,7 +162,3 @@ def _with_value(text: str, value: str) -> str:
     for place in ("Bearer YOUR_TOKEN", "YOUR_KEY"):
         text = text.replace(place, inside)
     return text
-
-
-def _zed() -> Path:
-    return settings_folder("zed", on_mac=".config")

@@ -79,20 +79,18 @@ def _parse(text: str, path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=as_object)
     except ValueError as error:
-        message = (
+        raise MountError(
             f"{str(path)!r} is left as it is, for it is not plain JSON ({error}), and comments "
             "would be lost. Add by hand what the command prints without --write."
-        )
-        raise MountError(message) from None
+        ) from None
 
 
 def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
     if found != wanted:
-        message = (
+        raise MountError(
             f"{str(path)!r} has another server {name!r}. Choose a name with --name, or take that "
             "one out first."
         )
-        raise MountError(message)
 
 
 def _indent(text: str) -> int | str:

@@ -39,11 +39,10 @@ class Target:
         from mcp_mount.commands.refusals import Refusals
 
         if self.is_document:
-            message = (
+            raise MountError(
                 f"{self.name!r} is a document, and nothing that could be called. Serve its API "
                 f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
             )
-            raise MountError(message)
         refusals = Refusals(self.name if self.app is None else None)
         with refusals.told():
             async with self._connected(refusals) as client:

@@ -9,6 +9,7 @@ In the order in which to read them:
     structure    how much structure JSON has, counted before it is parsed
     decoders     the parts of a body, as text and values
     slips        a string where JSON is wanted, as what is wanted
+    reserved     which parameters are never a model's to fill
     inputs       the arguments of an operation, and their schema
     spooled      a long text, in memory or in a file
     deltas       the text and the parts in the events of language models

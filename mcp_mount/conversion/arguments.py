@@ -89,8 +89,6 @@ class Arguments:
         if unknown := [name for name in arguments if name not in known]:
             takes = ", ".join(map(repr, known)) if known else "no arguments"
             named = ", ".join(repr(name[:_LONGEST_ECHO]) for name in unknown[:_MOST_ECHOES])
-            message = f"Unknown argument {named}. The tool takes: {takes}."
-            raise InvalidArguments(message)
+            raise InvalidArguments(f"Unknown argument {named}. The tool takes: {takes}.")
         if missing := [name for name in known if name in self.required - arguments.keys()]:
-            message = f"Missing argument {', '.join(map(repr, missing))}."
-            raise InvalidArguments(message)
+            raise InvalidArguments(f"Missing argument {', '.join(map(repr, missing))}.")

@@ -33,10 +33,7 @@ _SHORTENED: Final = (
     "[This is only the beginning: all of it came as progress, and the message that ends such a "
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
-_NO_CONTENT: Final = 204
 write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_MULTIPLE_CHOICES: Final = 300
-_BAD_REQUEST: Final = 400
 # Sent beside the result, for a client's code rather than its model.
 _REPORTED_HEADERS = frozenset({"location", "etag", "link", "x-total-count"})
 # What a caller needs to go on after an error or a redirect.
@@ -87,12 +84,7 @@ def to_result(
 ) -> Result:
     """Write what was read as the result of the tool.
 
-    Args:
-        reader: The response, whole or as far as it came.
-        output: What the tool declared.
-        outcome: How the response came to its end.
-        timeout: The seconds after which an incomplete response was ended.
-        fields: What of a JSON document is asked for; None: all of it.
+    `fields` is what of a JSON document is asked for; None: all of it.
     """
     status = reader.status
     if not status:
@@ -101,17 +93,19 @@ def to_result(
     if reader.is_damaged and outcome not in {"timeout", "shutdown"}:
         outcome = "broken"
     note = _why_incomplete(reader, outcome, timeout)
-    if status >= _BAD_REQUEST:
-        return _error_result(reader, note)
+    if status >= 400:
+        body = reader.text() if reader.is_readable else ""
+        lines = [_status_lines(reader), *filter(None, (body, note))]
+        return Result(content=("\n".join(lines),), meta=_meta(reader), is_error=True)
     if reader.is_stream:
         return _stream_result(reader, output, note, is_broken=outcome in {"broken", "shutdown"})
     if note:
         # Half of a JSON document, or of an image, is none.
         blocks = (reader.text(), note) if reader.is_readable else (note,)
         return Result(content=blocks, meta=_meta(reader), is_error=True)
-    if status >= _MULTIPLE_CHOICES:
+    if status >= 300:
         return _redirect_result(reader, output)
-    if status == _NO_CONTENT or not reader.body():
+    if status == 204 or not reader.body():
         return _undocumented_result(reader, output, _status_line(status))
     if is_json(reader.media_type):
         return _json_result(reader, output, fields)
@@ -125,12 +119,6 @@ def _why_incomplete(reader: ResponseReader, outcome: ResponseEnd, timeout: float
         return "[The response broke off here: the API failed while it was answering.]"
     limit = reader.full or (f"{timeout:g} seconds (timeout)" if outcome == "timeout" else None)
     return limit and f"[Ended at the limit of {limit}. There may be more.]"
-
-
-def _error_result(reader: ResponseReader, note: str | None) -> Result:
-    body = reader.text() if reader.is_readable else ""
-    lines = [_status_lines(reader), *filter(None, (body, note))]
-    return Result(content=("\n".join(lines),), meta=_meta(reader), is_error=True)
 
 
 def _stream_result(

@@ -200,11 +200,10 @@ def _read_file(argument: str, value: object, expected: str = "") -> tuple[str, b
     try:
         file = msgspec.convert({"text": value} if isinstance(value, str) else value, _File)
     except msgspec.ValidationError:
-        message = (
+        raise InvalidArguments(
             f"{argument!r} is a file: an object with `filename`, `media_type`, and `text` or "
             "`base64`, all of them strings."
-        )
-        raise InvalidArguments(message) from None
+        ) from None
     if file.text is not None and file.base64 is None:
         content, default = write_text(argument, file.text).encode(), "text/plain; charset=utf-8"
     elif file.base64 is not None and file.text is None:
@@ -230,5 +229,4 @@ def _decode(argument: str, text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        message = f"{argument!r} holds `base64` that cannot be decoded."
-        raise InvalidArguments(message) from None
+        raise InvalidArguments(f"{argument!r} holds `base64` that cannot be decoded.") from None

@@ -86,8 +86,7 @@ class Fields:
         if not given and given in (None, []):
             return others, None
         if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-            message = f"{NAME!r} must be a list of paths such as {self._example}."
-            raise InvalidArguments(message)
+            raise InvalidArguments(f"{NAME!r} must be a list of paths such as {self._example}.")
         if len(given) > _MOST_FIELDS:
             raise InvalidArguments(f"{NAME!r} takes {_MOST_FIELDS} paths at the most.")
         tree: dict[str, Any] = {}

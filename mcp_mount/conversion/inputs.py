@@ -12,9 +12,9 @@ from typing import Any
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
 
-from mcp_mount.backends.request import ROUTING_OVERRIDES
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.encoding import AS_IS, FILE, METHOD_FIELD, Field, body_writer
+from mcp_mount.conversion.reserved import is_reserved
 from mcp_mount.conversion.slips import slip_reader
 from mcp_mount.conversion.styles import Named, header_writer, path_writer, query_writer
 from mcp_mount.errors import InvalidDocument
@@ -29,30 +29,6 @@ from mcp_mount.openapi.simplify import drop_null
 
 logger = logging.getLogger("mcp_mount")
 
-# Headers that carry who the caller is. They come from the caller's request, never from a model.
-_CREDENTIAL_HEADERS = frozenset(
-    {
-        *("authorization", "proxy-authorization", "cookie", "api-key", "apikey", "x-api-key"),
-        *("x-apikey", "x-auth-token", "x-access-token", "x-amz-security-token", "x-csrf-token"),
-        *("x-xsrf-token", "x-session-id", "x-session-token", "x-goog-api-key", "x-token"),
-        # What a proxy in front of the app says of the caller, which the caller cannot say itself.
-        *("forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "x-remote-user"),
-        *("remote-user", "remote-groups", "remote-email", "remote-name", "x-user", "x-user-id"),
-        *("x-authenticated-user", "x-webauth-user", "x-original-forwarded-for"),
-    }
-)
-_CREDENTIAL_PREFIXES = (
-    *("x-forwarded-", "x-auth-request-", "x-remote-", "cf-", "x-ms-client-principal"),
-    *("x-amzn-oidc-", "x-goog-authenticated-user-", "x-goog-iap-"),
-)
-# What a middleware routes by in place of the method and the path: no tool may become another one.
-_OVERRIDES = frozenset(
-    {
-        *(("header", name) for name in ROUTING_OVERRIDES),
-        ("query", METHOD_FIELD),
-    }
-)
-_SESSION_COOKIES = re.compile(r"(.*[-_.])?(session|sessionid|sid|token|auth|jwt)([-_.]?id)?")
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
@@ -107,7 +83,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
             parameter,
         )
         for parameter in operation.parameters
-        if not _is_reserved(parameter, operation)
+        if not is_reserved(parameter, operation)
     )
     if body is not None:
         if _splits_into_arguments(resolved, body.media_type):
@@ -254,16 +230,6 @@ def _argument_name(
         alias = f"{prefix}_{alias}"[:60]
     candidates = chain((alias,), (f"{alias}_{number}" for number in count(2)))
     return next(each for each in candidates if each not in taken and each not in reserved)
-
-
-def _is_reserved(parameter: Parameter, operation: Operation) -> bool:
-    name = parameter.name.lower()
-    if parameter.location == "header":
-        if name in _CREDENTIAL_HEADERS or name.startswith(_CREDENTIAL_PREFIXES):
-            return True
-    elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
-        return True
-    return (parameter.location, name) in operation.credentials | _OVERRIDES
 
 
 def _accept(operation: Operation) -> str:

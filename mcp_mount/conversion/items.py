@@ -43,7 +43,6 @@ class StreamItems:
     """What a stream of events or lines has said so far."""
 
     def __init__(self, form: StreamForm, most: int, *, are_events: bool) -> None:
-        """Take where texts are, and how many items there may be."""
         self._form = form
         self._are_events = are_events
         self._kept = KeptItems(most)

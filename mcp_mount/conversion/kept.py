@@ -36,7 +36,6 @@ class KeptItems:
     size = 0
 
     def __init__(self, most: int) -> None:
-        """Begin without any; there may be so many."""
         self._most = most
         self._places = count()
         self._standing: list[Item] = []

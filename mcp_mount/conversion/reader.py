@@ -45,7 +45,6 @@ _LONGEST_FIELDS: Final = 256
 _MOST_UNPACKED: Final = 1024 * 1024
 """Bytes that are unpacked in one step."""
 
-_MULTIPLE_CHOICES: Final = 300
 _JSON_BEGINS = frozenset((b"{", b"[", b'"'))
 _BYTES = "application/octet-stream"
 
@@ -83,13 +82,6 @@ class ResponseReader:
     def __init__(
         self, limits: Limits, progress: Progress | None, form: StreamForm = UNKNOWN_FORM
     ) -> None:
-        """Prepare for a response.
-
-        Args:
-            limits: What the response may take.
-            progress: Where to send the pieces of a stream; None: nowhere.
-            form: Where the text of events or lines is.
-        """
         self.headers: dict[str, str] = {}
         self._limits = limits
         self._progress = progress
@@ -110,14 +102,12 @@ class ResponseReader:
         if "content-length" in named:
             # It is one piece, however it is sent; the result will have it soon enough.
             self._progress = None
-        if status >= _MULTIPLE_CHOICES:
+        if status >= 300:
             return
-        if self.media_type == _EVENTS:
-            self._decoder = EventDecoder()
-            self.items = StreamItems(self._form, self._limits.max_items, are_events=True)
-        elif self.media_type in _JSON_LINES:
-            self._decoder = JSONLinesDecoder()
-            self.items = StreamItems(self._form, self._limits.max_items, are_events=False)
+        are_events = self.media_type == _EVENTS
+        if are_events or self.media_type in _JSON_LINES:
+            self._decoder = EventDecoder() if are_events else JSONLinesDecoder()
+            self.items = StreamItems(self._form, self._limits.max_items, are_events=are_events)
         elif self.is_readable and not is_json(self.media_type):
             self._decoder, self._text = TextDecoder(self._charset), SpooledText()
 
@@ -149,7 +139,7 @@ class ResponseReader:
             chunk = chunk[:room]
         if self._has_no_type and chunk:
             self._has_no_type = False
-            if self.status < _MULTIPLE_CHOICES and looks_like_text(chunk):
+            if self.status < 300 and looks_like_text(chunk):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
                 self.media_type = "text/plain"
                 self._decoder, self._text = TextDecoder("utf-8"), SpooledText()

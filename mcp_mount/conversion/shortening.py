@@ -30,12 +30,7 @@ def shorten_result(
 ) -> Result:
     """Return a result whose texts have no more than `most` characters, which says what is cut.
 
-    Args:
-        result: The result.
-        output: What the tool declared; what is left conforms to it as well.
-        most: The characters.
-        are_lines: Whether the result is a stream of items, each a line of its text.
-        arguments: The names of the tool's arguments.
+    What is left conforms to `output` too. With `are_lines`, each item is a line of its text.
     """
     if all(_length(block) is None for block in result.content):
         return result

@@ -93,11 +93,10 @@ class _ArgumentReader:
         looks_like_json = text.lstrip()[:1] in {"{", "["}
         if not wanted <= _STRUCTURES or (may_be_item and not looks_like_json):
             return text
-        message = (
+        raise InvalidArguments(
             f"{place!r} must be of the type {' or '.join(sorted(types))}, as its schema says; the "
             f"text that was given is {found}."
         )
-        raise InvalidArguments(message)
 
     def _read_inside(self, value: Any, schema: Schema, place: str, depth: int) -> Any:
         if depth > _DEEPEST:

@@ -67,7 +67,6 @@ class SpooledText:
     __slots__ = ("_buffer", "_counted", "_file", "_is_closed", "_most", "_size")
 
     def __init__(self) -> None:
-        """Begin without any text."""
         # The end of the text; what is before it is in the file, `_size` bytes of it.
         self._buffer = StringIO()
         self._file: FileIO | None = None

@@ -65,8 +65,7 @@ def path_writer(
             if isinstance(value, list | Mapping):
                 encoded = write_delimited(argument, parameter, value, encode=percent_encode)
             if text in {"", ".", ".."} or "\0" in text:
-                message = f"{argument!r} is part of a path: it cannot be {text!r}."
-                raise InvalidArguments(message)
+                raise InvalidArguments(f"{argument!r} is part of a path: it cannot be {text!r}.")
             values[parameter.name] = text
             path += encoded + end
         if "/." in path and not {".", ".."}.isdisjoint(path.split("/")):
@@ -167,8 +166,7 @@ def _is_empty(argument: str, parameter: Parameter, value: object) -> bool:
     if value not in ([], {}) or parameter.media_type is not None:
         return False
     if parameter.schema.get("default"):
-        message = f"{argument!r} cannot be empty, which is written like its default."
-        raise InvalidArguments(message)
+        raise InvalidArguments(f"{argument!r} cannot be empty, which is written like its default.")
     return True
 
 

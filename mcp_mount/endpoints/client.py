@@ -58,12 +58,8 @@ def client_for(
 ) -> "Client[StreamableHttpTransport]":
     """Return a client of the endpoint, not connected yet: use it with ``async with``.
 
-    Args:
-        app: The application.
-        path: The endpoint's path, e.g. ``"/mcp"``.
-        caller: The scope of a request to the application, which says who calls.
-        headers: Headers to send besides the caller's, or in their place.
-        cookies: Whether the caller's cookies go along.
+    `caller` is the scope of a request to `app`, which says who calls. `headers` are sent besides
+    the caller's, or in their place.
 
     Raises:
         MountError: a header is none, or describes the request itself.
@@ -86,17 +82,15 @@ def _fields(headers: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
     for name, value in headers.items():
         lower = name.lower()
         if lower in _OF_THE_REQUEST or lower.startswith(_OF_THE_REQUEST_TOO):
-            message = (
+            raise MountError(
                 f"The header {name!r} cannot be given: each request of an MCP client has its own. "
                 "Leave it out of headers=."
             )
-            raise MountError(message)
         if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
-            message = (
+            raise MountError(
                 f"{name!r} is no header: its name is made of letters, digits and hyphens, and its "
                 "value of Latin-1 without control characters."
             )
-            raise MountError(message)
         yield lower.encode("ascii"), value.encode("latin-1")
 
 

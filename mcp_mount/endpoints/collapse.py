@@ -48,16 +48,13 @@ def collapse_single_event(send: Send) -> Send:
         if framed is None:
             await let_go()
         elif not message.get("more_body", False):
-            held[:] = _as_json(held[0], framed[1])
+            start, body = held[0], framed[1]
+            kept = [(name, value) for name, value in start["headers"] if name not in _OF_A_STREAM]
+            own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            held[:] = (
+                {**start, "headers": [*kept, *own]},
+                {"type": "http.response.body", "body": body},
+            )
             await let_go()
 
     return pass_on
-
-
-def _as_json(start: Message, body: bytes) -> list[Message]:
-    kept = [(name, value) for name, value in start["headers"] if name not in _OF_A_STREAM]
-    own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    return [
-        {**start, "headers": [*kept, *own]},
-        {"type": "http.response.body", "body": body},
-    ]

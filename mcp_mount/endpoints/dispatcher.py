@@ -26,12 +26,7 @@ from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.endpoints.unwrap import unwrap
-from mcp_mount.fastpath.messages import (
-    HotRequest,
-    MessageReader,
-    is_initialize,
-    read_call,
-)
+from mcp_mount.fastpath.messages import HotRequest, MessageReader, is_initialize, read_call
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
@@ -69,7 +64,6 @@ class Dispatcher:
         fast_path: FastPath | None = None,
         page: PageDetails | None = None,
     ) -> None:
-        """Wrap `app`, which serves the endpoint at `path`."""
         self._app = app
         self._mount = mount
         self._fast_path = fast_path

@@ -120,11 +120,6 @@ class StartableTransport(Protocol):
 def check_can_start(mount: MountContext, path: str, option: str = "path") -> None:
     """Refuse to start what would fail later, or fail its callers.
 
-    Args:
-        mount: What is to be served.
-        path: Where.
-        option: What says so.
-
     Raises:
         MountError: the operations cannot be offered, the app has a route of its own at the path, or
             FastMCP's cache of responses could not tell callers apart.
@@ -136,8 +131,7 @@ def check_can_start(mount: MountContext, path: str, option: str = "path") -> Non
     if mount.server.auth is None and any(
         type(each).__name__ == "ResponseCachingMiddleware" for each in mount.server.middleware
     ):
-        message = (
+        raise MountError(
             "ResponseCachingMiddleware would serve one caller's results to another: it knows "
             "callers by the token of auth= only. Remove it, or use auth=."
         )
-        raise MountError(message)

@@ -22,16 +22,8 @@ class LifespanMiddleware:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        mount: MountContext,
-        transports: Sequence[StartableTransport],
-        path: str,
+        self, app: ASGIApp, mount: MountContext, transports: Sequence[StartableTransport], path: str
     ) -> None:
-        """Wrap `app`, and start and stop with it what serves it over each of the transports.
-
-        `path` is the endpoint's, for the log.
-        """
         self._app = app
         self._mount = mount
         self._transports = transports

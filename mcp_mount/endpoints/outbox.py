@@ -6,7 +6,6 @@ Whoever opens a stream need not read it, and can have any number of results made
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final, Self
 
 import anyio
@@ -86,12 +85,7 @@ class CountedStream:
         """Use the stream."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the stream."""
         await self.aclose()
 

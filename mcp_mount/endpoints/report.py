@@ -66,7 +66,11 @@ def _warn_of_many_tools(count: int, choice: SurfaceChoice) -> None:
 
 
 def _warn_of_secrets(tools: Iterable[OperationTool]) -> None:
-    named = [tool.name for tool in tools if _handles_secrets(tool)]
+    named = [
+        tool.name
+        for tool in tools
+        if secrets_taken(tool.parameters) or secrets_given(tool.output_schema or {})
+    ]
     if named:
         logger.warning(
             "Tools that take a password or give out a token, which a model would see: %s. Leave "
@@ -85,13 +89,11 @@ def _warn_of_tasks(tools: Iterable[OperationTool]) -> None:
         )
 
 
-def _handles_secrets(tool: OperationTool) -> bool:
-    return bool(secrets_taken(tool.parameters) or secrets_given(tool.output_schema or {}))
-
-
 def _tell_what_is_left_out(app: FastAPI) -> None:
     """Tell the log of routes that no OpenAPI document describes, so that nobody looks for them."""
-    apps = _paths(app, lambda route: isinstance(route, Mount) and _is_app(route))
+    apps = _paths(
+        app, lambda each: isinstance(each, Mount) and not isinstance(each.app, StaticFiles)
+    )
     if apps:
         logger.info(
             "Not offered: what is mounted at %s. Mount MCP on that app too, or include its routes "
@@ -101,10 +103,6 @@ def _tell_what_is_left_out(app: FastAPI) -> None:
     sockets = _paths(app, lambda route: isinstance(route, WebSocketRoute))
     if sockets:
         logger.info("Not offered: the WebSockets at %s.", _name_some(sockets))
-
-
-def _is_app(mount: Mount) -> bool:
-    return not isinstance(mount.app, StaticFiles)
 
 
 def _paths(app: FastAPI, wanted: Callable[[object], bool]) -> list[str]:

@@ -20,12 +20,11 @@ import anyio
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
-from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.endpoints.guard import refuse, replay_body
 from mcp_mount.endpoints.outbox import Outbox, send_in_pieces
 
 logger = logging.getLogger("mcp_mount")
@@ -206,9 +205,8 @@ class StreamGate:
         body = (await receive()).get("body", b"")
         if tasks is not None and not _is_message(body):
             # The SDK would write it to the log, with a traceback.
-            error = {"code": _PARSE_ERROR, "message": "The body is no message of JSON-RPC 2.0."}
-            refusal = {"jsonrpc": "2.0", "id": None, "error": error}
-            await JSONResponse(refusal, 400)(scope, receive, send)
+            refusal = refuse(400, "The body is no message of JSON-RPC 2.0.", _PARSE_ERROR)
+            await refusal(scope, receive, send)
             return
         if (ctx := request_context.get()) is not None and tasks is not None:
             tasks[:] = [task for task in tasks if not task.done()]

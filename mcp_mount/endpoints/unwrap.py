@@ -74,12 +74,7 @@ async def unwrap(
 ) -> InnerCall | None:
     """Return the call that stands in a call of the search; None for every other request.
 
-    Args:
-        search: Whose tools call others.
-        outer: The tool that the request calls, if it is a call.
-        scope: The request.
-        body: Its body.
-        hot: It, as it was read; None where it is unusual.
+    `outer` is the tool that the request calls, and `hot` the request, unless it is unusual.
     """
     if outer is None or not outer.endswith(NAMES) or not await search.surface.is_search():
         return None

@@ -74,9 +74,7 @@ class ToolList:
         seen = (offered, *own)
         async with self._lock.get():
             # Who comes while it is rendered waits for that.
-            if len(seen) != len(self._seen) or any(
-                one is not other for one, other in zip(seen, self._seen, strict=True)
-            ):
+            if [*map(id, seen)] != [*map(id, self._seen)]:
                 self._remember(seen, [*(await self._finish(own)), *offered.values()], offered)
             if version not in self._rendered:
                 tools = self._tools
@@ -88,7 +86,8 @@ class ToolList:
                     return None
                 self._rendered[version] = rendered
             before, parts, after = self._rendered[version]
-            hidden = self._hidden()
+            granted = granted_scopes.get()
+            hidden = {index for index, each in self._scoped if scopes_to_request(each, granted)}
         if hidden:
             parts = [part for index, part in enumerate(parts) if index not in hidden]
         return (before, ",".join(parts), after)
@@ -123,13 +122,6 @@ class ToolList:
             for index, tool in enumerate(self._tools)
         )
         self._scoped = [(index, alternatives) for index, alternatives in scopes if alternatives]
-
-    def _hidden(self) -> set[int]:
-        """Return which tools the caller may not see."""
-        granted = granted_scopes.get()
-        if granted is None:
-            return set()
-        return {index for index, needed in self._scoped if scopes_to_request(needed, granted)}
 
 
 def _join(rendered: _Rendered) -> Sequence[str]:

@@ -9,11 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 from mcp.server.streamable_http import check_accept_headers
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    CLIENT_INFO_META_KEY,
-    PROTOCOL_VERSION_META_KEY,
-)
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
@@ -125,12 +121,7 @@ class MessageReader:
         self._known_clients: set[tuple[str, bytes, bytes]] = set()
 
     def read(self, scope: Scope, body: bytes) -> HotRequest | None:
-        """Return the request; None where it is not surely a valid call or list.
-
-        Args:
-            scope: The POST, whose headers are checked against the body.
-            body: The whole body.
-        """
+        """Return the request; None where it is not surely a valid call or list."""
         headers = _headers(scope)
         if headers is None:
             return None
@@ -145,7 +136,8 @@ class MessageReader:
             message = _decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        if not _is_ascii_or_number(message.id):
+        id_ = message.id
+        if not (id_.isascii() if isinstance(id_, str) else id_.bit_length() < 64):
             return None
         agrees = self._agrees(message, version, headers) if is_modern else _is_plain(message)
         return HotRequest(message, version) if agrees else None
@@ -214,10 +206,6 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
                 return None
             found[name] = value
     return found
-
-
-def _is_ascii_or_number(value: str | int) -> bool:
-    return value.isascii() if isinstance(value, str) else value.bit_length() < 64
 
 
 def _is_plain(message: Message) -> bool:

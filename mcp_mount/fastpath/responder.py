@@ -84,8 +84,7 @@ class FastPath:
                 if tool is None:
                     return False
                 writer = ResponseWriter(message.id, message.params.meta.token, send)
-                watch = _ClientWatch(ctx, receive, writer)
-                await self._call(hot, message, tool, writer, watch)
+                await self._call(hot, message, tool, writer, _ClientWatch(ctx, receive, writer))
                 return True
             with self._span(hot, None):
                 result = await self.render_list(hot.version)
@@ -140,21 +139,16 @@ class FastPath:
     def _span(self, hot: HotRequest, tool: Tool | None) -> AbstractContextManager[None]:
         if not is_traced():
             return _NO_SPAN
-        return request_span(
-            "tools/list" if tool is None else "tools/call",
-            tool,
-            server=self._server.name,
-            version=hot.version,
-        )
+        method = "tools/list" if tool is None else "tools/call"
+        return request_span(method, tool, server=self._server.name, version=hot.version)
 
     async def _answer(
         self, hot: HotRequest, message: CallMessage, tool: AnsweringTool, send: Send
     ) -> None:
         """Answer a call of a tool of the search."""
-        params = message.params
         with self._span(hot, tool):
-            client = _client_name(bytes(params.meta.client))
-            result = await tool.answer(params.arguments, client)
+            client = _client_name(bytes(message.params.meta.client))
+            result = await tool.answer(message.params.arguments, client)
         meta = self._meta if hot.is_modern else NO_META
         with suppress(OSError):
             await ResponseWriter(message.id, None, send).write(serialize(result, meta))
@@ -201,8 +195,7 @@ def _client_name(info: bytes) -> str | None:
     """Return the name that a client gives itself, where the log has a use for it."""
     if not info or not access_log.calls.isEnabledFor(access_log.LEVEL):
         return None
-    name: str = msgspec.json.decode(info)["name"]
-    return name
+    return str(msgspec.json.decode(info)["name"])
 
 
 class _ClientWatch:

@@ -9,14 +9,7 @@ from fastmcp.tools import Tool
 
 @contextmanager
 def request_span(method: str, tool: Tool | None, *, server: str, version: str) -> Iterator[None]:
-    """Answer a request within its span.
-
-    Args:
-        method: ``"tools/call"`` or ``"tools/list"``.
-        tool: What is called.
-        server: The FastMCP server's name.
-        version: The protocol version that the client speaks.
-    """
+    """Answer a request within its span."""
     name = tool.name if tool is not None else ""
     whole = f"{method} {name}".strip()
     with seam_span(method, server) as span:

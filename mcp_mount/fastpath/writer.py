@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
@@ -33,6 +34,7 @@ write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _SPLIT: Final = 3
 """How deeply a structure is written member by member."""
 
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
 
@@ -58,9 +60,8 @@ class ResponseWriter:
     """
 
     def __init__(self, id_: str | int, progress_token: str | int | None, send: Send) -> None:
-        """Write to `send` the answer to the request `id_`."""
         self._id = write_json(id_) if isinstance(id_, str) else id_
-        self._progress = _progress_prefix(progress_token) if progress_token is not None else None
+        self._token = write_json(progress_token) if progress_token is not None else None
         self._send = send
         self._count = 0
         self._is_stream = False
@@ -72,7 +73,7 @@ class ResponseWriter:
     @property
     def progress(self) -> Progress | None:
         """Where the pieces of a stream go; None where the client did not ask for them."""
-        return self._show if self._progress is not None else None
+        return self._show if self._token is not None else None
 
     async def write(self, result: Iterable[str], *, is_in_file: bool = False) -> None:
         """Send the result, given in parts; that ends the response.
@@ -123,8 +124,10 @@ class ResponseWriter:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
         # FastMCP counts in floating point.
-        text = f'{self._progress}{self._count}.0,"message":{write_json_string(piece)}}}}}'
-        await self._write_early(b"event: message\r\ndata: " + text.encode() + b"\r\n\r\n")
+        count, message = f"{self._count}.0", write_json_string(piece)
+        params = f'{{"progressToken":{self._token},"progress":{count},"message":{message}}}'
+        text = f'{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}'
+        await self._write_early(f"event: message\r\ndata: {text}\r\n\r\n".encode())
 
     async def _write_early(self, frame: bytes) -> None:
         """Send a part of the event stream, beginning it first, whichever task this runs in."""
@@ -147,12 +150,6 @@ class ResponseWriter:
     async def _write_body(self, body: bytes, *, more: bool) -> None:
         if not self.client_gone:
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def _progress_prefix(token: str | int) -> str:
-    """Write what all notifications about one request begin with."""
-    method = '"jsonrpc":"2.0","method":"notifications/progress"'
-    return f'{{{method},"params":{{"progressToken":{write_json(token)},"progress":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +262,5 @@ def _to_one_line(text: str) -> str:
     """Write JSON in ASCII on one line: outside strings, only white space can break it."""
     if text.isascii() and "\n" not in text and "\r" not in text:
         return text
-    return "".join(map(_escaped, text))
-
-
-def _escaped(character: str) -> str:
-    if character in "\r\n":
-        return " "
-    return character if character.isascii() else write_json(character)[1:-1]
+    text = text.replace("\r", " ").replace("\n", " ")
+    return _NOT_ASCII.sub(lambda found: write_json(found[0])[1:-1], text)

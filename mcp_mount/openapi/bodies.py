@@ -4,14 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_mount.openapi.media import (
-    FORM,
-    MULTIPART,
-    essence_of,
-    is_any,
-    is_json,
-    rank_media_type,
-)
+from mcp_mount.openapi.media import FORM, MULTIPART, essence_of, is_any, is_json, rank_media_type
 from mcp_mount.openapi.nodes import (
     Schema,
     expect_mapping,

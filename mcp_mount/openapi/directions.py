@@ -15,7 +15,6 @@ class DirectedModels(Models):
     """The schemas of one document, in each direction."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        """Take the document that references point into."""
         super().__init__(document)
         # By the identity of what was resolved, which `Models` keeps.
         self._directed: dict[tuple[int, Direction], Schema] = {}

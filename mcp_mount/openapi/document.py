@@ -143,11 +143,10 @@ def _check_version(document: object, what: str) -> dict[str, Any]:
     if isinstance(document, Mapping) and str(document.get("openapi", "")).startswith("3."):
         return dict(document)
     if isinstance(document, Mapping) and "swagger" in document:
-        message = (
+        raise InvalidDocument(
             f"{what} is Swagger {str(document['swagger'])[:9]}. Convert it to OpenAPI 3 first, for "
             "example at https://converter.swagger.io or with `npx swagger2openapi`."
         )
-        raise InvalidDocument(message)
     raise InvalidDocument(f"{what} is no OpenAPI 3 document: it has no 'openapi: 3.…'.")
 
 

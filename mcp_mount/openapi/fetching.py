@@ -23,7 +23,6 @@ class Refused(httpx2.RequestError):
     """The document is not for everyone; the message says what to do about it."""
 
     def __init__(self, status: int, access: "Access") -> None:
-        """Take the status, and with what was asked."""
         advice = "The headers or the token of the upstream are not accepted there"
         if access.is_open:
             advice = (

@@ -4,12 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_mount.errors import InvalidDocument
-from mcp_mount.openapi.combine import (
-    find_children,
-    merge,
-    read_discriminator,
-    without_children,
-)
+from mcp_mount.openapi.combine import find_children, merge, read_discriminator, without_children
 from mcp_mount.openapi.nodes import Schema, is_3_0, resolve_pointer
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 from mcp_mount.openapi.work import Work
@@ -22,7 +17,6 @@ class Models:
     """The schemas of one document, resolved once each."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        """Take the document that references point into."""
         self._document = document
         self._has_siblings = not is_3_0(document)
         self._resolved: dict[tuple[str, bool], Schema] = {}

@@ -8,14 +8,7 @@ from typing import Any
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Media, read_body, read_media
 from mcp_mount.openapi.examples import example_words
-from mcp_mount.openapi.nodes import (
-    expect_mapping,
-    get_list,
-    get_mapping,
-    get_text,
-    resolve,
-    within,
-)
+from mcp_mount.openapi.nodes import expect_mapping, get_list, get_mapping, get_text, resolve, within
 from mcp_mount.openapi.parameters import LOCATIONS, Parameter, read_parameters
 
 # HEAD, OPTIONS and TRACE return nothing that a model could use. QUERY is new in OpenAPI 3.2.
@@ -64,9 +57,7 @@ def read_operations(
 ) -> tuple[Operation, ...]:
     """Read every operation of an OpenAPI document, in the document's order.
 
-    Args:
-        document: The document.
-        credentials: Parameters that are credentials whatever the document says; see `Operation`.
+    `credentials` are parameters that are credentials whatever the document says; see `Operation`.
 
     Raises:
         InvalidDocument: a part of the document that all operations need is malformed; the message

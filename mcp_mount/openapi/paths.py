@@ -48,9 +48,7 @@ class Paths:
     def __init__(self, operations: Iterable[Operation], slashes: Iterable[str] = ()) -> None:
         """Index all operations, including those that are not offered.
 
-        Args:
-            operations: Of the document.
-            slashes: Operations whose values may hold slashes, e.g. ``"GET /files/{path}"``.
+        `slashes` are those whose values may hold slashes, e.g. ``"GET /files/{path}"``.
         """
         self._slashes = frozenset(slashes)
         self._routes: dict[str, dict[str, _Route]] = {}

@@ -69,11 +69,10 @@ def read_base_path(base: Base, path: str | None) -> str | None:
         raise MountError(f"The base path cannot be {path!r}: write it like '/api', or '' for none.")
     prefix = _prefix_of(f"/{path.strip('/')}")
     if base.prefix not in {"", prefix}:
-        message = (
+        raise MountError(
             f"The upstream's URL has the path {base.prefix!r}, and the base path is {path!r}: give "
             "one of the two."
         )
-        raise MountError(message)
     return prefix
 
 
@@ -108,11 +107,10 @@ def upstream_of(document: Mapping[str, Any], source: str) -> str:
             upstream = urljoin(source, url or "/")
             if origin_of(upstream) == origin_of(source):
                 return upstream
-    message = (
+    raise InvalidDocument(
         f"The document says that the API is at {', '.join(map(repr, named))}, and was fetched from "
         "another host. Name the upstream yourself if that is meant."
     )
-    raise InvalidDocument(message)
 
 
 class Bases:
@@ -163,11 +161,10 @@ class Bases:
         """
         if away := [each for each in operations if not self.serves(each)]:
             names = ", ".join(repr(str(each)) for each in away)
-            message = (
+            raise InvalidDocument(
                 f"{away[0]} is on another host than the upstream: {away[0].server!r}. Leave out "
                 f"what is elsewhere with exclude=[{names}]."
             )
-            raise InvalidDocument(message)
         for each in operations:
             if each.server and self._base_path is None:
                 with within(str(each)):
@@ -195,6 +192,5 @@ def _check_prefix(url: str) -> str:
     except ValueError:
         prefix = "{"
     if "%7B" in prefix or "{" in prefix:
-        message = f"The server {url!r} is no URL, or has a variable without a default."
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"The server {url!r} is no URL, or has a variable without a default.")
     return prefix

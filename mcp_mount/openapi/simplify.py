@@ -23,10 +23,8 @@ _NULL: Schema = {"type": "null"}
 def simplify(schema: Schema, *, nullable: bool, shows_values: bool) -> Schema:
     """Return a schema with one kind of union, one type, and null as an alternative.
 
-    Args:
-        schema: A schema whose inner schemas are simplified already.
-        nullable: Whether the schema accepts null besides.
-        shows_values: Whether the description is to name some values of a long enumeration.
+    Its inner schemas are simplified already. With `shows_values`, the description names some values
+    of a long enumeration.
     """
     schema = {key: each for key, each in schema.items() if key not in MAPS or each}
     if isinstance(one_of := schema.pop("oneOf", None), list):
@@ -152,16 +150,14 @@ def _as_one_list(first: Schema, second: Schema) -> Schema | None:
         key: each for key, each in second.items() if key not in _LENGTHS
     }:
         return None
-    (least, most), (other_least, other_most) = sorted(map(_lengths, (first, second)))
+    (least, most), (other_least, other_most) = sorted(
+        (each.get("minItems", 0), each.get("maxItems", inf)) for each in (first, second)
+    )
     if other_least > most + 1:
         return None
     most = max(most, other_most)
     lengths = {"minItems": least} if least else {}
     return {**alike, **lengths, **({} if most == inf else {"maxItems": most})}
-
-
-def _lengths(schema: Schema) -> tuple[float, float]:
-    return schema.get("minItems", 0), schema.get("maxItems", inf)
 
 
 def _shorten_enum(schema: Schema, *, shows_values: bool) -> Schema:

@@ -92,11 +92,8 @@ class RemoteBinding:
     ) -> Answer | InputRequiredResult:
         """Send a request, and return its result, or a question that the server has first.
 
-        Args:
-            send: Sends it in a session; the second argument is for the session's method.
-            context: The FastMCP context of the request that leads to it.
-            trace: Its trace context.
-            param_headers: Headers with which a modern server is told some of the arguments.
+        `send` does so in a session; its second argument is for the session's method.
+        `param_headers` tell a modern server some of the arguments.
 
         Raises:
             Busy: there are too many callers.
@@ -115,11 +112,7 @@ class RemoteBinding:
             "allow_input_required": True,
         }
         caller = context.request_context if context is not None else None
-        request = OutgoingRequest(
-            caller,
-            capabilities,
-            param_headers or {},
-        )
+        request = OutgoingRequest(caller, capabilities, param_headers or {})
         try:
             with request.limited(self.limits.timeout):
                 answer = await self.monitor.exchange(

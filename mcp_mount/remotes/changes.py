@@ -77,7 +77,6 @@ class ListChanges:
     """Tells the clients of one server."""
 
     def __init__(self) -> None:
-        """Begin without a server."""
         self._feeds: dict[asyncio.AbstractEventLoop, _Feed] = {}
 
     def offer(self, low_level: Server[Any]) -> None:

@@ -36,12 +36,7 @@ async def exchange(
 ) -> Answer:
     """Send a request, and return its result.
 
-    Args:
-        connection: The way to the server.
-        send: Sends the request in a session that is ready for it.
-        known: What the server has said of itself before.
-        is_handshake: Whether it is known to speak a handshake version.
-        callbacks: For the session, of what the server asks.
+    `known` and `is_handshake` are as for `Session.connect`, `callbacks` for what the server asks.
 
     Raises:
         ServerError: the server refuses the request.

@@ -81,9 +81,7 @@ _CATEGORIES: Final = (
 def describe_failure(error: BaseException, refused: int | None) -> str:
     """Say in a word or two why a server is down; never in its own words, nor in an exception's.
 
-    Args:
-        error: What was raised.
-        refused: The HTTP status with which the server has refused its last request.
+    `refused` is the HTTP status with which it has refused its last request.
     """
     causes = [*find_causes(error)]
     for kind, words in _CATEGORIES:

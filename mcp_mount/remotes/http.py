@@ -4,16 +4,14 @@ What leaves is what stands in the `Remote`. A redirect is followed only within t
 origin (the SDK does that), and no answer is read beyond its bounds.
 """
 
-import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
 import anyio
-import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
 from anyio.lowlevel import RunVar
@@ -22,25 +20,19 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.upstream import usual_tls
-from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
-from mcp_mount.remotes.events import Events, PacedStream
+from mcp_mount.remotes.events import PacedStream
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
+from mcp_mount.remotes.reading import read_within
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.remotes.sdk_log import belongs_to, talking_to, tell_of_junk
+from mcp_mount.remotes.sdk_log import belongs_to, talking_to
 from mcp_mount.remotes.session import Session
 
 _CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 """As many as there are calls, which `Limits.max_concurrency` bounds."""
 
 _CONNECT_SECONDS: Final = 10.0
-_ENDS: Final = 64 * 1024
-"""Bytes at both ends of a response in which an error is looked for."""
-
-_EVENTS: Final = 32
-"""Of a stream, that are looked at before others have their turn."""
-
 
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
 """How the SDK writes a request; a notification has no id, and an answer no method."""
@@ -103,10 +95,7 @@ class HTTPConnection:
     ) -> AsyncIterator[Session]:
         """Yield a session that has not agreed on a version yet, whoever is its owner.
 
-        Args:
-            owner: Whose it is, which is all the same to the connections.
-            stream: Is told of the stream of the session.
-            callbacks: For the session.
+        `stream` is told of the stream of the session.
         """
         del owner
         remote = self._remote
@@ -215,7 +204,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(503)
         self._connection.refused = response.status_code if response.status_code >= 300 else None
         outgoing.status = self._connection.refused
-        return self._read(request, response)
+        return read_within(self._connection.max_bytes, request, response)
 
     async def _get(self, request: httpx2.Request) -> httpx2.Response:
         """Open the session's stream, or end the session."""
@@ -230,7 +219,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         if ended is not None:
             self._stream.was_open |= response.is_success
         response.stream = PacedStream(response.stream, self._connection.pace)
-        return self._read(request, response, ended)
+        return read_within(self._connection.max_bytes, request, response, ended)
 
     async def _send_answer(self, request: httpx2.Request) -> None:
         try:
@@ -239,104 +228,3 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
                 await response.aclose()
         finally:
             self._answers -= 1
-
-    def _read(
-        self,
-        request: httpx2.Request,
-        response: httpx2.Response,
-        ended: Callable[[], None] | None = None,
-    ) -> httpx2.Response:
-        """Have the body of a response read within the bounds, and `ended` called after that."""
-        outgoing = current_request() or OutgoingRequest()
-        is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
-        meter = Meter(self._connection.max_bytes, is_stream=is_stream)
-        read = _read_events if is_stream else _read_body
-        if response.headers.get("content-encoding", "identity") != "identity":
-            # What it unpacks to could be a thousand times as large.
-            del response.headers["content-encoding"]
-            read = _refuse_body
-        chunks = read(request, response.stream, meter, outgoing)
-        response.stream = _Chunks(response.stream, chunks, ended)
-        return response
-
-
-async def _read_chunks(stream: Any, outgoing: OutgoingRequest) -> AsyncIterator[bytes]:
-    """Yield what comes until the request is abandoned."""
-    chunks = aiter(stream)
-    while not outgoing.is_abandoned:
-        chunk = None
-        with anyio.CancelScope() as outgoing.reading:
-            chunk = await anext(chunks, None)
-        if chunk is None:
-            return
-        yield chunk
-
-
-async def _refuse_body(
-    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
-) -> AsyncGenerator[bytes]:
-    del request, stream, meter
-    outgoing.failure = httpx2.ReadError("The answer is compressed, which was not asked for.")
-    yield b""
-
-
-async def _read_body(
-    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
-) -> AsyncGenerator[bytes]:
-    chunks: list[bytes] = []
-    try:
-        async for chunk in _read_chunks(stream, outgoing):
-            if not meter.add(chunk):
-                outgoing.is_too_large = True
-                chunks = [_too_large_answer(request)]
-                break
-            chunks.append(chunk)
-    except httpx2.TransportError as error:
-        outgoing.failure, chunks = error, []
-    body = b"".join(chunks)
-    outgoing.ends = body[:_ENDS] + body[-_ENDS:]
-    yield body
-
-
-async def _read_events(
-    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
-) -> AsyncGenerator[bytes]:
-    events = Events()
-    async for chunk in _read_chunks(stream, outgoing):
-        outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
-        if not meter.add(chunk):
-            outgoing.is_too_large = True
-            yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
-            return
-        for number, event in enumerate(events.add(chunk)):
-            yield event
-            if number % _EVENTS == 0:
-                await anyio.lowlevel.checkpoint()
-        if events.dropped:
-            tell_of_junk()
-    yield events.rest()
-
-
-def _too_large_answer(request: httpx2.Request) -> bytes:
-    """Return what stands in the place of an answer that is not read to its end."""
-    message = json.loads(request.content or b"{}")
-    error = too_large_error().model_dump(exclude_none=True)
-    return json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode()
-
-
-class _Chunks(httpx2.AsyncByteStream):
-    def __init__(
-        self, stream: Any, chunks: AsyncGenerator[bytes], ended: Callable[[], None] | None
-    ) -> None:
-        self._stream = stream
-        self._chunks = chunks
-        self._ended = ended
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks
-
-    async def aclose(self) -> None:
-        if self._ended is not None:
-            self._ended()
-        await self._chunks.aclose()
-        await self._stream.aclose()

@@ -21,11 +21,6 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
     by itself (MCP "Resources", "Common URI Schemes"). So do those without ``//``, as ``data:,x``:
     none of ours is one. Where a host could be the name of a server, the address could be ours for
     one of that server's resources, and becomes one of this server.
-
-    Args:
-        answer: The result of a call, or a prompt.
-        name: The server's name.
-        listed: The addresses of the resources that it lists.
     """
 
     def ours(uri: str) -> str:

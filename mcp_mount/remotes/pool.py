@@ -64,7 +64,6 @@ class SessionPool:
         connect: Callable[[Session], Awaitable[None]],
         tasks: TaskGroup,
     ) -> None:
-        """Take the way to the server, what makes a session ready, and where tasks are run."""
         self._connection = connection
         self._connect = connect
         self._tasks = tasks
@@ -100,10 +99,7 @@ class SessionPool:
         return answer
 
     async def _send(
-        self,
-        kept: _Kept,
-        request: OutgoingRequest,
-        send: Callable[[Session], Awaitable[Answer]],
+        self, kept: _Kept, request: OutgoingRequest, send: Callable[[Session], Awaitable[Answer]]
     ) -> Answer | Exception:
         if kept.session is None:
             raise kept.error or ConnectionError

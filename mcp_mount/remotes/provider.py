@@ -28,7 +28,7 @@ from mcp_mount.remotes.completing import complete_with_remotes
 from mcp_mount.remotes.failures import ServerErrorMiddleware
 from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.names import ToolNames
-from mcp_mount.remotes.remote import Remote, RemoteState, check_remotes
+from mcp_mount.remotes.remote import Remote, RemoteState, check_names_apart
 from mcp_mount.remotes.resources import (
     RemotePrompt,
     RemoteResource,
@@ -60,7 +60,7 @@ class RemoteProvider(Provider):
             MountError: the servers' names can be taken for each other.
         """
         super().__init__()
-        check_remotes(remotes)
+        check_names_apart([each.name for each in remotes])
         self._names = names
         gateway = secrets.token_hex(8)
         self._bindings = [_bind(each, policy, gateway, self._tell) for each in remotes]
@@ -162,9 +162,7 @@ class RemoteProvider(Provider):
         ours = self._ours()
         states = [(each.monitor.catalog, each.monitor.status == "up") for each in self._bindings]
         seen = (ours, self._added_names, *(part for state in states for part in state))
-        if len(seen) == len(self._seen) and all(
-            a is b for a, b in zip(seen, self._seen, strict=True)
-        ):
+        if [*map(id, seen)] == [*map(id, self._seen)]:
             return
         taken = {*map(fold_name, ours), *self._added_names}
         self._tools, self._listed = {}, {}

@@ -128,20 +128,6 @@ def is_remote_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def check_remotes(remotes: Iterable[Remote]) -> None:
-    """Check that the remotes' names cannot be taken for each other.
-
-    Raises:
-        MountError: two are the same, or one begins like the other.
-    """
-    if not isinstance(remotes, Sequence):
-        raise MountError(f"remotes= takes a list of Remote(…), not {remotes!r}.")
-    for remote in remotes:
-        if not isinstance(remote, Remote):
-            raise MountError(f"remotes= takes a list of Remote(…), not {remote!r}.")
-    check_names_apart([remote.name for remote in remotes])
-
-
 def check_names_apart(names: Iterable[str]) -> None:
     """Check that no name of a server can be taken for another one's.
 

@@ -2,7 +2,7 @@
 
 import logging
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import mcp_types
@@ -17,10 +17,10 @@ from mcp_types import (
     ReadResourceResult,
     ResourceTemplateReference,
 )
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.errors import Busy
-from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
+from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.tool import admit
@@ -51,8 +51,6 @@ def make_components(
 class RemoteResource(Resource):
     """A resource of another server."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
 
@@ -74,8 +72,6 @@ def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None
 
 class RemoteTemplate(ResourceTemplate):
     """A resource template of another server."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
@@ -103,8 +99,6 @@ class RemoteTemplate(ResourceTemplate):
 class RemotePrompt(Prompt):
     """A prompt of another server."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
 
@@ -129,16 +123,23 @@ class RemotePrompt(Prompt):
             )
             return result
 
-        context = current_context()
-        try:
-            async with admit(self._binding, context) as trace:
-                answer = await self._binding.forward(send, context, trace)
-        except Busy as busy:
-            raise NotForwarded(str(busy)) from None
+        answer = await _forward(self._binding, send)
         if isinstance(answer, InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=each.content, role=each.role) for each in answer.messages]
         return PromptResult(messages, description=answer.description, meta=answer.meta)
+
+
+async def _forward(
+    binding: RemoteBinding,
+    send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
+) -> Answer | InputRequiredResult:
+    context = current_context()
+    try:
+        async with admit(binding, context) as trace:
+            return await binding.forward(send, context, trace)
+    except Busy as busy:
+        raise NotForwarded(str(busy)) from None
 
 
 async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
@@ -150,12 +151,7 @@ async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
         )
         return result
 
-    context = current_context()
-    try:
-        async with admit(binding, context) as trace:
-            answer = await binding.forward(send, context, trace)
-    except Busy as busy:
-        raise NotForwarded(str(busy)) from None
+    answer = await _forward(binding, send)
     if isinstance(answer, InputRequiredResult):
         return InputRequiredResourceResult(answer)
     contents = [

@@ -52,11 +52,7 @@ _LISTS: Final = {
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
 }
-_BLOCKS: Final = {
-    "tools/call": "content",
-    "resources/read": "contents",
-    "prompts/get": "messages",
-}
+_BLOCKS: Final = {"tools/call": "content", "resources/read": "contents", "prompts/get": "messages"}
 
 Received = SessionMessage | Exception
 
@@ -167,9 +163,7 @@ class Session(ClientSession):
     async def connect(self, known: DiscoverResult | None, *, is_handshake: bool = False) -> None:
         """Agree on a protocol version.
 
-        Args:
-            known: What the server has said of itself before, in the modern era.
-            is_handshake: Whether it is known to speak a handshake version.
+        `known` is what the server has said of itself before, in the modern era.
 
         Raises:
             MCPError: the server speaks no version that we know.

@@ -10,21 +10,11 @@ import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp_types import (
-    JSONRPCError,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    jsonrpc_message_adapter,
-)
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import (
-    MAX_UNASKED,
-    Pace,
-    begins_answer,
-    too_large_error,
-)
+from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer, too_large_error
 
 logger = logging.getLogger("mcp_mount.remotes")
 

@@ -5,7 +5,7 @@ in the log. That it destroys nothing, it only claims.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp.shared.inbound import mcp_param_headers
 from mcp_types import CallToolResult, InputRequiredResult
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import error
@@ -54,8 +54,6 @@ async def admit(
 
 class RemoteTool(Tool):
     """A tool of another server."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: RemoteBinding = PrivateAttr()
     _published: PublishedTool = PrivateAttr()
@@ -101,12 +99,25 @@ class RemoteTool(Tool):
             ServerError: the server refuses the call.
         """
         context = current_context()
-        return await _with_log_line(
-            self._call(arguments, context),
-            context,
-            tool=self.name,
-            operation=f"{self._binding.remote.name}/{self._published.name[:200]}",
-        )
+        started, metrics = time.perf_counter(), CallMetrics(self.name)
+        outcome: access_log.CallOutcome = "cancelled"
+        try:
+            result = await self._call(arguments, context)
+            is_question = isinstance(result, InputRequiredToolResult)
+            outcome = "asked" if is_question else "error" if result.is_error else "ok"
+        except (InvalidArguments, Busy) as refused:
+            result = to_tool_result(error(str(refused)))
+            outcome = access_log.outcome_of_refusal(refused)
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            metrics.end(outcome, seconds, None)
+            called = f"{self._binding.remote.name}/{self._published.name[:200]}"
+            said = (self.name, called, outcome, seconds, request_context.get())
+            access_log.log_call(*said, client=client_name(context))
+        return result
 
     async def _call(self, arguments: dict[str, Any], context: Context | None) -> ToolResult:
         binding, published = self._binding, self._published
@@ -151,41 +162,3 @@ class RemoteTool(Tool):
         if limits.max_result_chars is None:
             return result
         return await shorten_answer(result, published, limits.max_result_chars)
-
-
-async def _with_log_line(
-    call: Awaitable[ToolResult], context: Context | None, *, tool: str, operation: str
-) -> ToolResult:
-    """Make a call that is none of an operation, and write its line in the log.
-
-    Args:
-        call: Returns the result, or raises `InvalidArguments` or `Busy`.
-        context: The call's FastMCP context, if it came by MCP.
-        tool: The tool's name.
-        operation: What it calls, e.g. ``"wiki/search"``.
-    """
-    started, metrics = time.perf_counter(), CallMetrics(tool)
-    outcome: access_log.CallOutcome = "cancelled"
-    try:
-        result = await call
-        is_question = isinstance(result, InputRequiredToolResult)
-        outcome = "asked" if is_question else "error" if result.is_error else "ok"
-    except (InvalidArguments, Busy) as refused:
-        result = to_tool_result(error(str(refused)))
-        outcome = access_log.outcome_of_refusal(refused)
-    except Exception:
-        outcome = "failed"
-        raise
-    finally:
-        seconds = time.perf_counter() - started
-        metrics.end(outcome, seconds, None)
-        access_log.log_call(
-            tool=tool,
-            operation=operation,
-            seconds=seconds,
-            reader=None,
-            outcome=outcome,
-            ctx=request_context.get(),
-            client=client_name(context),
-        )
-    return result

@@ -27,7 +27,6 @@ class UnknownTool(FastMCPError):
     """A tool that is to be called through the search is not there."""
 
     def __init__(self, name: str) -> None:
-        """Take the name that was asked for."""
         # FastMCP writes a line in its log; the answer says it all.
         super().__init__(f"Unknown tool: {name!r}", log_level=logging.DEBUG)
         self.name = name

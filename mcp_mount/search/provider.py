@@ -25,7 +25,6 @@ class SearchProvider(Provider):
     """Offers the tools of the search to who is shown them."""
 
     def __init__(self, surface: Surface, rate: CallRate | None) -> None:
-        """Take what is searched, and what calls of the search count for."""
         super().__init__()
         self.surface = surface
         self._rate = rate

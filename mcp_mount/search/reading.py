@@ -11,12 +11,7 @@ from mcp_mount.tools.tool import OperationTool
 
 
 def read_entry(tool: Tool, tag_descriptions: Mapping[str, str]) -> Entry:
-    """Return what is known of a tool.
-
-    Args:
-        tool: An operation's, another server's, or one that the user added.
-        tag_descriptions: What the document says of its tags.
-    """
+    """Return what is known of a tool."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     entry: dict[str, Any] = {
         "name": tool.name,

@@ -76,7 +76,6 @@ class Surface:
     """What is shown of the tools of one server."""
 
     def __init__(self, choice: SurfaceChoice, pinned: Sequence[Selector]) -> None:
-        """Take what `mount_mcp` was told."""
         self.choice = choice
         self.pinned = pinned
         self._lock = PerLoop(anyio.Lock)
@@ -162,7 +161,7 @@ class Surface:
         if offered is not None:
             # A tool that users add stands in the place of another of its name.
             seen: tuple[object, ...] = (offered, *own)
-            if _are_same(seen, self._seen):
+            if [*map(id, seen)] == [*map(id, self._seen)]:
                 return self._snapshot
             tools = {tool.name: tool for tool in reversed([*own, *offered.values()])}
             tools = dict(reversed(tools.items()))
@@ -187,7 +186,9 @@ class Surface:
             users=frozenset(users),
             tag_descriptions=self._tag_descriptions(),
             is_plain=offered is not None,
-            pinned=frozenset(name for name in tools if self._is_pinned(tools[name])),
+            pinned=frozenset(
+                name for name in tools if any(is_match(tools[name], each) for each in self.pinned)
+            ),
         )
         return self._snapshot
 
@@ -204,7 +205,7 @@ class Surface:
         if not snapshot.is_plain:
             with asking_for_others():
                 listed = await self._server.list_tools(run_middleware=False)
-            return snapshot.view(frozenset(), frozenset(map(_name, listed)))
+            return snapshot.view(frozenset(), frozenset(tool.name for tool in listed))
         refused = snapshot.refused(granted_scopes.get())
         guarded = [name for name in snapshot.users if snapshot.tools[name].auth is not None]
         hidden = {name for name in guarded if await self._server.get_tool(name) is None}
@@ -218,9 +219,6 @@ class Surface:
         found = islice(ranker.search(name[:_LONGEST_NAME], shown.__contains__), 3)
         return [match.name for match in found]
 
-    def _is_pinned(self, tool: Tool) -> bool:
-        return any(is_match(tool, selector) for selector in self.pinned)
-
 
 def is_match(tool: Tool, selector: Selector) -> bool:
     """Whether a selector matches a tool; one that is no operation's is known by its name alone."""
@@ -228,14 +226,6 @@ def is_match(tool: Tool, selector: Selector) -> bool:
         offer = SelectedOperation(tool.name, tool.binding.operation, ToolOverrides())
         return matches(offer, selector)
     return not callable(selector) and fnmatchcase(tool.name, selector)
-
-
-def _name(tool: Tool) -> str:
-    return tool.name
-
-
-def _are_same(these: tuple[object, ...], those: tuple[object, ...]) -> bool:
-    return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
 
 
 def _identify(tool: Tool) -> object:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastmcp.tools import Tool, ToolResult
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.request import request_context
@@ -23,20 +23,11 @@ Respond = Callable[[Surface, Mapping[str, Any]], Awaitable[Result]]
 class SurfaceTool(Tool):
     """A tool of the search."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     _surface: Surface = PrivateAttr()
 
     def _log(self, outcome: access_log.CallOutcome, started: float, client: str | None) -> None:
-        access_log.log_call(
-            tool=self.name,
-            operation="search",
-            seconds=time.perf_counter() - started,
-            reader=None,
-            outcome=outcome,
-            ctx=request_context.get(),
-            client=client,
-        )
+        seconds, ctx = time.perf_counter() - started, request_context.get()
+        access_log.log_call(self.name, "search", outcome, seconds, ctx, client=client)
 
 
 class AnsweringTool(SurfaceTool):

@@ -47,15 +47,7 @@ class TaskEngine:
         key: str | None,
         cookies: bool,
     ) -> None:
-        """Take what tasks may take, and what they call.
-
-        Args:
-            options: See `Tasks`.
-            provider: The tools.
-            about: Tells the mount from others that share its store, e.g. its name and path.
-            key: The secret of all processes; None where there is only this one.
-            cookies: Whether the caller's cookies go along.
-        """
+        """Take what tells the mount from others with its store: `about`, and a secret `key`."""
         self.options = options
         self._provider = provider
         self._cookies = cookies

@@ -56,7 +56,6 @@ class TasksExtension(ServerExtension):
     identifier = TASKS_EXTENSION_ID
 
     def __init__(self, engine: TaskEngine) -> None:
-        """Take what runs them."""
         self._engine = engine
 
     def methods(self) -> Sequence[MethodBinding]:
@@ -104,23 +103,23 @@ class TasksExtension(ServerExtension):
             and context.client_extension_settings(self.identifier) is not None
         )
 
-    async def _get(self, request: _Request, params: GetTaskParams) -> GetTaskResult:
-        ctx = self._check(request, params.task_id)
+    async def _find(self, request: _Request, task_id: str) -> Task:
+        ctx = self._check(request, task_id)
         with _as_protocol_error():
-            task = await self._engine.find(params.task_id, ctx)
+            task = await self._engine.find(task_id, ctx)
         if task is None:
-            raise _unknown(params.task_id)
+            raise _unknown(task_id)
+        return task
+
+    async def _get(self, request: _Request, params: GetTaskParams) -> GetTaskResult:
+        task = await self._find(request, params.task_id)
         return GetTaskResult(
             **_fields(params.task_id, task), status_message=task.message, **(task.outcome or {})
         )
 
     async def _update(self, request: _Request, params: UpdateTaskParams) -> UpdateTaskResult:
         """Take answers to questions; a task of ours asks none, because it asks before it begins."""
-        ctx = self._check(request, params.task_id)
-        with _as_protocol_error():
-            task = await self._engine.find(params.task_id, ctx)
-        if task is None:
-            raise _unknown(params.task_id)
+        await self._find(request, params.task_id)
         return UpdateTaskResult()
 
     async def _cancel(self, request: _Request, params: GetTaskParams) -> CancelTaskResult:

@@ -81,12 +81,7 @@ class TaskStore:
     ) -> Task:
         """Keep a new task.
 
-        Args:
-            name: The task's.
-            owner: Who may fetch it.
-            counted: Whose tasks it counts among.
-            request: What it is to do.
-            seconds: How long it is kept.
+        `owner` may fetch it; it counts among the tasks of `counted`, and is kept for `seconds`.
 
         Raises:
             Busy: there are too many, or the store does not answer.

@@ -66,15 +66,6 @@ class TaskWorker:
         state: Mapping[str, Any] | None,
         max_bytes: int,
     ) -> None:
-        """Take where tasks are, and what they call.
-
-        Args:
-            store: The tasks.
-            provider: The tools.
-            cookies: Whether the caller's cookies go along.
-            state: The state of the app's lifespan.
-            max_bytes: The largest result that is kept.
-        """
         self._store = store
         self._provider = provider
         self._cookies = cookies

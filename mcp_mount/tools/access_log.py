@@ -24,25 +24,18 @@ _LONGEST = 80
 
 
 def log_call(
-    *,
     tool: str,
     operation: str,
-    seconds: float,
-    reader: ResponseReader | None,
     outcome: CallOutcome,
+    seconds: float,
     ctx: RequestContext | None,
+    *,
     client: str | None,
+    reader: ResponseReader | None = None,
 ) -> None:
     """Write the line of one call.
 
-    Args:
-        tool: The tool's name.
-        operation: E.g. ``"GET /articles/{slug}"``.
-        seconds: How long the call took.
-        reader: The response, as far as it came; None where none was to come.
-        outcome: What came of it.
-        ctx: The MCP request; None where the call came over no transport.
-        client: The name that the client gives itself.
+    `reader` is the response, as far as it came; None where none was to come.
     """
     if not calls.isEnabledFor(LEVEL):
         return

@@ -15,7 +15,7 @@ from mcp_mount.conversion.fields import NAME as FIELDS
 from mcp_mount.conversion.fields import Fields
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.output import OutputSchema, read_output_schema
-from mcp_mount.errors import InvalidMark, MountError
+from mcp_mount.errors import InvalidMark
 from mcp_mount.limits import Limits, Slots
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
@@ -34,15 +34,6 @@ class CallPolicy:
     rate: CallRate | None = None
     confirm: Literal["destructive"] | None = None
     answered: Answered = ANSWERED_HERE
-
-    def __post_init__(self) -> None:
-        """Refuse what would be read as "ask nobody".
-
-        Raises:
-            MountError: `confirm` has another value.
-        """
-        if self.confirm not in {None, "destructive"}:
-            raise MountError(f"confirm={self.confirm!r} is not known: write 'destructive'.")
 
 
 @dataclass(frozen=True, slots=True)

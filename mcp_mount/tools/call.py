@@ -18,16 +18,12 @@ from typing import Any, Final
 import anyio
 
 from mcp_mount.backends.app_call import AppCall
-from mcp_mount.backends.request import (
-    OperationRequest,
-    RequestContext,
-    request_context,
-)
+from mcp_mount.backends.request import OperationRequest, RequestContext, request_context
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.limits import Slot
+from mcp_mount.limits import Release
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
@@ -45,29 +41,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class ToolCall:
     """One call of an operation's tool. Use `run` once, then `close`."""
 
-    __slots__ = (
-        "_arguments",
-        "_calls",
-        "_cancel_ends_call",
-        "_client",
-        "_client_gone",
-        "_confirm",
-        "_ctx",
-        "_fields",
-        "_is_ended",
-        "_meta",
-        "_metrics",
-        "_progress",
-        "_readers",
-        "_request",
-        "_slot",
-        "_waiting",
-        "_watch_client",
-        "binding",
-        "name",
-        "outcome",
-    )
-
     def __init__(
         self,
         name: str,
@@ -81,20 +54,12 @@ class ToolCall:
         watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
     ) -> None:
-        """Prepare a call.
+        """Prepare a call, for whose trace `meta` is the request's ``_meta``.
 
-        Args:
-            name: The tool's name.
-            binding: How the tool is called.
-            arguments: What the model gave.
-            meta: The request's ``_meta``, for its trace context.
-            client: The name that the client gives itself, for the log.
-            progress: Where the pieces of a stream go; None: nowhere.
-            confirm: Returns what to answer instead of running the call; None where it may run.
-            watch_client: Called before every wait, and after a while; from then on the caller is
-                to notice when the client goes. It may be called several times.
-            cancel_ends_call: Whether the call ends when the task is cancelled; else it ends at its
-                deadline, because only the connection is lost (see `RequestContext`).
+        `confirm` returns what to answer instead of running the call; None where it may run.
+        `watch_client` is called before every wait, and after a while, maybe several times; from
+        then on the caller is to notice when the client goes. Without `cancel_ends_call`, a call
+        whose task is cancelled goes on until its deadline: only the connection is lost.
         """
         self.name = name
         self.binding = binding
@@ -109,7 +74,7 @@ class ToolCall:
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
         self._calls: list[AppCall] = []
-        self._slot: Slot | None = None
+        self._release_slot: Release | None = None
         self._waiting: anyio.CancelScope | None = None
         self._client_gone = False
         self._request: OperationRequest
@@ -121,7 +86,7 @@ class ToolCall:
         self._client_gone = True
         if self._waiting is not None:
             self._waiting.cancel()
-        elif self._slot is not None:
+        elif self._release_slot is not None:
             self.binding.slots.lend(self._end)
 
     @property
@@ -175,12 +140,12 @@ class ToolCall:
         request = self._request
         if headers := trace_headers(self._meta):
             request = replace(request, headers=(*request.headers, *headers))
-        slot = binding.slots.take_nowait()
-        if slot is None:
+        release = binding.slots.take_nowait()
+        if release is None:
             self._begin_watch()
             with self._metrics.waiting():
-                slot = await self._wait_for_slot()
-        self._slot = slot
+                release = await self._wait_for_slot()
+        self._release_slot = release
         if self._client_gone:
             self.abandon()
         try:
@@ -190,7 +155,7 @@ class ToolCall:
                 self._begin_watch()
             return await convert(binding, reader, call.outcome, self._fields)
         finally:
-            self._release_when_done(slot)
+            self._release_when_done(release)
 
     async def _admit(self) -> Result | None:
         """Read the arguments, ask the user where that is to be, and count the call.
@@ -214,7 +179,7 @@ class ToolCall:
             await binding.rate.count(self._ctx.request)
         return None
 
-    async def _wait_for_slot(self) -> Slot:
+    async def _wait_for_slot(self) -> Release:
         """Wait for a slot, unless the client has gone; others wait for an answer.
 
         Raises:
@@ -229,15 +194,8 @@ class ToolCall:
         raise Busy(_ABANDONED)
 
     def _log(self, seconds: float, reader: ResponseReader | None) -> None:
-        access_log.log_call(
-            tool=self.name,
-            operation=self.binding.label,
-            seconds=seconds,
-            reader=reader,
-            outcome=self.outcome,
-            ctx=self._ctx,
-            client=self._client,
-        )
+        said = (self.name, self.binding.label, self.outcome, seconds, self._ctx)
+        access_log.log_call(*said, client=self._client, reader=reader)
 
     def _begin_watch(self) -> None:
         if self._watch_client is not None:
@@ -249,7 +207,10 @@ class ToolCall:
         """Send a request, and what its response redirects to within the app."""
         reader, call = await self._send(request, deadline)
         for _ in range(MAX_REDIRECTS):
-            following = self._follow(request, reader)
+            if reader.status not in _REDIRECTS or "location" not in reader.headers:
+                break
+            location = reader.headers["location"]
+            following = self.binding.backend.follow(request, reader.status, location)
             if following is None or call.outcome in {"timeout", "shutdown"}:
                 break
             request = following
@@ -299,31 +260,15 @@ class ToolCall:
         tasks = self._ctx.tasks if self._ctx is not None else []
         tasks += (call.cancel_soon() for call in self._calls if not call.is_done)
 
-    def _release(self, slot: Slot) -> None:
-        self._slot = None
+    def _release_when_done(self, release: Release) -> None:
+        """Release a slot when every route has ended: one that goes on still takes up a thread."""
+        if running := [call for call in self._calls if not call.is_done]:
+            running[0].when_done(partial(self._release_when_done, release))
+            return
+        self._release_slot = None
         if self._client_gone:
             self.binding.slots.withdraw(self._end)
-        slot.release()
-
-    def _release_when_done(self, slot: Slot) -> None:
-        """Release a slot when every route has ended: one that goes on still takes up a thread."""
-        running = [call for call in self._calls if not call.is_done]
-
-        def release_after(call: AppCall) -> None:
-            running.remove(call)
-            if not running:
-                self._release(slot)
-
-        if not running:
-            self._release(slot)
-        for call in [*running]:
-            call.when_done(partial(release_after, call))
-
-    def _follow(self, request: OperationRequest, reader: ResponseReader) -> OperationRequest | None:
-        """Return the request that the response redirects to, if it leads back into the app."""
-        if reader.status not in _REDIRECTS or "location" not in reader.headers:
-            return None
-        return self.binding.backend.follow(request, reader.status, reader.headers["location"])
+        release()
 
 
 async def _finish_reading(call: AppCall, reader: ResponseReader, deadline: float) -> None:

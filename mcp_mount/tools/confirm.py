@@ -65,9 +65,7 @@ def seal(
         return "\n".join(principals_of(context.request, credentials()))
 
     return RequestStateSecurity(
-        keys=[key or secrets.token_hex(32)],
-        ttl=ANSWER_SECONDS,
-        bind_principal=principal,
+        keys=[key or secrets.token_hex(32)], ttl=ANSWER_SECONDS, bind_principal=principal
     )
 
 
@@ -81,12 +79,7 @@ async def question(
 ) -> Result | None:
     """Return what to answer instead of running the call; None when it may run.
 
-    Args:
-        context: The call's FastMCP context.
-        what: What would run, e.g. ``"DELETE /articles/{slug}"``.
-        arguments: With which arguments.
-        answered: Remembers which questions have been answered.
-        first: Those of the arguments that the question names first.
+    `what` would run, e.g. ``"DELETE /articles/{slug}"``; `first` are the arguments to name first.
 
     Raises:
         Busy: whether it has been answered before cannot be found out now.

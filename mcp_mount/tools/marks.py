@@ -141,15 +141,13 @@ def _convert(value: object, where: str, form: str) -> ToolOverrides:
         overrides = msgspec.convert(value, ToolOverrides)
         json.dumps(overrides.meta, allow_nan=False)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
-        message = (
+        raise InvalidMark(
             f"{where} cannot be read: {error}. It is {form} with any of "
             f"{', '.join(ToolOverrides.__struct_fields__)}."
-        )
-        raise InvalidMark(message) from None
+        ) from None
     if overrides.name is not None and not is_name(overrides.name):
-        message = (
+        raise InvalidMark(
             f"{where} names the tool {overrides.name!r}. Use letters, digits, '_' and '-', a "
             "letter first, at most 64."
         )
-        raise InvalidMark(message)
     return overrides

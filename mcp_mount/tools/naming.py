@@ -61,10 +61,7 @@ def give_names(wishes: Sequence[tuple[Operation, str | None]]) -> list[str]:
 def names_within(namespace: str, names: Iterable[str], taken: Container[str]) -> dict[str, str]:
     """Name what another server offers, e.g. ``{"search": "wiki_search"}``.
 
-    Args:
-        namespace: What stands before each name. It is a name, of 32 characters at the most.
-        names: What the other server calls them: any text, each once.
-        taken: Names that are not to be given, as `fold_name` writes them.
+    The namespace is a name of 32 characters at the most; `taken` are as `fold_name` writes them.
     """
     wishes = {name: _within(namespace, name) for name in names}
     claims = Counter(fold_name(wish) for wish in wishes.values())
@@ -98,12 +95,11 @@ def check_names(named: Iterable[tuple[str, Operation]]) -> None:
         other_name, other = holders.setdefault(fold_name(name), (name, operation))
         if other is not operation:
             also = "" if other_name == name else f" and {name!r}, which clients may not tell apart"
-            message = (
+            raise NameClash(
                 f"Two operations would both be the tool {other_name!r}{also}: {other} and "
                 f"{operation}. Give one an operation_id of its own, or a name with "
                 'openapi_extra={"x-mcp": {"name": …}}; or leave one out with exclude=.'
             )
-            raise NameClash(message)
 
 
 @dataclass(frozen=True, slots=True)

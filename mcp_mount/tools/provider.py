@@ -7,6 +7,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -61,31 +62,25 @@ class OperationProvider(Provider):
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
 
-        Args:
-            document: Returns the document as it is now.
-            backend: Sends the requests.
-            include: See `mount_mcp`.
-            exclude: See `mount_mcp`.
-            fields: See `mount_mcp`.
-            resources: See `mount_mcp`.
-            name: The server's name, for the addresses of resources.
-            marks: What ``tools=`` says; see `mount_mcp`.
-            credentials: Parameters that are never arguments, whatever the document says.
-            changes: Returns another object when the routes have changed; None where the document
-                itself is another object then.
-            watch: Returns another object then too, and never asks for the document.
-            policy: What the calls are subject to.
-            adapt: Returns the operations as they are offered, e.g. under other names.
+        `marks` is what ``tools=`` says, `name` the server's, for the addresses of resources, and
+        `credentials` are parameters that are never arguments. `changes` returns another object
+        when the routes have changed, and None where the document itself is another one then;
+        `watch` never asks for the document. `adapt` may offer operations under other names.
         """
         super().__init__()
         self._document = document
         self._backend = backend
-        self._include = include
-        self._exclude = exclude
-        self._fields = fields
-        self._as_resources = resources
+        said = read_marks(marks or {})
+        self._select = partial(
+            select,
+            include=include,
+            exclude=exclude,
+            fields=fields,
+            resources=resources,
+            marks=said,
+        )
+        self._explain = partial(explain_left_out, include=include, marks=said)
         self._name = name
-        self._marks = read_marks(marks or {})
         self._credentials = frozenset(credentials)
         self._policy = policy
         self._adapt = adapt
@@ -160,11 +155,10 @@ class OperationProvider(Provider):
         try:
             document = self._document()
         except Exception as error:
-            message = (
+            raise MountError(
                 f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
                 "mend the route, or leave it out with include_in_schema=False."
-            )
-            raise MountError(message) from error
+            ) from error
         # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
         # write the same document anew each time.
         if document is not self._seen:
@@ -211,10 +205,6 @@ class OperationProvider(Provider):
 
         It needs no scope that the caller lacks, no question to be asked first, and no slot but
         the one that the call has.
-
-        Args:
-            method: E.g. ``"GET"``.
-            template: E.g. ``"/items/{item_id}"``.
         """
         binding = self._offered.get((method, template))
         if binding is None or binding.needs_confirmation or binding.has_own_slots:
@@ -231,10 +221,7 @@ class OperationProvider(Provider):
         self.tools()
         if self._left_out is None:
             chosen = [each.operation for each, _ in self._built.values()]
-            left = explain_left_out(
-                self._operations, chosen, include=self._include, marks=self._marks
-            )
-            self._left_out = [*left]
+            self._left_out = [*self._explain(self._operations, chosen)]
         return self._left_out
 
     @property
@@ -245,14 +232,7 @@ class OperationProvider(Provider):
     def _build(self, document: Mapping[str, Any]) -> dict[str, OperationTool]:
         schemas = Schemas(document)
         operations = read_operations(document, self._credentials)
-        selected = select(
-            operations,
-            include=self._include,
-            exclude=self._exclude,
-            fields=self._fields,
-            resources=self._as_resources,
-            marks=self._marks,
-        )
+        selected = self._select(operations)
         self._operations, self._left_out = operations, None
         before = self._built if extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
@@ -265,11 +245,9 @@ class OperationProvider(Provider):
             built[each.name] = (each, tool)
             cut += [str(each.operation)] if schemas.work.unfinished > unfinished else []
         if cut:
-            names = ", ".join(cut[:_SHOWN])
             logger.warning(
                 "Parts of the schemas of %d operations accept anything, for they are too much: %s",
-                len(cut),
-                names,
+                *(len(cut), ", ".join(cut[:_SHOWN])),
             )
         resources = tuple(
             resource

@@ -6,13 +6,13 @@ To read one is to call the operation: with the same checks, limits and identity 
 import logging
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import mcp_types
 from fastmcp.exceptions import FastMCPError
 from fastmcp.resources import Resource, ResourceContent, ResourceResult, ResourceTemplate
 from fastmcp.resources.base import InputRequiredResourceResult
-from pydantic import AnyUrl, ConfigDict, PrivateAttr
+from pydantic import AnyUrl, PrivateAttr
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.conversion.content import Block
@@ -32,6 +32,7 @@ from mcp_mount.tools.uris import (
 )
 
 _BINARY = "application/octet-stream"
+Component = TypeVar("Component", "OperationResource", "OperationTemplate")
 
 
 class NotRead(FastMCPError):
@@ -45,17 +46,8 @@ class NotRead(FastMCPError):
 class OperationResource(Resource):
     """A resource that calls one operation, without arguments."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     size: int | None = None
     _tool: OperationTool = PrivateAttr()
-
-    @classmethod
-    def of(cls, tool: OperationTool, **options: Any) -> "OperationResource":
-        """Return the resource that calls a tool's operation."""
-        made = cls(**options)
-        made._tool = tool
-        return made
 
     @property
     def scopes(self) -> tuple[frozenset[str], ...]:
@@ -75,16 +67,7 @@ class OperationResource(Resource):
 class OperationTemplate(ResourceTemplate):
     """A template of resources that calls one operation with the values in an address."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     _tool: OperationTool = PrivateAttr()
-
-    @classmethod
-    def of(cls, tool: OperationTool, **options: Any) -> "OperationTemplate":
-        """Return the template that calls a tool's operation."""
-        made = cls(**options)
-        made._tool = tool
-        return made
 
     @property
     def scopes(self) -> tuple[frozenset[str], ...]:
@@ -118,15 +101,18 @@ class OperationTemplate(ResourceTemplate):
         return [str(value) for value in values if value is not None]
 
 
+def _make(kind: type[Component], tool: OperationTool, **options: Any) -> Component:
+    component = kind(**options)
+    component._tool = tool  # noqa: SLF001 - a constructor's work
+    return component
+
+
 def make_resources(
     tool: OperationTool, said: ResourceOverrides, server: str
 ) -> Iterator[OperationResource | OperationTemplate]:
     """Yield an operation as a resource, as a template, or as both if it has optional arguments.
 
-    Args:
-        tool: The operation's tool, offered or not.
-        said: How it is a resource.
-        server: The server's name, for the address of one that has none.
+    `server` is the server's name, for the address of one that has none.
 
     Raises:
         InvalidMark: its address cannot be.
@@ -134,26 +120,26 @@ def make_resources(
     operation = tool.binding.operation
     template = _template(operation, tool, said, server)
     variables = variables_of(template)
+    shown = mcp_types.Annotations(audience=[*said.audience] or None, priority=said.priority)
     options: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
         "mime_type": said.mime_type or _media_type(operation),
-        "annotations": _annotations(said),
+        "annotations": shown if said.audience or said.priority is not None else None,
         "tags": tool.tags,
         "meta": tool.meta,
         "auth": tool_check(operation.scopes) if operation.scopes else None,
     }
     plain = template.partition("{?")[0]
     if "{" not in plain and not tool.binding.arguments.required:
-        yield OperationResource.of(tool, uri=AnyUrl(plain), size=said.size, **options)
+        yield _make(OperationResource, tool, uri=AnyUrl(plain), size=said.size, **options)
     if variables:
         properties = {name: tool.parameters["properties"][name] for name in variables}
         parameters = {**tool.parameters, "properties": properties}
         # Its own checks are those of the call; what looks like a path may be a word to search for.
-        yield OperationTemplate.of(
-            tool, uri_template=template, parameters=parameters, security=None, **options
-        )
+        fields = {"uri_template": template, "parameters": parameters, "security": None}
+        yield _make(OperationTemplate, tool, **fields, **options)
 
 
 def _template(
@@ -169,13 +155,9 @@ def _template(
             "'kb://articles/{slug}', with one variable between two slashes."
         )
     if "{?" not in template:
-        named = {*variables_of(template)}
-        query = [
-            each.name
-            for each in operation.parameters
-            if each.location == "query" and each.name in arguments.known - named
-        ]
-        template = add_query(template, (name for name in query if name.isidentifier()))
+        free = arguments.known - {*variables_of(template)}
+        query = (each.name for each in operation.parameters if each.location == "query")
+        template = add_query(template, filter(str.isidentifier, filter(free.__contains__, query)))
     variables = variables_of(template)
     unknown = [name for name in variables if name not in arguments.known]
     if unknown:
@@ -214,12 +196,6 @@ def _media_type(operation: Operation) -> str:
     return found.pop() if len(found) == 1 else _BINARY
 
 
-def _annotations(said: ResourceOverrides) -> mcp_types.Annotations | None:
-    if not said.audience and said.priority is None:
-        return None
-    return mcp_types.Annotations(audience=[*said.audience] or None, priority=said.priority)
-
-
 def _value(schema: Mapping[str, Any], given: list[str]) -> object:
     """Return a value of the query as the argument that it stands for."""
     kinds = {schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))}
@@ -242,7 +218,8 @@ async def _read(
         if isinstance(result, Question):
             return InputRequiredResourceResult(result.input_required)
         if result.is_error:
-            raise NotRead("\n".join(_texts(result.content)))
+            texts = (each for each in result.content if isinstance(each, str | SpooledText))
+            raise NotRead("\n".join(map("".join, texts)))
         media_type = call.media_type or mime_type
         contents = [_content(block, media_type) for block in result.content]
         return ResourceResult(contents=contents, meta=result.meta)
@@ -262,9 +239,3 @@ def _content(block: Block, media_type: str) -> ResourceContent:
             content=b64decode(block.resource.blob), mime_type=block.resource.mime_type
         )
     return ResourceContent(content=block.model_dump_json(by_alias=True), mime_type=media_type)
-
-
-def _texts(blocks: Iterable[Block]) -> Iterator[str]:
-    for block in blocks:
-        if isinstance(block, str | SpooledText):
-            yield "".join(block)

@@ -152,8 +152,12 @@ def _candidates(
     marked = [(operation, read_overrides(operation)) for operation in operations]
     candidates = _name(marked)
     if marks:
-        by_operation = {id(each.operation): each.mark for each in _mark(candidates, marks)}
-        marked = [(each, by_operation.get(id(each), mark)) for each, mark in marked]
+        said = {id(each.operation): each.mark for each in candidates}
+        for selector, mark in marks.items():
+            for index in _matching(candidates, [selector], "tools"):
+                key = id(candidates[index].operation)
+                said[key] = said[key].override(mark)
+        marked = [(each, said.get(id(each), mark)) for each, mark in marked]
         candidates = _name(marked)
     return candidates
 
@@ -166,16 +170,6 @@ def _name(marked: Sequence[tuple[Operation, ToolOverrides | None]]) -> list[Sele
         for name, (operation, mark) in zip(names, marked, strict=True)
         if mark is not None
     ]
-
-
-def _mark(
-    candidates: Sequence[SelectedOperation], marks: Mapping[Selector, ToolOverrides]
-) -> list[SelectedOperation]:
-    marked = [*candidates]
-    for selector, mark in marks.items():
-        for index in _matching(candidates, [selector], "tools"):
-            marked[index] = replace(marked[index], mark=marked[index].mark.override(mark))
-    return marked
 
 
 def _told_apart(selected: Sequence[SelectedOperation]) -> Iterator[SelectedOperation]:
@@ -200,8 +194,7 @@ def _matching(
     found: set[int] = set()
     for selector in selectors:
         if not isinstance(selector, str | Callable):
-            message = f"The selector {selector!r} is neither a text nor a callable."
-            raise InvalidSelector(message)
+            raise InvalidSelector(f"The selector {selector!r} is neither a text nor a callable.")
         indices = {index for index, each in enumerate(candidates) if matches(each, selector)}
         if not indices:
             raise InvalidSelector(_no_match_message(candidates, selector))
@@ -234,11 +227,10 @@ def _ask(selector: Callable[[Operation], bool], operation: Operation) -> bool:
     try:
         answer: object = selector(operation)
     except Exception as error:
-        message = (
+        raise InvalidSelector(
             f"The selector {selector!r} raised {error!r} for {operation}. "
             "A selector must answer True or False for every operation."
-        )
-        raise InvalidSelector(message) from error
+        ) from error
     if inspect.iscoroutine(answer):
         answer.close()
         message = f"The selector {selector!r} is asynchronous. Make it a plain function."

@@ -6,7 +6,7 @@ from typing import Any
 
 import mcp_types
 from fastmcp.tools import Tool, ToolResult
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.backends.backend import Backend
@@ -28,8 +28,6 @@ from mcp_mount.tools.selection import SelectedOperation
 
 class OperationTool(Tool):
     """A tool that calls one operation of the application."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     _binding: ToolBinding = PrivateAttr()
 

@@ -1,0 +1,123 @@
+"""Reads a response of another server while it arrives, and no more of it than is allowed."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, Final
+
+import anyio
+import anyio.lowlevel
+import httpx2
+
+from mcp_mount.conversion.structure import Meter
+from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
+from mcp_mount.remotes.sdk_log import tell_of_junk
+
+_ENDS: Final = 64 * 1024
+"""Bytes at both ends of a response in which an error is looked for."""
+
+_EVENTS: Final = 32
+"""Of a stream, that are looked at before others have their turn."""
+
+
+def read_within(
+    max_bytes: int,
+    request: httpx2.Request,
+    response: httpx2.Response,
+    ended: Callable[[], None] | None = None,
+) -> httpx2.Response:
+    """Have the body of a response read within a bound, and `ended` called after that."""
+    outgoing = current_request() or OutgoingRequest()
+    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    meter = Meter(max_bytes, is_stream=is_stream)
+    read = _read_events if is_stream else _read_body
+    if response.headers.get("content-encoding", "identity") != "identity":
+        # What it unpacks to could be a thousand times as large.
+        del response.headers["content-encoding"]
+        read = _refuse_body
+    chunks = read(request, response.stream, meter, outgoing)
+    response.stream = _Chunks(response.stream, chunks, ended)
+    return response
+
+
+async def _read_chunks(stream: Any, outgoing: OutgoingRequest) -> AsyncIterator[bytes]:
+    """Yield what comes until the request is abandoned."""
+    chunks = aiter(stream)
+    while not outgoing.is_abandoned:
+        chunk = None
+        with anyio.CancelScope() as outgoing.reading:
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _refuse_body(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    del request, stream, meter
+    outgoing.failure = httpx2.ReadError("The answer is compressed, which was not asked for.")
+    yield b""
+
+
+async def _read_body(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    chunks: list[bytes] = []
+    try:
+        async for chunk in _read_chunks(stream, outgoing):
+            if not meter.add(chunk):
+                outgoing.is_too_large = True
+                chunks = [_too_large_answer(request)]
+                break
+            chunks.append(chunk)
+    except httpx2.TransportError as error:
+        outgoing.failure, chunks = error, []
+    body = b"".join(chunks)
+    outgoing.ends = body[:_ENDS] + body[-_ENDS:]
+    yield body
+
+
+async def _read_events(
+    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+) -> AsyncGenerator[bytes]:
+    events = Events()
+    async for chunk in _read_chunks(stream, outgoing):
+        outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
+        if not meter.add(chunk):
+            outgoing.is_too_large = True
+            yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
+            return
+        for number, event in enumerate(events.add(chunk)):
+            yield event
+            if number % _EVENTS == 0:
+                await anyio.lowlevel.checkpoint()
+        if events.dropped:
+            tell_of_junk()
+    yield events.rest()
+
+
+def _too_large_answer(request: httpx2.Request) -> bytes:
+    """Return what stands in the place of an answer that is not read to its end."""
+    message = json.loads(request.content or b"{}")
+    error = too_large_error().model_dump(exclude_none=True)
+    return json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode()
+
+
+class _Chunks(httpx2.AsyncByteStream):
+    def __init__(
+        self, stream: Any, chunks: AsyncGenerator[bytes], ended: Callable[[], None] | None
+    ) -> None:
+        self._stream = stream
+        self._chunks = chunks
+        self._ended = ended
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        if self._ended is not None:
+            self._ended()
+        await self._chunks.aclose()
+        await self._stream.aclose()
