@@ -1,135 +1,49 @@
 """A client of a session whose connection broke comes back, and gets what it missed."""
 
-import json
-import logging
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
-import redis
 from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server.event_store import EventStore as FastMCPEventStore
-from mcp.server.streamable_http import EventCallback, EventId, EventStore, StreamId
-from mcp_types import JSONRPCMessage
-from starlette.types import ASGIApp
+from fastmcp.utilities.asgi_transport import StreamingASGITransport
+from key_value.aio.stores.memory import MemoryStore
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.streamable_http import EventMessage
+from mcp_types import JSONRPCResponse, TextContent
 
-from mcp_mount import Mounted, MountError, mount_mcp
-from tests.access import bearer
-from tests.mock_api.streaming import Response, streamed
+from mcp_mount import MountError, mount_mcp
+from mcp_mount.endpoints import events
+from tests.access import bearer, static
+from tests.mock_api.streaming import streamed
+from tests.resuming import (
+    KEY,
+    PRIMED,
+    Cut,
+    Slow,
+    Store,
+    answer,
+    calling,
+    error_of,
+    event_of,
+    opened,
+    primed,
+    resuming,
+    text_of,
+)
 from tests.starting import started
-from tests.stores import PASSWORD, needs_redis, running
-from tests.support import call, connected, envelope, http, read_messages, rpc
-
-PRIMED = "2025-11-25"
-KEY = "a-key-of-the-tests-that-is-long-enough"
-GONE = "The answer came while the connection was broken, and is not kept any more."
-Store = str | EventStore
+from tests.stores import needs_redis, running
+from tests.support import BASE_URL, call, connected
 
 # What py-key-value calls of Redis' client is deprecated there.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
-
-
-class Slow:
-    """An app with a call that waits, one that streams between waits, and one as large as asked."""
-
-    def __init__(self, store: Store | None = "memory://", **options: Any) -> None:
-        self.app = FastAPI()
-        self.begun = anyio.Event()
-        self.go_on = anyio.Event()
-
-        @self.app.get("/wait")
-        async def wait() -> str:
-            self.begun.set()
-            await self.go_on.wait()
-            return "waited"
-
-        @self.app.get("/stream", response_class=StreamingResponse)
-        async def stream() -> StreamingResponse:
-            return StreamingResponse(self.pieces(), media_type="text/plain")
-
-        @self.app.get("/big", response_class=PlainTextResponse)
-        async def big(size: int, *, waits: bool = False) -> str:
-            if waits:
-                self.begun.set()
-                await self.go_on.wait()
-            return "x" * size
-
-        given: dict[str, Any] = {"sessions": True, "event_store": store, **options}
-        self.mounted: Mounted = mount_mcp(self.app, **given)
-
-    async def pieces(self) -> AsyncIterator[str]:
-        yield "one"
-        self.begun.set()
-        await self.go_on.wait()
-        yield "two"
-
-
-async def opened(app: ASGIApp, version: str = PRIMED, **headers: str) -> dict[str, str]:
-    """Open a session; return the headers of its requests."""
-    client = {"name": "client", "version": "1"}
-    params = {"protocolVersion": version, "capabilities": {}, "clientInfo": client}
-    named = {"mcp-protocol-version": version, **headers}
-    reply = await rpc(app, "legacy", "initialize", params, headers=named)
-    assert reply.status == 200
-    return {**named, "mcp-session-id": reply.headers["mcp-session-id"]}
-
-
-@asynccontextmanager
-async def calling(
-    app: ASGIApp, session: Mapping[str, str], tool: str, arguments: Mapping[str, Any] | None = None
-) -> AsyncIterator[Response]:
-    """Call a tool; the connection is cut at the end of the block."""
-    own, body = envelope(
-        "legacy", "tools/call", {"name": tool, "arguments": arguments or {}}, token="p"
-    )
-    async with streamed(app, "POST", "/mcp", body, headers={**own, **session}) as it:
-        yield it
-
-
-def event_of(chunk: bytes | None) -> dict[str, str]:
-    """Return the fields of an event."""
-    lines = (chunk or b"").decode().strip().splitlines()
-    parts = (line.partition(":") for line in lines)
-    return {name: value.removeprefix(" ") for name, _, value in parts}
-
-
-async def primed(it: Response) -> str:
-    """Return the id with which a stream begins, before it says anything."""
-    event = event_of(await it.chunk())
-    assert event["data"] == ""
-    return event["id"]
-
-
-@asynccontextmanager
-async def resuming(
-    app: ASGIApp, session: Mapping[str, str], last_event_id: str
-) -> AsyncIterator[Response]:
-    """Come back to a stream."""
-    headers = {**session, "accept": "text/event-stream", "last-event-id": last_event_id}
-    async with streamed(app, "GET", "/mcp", headers=headers) as it:
-        yield it
-
-
-async def answer(it: Response) -> tuple[list[str], dict[str, Any]]:
-    """Read a stream up to its answer; return what came before as progress, and the answer."""
-    progress: list[str] = []
-    while True:
-        chunk = await it.chunk()
-        assert chunk is not None, "the stream has ended"
-        for message in read_messages("text/event-stream", chunk.decode()):
-            if "method" not in message:
-                return progress, message
-            progress.append(message["params"]["message"])
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    text: str = message["result"]["content"][0]["text"]
-    return text
+GONE = "The answer came while the connection was broken, and is not kept any more."
 
 
 @pytest.fixture
@@ -182,3 +96,193 @@ async def test_who_comes_back_after_a_call_gets_its_answer(store: Store) -> None
         async with resuming(app, session, first) as again:
             progress, message = await answer(again)
             assert (progress, text_of(message)) == (["one", "two"], "onetwo")
+
+
+@pytest.mark.parametrize("has_auth", [False, True])
+async def test_nobody_else_gets_what_a_session_has_missed(store: Store, *, has_auth: bool) -> None:
+    """C1: neither with the session's id, nor with an event's in a session of their own."""
+    auth = {"auth": static(alice=[], bob=[])} if has_auth else {}
+    slow = Slow(store, state_key=KEY, **auth)
+    slow.go_on.set()
+    async with started(slow.app) as app:
+        alice = await opened(app, **bearer("alice"))
+        bob = await opened(app, **bearer("bob"))
+        async with calling(app, alice, "wait") as it:
+            last = await primed(it)
+            assert text_of((await answer(it))[1]) == '"waited"'
+        for headers in (bearer("bob"), {"Authorization": ""}):
+            async with resuming(app, {**alice, **headers}, last) as refused:
+                assert refused.status in ({401, 404} if has_auth else {404})
+                assert "waited" not in str(await refused.chunk())
+        async with resuming(app, bob, last) as nothing:
+            assert await nothing.chunk() is None
+        async with resuming(app, alice, last) as again:
+            assert text_of((await answer(again))[1]) == '"waited"'
+
+
+class Resumed:
+    """Both clients, as each comes back by itself."""
+
+    @staticmethod
+    async def fastmcp(transport: httpx2.AsyncBaseTransport) -> str:
+        def factory(*args: Any, **more: Any) -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(*args, **{**more, "transport": transport})
+
+        at = StreamableHttpTransport(f"{BASE_URL}/mcp", httpx_client_factory=factory)
+        async with Client(at, mode="legacy") as client:
+            (block,) = (await client.call_tool("wait")).content
+        assert isinstance(block, TextContent)
+        return block.text
+
+    @staticmethod
+    async def sdk(transport: httpx2.AsyncBaseTransport) -> str:
+        async with (
+            httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as sender,
+            streamable_http_client(f"{BASE_URL}/mcp", http_client=sender) as (read, write),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (block,) = (await session.call_tool("wait")).content
+        assert isinstance(block, TextContent)
+        return block.text
+
+
+@pytest.mark.parametrize("client", [Resumed.fastmcp, Resumed.sdk], ids=["FastMCP", "SDK"])
+async def test_clients_come_back_by_themselves(client: Any, store: Store) -> None:
+    """X1: whoever called learns nothing of it."""
+    slow = Slow(store, state_key=KEY)
+    async with started(slow.app) as app:
+        cut = Cut(app)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+
+                @tasks.start_soon
+                async def go_on() -> None:
+                    await cut.is_cut.wait()
+                    await slow.begun.wait()
+                    slow.go_on.set()
+
+                text = await client(StreamingASGITransport(cut, cancel_on_close=False))
+    assert text == '"waited"'
+
+
+async def test_whoever_keeps_the_connection_gets_what_it_got_before(store: Store) -> None:
+    """S1, X1: calls and progress, also of a client that knows nothing of it."""
+    slow = Slow(store, state_key=KEY)
+    slow.go_on.set()
+    shown: list[str | None] = []
+
+    async def show(progress: float, total: float | None, message: str | None) -> None:
+        shown.append(message)
+
+    async with started(slow.app) as app, connected(app, "legacy") as client:
+        (block,) = (await client.call_tool("stream", progress_handler=show)).content
+        assert isinstance(block, TextContent)
+        assert (shown, block.text) == (["one", "two"], "onetwo")
+        (block,) = (await client.call_tool("wait")).content
+        assert isinstance(block, TextContent)
+        assert block.text == '"waited"'
+
+
+async def test_an_older_client_gets_json(store: Store) -> None:
+    """R2: it is told of no event before its answer, whose size is then its own matter."""
+    slow = Slow(store, state_key=KEY)
+    async with started(slow.app) as app:
+        session = await opened(app, "2025-06-18")
+        reply = await call(app, "big", {"size": 2_000_000}, era="legacy", headers=session)
+    assert reply.headers["content-type"] == "application/json"
+    assert len(reply.text_content) == 2_000_000
+
+
+async def test_the_stream_of_what_is_no_answer_goes_on_from_any_event() -> None:
+    """X1: from one that is forgotten too, since nobody waits for an answer there."""
+    async with started(Slow().app) as server:
+        session = await opened(server)
+        headers = {**session, "accept": "text/event-stream"}
+        async with streamed(server, "GET", "/mcp", headers=headers) as it:
+            last = await primed(it)
+        for event in (last, f"{last.rpartition('/')[0]}/forgotten"):
+            async with resuming(server, session, event) as again:
+                assert await primed(again) != event
+
+
+async def test_an_answer_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X1: nobody waits for it; one that was too large to be kept, and one that was forgotten."""
+    monkeypatch.setattr(events, "_MOST_EVENTS", 4)
+    slow = Slow()
+    slow.go_on.set()
+    async with started(slow.app) as app:
+        session = await opened(app)
+        async with calling(app, session, "big", {"size": 2_000_000}) as it:
+            last = await primed(it)
+            await answer(it)
+        async with resuming(app, session, last) as again:
+            _, message = await answer(again)
+            assert message["id"] == 1
+            assert error_of(message).startswith(GONE)
+        for _ in range(2):
+            async with calling(app, session, "wait") as it:
+                await primed(it)
+                await answer(it)
+        async with resuming(app, session, last) as again:
+            _, message = await answer(again)
+            assert error_of(message).startswith(GONE)
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "kept"),
+    [
+        ("_MOST_EVENTS", 10, 3 * 9),
+        ("_MOST_BYTES", 60_000, 3 * 5),
+        ("_MOST_BYTES_IN_ALL", 60_000, 5),
+    ],
+)
+async def test_what_is_kept_is_bounded(
+    bound: str, most: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F2: by the events and bytes of a session, and by the bytes of all; the last ones stay."""
+    monkeypatch.setattr(events, bound, most)
+    storage = MemoryStore()
+    store = events.KeptEvents(storage)
+    for session in ("1:a", "1:b", "1:c"):
+        for number in range(12):
+            message = JSONRPCResponse(jsonrpc="2.0", id=number, result={"text": "x" * 10_000})
+            await store.store_event(f"{session}:{number}", message)
+        last = await store.store_event(f"{session}:{number}", None)
+    assert len(await storage.keys(collection="mcp_mount_events")) == kept
+    replayed: list[EventMessage] = []
+
+    async def replay(event: EventMessage) -> None:
+        replayed.append(event)
+
+    assert await store.replay_events_after(last, replay) == "1:c:11"
+    assert replayed == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"event_store": "memory://"}, "give sessions=True as well"),
+        ({"event_store": "redis://h", "sessions": True}, "so they are sealed: give state_key="),
+        ({"event_store": "redis://h:x", "sessions": True, "state_key": KEY}, "cannot be used"),
+        ({"event_store": "disk://", "sessions": True}, "must be 'memory://', a URL such as"),
+        ({"event_store": 5, "sessions": True}, "or an EventStore of the MCP SDK, not an int"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused(options: dict[str, Any], said: str) -> None:
+    """M1."""
+    with pytest.raises(MountError, match=said):
+        mount_mcp(FastAPI(), **options)
+
+
+async def test_without_a_store_nothing_is_kept() -> None:
+    """X1: no event has an id, and an answer alone is JSON."""
+    slow = Slow(None)
+    slow.go_on.set()
+    async with started(slow.app) as app:
+        session = await opened(app, PRIMED)
+        reply = await call(app, "wait", era="legacy", headers=session)
+        assert reply.headers["content-type"] == "application/json"
+        reply = await call(app, "stream", era="legacy", headers=session, token="p")
+        assert reply.progress == ["one", "two"]
+        assert "id:" not in reply.text

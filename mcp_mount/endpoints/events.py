@@ -92,14 +92,13 @@ class KeptEvents(EventStore):
             text = message.model_dump_json(by_alias=True, exclude_unset=True)
         content = text.encode()
         is_kept = 0 < len(content) <= _LARGEST
-        is_answer = isinstance(message, JSONRPCResponse | JSONRPCError)
         forgotten = self._add(
             event_id,
             _Event(
                 stream_id,
                 _OVERHEAD + 2 * len(event_id) + (len(content) if is_kept else 0),
                 hashlib.sha256(content).digest() if is_kept else None,
-                message.id if is_answer else None,
+                message.id if isinstance(message, JSONRPCResponse | JSONRPCError) else None,
             ),
         )
         if forgotten:
