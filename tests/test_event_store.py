@@ -15,8 +15,14 @@ from fastmcp.utilities.asgi_transport import StreamingASGITransport
 from key_value.aio.stores.memory import MemoryStore
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server.streamable_http import EventMessage
-from mcp_types import JSONRPCResponse, TextContent
+from mcp.server.streamable_http import (
+    EventCallback,
+    EventId,
+    EventMessage,
+    EventStore,
+    StreamId,
+)
+from mcp_types import JSONRPCMessage, JSONRPCResponse, TextContent
 
 from mcp_mount import MountError, mount_mcp
 from mcp_mount.endpoints import events
@@ -227,6 +233,34 @@ async def test_an_answer_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatc
         async with resuming(app, session, last) as again:
             _, message = await answer(again)
             assert error_of(message).startswith(GONE)
+
+
+class Broken(EventStore):
+    """A store of the user's own, which fails."""
+
+    async def store_event(self, stream_id: StreamId, message: JSONRPCMessage | None) -> EventId:
+        raise OSError("planted")
+
+    async def replay_events_after(
+        self, last_event_id: EventId, send_callback: EventCallback
+    ) -> StreamId | None:
+        raise OSError("planted")
+
+
+async def test_a_store_that_fails_loses_no_answer_of_a_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """C6: raised, its error would end the session. The log says why, once."""
+    slow = Slow(Broken())
+    slow.go_on.set()
+    async with started(slow.app) as app:
+        session = await opened(app)
+        async with calling(app, session, "wait") as it:
+            last = await primed(it)
+            assert text_of((await answer(it))[1]) == '"waited"'
+        async with resuming(app, session, last) as nothing:
+            assert await nothing.chunk() is None
+    assert [each.name for each in caplog.records] == ["mcp_mount"]
 
 
 @pytest.mark.parametrize(
