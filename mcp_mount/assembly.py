@@ -1,12 +1,14 @@
 """Puts together what `mount_mcp` offers, and puts it onto the app."""
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
+from mcp.server.streamable_http import EventStore
 from mcp_types.version import LATEST_MODERN_VERSION
 from starlette.requests import Request
 from starlette.routing import BaseRoute
@@ -19,6 +21,7 @@ from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.apis import API, provide_apis
 from mcp_mount.checks import (
     OPTIONS,
+    check_event_store,
     check_path,
     check_public_url,
     check_scopes,
@@ -26,8 +29,9 @@ from mcp_mount.checks import (
     check_state,
 )
 from mcp_mount.endpoints.endpoint import Endpoint
+from mcp_mount.endpoints.event_store import open_events
 from mcp_mount.endpoints.guard import RequestGuard
-from mcp_mount.endpoints.hosting import MountContext, StartableTransport
+from mcp_mount.endpoints.hosting import MountContext, OpenEvents, StartableTransport
 from mcp_mount.endpoints.lifespan import LifespanMiddleware
 from mcp_mount.endpoints.sse import Sse, SsePart
 from mcp_mount.endpoints.streamable import Streamable
@@ -77,6 +81,7 @@ class MountOptions(TypedDict, total=False):
     state_store: str | None
     tasks: Tasks | None
     sessions: bool
+    event_store: str | EventStore | None
     forward_cookies: bool
     surface: SurfaceChoice
     pinned: Sequence[Selector]
@@ -112,6 +117,7 @@ def assemble(
     tasks = options["tasks"]
     shares_tasks = tasks is not None and tasks.is_shared
     check_state(options["state_key"], state_store, shares_tasks=shares_tasks)
+    events = _keep_events(options)
     rate = None
     if (rate_limit := options["rate_limit"]) is not None:
         # Asked for on a call, when the provider is there.
@@ -176,7 +182,7 @@ def assemble(
     engine = None
     if tasks is not None:
         engine = _offer_tasks(server, provider, tasks, f"{source.name} {path}", options)
-    context = MountContext(app, server, provider, guard, search, remote_provider, engine)
+    context = MountContext(app, server, provider, guard, search, remote_provider, engine, events)
     low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
     tool_list = ToolList(
@@ -220,6 +226,22 @@ def assemble(
         _upstreams={name: each.forwarder for name, each in backends.items()},
         _has_page=options["page"],
     )
+
+
+def _keep_events(options: MountOptions) -> OpenEvents | None:
+    """Return what opens the store of sessions' events; None where they are not kept.
+
+    Raises:
+        MountError: there are no sessions, or the store cannot be used.
+    """
+    store, key = options["event_store"], options["state_key"]
+    check_event_store(store, key, sessions=options["sessions"])
+    if store is None:
+        return None
+    opening = partial(open_events, store, key)
+    # Now, so that what is wrong with it is said here.
+    opening(AsyncExitStack())
+    return opening
 
 
 def _add_endpoints(

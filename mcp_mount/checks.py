@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
+from mcp.server.streamable_http import EventStore
 
 from mcp_mount.access.rates import RateLimit
 from mcp_mount.backends.upstream import Upstream
@@ -27,6 +28,12 @@ def _is_path(value: object) -> bool:
 
 def _is_url(value: object) -> bool:
     return isinstance(value, str) and origin_of(value) is not None
+
+
+def _is_event_store(value: object) -> bool:
+    if not isinstance(value, str):
+        return value is None or isinstance(value, EventStore)
+    return value == "memory://" or value.startswith(("redis://", "rediss://", "unix://"))
 
 
 _FLAG: Final = Rule(instance_of(bool), "True or False")
@@ -60,6 +67,11 @@ OPTIONS: Final = {
     ),
     "tasks": Rule(instance_of(Tasks | None), "Tasks(…)"),
     "sessions": _FLAG,
+    "event_store": Rule(
+        _is_event_store,
+        "'memory://', a URL such as 'redis://host:6379', or an EventStore of the MCP SDK",
+        is_secret=True,
+    ),
     "forward_cookies": _FLAG,
     "surface": Rule(lambda value: value in SURFACES, "'tools', 'search' or 'auto'"),
     "pinned": Rule(list_of(str | Callable), "a list such as ['tag:kb', 'GET *']"),
@@ -128,6 +140,21 @@ def check_state(key: str | None, store: str | None, *, shares_tasks: bool = Fals
         raise MountError(
             "state_store= is for several processes, which need the same key too: give state_key= "
             "a secret of 32 characters or more."
+        )
+
+
+def check_event_store(store: str | EventStore | None, key: str | None, *, sessions: bool) -> None:
+    """Refuse to keep events that nobody could fetch, and those in Redis that are not sealed.
+
+    Raises:
+        MountError: there are no sessions, or there is no key.
+    """
+    if store is not None and not sessions:
+        raise MountError("event_store= keeps the events of sessions: give sessions=True as well.")
+    if isinstance(store, str) and store != "memory://" and key is None:
+        raise MountError(
+            "event_store= in Redis would keep the results of callers there, so they are sealed: "
+            "give state_key= a secret of 32 characters or more."
         )
 
 

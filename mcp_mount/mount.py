@@ -10,6 +10,7 @@ from typing import Final, Literal, Unpack
 from fastapi import FastAPI
 from fastapi.params import Depends
 from fastmcp.server.auth import AuthProvider
+from mcp.server.streamable_http import EventStore
 
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.rates import RateLimit
@@ -49,6 +50,7 @@ def mount_mcp(
     state_store: str | None = None,
     tasks: Tasks | None = None,
     sessions: bool = False,
+    event_store: str | EventStore | None = None,
     forward_cookies: bool = False,
     surface: SurfaceChoice = "tools",
     pinned: Sequence[Selector] = (),
@@ -93,8 +95,8 @@ def mount_mcp(
         rate_limit: How often one caller may call.
         confirm: ``"destructive"``: clients that can ask their user do so before a DELETE and before
             operations that are marked for it.
-        state_key: A secret of 32 characters or more that seals the questions of `confirm`, and
-            `tasks`; the same in all processes, and needed if there are several.
+        state_key: A secret of 32 characters or more that seals the questions of `confirm`, `tasks`,
+            and events in Redis; the same in all processes, and needed if there are several.
         state_store: Where several processes remember which questions were answered, so that each
             answer counts once: ``"redis://host:6379"``. Needs the extra ``mcp-mount[rate-limit]``.
         tasks: How operations whose mark says ``{"task": True}`` are run for clients that speak the
@@ -105,6 +107,10 @@ def mount_mcp(
         sessions: Keep a session for each client of the handshake versions, for tools of your own
             that need one. Only its caller can use it. Needs sticky routing if several processes
             serve.
+        event_store: Keep what is sent in a session for ten minutes, so that a client whose
+            connection broke comes back and gets it: ``"memory://"``, ``"redis://host:6379"``, which
+            needs `state_key` and the extra ``mcp-mount[event-store]``, or an `EventStore` of the
+            MCP SDK.
         forward_cookies: Pass the caller's ``Cookie`` header to the routes. Leave it off unless
             browsers cannot reach the endpoint from other sites.
         surface: ``"search"``: clients are shown a few tools with which they find, describe and call

@@ -80,7 +80,6 @@ async def test_progress_is_a_stream_as_before(era: Era, tool: str) -> None:
             b'event: message\r\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\r\n\r\n',
             b": ping\r\n\r\n",
         ],
-        [b'id: 1\r\nevent: message\r\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\r\n\r\n'],
         [b"data: \r\n\r\n"],
         [b""],
     ],

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,6 +26,9 @@ _MOST_CONNECTIONS: Final = 32
 _SECONDS: Final = 1.0
 """How long a store may take to answer."""
 
+_PAUSE: Final = 10.0
+"""Seconds for which a store that calls can do without is not asked again after it has failed."""
+
 _QUIET: Final = 60.0
 """Seconds between two lines in the log that say that a store has failed."""
 
@@ -39,9 +42,13 @@ class Failing:
 
     Attributes:
         what: What is checked, e.g. ``"The rate limit"``.
+        begins: What is wrong then.
+        ends: What is right again.
     """
 
     what: str
+    begins: str = "cannot be checked: calls are refused until it can"
+    ends: str = "can be checked again"
     _is_told: bool = False
     _told: float = -math.inf
 
@@ -50,15 +57,40 @@ class Failing:
         if self._is_told or time.monotonic() - self._told < _QUIET:
             return
         self._is_told, self._told = True, time.monotonic()
-        logger.error(
-            "%s cannot be checked: calls are refused until it can", self.what, exc_info=error
-        )
+        logger.error("%s %s", self.what, self.begins, exc_info=error)
 
     def end(self) -> None:
         """Say that it is over, where it was said to have begun."""
         if self._is_told:
             self._is_told = False
-            logger.warning("%s can be checked again", self.what)
+            logger.warning("%s %s", self.what, self.ends)
+
+
+class StoreGuard:
+    """Asks a store, and goes on without it where it is gone or slow."""
+
+    def __init__(self) -> None:
+        """Begin with a store that is there."""
+        self._failing = Failing(
+            "The store of event_store=",
+            "fails: who loses a connection now may miss what comes meanwhile",
+            "answers again",
+        )
+        self._asked_again = -math.inf
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what the store answers; None where it does not."""
+        if time.monotonic() < self._asked_again:
+            return None
+        try:
+            async with asyncio.timeout(_SECONDS):
+                answer = await question()
+        except Exception as error:  # noqa: BLE001 - the store's; raised, it would end the session
+            self._failing.begin(error)
+            self._asked_again = time.monotonic() + _PAUSE
+            return None
+        self._failing.end()
+        return answer
 
 
 class Connections:

@@ -11,6 +11,8 @@ In the order in which to read them:
     report        what the log says at the start
     lifespan      its start and its stop
     collapse      turns an event stream with one answer into JSON
+    events        the events of sessions, for who comes back
+    event_store   where they are kept
     streamable    Streamable HTTP
     outbox        how much may wait on an event stream
     streams       whose event stream it is

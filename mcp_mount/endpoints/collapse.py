@@ -10,7 +10,8 @@ from typing import Final
 from starlette.types import Message, Send
 
 _FRAME: Final = re.compile(
-    rb'(?:event: message\r\n)?data: (\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.)*"),'
+    rb"(?:(?:id: [^\r\n]+\r\n)?event: message\r\n)?data: "
+    rb'(\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.)*"),'
     rb'"(?:result|error)":[^\r\n]*)\r\n\r\n'
 )
 _OF_A_STREAM: Final = frozenset(

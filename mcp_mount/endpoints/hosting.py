@@ -1,6 +1,6 @@
 """What the endpoints of an app serve, and what runs for it while the app's lifespan lasts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from fastmcp.tools.tool_transform import TransformedTool
+from mcp.server.streamable_http import EventStore
 from starlette.types import ASGIApp
 
 from mcp_mount.access.auth import granted_scopes
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from mcp_mount.tasks.engine import TaskEngine
 
 
+OpenEvents = Callable[[AsyncExitStack], EventStore]
+"""Opens what keeps the events of sessions, until the stack is closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class MountContext:
     """What the endpoints of an app serve, whichever transport they speak."""
@@ -36,6 +41,7 @@ class MountContext:
     search: SearchProvider
     remotes: "RemoteProvider | None" = None
     tasks: "TaskEngine | None" = None
+    open_events: OpenEvents | None = None
 
     def scopes(self, tool: str) -> Sequence[frozenset[str]]:
         """Return the alternatives of scopes that a tool asks for, whoever offers it."""

@@ -93,6 +93,7 @@ class Streamable:
         app = mount.server.http_app(
             path=self.path,
             stateless_http=not mount.guard.sessions,
+            event_store=mount.open_events(stack) if mount.open_events is not None else None,
             middleware=self._inner_middleware() if mount.server.auth is not None else None,
         )
         refuse_unreadable_tokens(app)
