@@ -156,7 +156,9 @@ def test_a_running_server_and_a_document_are_checked_too(shell: Shell, tmp_path:
     app = import_app("parts:app")
 
     with served(app) as url:
-        assert "get_part" in shell("list", f"{url}/mcp").out
+        listed = shell("list", f"{url}/mcp").out
+        # Of a server only the tools are known.
+        assert ("get_part" in listed, "operation" in listed) == (True, False)
         assert shell("call", f"{url}/mcp", "say_words").out == "one two\n"
         assert "answers 404 Not Found: " in shell("list", f"{url}/nothing").err
     ran = shell("list", f"{url}/mcp")
