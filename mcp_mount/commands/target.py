@@ -44,7 +44,7 @@ class Target:
                 f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
             )
             raise MountError(message)
-        refusals = Refusals(self.name if self.app is None else None)
+        refusals = Refusals(self.name if self.app is None else None, self.headers)
         with refusals.told():
             async with self._connected(refusals) as client:
                 yield client
