@@ -1,6 +1,7 @@
 """The commands for who writes an app: `list`, `call`, `check`, `export` and `connect`."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -377,3 +378,22 @@ def test_long_work_has_a_bar_on_stderr_and_what_a_tool_says_is_shown(
     Path("work_app.py").write_text(OWN, "utf-8")
     ran = shell("call", "work_app.py", "work", "steps=2", f"total={total}")
     assert (ran.code, ran.out) == (0, out)
+
+
+@pytest.mark.parametrize("words", [("call", "parts:app", "say_words"), ("export", "parts:app")])
+def test_a_reader_that_has_gone_ends_the_command_without_a_word(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    """Commands: as behind `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "mcp_mount", *words],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

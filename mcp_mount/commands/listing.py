@@ -72,5 +72,5 @@ def export(app: str, /, *, header: Header = (), output: Path | None = None) -> i
             output.write_text(f"{text}\n", "utf-8")
         except OSError as error:
             raise MountError(f"{str(output)!r} cannot be written: {error.strerror}.") from None
-    note(f"{len(tools)} tools in {output}")
+    note(f"{len(tools)} tool{'' if len(tools) == 1 else 's'} in {output}")
     return 0
