@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from fastmcp import FastMCP
 from pydantic import BaseModel, SecretStr
 
-from mcp_mount import mount_mcp
+from mcp_mount import Remote, mount_mcp
 
 
 class Token(BaseModel):
@@ -90,6 +90,12 @@ def test_no_tool_at_all_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     # Nobody knows before it is asked what this has.
     mount_mcp(app).server.mount(FastMCP("other"))
     assert lines(app, caplog) == [("INFO", "0 tools at /mcp")]
+
+
+def test_what_other_servers_have_is_told_when_they_are_up(caplog: pytest.LogCaptureFixture) -> None:
+    app = with_tools(0)
+    mount_mcp(app, remotes=[Remote("wiki", url="http://127.0.0.1:9/mcp")])
+    assert lines(app, caplog) == []
 
 
 def test_what_takes_a_password_or_gives_out_a_token_is_named(

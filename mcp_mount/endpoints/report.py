@@ -31,9 +31,9 @@ async def report_start(mount: MountContext, path: str) -> None:
     own = {tool.name for tool in await mount.server.local_provider.list_tools()}
     remote = mount.remotes.tools().keys() if mount.remotes is not None else set()
     count = len({*operations, *own, *remote})
-    if count or mount.remotes is not None or len(mount.server.providers) > _OURS:
+    if count or (mount.remotes is None and len(mount.server.providers) > _OURS):
         log.info("%d %s at %s", count, "tool" if count == 1 else "tools", path)
-    else:
+    elif mount.remotes is None:  # Those are told of when they are up.
         logger.warning(
             "No tools at %s: the app has no operation that is offered. Add routes before it starts "
             "and include their routers, or see to include= and exclude=.",
