@@ -57,7 +57,7 @@ for thing in THINGS:
             answer(thing, action),
             methods=[method],
             operation_id=f"{action}_{thing}",
-            description=words.format(things=thing),
+            summary=words.format(things=thing),
         )
     app.include_router(router)
 

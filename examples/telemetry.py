@@ -1,5 +1,6 @@
 """Spans and metrics of MCP calls in the console.
 
+    pip install opentelemetry-sdk
     uvicorn examples.telemetry:app
 
 Replace the two console exporters by those of your collector (OTLP, Prometheus, …).

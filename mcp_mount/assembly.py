@@ -254,7 +254,8 @@ def _add_endpoints(
     """Put the routes of the endpoints onto the app, and their start and stop into its lifespan."""
     app, guard = context.app, context.guard
     streamable = Streamable(context, path, fast_path, details)
-    endpoints = [Endpoint(app, path, guard, streamable, has_page=details is not None)]
+    has_page = details is not None
+    endpoints = [Endpoint(app, path, guard, streamable, has_page=has_page, is_main=True)]
     transports: list[StartableTransport] = [streamable]
     if sse_path is not None:
         sse = Sse(context, sse_path, path)

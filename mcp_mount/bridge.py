@@ -37,6 +37,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.headers import describe_refused
 from mcp_mount.mirroring import Mirroring
 from mcp_mount.stdio import StandardStreams
 
@@ -227,7 +228,9 @@ class EndCancelled:
 async def tell_of_refusal(response: httpx2.Response) -> None:
     """Tell the log where the endpoint wants to know who calls; an event hook of the client."""
     if response.status_code in _REFUSED:
+        refused = describe_refused(response.request.headers)
         logger.warning(
-            "The endpoint answered %d: say who calls, such as with --header 'X-Api-Key: ${KEY}'.",
+            "The endpoint answered %d: %s.",
             response.status_code,
+            refused or "say who calls, such as with --header 'X-Api-Key: ${KEY}'",
         )

@@ -1,5 +1,7 @@
-"""Headers that speak of one connection (RFC 9110 §7.6.1, §7.8, §10.1.4), and go no further."""
+"""Headers that go no further (RFC 9110 §7.6.1, §7.8, §10.1.4), and those that say who calls."""
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
 OF_THE_CONNECTION: Final = frozenset(
@@ -9,3 +11,16 @@ OF_THE_CONNECTION: Final = frozenset(
     )
 )
 """In lower case. Each place that passes headers on adds to them what is not meant for it."""
+
+_CREDENTIAL: Final = re.compile(r"auth|cookie|key|secret|token", re.IGNORECASE)
+
+
+def describe_refused(names: Iterable[str]) -> str | None:
+    """Say that a key or token in headers of these names was refused; None where there is none.
+
+    The header's name decides, such as ``X-Api-Key``: what its value means only the server knows.
+    """
+    given = [repr(name) for name in names if _CREDENTIAL.search(name)]
+    if not given:
+        return None
+    return f"The key or token in {' and '.join(given)} is not accepted"

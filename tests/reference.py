@@ -26,7 +26,7 @@ and one that is wrong raises `MountError` where it is given.
 """
 MARK = """\
 The value of `openapi_extra={"x-mcp": {…}}` on a route, where `False` in its place leaves the
-operation out, and of each selector in `tools=`. [How tools look](tools.md) has examples."""
+operation out, and of each selector in `tools=`. [Tools](tools.md) has examples."""
 TESTING = "An async context manager, for [the tests of an app](testing.md)."
 COMMAND = "Options that these commands share stand [below](#what-these-commands-have)."
 

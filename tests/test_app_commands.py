@@ -1,6 +1,7 @@
 """The commands for who writes an app: `list`, `call`, `check`, `export` and `connect`."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -156,7 +157,9 @@ def test_a_running_server_and_a_document_are_checked_too(shell: Shell, tmp_path:
     app = import_app("parts:app")
 
     with served(app) as url:
-        assert "get_part" in shell("list", f"{url}/mcp").out
+        listed = shell("list", f"{url}/mcp").out
+        # Of a server only the tools are known.
+        assert ("get_part" in listed, "operation" in listed) == (True, False)
         assert shell("call", f"{url}/mcp", "say_words").out == "one two\n"
         assert "answers 404 Not Found: " in shell("list", f"{url}/nothing").err
     ran = shell("list", f"{url}/mcp")
@@ -375,3 +378,22 @@ def test_long_work_has_a_bar_on_stderr_and_what_a_tool_says_is_shown(
     Path("work_app.py").write_text(OWN, "utf-8")
     ran = shell("call", "work_app.py", "work", "steps=2", f"total={total}")
     assert (ran.code, ran.out) == (0, out)
+
+
+@pytest.mark.parametrize("words", [("call", "parts:app", "say_words"), ("export", "parts:app")])
+def test_a_reader_that_has_gone_ends_the_command_without_a_word(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    """Commands: as behind `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "mcp_mount", *words],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -20,7 +20,7 @@ from mock_api.app import create_app
 from mock_api.settings import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "check.md").read_text("utf-8")
-_, RULES_OF_PAGE = PAGE.split("# The rules\n")
+_, RULES_OF_PAGE = PAGE.split("# Rules\n")
 HEAD, *SECTIONS = re.split(r"^## ", RULES_OF_PAGE, flags=re.MULTILINE)
 EXAMPLES = {text.partition("\n")[0]: text for text in SECTIONS}
 BY_ID = {rule.id: rule for rule in RULES}

@@ -73,6 +73,7 @@ async def test_the_large_api_is_searched(era: Era) -> None:
     assert len(listed) == 5
     found = await call(app, "search_tools", {"query": "close an order"}, era=era)
     assert found.text_content.find("close_orders") in range(100)
+    assert "Close one of the orders" in found.text_content
     arguments = {"name": "close_orders", "arguments": {"number": 7}}
     closed = await call(app, "call_tool", arguments, era=era)
     assert '"close"' in closed.text_content

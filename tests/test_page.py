@@ -76,15 +76,34 @@ async def test_a_browser_gets_a_page(path: str) -> None:
 @pytest.mark.parametrize(
     "accept",
     [
-        *("text/event-stream", "application/json, text/event-stream", "application/json"),
+        *("text/event-stream", "application/json, text/event-stream"),
         *("text/event-stream, text/html", "text/html, text/event-stream;q=0.1"),
-        *("*/*", "text/*", "", "text/html;q=0", "text/html; q=0.000", "text/htmlx", None),
     ],
 )
-async def test_every_other_client_keeps_its_answer(accept: str | None) -> None:
+async def test_mcp_clients_keep_their_answer(accept: str) -> None:
     answer = await get(parts_app(), accept)
     assert (answer.status_code, answer.text) == (405, "Method Not Allowed")
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "application/json", "text/*", "", "text/html;q=0", "text/html; q=0.000", "x", None],
+)
+async def test_who_looks_with_curl_reads_what_this_is(accept: str | None) -> None:
+    answer = await get(parts_app(), accept)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == (
+        "This is an MCP endpoint, for clients of the Model Context Protocol: they POST JSON-RPC "
+        "with 'Content-Type: application/json' and 'Accept: application/json, "
+        "text/event-stream'.\nTo see its tools, open this URL in a browser, or give it to "
+        "'mcp-mount list'.\n"
+    )
+    without_page = await get(parts_app(page=False), accept)
+    assert without_page.text == answer.text.replace("open this URL in a browser, or ", "").replace(
+        "give it to", "give this URL to"
+    )
 
 
 @pytest.mark.parametrize("accept", ["Text/HTML", "application/json;q=0.9, text/html ; q=0.1"])

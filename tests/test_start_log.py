@@ -1,6 +1,9 @@
 """What the log says when an app starts."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +15,7 @@ from fastapi.testclient import TestClient
 from fastmcp import FastMCP
 from pydantic import BaseModel, SecretStr
 
-from mcp_mount import mount_mcp
+from mcp_mount import Remote, mount_mcp
 
 
 class Token(BaseModel):
@@ -89,6 +92,12 @@ def test_no_tool_at_all_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert lines(app, caplog) == [("INFO", "0 tools at /mcp")]
 
 
+def test_what_other_servers_have_is_told_when_they_are_up(caplog: pytest.LogCaptureFixture) -> None:
+    app = with_tools(0)
+    mount_mcp(app, remotes=[Remote("wiki", url="http://127.0.0.1:9/mcp")])
+    assert lines(app, caplog) == []
+
+
 def test_what_takes_a_password_or_gives_out_a_token_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -144,3 +153,50 @@ def test_long_lines_name_some(caplog: pytest.LogCaptureFixture) -> None:
     assert level == "WARNING"
     assert message.startswith("41 tools: models choose badly among more than 40.")
     assert left_out.endswith("/live/9 and 2 more.")
+
+
+LOGGING = "import logging\n{setup}\n"
+SERVED = """
+from fastapi import FastAPI
+from mcp_mount import mount_mcp
+
+app = FastAPI()
+
+
+@app.get("/a", operation_id="get_a")
+async def get_a() -> str:
+    return "a"
+
+
+mount_mcp(app)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setup", "shown"),
+    [
+        ("", ["INFO:     1 tool at /mcp"]),
+        ("logging.basicConfig(level='INFO')", ["INFO:mcp_mount:1 tool at /mcp"]),
+        ("logging.basicConfig(level='WARNING')", []),
+        ("logging.getLogger('mcp_mount').setLevel('ERROR')", []),
+        ("logging.getLogger('mcp_mount').addHandler(logging.NullHandler())", []),
+    ],
+)
+def test_a_server_started_as_usual_says_it_once(
+    tmp_path: Path, setup: str, shown: list[str]
+) -> None:
+    """Log: uvicorn sets up its own loggers alone; who has set up logging gets what that says."""
+    (tmp_path / "main.py").write_text(f"{LOGGING.format(setup=setup)}{SERVED}", "utf-8")
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0", "--no-use-colors"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    lines = []
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        for line in server.stderr:
+            lines.append(line.rstrip())
+            if "Uvicorn running on" in line:
+                server.terminate()
+    assert any("Uvicorn running on" in line for line in lines), lines
+    assert [line for line in lines if "/mcp" in line] == shown

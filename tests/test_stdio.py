@@ -327,6 +327,16 @@ def test_a_key_of_the_endpoint_is_asked_for(tmp_path: Path) -> None:
     )
     assert "error" in json.loads(done.stdout)
     assert "answered 401: say who calls, such as with --header" in done.stderr
+    done = subprocess.run(
+        [*MCP_MOUNT, *words, "--header", "X-Api-Key: other"],
+        check=False,
+        input=OPENING,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(MCP_API_KEY="secret"),
+    )
+    assert "answered 401: The key or token in 'x-api-key' is not accepted." in done.stderr
 
 
 def test_an_app_without_an_endpoint_is_served_with_one(folder: Path) -> None:

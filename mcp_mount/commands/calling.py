@@ -1,6 +1,6 @@
 """A call of a tool, whose stream is shown while it arrives."""
 
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from mcp_mount.commands.output import (
@@ -10,6 +10,7 @@ from mcp_mount.commands.output import (
     exiting,
     note,
     read_headers,
+    write,
     write_json,
 )
 from mcp_mount.commands.values import read_arguments
@@ -43,6 +44,8 @@ def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: boo
         target = find_target(app, read_headers(header))
         with _Shown(is_live=not json) as shown:
             result = anyio.run(_call, target, tool, arguments, shown)
+    if result is None:
+        return FAILED
     if json:
         content = [
             block.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -62,7 +65,10 @@ def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: boo
 
 async def _call(
     target: "Target", tool: str, words: tuple[str, ...], shown: "_Shown"
-) -> "CallToolResult":
+) -> "CallToolResult | None":
+    """Return the result; None where nobody reads it any more."""
+    import anyio
+
     from mcp_mount.check.subject import Subject
 
     async with target.client() as client:
@@ -73,9 +79,12 @@ async def _call(
         if tool not in tools:
             raise MountError(f"There is no tool {tool!r}. {did_you_mean(tool, [*tools])}")
         arguments = read_arguments(Subject(tools[tool]), words)
-        return await client.call_tool(
-            tool, arguments, progress_handler=shown.show, raise_on_error=False
-        )
+        with anyio.CancelScope() as scope:
+            shown.cancel = scope.cancel
+            return await client.call_tool(
+                tool, arguments, progress_handler=shown.show, raise_on_error=False
+            )
+    return None
 
 
 def _text_of(result: "CallToolResult") -> str:
@@ -93,6 +102,7 @@ class _Shown:
         self._is_live = is_live
         self._text = ""
         self._bar: Progress | None = None
+        self.cancel: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +116,12 @@ class _Shown:
         if total is not None:
             self._advance(progress, total, message or "")
         elif message is not None and self._is_live:
-            sys.stdout.write(message)
-            sys.stdout.flush()
+            try:
+                write(message)
+            except SystemExit:
+                # Here it would end a task of the SDK, and not the command.
+                if self.cancel is not None:
+                    self.cancel()
             self._text += message
 
     def _advance(self, progress: float, total: float, message: str) -> None:
@@ -124,11 +138,11 @@ class _Shown:
     def write_result(self, text: str, *, is_error: bool) -> None:
         """Write what of a result has not been shown yet; an error on stderr."""
         if is_error:
-            sys.stdout.write("\n" if self._text else "")
+            write("\n" if self._text else "")
             note(text)
             return
         # A stream's result is what streamed, or its beginning; other servers tell what they do.
         rest = text.removeprefix(self._text) if text.startswith(self._text) else f"\n{text}"
         if self._text and self._text.startswith(text):
             rest = ""
-        sys.stdout.write(f"{rest}\n")
+        write(f"{rest}\n")

@@ -28,7 +28,11 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("tool", "what it does", "arguments", "operation"):
+    columns = ["tool", "what it does", "arguments"]
+    # Of a running server nobody knows the operations.
+    if any(subject.operation is not None for subject in subjects):
+        columns.append("operation")
+    for column in columns:
         table.add_column(column, overflow="fold")
     for subject in subjects:
         required = subject.input.get("required") or ()
@@ -36,7 +40,7 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
         first, *_ = subject.description.splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
     Console().print(table)
     note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0
@@ -68,5 +72,5 @@ def export(app: str, /, *, header: Header = (), output: Path | None = None) -> i
             output.write_text(f"{text}\n", "utf-8")
         except OSError as error:
             raise MountError(f"{str(output)!r} cannot be written: {error.strerror}.") from None
-    note(f"{len(tools)} tools in {output}")
+    note(f"{len(tools)} tool{'' if len(tools) == 1 else 's'} in {output}")
     return 0

@@ -5,6 +5,7 @@ or something was found; 2, it cannot be done as it was asked for.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,20 @@ Header = Annotated[
 """``Name: value``, several times."""
 
 
+def write(text: str) -> None:
+    """Write on stdout at once; end where nobody reads any more, as behind ``| head``."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written would be an error when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
 def write_json(value: Any) -> None:
     """Write a value on stdout, in a form that is the same each time."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def note(text: str) -> None:

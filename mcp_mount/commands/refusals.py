@@ -3,7 +3,7 @@
 The SDK's client says of every such response that it is an error, and keeps what it says.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import print_exception
@@ -15,12 +15,14 @@ from mcp.shared.exceptions import MCPError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.errors import MountError
+from mcp_mount.headers import describe_refused
 
 _MOST_BYTES: Final = 65_536
 _MOST_CHARACTERS: Final = 200
 _ERRORS: Final = 400
 _NOT_THERE: Final = (404, 405)
-_NOT_ALLOWED: Final = (401, 403)
+_FORBIDDEN: Final = 403
+_NOT_ALLOWED: Final = (401, _FORBIDDEN)
 
 _WHO: Final = (
     "Say who calls with --header, such as --header 'X-Api-Key: KEY' or "
@@ -40,9 +42,13 @@ class RefusedError(RuntimeError):
 
 @dataclass(slots=True)
 class Refusals:
-    """Sees the responses of one client; `url` is None for an app in this process."""
+    """Sees the responses of one client; `url` is None for an app in this process.
+
+    `given` are the names of the headers that it was told to send.
+    """
 
     url: str | None
+    given: Iterable[str] = ()
     _status: int = 0
     _line: str = ""
     _is_mcp: bool = False
@@ -119,7 +125,10 @@ class Refusals:
 
     def _hint(self) -> str:
         if self._status in _NOT_ALLOWED:
-            return f" {_WHO}"
+            refused = describe_refused(self.given)
+            if refused is None:
+                return f" {_WHO}"
+            return f" {refused}{', or may not do this' if self._status == _FORBIDDEN else ''}."
         if self.url is None:
             return ""
         is_usual = urlsplit(self.url).path.rstrip("/").endswith("/mcp")

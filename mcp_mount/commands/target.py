@@ -43,7 +43,7 @@ class Target:
                 f"{self.name!r} is a document, and nothing that could be called. Serve its API "
                 f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
             )
-        refusals = Refusals(self.name if self.app is None else None)
+        refusals = Refusals(self.name if self.app is None else None, self.headers)
         with refusals.told():
             async with self._connected(refusals) as client:
                 yield client

@@ -23,7 +23,7 @@ from mcp_mount.endpoints.guard import (
 )
 from mcp_mount.errors import MountError
 from mcp_mount.page.document import page_response
-from mcp_mount.page.negotiation import wanted
+from mcp_mount.page.negotiation import about_endpoint, wanted
 
 logger = logging.getLogger("mcp_mount")
 
@@ -51,6 +51,7 @@ class Endpoint(BaseRoute):
     guard: RequestGuard
     transport: Transport
     has_page: bool = False
+    is_main: bool = False
     methods: tuple[str, ...] = field(init=False)
     guarded: APIRoute | None = field(init=False)
     paths: frozenset[str] = field(init=False)
@@ -127,7 +128,10 @@ class Endpoint(BaseRoute):
 
         is_get = scope["method"] == "GET"
         asked = wanted(scope) if is_get and self.has_page else None
-        refused = reject_head(self.guard, self.methods, scope, is_page=asked is not None)
+        about = about_endpoint(scope, has_page=self.has_page) if is_get and self.is_main else None
+        refused = reject_head(
+            self.guard, self.methods, scope, is_page=asked is not None, about=about
+        )
         if refused is None and asked == "page":
             await page_response()(scope, receive, send)
             return

@@ -33,11 +33,17 @@ class RequestGuard:
 
 
 def reject_head(
-    guard: RequestGuard, methods: Sequence[str], scope: Scope, *, is_page: bool = False
+    guard: RequestGuard,
+    methods: Sequence[str],
+    scope: Scope,
+    *,
+    is_page: bool = False,
+    about: str | None = None,
 ) -> Response | None:
     """Return a 405 or 403 response, or None if method and ``Origin`` are fine.
 
-    `is_page` says that the request is one of the page, which no method of MCP's serves.
+    `is_page` says that the request is one of the page, which no method of MCP's serves; `about` is
+    what a 405 says.
     """
     origin = host = None
     for name, value in scope["headers"]:
@@ -49,7 +55,7 @@ def reject_head(
             host = value.decode("latin-1")
     if not is_page and scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
-        return PlainTextResponse("Method Not Allowed", 405, headers=allow)
+        return PlainTextResponse(about or "Method Not Allowed", 405, headers=allow)
     if not guard.origins.allow(origin, host):
         return refuse(
             403,

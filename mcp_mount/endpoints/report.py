@@ -26,13 +26,14 @@ _OURS: Final = 3
 
 async def report_start(mount: MountContext, path: str) -> None:
     """Write the lines of an endpoint at `path` that has just started."""
+    log = _log()
     operations = mount.provider.listed
     own = {tool.name for tool in await mount.server.local_provider.list_tools()}
     remote = mount.remotes.tools().keys() if mount.remotes is not None else set()
     count = len({*operations, *own, *remote})
-    if count or mount.remotes is not None or len(mount.server.providers) > _OURS:
-        logger.info("%d %s at %s", count, "tool" if count == 1 else "tools", path)
-    else:
+    if count or (mount.remotes is None and len(mount.server.providers) > _OURS):
+        log.info("%d %s at %s", count, "tool" if count == 1 else "tools", path)
+    elif mount.remotes is None:  # Those are told of when they are up.
         logger.warning(
             "No tools at %s: the app has no operation that is offered. Add routes before it starts "
             "and include their routers, or see to include= and exclude=.",
@@ -43,6 +44,16 @@ async def report_start(mount: MountContext, path: str) -> None:
     if mount.tasks is None:
         _warn_of_tasks(operations.values())
     _tell_what_is_left_out(mount.app)
+
+
+def _log() -> logging.Logger:
+    """Return our logger, or uvicorn's where nobody has set up ours.
+
+    uvicorn sets up its own loggers alone: who starts an app as usual would read nothing of this.
+    """
+    server = logging.getLogger("uvicorn.error")
+    is_set_up = logger.hasHandlers() or logger.level != logging.NOTSET
+    return logger if is_set_up or not server.hasHandlers() else server
 
 
 def _warn_of_many_tools(count: int, choice: SurfaceChoice) -> None:

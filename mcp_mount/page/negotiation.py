@@ -1,4 +1,4 @@
-"""What a GET of the endpoint asks for: the page, what the page shows, or neither. Pure."""
+"""What a GET of the endpoint asks for: the page, what the page shows, or a word of what it is."""
 
 from typing import Final, Literal
 
@@ -6,6 +6,16 @@ from starlette.types import Scope
 
 DETAILS_TYPE: Final = "application/vnd.mcp-mount.details+json"
 """What the page's own script asks for. No MCP client does, so all of them keep their answers."""
+
+_STREAM: Final = "text/event-stream"
+_ABOUT: Final = (
+    "This is an MCP endpoint, for clients of the Model Context Protocol: they POST JSON-RPC with "
+    "'Content-Type: application/json' and 'Accept: application/json, text/event-stream'.\n"
+)
+_WITH_PAGE: Final = (
+    "To see its tools, open this URL in a browser, or give it to 'mcp-mount list'.\n"
+)
+_WITHOUT_PAGE: Final = "To see its tools, give this URL to 'mcp-mount list'.\n"
 
 Wanted = Literal["page", "details"]
 
@@ -19,11 +29,18 @@ def wanted(scope: Scope) -> Wanted | None:
     if scope["method"] != "GET":
         return None
     accepted = _accepted(scope)
-    if "text/event-stream" in accepted:
+    if _STREAM in accepted:
         return None
     if "text/html" in accepted:
         return "page"
     return "details" if DETAILS_TYPE in accepted else None
+
+
+def about_endpoint(scope: Scope, *, has_page: bool) -> str | None:
+    """Return what a person reads who looks with a GET, as curl does; None for MCP clients."""
+    if scope["method"] != "GET" or _STREAM in _accepted(scope):
+        return None
+    return _ABOUT + (_WITH_PAGE if has_page else _WITHOUT_PAGE)
 
 
 def _accepted(scope: Scope) -> set[str]:
