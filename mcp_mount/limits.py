@@ -153,10 +153,12 @@ class Slots:
             return None
         return free.release
 
-    async def take(self, request: Request | None = None) -> Release:
+    async def take(self, request: Request | None = None, max_wait: float | None = None) -> Release:
         """Take a slot, and return what gives it back; whoever has waited longest gets it then.
 
-        The request tells who calls; without one, nothing of the reserve is given.
+        Args:
+            request: Tells who calls; without one, nothing of the reserve is given.
+            max_wait: The seconds that this one waits for its turn; None: as long as others.
 
         Raises:
             Busy: no slot came free.
@@ -173,7 +175,7 @@ class Slots:
             reserved = self._reserve.get().take(self._caller_of(request))
             if reserved is not None:
                 return reserved
-        with anyio.move_on_after(self._max_wait):
+        with anyio.move_on_after(self._max_wait if max_wait is None else max_wait):
             await free.acquire()
             return free.release
         raise Busy("Too many calls are running. Try again in a few seconds.")

@@ -77,7 +77,7 @@ class ServeOptions:
     no_auth: Annotated[bool, variable("MCP_NO_AUTH")] = False
     include: Annotated[tuple[str, ...], several("MCP_INCLUDE")] = ()
     exclude: Annotated[tuple[str, ...], several("MCP_EXCLUDE")] = ()
-    timeout: Annotated[float, variable("MCP_TIMEOUT")] = 60.0
+    timeout: Annotated[float, variable("MCP_CALL_TIMEOUT")] = 60.0
     rate_limit: Annotated[str | None, variable("MCP_RATE_LIMIT")] = None
     public_url: Annotated[str | None, variable("PUBLIC_URL")] = None
     allowed_origin: Annotated[tuple[str, ...], several("MCP_ALLOWED_ORIGIN")] = ()

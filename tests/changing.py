@@ -37,6 +37,12 @@ def changing_server(names: list[str]) -> FastMCP[Any]:
 
     for name in names:
         server.tool(say, name=name)
+    server.prompt(say, name="ask")
+    server.resource("data://parts")(say)
+
+    @server.resource("data://parts/{number}")
+    def part(number: str) -> str:
+        return number
 
     @server.tool
     async def learn(name: str) -> str:

@@ -21,6 +21,15 @@ from tests.test_proxy_failures import certificate
 pytestmark = pytest.mark.faults
 
 COMMANDS = ("proxy", "gateway")
+CLAUDE_CODE = (
+    "MAX_MCP_OUTPUT_TOKENS",
+    "MCP_CLIENT_SECRET",
+    "MCP_CONNECTION_NONBLOCKING",
+    "MCP_OAUTH_CALLBACK_PORT",
+    "MCP_SERVER_CONNECTION_BATCH_SIZE",
+    "MCP_TIMEOUT",
+    "MCP_TOOL_TIMEOUT",
+)
 OPEN = "0.0.0.0"  # noqa: S104 - that is what is refused
 
 
@@ -60,7 +69,9 @@ def test_everything_is_taken_from_the_environment(command: str, tmp_path: Path) 
         "MCP_INCLUDE": "list_parts, get_part" if command == "proxy" else "parts_f*",
         "MCP_EXCLUDE": "get_part" if command == "proxy" else "parts_fail\n",
         "MCP_RATE_LIMIT": "1/hour",
-        "MCP_TIMEOUT": "7",
+        "MCP_CALL_TIMEOUT": "7",
+        # Claude Code's own, which it hands on to programs that it starts.
+        **dict.fromkeys(CLAUDE_CODE, "10_000 ms"),
         "MCP_ALLOWED_ORIGIN": "https://app.example",
         "MCP_SSE": "true",
         "MCP_NO_PAGE": "true",
@@ -91,6 +102,15 @@ def test_everything_is_taken_from_the_environment(command: str, tmp_path: Path) 
         assert httpx2.get(f"{url}/mcp", headers={"accept": "text/html"}).status_code != 200
         assert httpx2.get(f"{url}/health").status_code == 200
     assert "sesame" not in "".join(lines)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_variable_that_cannot_be_read_stops_the_command(command: str, tmp_path: Path) -> None:
+    """Proxy and gateway: so that the names above are seen to be read."""
+    with behind(command, tmp_path) as where:
+        done = run("mcp-mount", command, **where, MCP_CALL_TIMEOUT="soon")
+    assert done.returncode == 2
+    assert "MCP_CALL_TIMEOUT" in done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

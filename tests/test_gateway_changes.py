@@ -162,6 +162,40 @@ async def test_a_known_tool_of_a_server_that_restarts_is_unavailable_and_not_unk
             assert "far_old" not in await tools(app)
 
 
+def named(params: dict[str, str]) -> dict[str, str]:
+    """Return the header of what is asked for."""
+    return {"mcp-name": next(iter(params.values()))}
+
+
+READS = (
+    ("resources/read", {"uri": "data://far/parts"}),
+    ("resources/read", {"uri": "data://far/parts/1"}),
+    ("resources/read", {"uri": "data://far/unlisted"}),
+    ("prompts/get", {"name": "far_ask"}),
+)
+
+
+@eras
+async def test_what_is_no_tool_of_a_server_that_restarts_is_unavailable_too(era: Era) -> None:
+    """Gateway: resources, those of templates, and prompts are not listed meanwhile."""
+    port = free_port()
+    async with gateway_to(port, sessions=False) as (app, log):
+        with changing(port, "modern"):
+            await log.line("'far' is up")
+            for method, params in READS[:2] + READS[3:]:
+                assert (await rpc(app, era, method, params, headers=named(params))).result
+        await log.line("'far' is down", times=2)
+        for method, params in READS:
+            error = (await rpc(app, era, method, params, headers=named(params))).answer["error"]
+            assert "is unavailable. Try again" in error["message"], params
+        for method, what in (
+            ("resources/list", "resources"),
+            ("resources/templates/list", "resourceTemplates"),
+            ("prompts/list", "prompts"),
+        ):
+            assert (await rpc(app, era, method)).result[what] == []
+
+
 @pytest.mark.parametrize(
     "method", ["tools/list", "resources/list", "resources/templates/list", "prompts/list"]
 )

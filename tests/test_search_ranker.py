@@ -86,6 +86,21 @@ def test_two_that_say_the_same_are_not_both_first() -> None:
 
 
 @pytest.mark.parametrize(
+    "paths", [("/actions/secrets", "/agents/secrets"), ("/users/{id}/keys", "/keys"), ("", "")]
+)
+def test_two_of_one_title_are_found_where_they_are_not_the_same(paths: tuple[str, str]) -> None:
+    """Of two parts of an API; of two servers, whose tools have no path."""
+    title = "List the secrets"
+    others = [
+        Entry("one_list", title, method="GET" if paths[0] else "", path=paths[0]),
+        Entry("two_list", title, method="GET" if paths[1] else "", path=paths[1]),
+        Entry("list_secret_marks", "List the marks of secrets"),
+    ]
+    names = [match.name for match in Ranker(others).search("list the secrets")]
+    assert set(names[:2]) == {"one_list", "two_list"}
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("listUserGroups", ["list", "user", "groups"]),

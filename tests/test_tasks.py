@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
 
-from mcp_mount import Limits, MountError, RateLimit, Tasks, mount_mcp, proxy_app
+from mcp_mount import Limits, MountError, RateLimit, Tasks, limits, mount_mcp, proxy_app
 from tests.access import bearer, static
 from tests.api import PARTS, api
 from tests.longwork import (
@@ -442,6 +442,62 @@ async def test_stopping_ends_what_runs(caplog: pytest.LogCaptureFixture) -> None
             await desk.begun.wait()
     assert desk.closed.is_set()
     assert "The worker has stopped. 1 tasks were running" in caplog.text
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Tell when something waits for a slot; who has no more patience than others gets none."""
+    monkeypatch.setattr(limits, "_WAIT", 0.0)
+    event, take = asyncio.Event(), limits.Slots.take
+
+    def told(self: limits.Slots, *args: Any) -> Any:
+        event.set()
+        return take(self, *args)
+
+    monkeypatch.setattr(limits.Slots, "take", told)
+    return event
+
+
+async def test_a_task_waits_for_its_turn_among_the_running_calls(waiting: asyncio.Event) -> None:
+    desk = Desk(limits=Limits(max_concurrency=1))
+    async with started(desk.app) as app:
+        first = await start(app, "report", {"title": "first"})
+        await desk.begun.wait()
+        second = await start(app, "report", {"title": "second"})
+        await waiting.wait()
+        refused = await call(app, "double", {"number": 4})
+        assert "Too many calls are running" in refused.text_content
+        desk.end.set()
+        for task_id in (first, second):
+            assert (await ended(app, task_id))["result"].get("isError", False) is False
+    assert desk.runs == ["first", "second"]
+
+
+async def test_a_task_waits_for_its_turn_no_longer_than_it_may_take() -> None:
+    desk = Desk(limits=Limits(max_concurrency=1))
+    mark = {"x-mcp": {"task": True, "limits": {"timeout": 0.1}}}
+
+    @desk.app.get("/quick", operation_id="quick", openapi_extra=mark)
+    async def quick() -> str:
+        return "done"
+
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"})
+        await desk.begun.wait()
+        task = await ended(app, await start(app, "quick"))
+        desk.end.set()
+    assert "Too many calls are running" in task["result"]["content"][0]["text"]
+
+
+async def test_stopping_ends_what_waits_for_its_turn(waiting: asyncio.Event) -> None:
+    desk = Desk(limits=Limits(max_concurrency=1))
+    with anyio.fail_after(30):
+        async with started(desk.app) as app:
+            await start(app, "report", {"title": "first"})
+            await desk.begun.wait()
+            await start(app, "report", {"title": "second"})
+            await waiting.wait()
+    assert desk.runs == ["first"]
 
 
 async def test_a_mark_without_tasks_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,12 +2,12 @@
 
 * One mapping is both what is listed and what can be called, as for the operations. It is made anew
   when a server offers something else, and looked up by name otherwise.
-* A tool of a server that is down is not listed, but known: a call of it is told to come back.
+* What a server that is down has is not listed, but known: who asks for it is told to come back.
 * A name of ours is never given to a tool of another server.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ from mcp_mount.tools.naming import fold_name, names_within
 from mcp_mount.tools.uris import MAX_URI
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
+Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)
 
 
 class RemoteProvider(Provider):
@@ -74,9 +75,9 @@ class RemoteProvider(Provider):
         self._tools: dict[str, RemoteTool] = {}
         self._listed: dict[str, RemoteTool] = {}
         self._merged: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
-        self._resources: dict[str, Resource] = {}
-        self._templates: list[ResourceTemplate] = []
-        self._prompts: dict[str, Prompt] = {}
+        self._resources: dict[str, RemoteResource] = {}
+        self._templates: list[RemoteTemplate] = []
+        self._prompts: dict[str, RemotePrompt] = {}
 
     def attach(
         self, server: FastMCP[Any], low_level: Server[Any], *, known: Iterable[Provider]
@@ -176,9 +177,8 @@ class RemoteProvider(Provider):
                 if self._names.allows(given)
             }
             self._tools |= tools
-            if binding.monitor.status != "up":
-                continue
-            self._listed |= tools
+            if binding.monitor.is_up:
+                self._listed |= tools
             for resource in make_components(RemoteResource, catalog.resources, binding):
                 self._resources[str(resource.uri)] = resource
             self._templates += make_components(RemoteTemplate, catalog.templates, binding)
@@ -218,7 +218,7 @@ class RemoteProvider(Provider):
     async def _list_resources(self) -> Sequence[Resource]:
         await self._wait_until_known(self._bindings)
         taken = {str(resource.uri) for resource in await self._added.list_resources()}
-        return [resource for uri, resource in self._resources.items() if uri not in taken]
+        return [each for uri, each in _offered(self._resources.items()) if uri not in taken]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._wait_until_known(self._bindings)
@@ -239,7 +239,8 @@ class RemoteProvider(Provider):
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         await self._wait_until_known(self._bindings)
         taken = {each.uri_template for each in await self._added.list_resource_templates()}
-        return [each for each in self._templates if each.uri_template not in taken]
+        templates = ((each.uri_template, each) for each in self._templates)
+        return [each for uri, each in _offered(templates) if uri not in taken]
 
     async def _get_resource_template(
         self, uri: str, version: VersionSpec | None = None
@@ -249,7 +250,7 @@ class RemoteProvider(Provider):
             None if await self._is_added(uri) else _match_version(self._find_template(uri), version)
         )
 
-    def _find_template(self, uri: str) -> ResourceTemplate | None:
+    def _find_template(self, uri: str) -> RemoteTemplate | None:
         if len(uri) > 2 * MAX_URI:
             return None
         return next((each for each in self._templates if each.matches(uri) is not None), None)
@@ -257,7 +258,7 @@ class RemoteProvider(Provider):
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._wait_until_known(self._bindings)
         taken = {prompt.name for prompt in await self._added.list_prompts()}
-        return [prompt for name, prompt in self._prompts.items() if name not in taken]
+        return [each for name, each in _offered(self._prompts.items()) if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         if name not in self._prompts:
@@ -265,6 +266,11 @@ class RemoteProvider(Provider):
         if await self._added.get_prompt(name) is not None:
             return None
         return _match_version(self._prompts.get(name), version)
+
+
+def _offered(known: Iterable[tuple[str, Offered]]) -> Iterator[tuple[str, Offered]]:
+    """Yield what belongs to servers that are up."""
+    return (each for each in known if each[1].binding.monitor.is_up)
 
 
 def _match_version(found: Component | None, version: VersionSpec | None) -> Component | None:

@@ -54,6 +54,11 @@ class RemoteResource(Resource):
     _binding: RemoteBinding = PrivateAttr()
     _own: str = PrivateAttr()
 
+    @property
+    def binding(self) -> RemoteBinding:
+        """How requests are made to its server."""
+        return self._binding
+
     async def read(self) -> ResourceResult:
         """Read it where it is."""
         return await _read(self._binding, self._own)

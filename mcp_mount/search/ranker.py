@@ -31,6 +31,8 @@ _QUESTIONS: Final = frozenset(
 )
 _NAMED: Final = re.compile(r"(?<=\s)[A-Z]\w+")
 """What people write with a capital letter amid a sentence, such as names of people."""
+_VARYING: Final = re.compile(r"\{[^}]*\}|/(v?\d+(\.\d+)*|latest)(?=/)|/$", re.IGNORECASE)
+"""What of a path may differ where it leads to the same: parameters' names, a version, a slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +199,14 @@ class Ranker:
         return factor
 
     def _fold(self, ranked: Iterable[int]) -> Iterator[int]:
-        """Yield the second of two tools that say the same of themselves after all others."""
-        seen: set[tuple[str, str]] = set()
+        """Yield the second of two tools that are one under two paths after all others."""
+        seen: set[tuple[str, str, str]] = set()
         late = []
         for number in ranked:
             entry = self._entries[number]
-            twin = entry.method, entry.title or entry.description[:200]
-            if twin[1] and twin in seen:
+            title = entry.title or entry.description[:200]
+            twin = entry.method, title, _VARYING.sub("", entry.path)
+            if title and entry.path and twin in seen:
                 late.append(number)
             else:
                 seen.add(twin)

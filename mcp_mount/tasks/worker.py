@@ -141,6 +141,8 @@ class TaskWorker:
             meta=request["trace"],
             client=request["client"],
             progress=self._progress(name),
+            # Nobody waits for an answer: it need not come back, as a call does after a second.
+            max_wait=tool.binding.limits.timeout,
         )
         try:
             with joined_trace(request["trace"], ctx.scope["headers"]):

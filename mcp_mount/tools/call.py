@@ -24,6 +24,7 @@ from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Release
+from mcp_mount.shutdown import shutdown
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
@@ -34,6 +35,7 @@ from mcp_mount.tools.tracing import trace_headers
 MAX_REDIRECTS: Final = 5
 
 _ABANDONED: Final = "Too many calls are running, and nobody waits for this one."
+_SHUT_DOWN: Final = "The server is shutting down. Nothing was done."
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -53,6 +55,7 @@ class ToolCall:
         confirm: Callable[[], Awaitable[Result | None]] | None = None,
         watch_client: Callable[[], None] | None = None,
         cancel_ends_call: bool = True,
+        max_wait: float | None = None,
     ) -> None:
         """Prepare a call, for whose trace `meta` is the request's ``_meta``.
 
@@ -60,6 +63,7 @@ class ToolCall:
         `watch_client` is called before every wait, and after a while, maybe several times; from
         then on the caller is to notice when the client goes. Without `cancel_ends_call`, a call
         whose task is cancelled goes on until its deadline: only the connection is lost.
+        `max_wait` are the seconds that it waits for its turn; None: as long as others.
         """
         self.name = name
         self.binding = binding
@@ -71,6 +75,7 @@ class ToolCall:
         self._confirm = confirm
         self._watch_client = watch_client
         self._cancel_ends_call = cancel_ends_call
+        self._max_wait = max_wait
         self._ctx: RequestContext | None = request_context.get()
         self._readers: list[ResponseReader] = []
         self._calls: list[AppCall] = []
@@ -185,13 +190,17 @@ class ToolCall:
         Raises:
             Busy: there is none.
         """
-        try:
-            with anyio.CancelScope() as self._waiting:
+        request, endings = self._ctx.request if self._ctx else None, shutdown.get().endings
+        with anyio.CancelScope() as scope:
+            self._waiting = scope
+            endings.add(scope.cancel)
+            try:
                 if not self._client_gone:
-                    return await self.binding.slots.take(self._ctx.request if self._ctx else None)
-        finally:
-            self._waiting = None
-        raise Busy(_ABANDONED)
+                    return await self.binding.slots.take(request, self._max_wait)
+            finally:
+                endings.discard(scope.cancel)
+                self._waiting = None
+        raise Busy(_ABANDONED if self._client_gone else _SHUT_DOWN)
 
     def _log(self, seconds: float, reader: ResponseReader | None) -> None:
         said = (self.name, self.binding.label, self.outcome, seconds, self._ctx)

@@ -56,7 +56,6 @@ def _run(home: str, *words: str) -> str:
         text=True,
         timeout=_SECONDS,
         cwd=home,
-        # Nothing else: what it takes from MCP_TIMEOUT, we would take for an option of ours.
         env={"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(_ROOT)},
     )
     return done.stdout + done.stderr
