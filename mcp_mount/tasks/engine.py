@@ -174,7 +174,8 @@ class TaskEngine:
             client=client,
             granted=sorted(granted) if granted is not None else None,
         )
-        seconds = int(tool.binding.limits.timeout + self.options.keep)
+        # It may wait for a slot as long as it may run.
+        seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
         counted = self._seal.name("of", *principals_of(ctx.request, self._places()))

@@ -27,7 +27,8 @@ class Tasks:
         per_caller: Tasks of one caller that are kept. A new one takes the place of the oldest that
             has ended; where none has, it is refused.
         in_all: Tasks of all callers that are kept; one more is refused.
-        keep: Seconds that a task is known, besides those of its deadline; from when it was made.
+        keep: Seconds that a task is known from when it was made, besides those that it may wait for
+            its turn and run: each as long as its deadline.
         max_bytes: Bytes of a result that is kept, as JSON; a larger one is an error.
     """
 
