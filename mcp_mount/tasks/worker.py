@@ -86,19 +86,16 @@ class TaskWorker:
         try:
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:
-                await self._run_renewed(name, request)
+                renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
+                try:
+                    await self._run(name, request)
+                finally:
+                    renewing.cancel()
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
         finally:
             self.running -= 1
-
-    async def _run_renewed(self, name: str, request: KeptRequest) -> None:
-        renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
-        try:
-            await self._run(name, request)
-        finally:
-            renewing.cancel()
 
     async def _run(self, name: str, request: KeptRequest) -> None:
         ctx = RequestContext(
