@@ -44,9 +44,7 @@ def pick(value: object, tree: Tree | None) -> object:
 class Fields:
     """The fields of one tool's answers, as its ``outputSchema`` says.
 
-    Attributes:
-        schema: That of the answers.
-        is_wrapped: Whether they stand inside of ``{"result": …}``.
+    `is_wrapped` tells that they stand inside of ``{"result": …}``.
     """
 
     schema: Schema

@@ -43,16 +43,8 @@ _TOO_MANY: Final = {
 class Task:
     """A task as the store knows it.
 
-    Attributes:
-        status: Where it is.
-        owner: The sealed name of whom it belongs to.
-        tool: The tool that was called.
-        created: When, in seconds of the system's clock.
-        updated: When it last changed.
-        seconds: How long it is kept.
-        message: How far it has come.
-        outcome: Its result, or its error.
-        is_lost: Whether the worker that ran it is dead.
+    `owner` is the sealed name of whom it belongs to. It was `created` and `updated` at a time of
+    the system's clock, and is kept for `seconds`. `is_lost` tells that its worker is dead.
     """
 
     status: Status
