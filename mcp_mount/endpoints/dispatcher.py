@@ -123,7 +123,9 @@ class Dispatcher:
             if self._page is not None and self._asks_for_details(scope):
                 ctx = request_context.get()
                 request = ctx.request if ctx is not None else _request_of(scope)
-                if self._may_be_rebound(request):
+                host, origins = request.headers.get("host"), self._mount.guard.origins
+                # A GET carries no `Origin`, and may come from a page of another name.
+                if not any(origins.allow(f"{each}://{host}", host) for each in ("http", "https")):
                     await refuse(403, _NO_PAGE_OF_OURS)(scope, receive, send)
                 else:
                     await (await self._page.respond(request))(scope, receive, send)
@@ -192,11 +194,6 @@ class Dispatcher:
     def _asks_for_details(self, scope: Scope) -> bool:
         """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
         return self._page is not None and wanted(scope) == "details"
-
-    def _may_be_rebound(self, request: Request) -> bool:
-        """Whether a GET may come from a page of another name, since a GET carries no `Origin`."""
-        host, origins = request.headers.get("host"), self._mount.guard.origins
-        return not any(origins.allow(f"{each}://{host}", host) for each in ("http", "https"))
 
     async def _refuse_scopes(
         self, tool: str | None, granted: Scopes | None, body: bytes

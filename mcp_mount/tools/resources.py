@@ -120,12 +120,13 @@ def make_resources(
     operation = tool.binding.operation
     template = _template(operation, tool, said, server)
     variables = variables_of(template)
+    types = {media.media_type for medias in successes(operation) for media in medias}
     shown = mcp_types.Annotations(audience=[*said.audience] or None, priority=said.priority)
     options: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
-        "mime_type": said.mime_type or _media_type(operation),
+        "mime_type": said.mime_type or (types.pop() if len(types) == 1 else _BINARY),
         "annotations": shown if said.audience or said.priority is not None else None,
         "tags": tool.tags,
         "meta": tool.meta,
@@ -189,11 +190,6 @@ def check_addresses(resources: Iterable[OperationResource | OperationTemplate]) 
                 f"{other!r} and {each.name!r} would both be the resource {address!r}: give one an "
                 'address of its own with openapi_extra={"x-mcp": {"resource": "kb://…"}}.'
             )
-
-
-def _media_type(operation: Operation) -> str:
-    found = {media.media_type for medias in successes(operation) for media in medias}
-    return found.pop() if len(found) == 1 else _BINARY
 
 
 def _value(schema: Mapping[str, Any], given: list[str]) -> object:
