@@ -259,11 +259,7 @@ def _offer_tasks(
     about: str,
     options: MountOptions,
 ) -> "TaskEngine":
-    """Return what runs the tasks of a mount, and offer them to the server's clients.
-
-    Raises:
-        MountError: the extra is not installed.
-    """
+    """Return what runs the tasks of a mount, and offer them to the server's clients."""
     try:
         from mcp_mount.tasks.engine import TaskEngine  # noqa: PLC0415 - an extra
         from mcp_mount.tasks.extension import TasksExtension  # noqa: PLC0415

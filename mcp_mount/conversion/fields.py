@@ -103,11 +103,7 @@ class Fields:
         return f'["{leaf}"]'
 
     def _read(self, path: str) -> list[str]:
-        """Return the names of a path.
-
-        Raises:
-            InvalidArguments: there is no such field.
-        """
+        """Return the names of a path."""
         names = self._names(path)
         if names is None and self.is_wrapped and path.startswith("result."):
             # As it stands in the structured content.

@@ -187,11 +187,7 @@ class TaskEngine:
         return task_id, task
 
     async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
-        """Return a task of the caller's; None where there is none, or it is not the caller's.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Return a task of the caller's; None where there is none, or it is not the caller's."""
         if not self.is_running:
             return None
         name = self._seal.name("task", task_id)
@@ -208,11 +204,7 @@ class TaskEngine:
         return task
 
     async def cancel(self, task_id: str, ctx: RequestContext) -> bool:
-        """End a task of the caller's, if it has not ended; False where there is none.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """End a task of the caller's, if it has not ended; False where there is none."""
         if await self.find(task_id, ctx) is None:
             return False
         name = self._seal.name("task", task_id)

@@ -155,11 +155,7 @@ class TaskWorker:
         return {"result": _write(error(message))}
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what the store answers, which is given some time to come back.
-
-        Raises:
-            Busy: it did not.
-        """
+        """Return what the store answers, which is given some time to come back."""
         for _ in range(_TRIES):
             try:
                 return await ask()

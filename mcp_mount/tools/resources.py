@@ -203,11 +203,7 @@ def _value(schema: Mapping[str, Any], given: list[str]) -> object:
 async def _read(
     tool: OperationTool, arguments: Mapping[str, Any], mime_type: str
 ) -> ResourceResult:
-    """Call an operation, and return what it answers as the contents of a resource.
-
-    Raises:
-        NotRead: the call cannot be made, or has failed.
-    """
+    """Call an operation, and return what it answers as the contents of a resource."""
     call = tool.prepare(arguments)
     try:
         result = await call.run()
