@@ -74,7 +74,9 @@ class Routing:
             self._contenders[key] = contenders
             if len(contenders) == 1 and _takes_any_segment(contenders[0], method, template):
                 for position, entry in enumerate(self._app.router.routes):
-                    if _is_or_includes(entry, contenders[0]):
+                    # The route itself, or the router that includes it.
+                    inside = (each.original_route for each in iter_route_contexts([entry]))
+                    if any(each is contenders[0].original_route for each in inside):
                         self._alone[key] = (position, entry)
                         break
         return self._contenders[key]
@@ -105,12 +107,6 @@ class Routing:
         certain.
         """
         return self._alone.get((method, template), (0, None))[1]
-
-
-def _is_or_includes(entry: BaseRoute, route: RouteContext) -> bool:
-    """Whether an entry of the app's own routes is the route, or the router that includes it."""
-    routes = (each.original_route for each in iter_route_contexts([entry]))
-    return any(each is route.original_route for each in routes)
 
 
 def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:

@@ -87,7 +87,10 @@ class Dispatcher:
         if is_not_valid_yet(scope.get("user")):
             scope = {**scope, "user": UnauthenticatedUser()}
         if self._auth is not None:
-            if not self._is_authorized(scope):
+            # As FastMCP's own check does.
+            given = {*getattr(scope.get("auth"), "scopes", ())}
+            is_known = isinstance(scope.get("user"), AuthenticatedUser)
+            if not (is_known and given.issuperset(self._auth.required_scopes)):
                 # The provider answers with 401 or 403. Which scopes a tool needs is not told to
                 # strangers.
                 refused = {**scope, "method": "POST"} if self._asks_for_details(scope) else scope
@@ -108,12 +111,6 @@ class Dispatcher:
             await self._dispatch(scope, receive, send)
         finally:
             granted_scopes.reset(token)
-
-    def _is_authorized(self, scope: Scope) -> bool:
-        """Whether the provider would let the caller in, as FastMCP's own check does."""
-        required = self._auth.required_scopes if self._auth is not None else ()
-        given = getattr(scope.get("auth"), "scopes", ())
-        return isinstance(scope.get("user"), AuthenticatedUser) and {*required} <= {*given}
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._read(scope, receive, send)

@@ -18,7 +18,6 @@ from mcp_mount.errors import Busy
 from mcp_mount.tasks.request import KeptRequest, restore_scope
 from mcp_mount.tasks.seal import Unreadable
 from mcp_mount.tasks.store import LEASE, Status, TaskStore
-from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.context import to_tool_result
 from mcp_mount.tools.provider import OperationProvider
@@ -131,9 +130,11 @@ class TaskWorker:
         request_context.set(ctx)
         granted = request["granted"]
         granted_scopes.set(frozenset(granted) if granted is not None else None)
+        # It was let in before, and its result comes in one piece.
+        limits = replace(tool.binding.limits, max_event_bytes=_UNLIMITED)
         call = ToolCall(
             tool.name,
-            _admitted(tool.binding),
+            replace(tool.binding, rate=None, needs_confirmation=False, limits=limits),
             request["arguments"],
             meta=request["trace"],
             client=request["client"],
@@ -194,12 +195,6 @@ class TaskWorker:
                 return
 
         return tell
-
-
-def _admitted(binding: ToolBinding) -> ToolBinding:
-    """Return how a call is made that was let in before, and whose result comes in one piece."""
-    limits = replace(binding.limits, max_event_bytes=_UNLIMITED)
-    return replace(binding, rate=None, needs_confirmation=False, limits=limits)
 
 
 def _write(result: Result) -> dict[str, Any]:
