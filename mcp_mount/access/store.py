@@ -35,10 +35,7 @@ class Failing:
     """Tells the log when checks begin to fail, and when that is over.
 
     Once, however many calls are refused meanwhile; a store that comes and goes is told of once in
-    `_QUIET` seconds.
-
-    Attributes:
-        what: What is checked, e.g. ``"The rate limit"``.
+    `_QUIET` seconds. `what` is checked, e.g. ``"The rate limit"``.
     """
 
     what: str
