@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from fastmcp.server.providers import Provider
 
@@ -21,8 +21,6 @@ from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.resources import OperationResource, OperationTemplate
 from mcp_mount.tools.selection import LeftOut, SelectedOperation
 from mcp_mount.tools.tool import OperationTool
-
-_NOBODY: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +168,5 @@ def _guarded(selected: SelectedOperation, scopes: Sequence[str]) -> Any:
     operation = selected.operation
     if not scopes:
         return operation
-    alternatives = operation.scopes or (_NOBODY,)
+    alternatives = operation.scopes or (frozenset[str](),)
     return replace(operation, scopes=tuple(each.union(scopes) for each in alternatives))

@@ -185,13 +185,8 @@ def assemble(
     context = MountContext(app, server, provider, guard, search, remote_provider, engine, events)
     low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
-    tool_list = ToolList(
-        server,
-        context.offered,
-        context.scopes,
-        inline_references,
-        ttl=kept.ttl_ms if kept is not None else 0,
-    )
+    ttl = kept.ttl_ms if kept is not None else 0
+    tool_list = ToolList(server, context.offered, context.scopes, inline_references, ttl)
     fast_path = FastPath(server, low_level, provider, tool_list, search, has_tasks=has_tasks)
     shown.serve(
         server,
@@ -287,11 +282,7 @@ def _offer_tasks(
     about: str,
     options: MountOptions,
 ) -> "TaskEngine":
-    """Return what runs the tasks of a mount, and offer them to the server's clients.
-
-    Raises:
-        MountError: the extra is not installed.
-    """
+    """Return what runs the tasks of a mount, and offer them to the server's clients."""
     try:
         from mcp_mount.tasks.engine import TaskEngine  # noqa: PLC0415 - an extra
         from mcp_mount.tasks.extension import TasksExtension  # noqa: PLC0415

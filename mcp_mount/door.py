@@ -100,11 +100,7 @@ def _holds_secret(url: str) -> bool:
 
 
 def _check_door(given: ServeOptions, auth: AuthProvider | None, credentials: Sequence[str]) -> None:
-    """Refuse to hand out credentials to whoever comes, unless that is meant.
-
-    Raises:
-        MountError: that would be so, or the options contradict each other.
-    """
+    """Refuse to hand out credentials to whoever comes, unless that is meant."""
     if auth is not None:
         if given.no_auth:
             raise MountError(

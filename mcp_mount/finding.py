@@ -35,14 +35,11 @@ def import_app(name: str, folder: Path = _HERE) -> Any:
     is_file = where.endswith(".py")
     module = _import_file(where, folder) if is_file else _import_module(where, folder)
     found = _find(module, attribute, name) if attribute else _find_usual(module, name)
-    return found() if _is_factory(found) else found
-
-
-def _is_factory(found: object) -> bool:
-    if not isfunction(found):
-        return False
-    parameters = signature(found).parameters.values()
-    return all(each.kind in _STARS or each.default is not each.empty for each in parameters)
+    parameters = signature(found).parameters.values() if isfunction(found) else None
+    is_factory = parameters is not None and all(
+        each.kind in _STARS or each.default is not each.empty for each in parameters
+    )
+    return found() if is_factory else found
 
 
 def _import_module(name: str, folder: Path) -> ModuleType:

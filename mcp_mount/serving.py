@@ -124,11 +124,7 @@ def _carry(
 async def _connected_here(
     config: "uvicorn.Config", headers: Mapping[str, str]
 ) -> AsyncIterator["httpx2.AsyncClient"]:
-    """Yield an HTTP client of an app in this process, while its lifespan runs.
-
-    Raises:
-        MountError: the app does not start.
-    """
+    """Yield an HTTP client of an app in this process, while its lifespan runs."""
     from fastmcp.utilities.asgi_transport import StreamingASGITransport
 
     from mcp_mount.bridge import EndCancelled
@@ -145,11 +141,7 @@ async def _connected_here(
 
 @asynccontextmanager
 async def _started(config: "uvicorn.Config") -> AsyncIterator["LifespanOn | LifespanOff"]:
-    """Run an app's lifespan as a server does.
-
-    Raises:
-        MountError: the app does not start.
-    """
+    """Run an app's lifespan as a server does."""
     config.load()
     lifespan = config.lifespan_class(config)
     await lifespan.startup()
@@ -179,11 +171,7 @@ def run_tasks(application: "ASGIApp", tasks: "TaskEngine", *, about: str) -> Non
 
 
 def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
-    """Run until that has ended, or the process is told to stop.
-
-    Raises:
-        MountError: as `run` raises it.
-    """
+    """Run until that has ended, or the process is told to stop."""
     from mcp_mount.system import cancel_when_told
 
     async def run_and_listen() -> None:

@@ -41,11 +41,7 @@ class ApiKey(TokenVerifier):
 
 
 class KeyHolder(AuthenticatedUser):
-    """Who shows the key.
-
-    Attributes:
-        shown_in: The names of the headers that hold it, in lower case.
-    """
+    """Who shows the key, in the headers `shown_in`, whose names are in lower case."""
 
     def __init__(self, token: AccessToken, shown_in: frozenset[bytes]) -> None:
         super().__init__(token)

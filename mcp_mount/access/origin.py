@@ -44,7 +44,9 @@ class Origins:
         asked = _read(origin)
         if asked is None:
             return False
-        if asked in self._allowed or (is_loopback(asked[1]) and is_loopback(_hostname(host))):
+        called = _read(f"http://{host}") if host else None
+        is_here = called is not None and is_loopback(asked[1]) and is_loopback(called[1])
+        if asked in self._allowed or is_here:
             return True
         return not self._is_public_known and _is_own(asked, host)
 
@@ -66,11 +68,6 @@ def _checked(text: str) -> _Origin:
             f"{text!r} is no origin: write it like 'https://app.example', or '*' for every one."
         )
     return origin
-
-
-def _hostname(host: str | None) -> str:
-    read = _read(f"http://{host}") if host else None
-    return read[1] if read else ""
 
 
 def _is_own(origin: _Origin, host: str | None) -> bool:

@@ -68,11 +68,7 @@ def _shown(request: Request, places: Iterable[tuple[str, str]]) -> Iterator[str]
             # The names of places are in lower case, those of a request as its sender wrote them.
             values = [value for key, value in pairs if key.lower() == name]
         if name == "authorization":
-            values = [_plain(value) for value in values]
+            # One token in one way: apps take ``bearer  t`` for ``Bearer t`` (RFC 9110 §11.1).
+            parts = (value.partition(" ") for value in values)
+            values = [f"{scheme.lower()} {token.strip()}" for scheme, _, token in parts]
         yield from (f"{where} {name}={value}" for value in dict.fromkeys(values) if value)
-
-
-def _plain(authorization: str) -> str:
-    """Write one token one way: apps take ``bearer  t`` for ``Bearer t`` (RFC 9110 §11.1)."""
-    scheme, _, token = authorization.partition(" ")
-    return f"{scheme.lower()} {token.strip()}"

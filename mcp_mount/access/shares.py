@@ -45,7 +45,9 @@ class SessionShare:
         """Serve one request, and remember the session that it opens, uses or ends."""
         session = _session_in(scope["headers"]) if scope["type"] == "http" else b""
         if session is not None:
-            self._use(session)
+            if (caller := self._callers.get(session)) is not None:
+                own = self._sessions[caller]
+                own[session] = own.pop(session)
 
             async def send_and_forget(message: Message) -> None:
                 # One that is refused has ended nothing.
@@ -80,11 +82,6 @@ class SessionShare:
         oldest, owner = next(iter(own.items()))
         self._forget(oldest)
         return [(oldest, owner)]
-
-    def _use(self, session: bytes) -> None:
-        if (caller := self._callers.get(session)) is not None:
-            own = self._sessions[caller]
-            own[session] = own.pop(session)
 
     def _forget(self, session: bytes) -> None:
         if (caller := self._callers.pop(session, None)) is not None:

@@ -123,11 +123,7 @@ class HTTPBackend:
         return self.forwarder.connected()
 
     def _path(self, operation: Operation, request: OperationRequest) -> str:
-        """Return the path, when it leads nowhere else.
-
-        Raises:
-            InvalidArguments: it may.
-        """
+        """Return the path, when it leads nowhere else."""
         path, values = request.path, request.path_values
         given = ", ".join(f"{name}={value!r}" for name, value in values.items())
         if self._paths.may_hold_slashes(operation):
@@ -178,11 +174,7 @@ class HTTPBackend:
 def _find_named(
     operations: Iterable[Operation], patterns: Sequence[str], option: str
 ) -> frozenset[str]:
-    """Return the operations that patterns such as ``"* /files/*"`` name.
-
-    Raises:
-        MountError: a pattern names none.
-    """
+    """Return the operations that patterns such as ``"* /files/*"`` name."""
     known = [str(each) for each in operations]
     found: set[str] = set()
     for pattern in patterns:

@@ -5,7 +5,7 @@ a value is another path, and a route that is hidden from the document may take a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -65,11 +65,18 @@ class Routing:
     def _contenders_for(self, method: str, template: str) -> tuple[RouteContext, ...]:
         key = (method, template)
         if key not in self._contenders:
-            contenders = tuple(self._find_contenders(method, template))
+            # In the order of routing, each route that could take a path of the operation.
+            routes = [*iter_route_contexts(self._app.router.routes)]
+            same = [route for route in routes if _is_documented(route, method, template)]
+            contenders = tuple(
+                route for route in routes if any(_may_share_a_path(route, each) for each in same)
+            )
             self._contenders[key] = contenders
             if len(contenders) == 1 and _takes_any_segment(contenders[0], method, template):
                 for position, entry in enumerate(self._app.router.routes):
-                    if _is_or_includes(entry, contenders[0]):
+                    # The route itself, or the router that includes it.
+                    inside = (each.original_route for each in iter_route_contexts([entry]))
+                    if any(each is contenders[0].original_route for each in inside):
                         self._alone[key] = (position, entry)
                         break
         return self._contenders[key]
@@ -100,20 +107,6 @@ class Routing:
         certain.
         """
         return self._alone.get((method, template), (0, None))[1]
-
-    def _find_contenders(self, method: str, template: str) -> Iterator[RouteContext]:
-        """Yield, in the order of routing, each route that could take a path of the operation."""
-        routes = [*iter_route_contexts(self._app.router.routes)]
-        own = [route for route in routes if _is_documented(route, method, template)]
-        for route in routes:
-            if any(_may_share_a_path(route, other) for other in own):
-                yield route
-
-
-def _is_or_includes(entry: BaseRoute, route: RouteContext) -> bool:
-    """Whether an entry of the app's own routes is the route, or the router that includes it."""
-    routes = (each.original_route for each in iter_route_contexts([entry]))
-    return any(each is route.original_route for each in routes)
 
 
 def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:

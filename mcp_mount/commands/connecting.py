@@ -138,11 +138,7 @@ def _show(connection: Connection, value: str) -> None:
 
 
 def _read_header(header: str | None) -> tuple[str | None, str]:
-    """Return a header's name, and its value or nothing.
-
-    Raises:
-        MountError: it has no such name, as where the colon behind it was forgotten.
-    """
+    """Return a header's name, and its value or nothing."""
     if header is None:
         return None, ""
     name, value = header.strip(), ""

@@ -32,7 +32,8 @@ def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) ->
         _check_same(path, name, servers[name], server)
         return False
     servers[name] = dict(server)
-    written = json.dumps(known, indent=_indent(text), ensure_ascii=False)
+    indented = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
+    written = json.dumps(known, indent=indented[1] if indented else 2, ensure_ascii=False)
     _write(path, f"{written}\n")
     return True
 
@@ -91,12 +92,6 @@ def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
             f"{str(path)!r} has another server {name!r}. Choose a name with --name, or take that "
             "one out first."
         )
-
-
-def _indent(text: str) -> int | str:
-    """Return the indentation that a file has."""
-    found = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
-    return found[1] if found else 2
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,18 +19,9 @@ _LONGEST_ECHO: Final = 64
 class Arguments:
     """How the arguments of one tool become a request.
 
-    Attributes:
-        operation: What is called.
-        schema: The tool's ``inputSchema``.
-        known: The names of all arguments.
-        required: The names of those that cannot be left out.
-        headers: Those of every request.
-        query_credentials: See `OperationRequest`.
-        read_slips: See `slips.slip_reader`; None where there are none to expect.
-        write_path: See `styles.path_writer`.
-        write_query: See `styles.query_writer`.
-        write_headers: See `styles.header_writer`; None where there are none to write.
-        write_body: See `encoding.body_writer`; None where there is no body.
+    `schema` is the tool's ``inputSchema``; `headers` are those of every request. `slip_reader`
+    makes what reads slips, and `path_writer`, `query_writer`, `header_writer` and `body_writer`
+    what writes; None where there is nothing to read or write.
     """
 
     operation: Operation

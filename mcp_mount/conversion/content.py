@@ -104,7 +104,11 @@ def to_result(
         blocks = (reader.text(), note) if reader.is_readable else (note,)
         return Result(content=blocks, meta=_meta(reader), is_error=True)
     if status >= 300:
-        return _redirect_result(reader, output)
+        # Not followed, it is no success, where one is documented.
+        said = f"The API answered {_status_line(status)}, but not with what it documents:"
+        lines = [said] if output.is_declared else []
+        content = (*lines, _status_lines(reader))
+        return Result(content, meta=_meta(reader), is_error=output.is_declared)
     if status == 204 or not reader.body():
         return _undocumented_result(reader, output, _status_line(status))
     if is_json(reader.media_type):
@@ -197,15 +201,6 @@ def _undocumented_result(
         output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
-
-
-def _redirect_result(reader: ResponseReader, output: OutputSchema) -> Result:
-    """Report a redirect that is not followed; no success, where one is documented."""
-    blocks: tuple[Block, ...] = (_status_lines(reader),)
-    if output.is_declared:
-        note = f"The API answered {_status_line(reader.status)}, but not with what it documents:"
-        blocks = (note, *blocks)
-    return Result(blocks, meta=_meta(reader), is_error=output.is_declared)
 
 
 def _status_lines(reader: ResponseReader) -> str:

@@ -158,11 +158,7 @@ def refuse_override(form: str) -> None:
 
 
 def _counted(fields: Iterable[_FormField]) -> Iterator[_FormField]:
-    """Yield the fields that one argument fills, while they are not too many for any server.
-
-    Raises:
-        InvalidArguments: there are more.
-    """
+    """Yield the fields that one argument fills, while they are not too many for any server."""
     for number, each in enumerate(fields):
         if number == _MOST_FIELDS:
             message = f"{each[0]!r} has too many values: a form takes {_MOST_FIELDS:,} of one name."

@@ -44,9 +44,7 @@ def pick(value: object, tree: Tree | None) -> object:
 class Fields:
     """The fields of one tool's answers, as its ``outputSchema`` says.
 
-    Attributes:
-        schema: That of the answers.
-        is_wrapped: Whether they stand inside of ``{"result": …}``.
+    `is_wrapped` tells that they stand inside of ``{"result": …}``.
     """
 
     schema: Schema
@@ -105,11 +103,7 @@ class Fields:
         return f'["{leaf}"]'
 
     def _read(self, path: str) -> list[str]:
-        """Return the names of a path.
-
-        Raises:
-            InvalidArguments: there is no such field.
-        """
+        """Return the names of a path."""
         names = self._names(path)
         if names is None and self.is_wrapped and path.startswith("result."):
             # As it stands in the structured content.

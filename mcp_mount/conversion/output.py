@@ -21,6 +21,8 @@ logger = logging.getLogger("mcp_mount")
 
 # What a schema says of strings that are values, each of which stands for itself.
 _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
+# What an object's schema may have, so that ``{}`` conforms to it.
+_UNCONDITIONAL = frozenset({"type", "properties", "patternProperties", "$defs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def read_output_schema(
             wrapped = schema.get("type") != "object" or "anyOf" in schema
             if not schema:
                 return None, OutputSchema(stream=stream)
-            schema = _wrap(schema) if wrapped else _without_conditions(schema)
+            plain = {key: each for key, each in schema.items() if key in _UNCONDITIONAL}
+            schema = _wrap(schema) if wrapped else plain
         return schema, OutputSchema(
             wrapped=wrapped,
             # On first use: most tools of a large API are never called.
@@ -160,12 +163,6 @@ def _is_text(schema: Schema) -> bool:
     """Whether a string that a schema describes may be a piece of a text; a date is none."""
     kind = schema.get("type", "string")
     return kind == "string" and schema.keys().isdisjoint(_NO_TEXT) and "anyOf" not in schema
-
-
-def _without_conditions(schema: Schema) -> Schema:
-    """Leave out of an object's schema what ``{}`` might not conform to."""
-    kept = {"type", "properties", "patternProperties", "$defs"}
-    return {key: each for key, each in schema.items() if key in kept}
 
 
 def _wrap(schema: Schema) -> Schema:

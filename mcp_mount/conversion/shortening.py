@@ -16,6 +16,7 @@ from mcp_mount.conversion.spooled import SpooledText
 _LONGEST_NOTE: Final = 240
 _LONGEST_PLACE: Final = 40
 _MOST_ARGUMENTS: Final = 5
+_BETWEEN_WORDS: Final = dict.fromkeys(map(ord, "_-.$"))
 # What arguments that ask for a part are called, in lower case and without what separates words.
 _ASKING = frozenset(
     {
@@ -116,7 +117,9 @@ class _Cutter:
     def note(self, most: int, arguments: Iterable[str]) -> str:
         """Say what there was, and how to ask for less."""
         cuts = (what for _, what in sorted(self._cuts, reverse=True)[:2])
-        asking = [repr(name) for name in arguments if _is_asking(name)][:_MOST_ARGUMENTS]
+        asking = [
+            repr(name) for name in arguments if name.lower().translate(_BETWEEN_WORDS) in _ASKING
+        ][:_MOST_ARGUMENTS]
         advice = f" Ask for less with {', '.join(asking)}." if asking else ""
         text = f"Shortened to {most:,} characters (max_result_chars): {'; '.join(cuts)}.{advice}"
         return f"[{text}]"
@@ -218,7 +221,3 @@ def _within(place: str, name: str) -> str:
 
 def _in(place: str) -> str:
     return f" in {place[:_LONGEST_PLACE]!r}" if place else ""
-
-
-def _is_asking(name: str) -> bool:
-    return name.lower().translate({ord(each): None for each in "_-.$"}) in _ASKING

@@ -26,11 +26,7 @@ _SLICE: Final = 64 * 1024
 
 
 class Meter:
-    """Counts the bytes and values of a document, or of a stream of events, chunk by chunk.
-
-    Attributes:
-        size: Bytes until now.
-    """
+    """Counts the bytes and values of a document, or of a stream of events, chunk by chunk."""
 
     def __init__(self, max_bytes: float, *, is_stream: bool = False) -> None:
         """Take the most bytes, and whether each event is a document of its own."""

@@ -87,7 +87,10 @@ class Dispatcher:
         if is_not_valid_yet(scope.get("user")):
             scope = {**scope, "user": UnauthenticatedUser()}
         if self._auth is not None:
-            if not self._is_authorized(scope):
+            # As FastMCP's own check does.
+            given = {*getattr(scope.get("auth"), "scopes", ())}
+            is_known = isinstance(scope.get("user"), AuthenticatedUser)
+            if not (is_known and given.issuperset(self._auth.required_scopes)):
                 # The provider answers with 401 or 403. Which scopes a tool needs is not told to
                 # strangers.
                 refused = {**scope, "method": "POST"} if self._asks_for_details(scope) else scope
@@ -109,12 +112,6 @@ class Dispatcher:
         finally:
             granted_scopes.reset(token)
 
-    def _is_authorized(self, scope: Scope) -> bool:
-        """Whether the provider would let the caller in, as FastMCP's own check does."""
-        required = self._auth.required_scopes if self._auth is not None else ()
-        given = getattr(scope.get("auth"), "scopes", ())
-        return isinstance(scope.get("user"), AuthenticatedUser) and {*required} <= {*given}
-
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._read(scope, receive, send)
         if body is None:
@@ -123,7 +120,9 @@ class Dispatcher:
             if self._page is not None and self._asks_for_details(scope):
                 ctx = request_context.get()
                 request = ctx.request if ctx is not None else _request_of(scope)
-                if self._may_be_rebound(request):
+                host, origins = request.headers.get("host"), self._mount.guard.origins
+                # A GET carries no `Origin`, and may come from a page of another name.
+                if not any(origins.allow(f"{each}://{host}", host) for each in ("http", "https")):
                     await refuse(403, _NO_PAGE_OF_OURS)(scope, receive, send)
                 else:
                     await (await self._page.respond(request))(scope, receive, send)
@@ -192,11 +191,6 @@ class Dispatcher:
     def _asks_for_details(self, scope: Scope) -> bool:
         """Whether the page asks. FastMCP knows no such request, and refuses it like a call."""
         return self._page is not None and wanted(scope) == "details"
-
-    def _may_be_rebound(self, request: Request) -> bool:
-        """Whether a GET may come from a page of another name, since a GET carries no `Origin`."""
-        host, origins = request.headers.get("host"), self._mount.guard.origins
-        return not any(origins.allow(f"{each}://{host}", host) for each in ("http", "https"))
 
     async def _refuse_scopes(
         self, tool: str | None, granted: Scopes | None, body: bytes

@@ -30,12 +30,7 @@ _PATIENCE: Final = 30.0
 
 @dataclass(slots=True, eq=False)
 class Outbox:
-    """The messages that wait on one stream.
-
-    Attributes:
-        is_closed: Set when too much waits, or the client does not read.
-        waiting: Bytes.
-    """
+    """The messages that wait on one stream; it is closed when they are too much, or not read."""
 
     _others: set["Outbox"]
     is_closed: anyio.Event = field(default_factory=anyio.Event)

@@ -28,8 +28,7 @@ from mcp_mount.server import low_level_server
 class Sse:
     """What both paths of the transport have in common.
 
-    Attributes:
-        streamable_path: Where the same server is with Streamable HTTP, for the error that names it.
+    `streamable_path` is where the same server is with Streamable HTTP, for the error that names it.
     """
 
     mount: MountContext

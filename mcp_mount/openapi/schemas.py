@@ -142,7 +142,9 @@ class _Writer:
             if levels > 0 and self._direction == "output":
                 # The definition itself says whether its target accepts null.
                 nullable = nullable and "nullable" not in self._models.resolve({"$ref": pointer})
-                return simplify(self._define(pointer), nullable=nullable, shows_values=False)
+                name = _definition_name(pointer)
+                self._pointers[name] = pointer
+                return simplify({"$ref": f"#/$defs/{name}"}, nullable=nullable, shows_values=False)
             is_unrolled = self._above.count(pointer) >= _MAX_UNROLLED
             if levels == 0 or is_unrolled:
                 self._is_cut = self._is_cut or not is_unrolled
@@ -194,11 +196,6 @@ class _Writer:
                 kept = {key: own[key] for key in ("type", "description") if key in own}
                 each["properties"] = {**each["properties"], name: {**kept, **value}}
                 each["required"] = [*dict.fromkeys([*each.get("required", ()), name])]
-
-    def _define(self, pointer: str) -> Schema:
-        name = _definition_name(pointer)
-        self._pointers[name] = pointer
-        return {"$ref": f"#/$defs/{name}"}
 
     def _write_value(self, key: str, value: Any, levels: int, depth: int) -> Any:
         if key == "additionalProperties" and isinstance(value, bool):

@@ -54,14 +54,7 @@ class NotForwarded(FastMCPError):
 
 @dataclass(frozen=True, slots=True)
 class RemoteBinding:
-    """How requests to one server are made.
-
-    Attributes:
-        monitor: What is known of the server.
-        policy: What its calls are subject to.
-        limits: What they may take.
-        slots: For those that run at once.
-    """
+    """How requests to one server are made."""
 
     monitor: Monitor
     policy: CallPolicy

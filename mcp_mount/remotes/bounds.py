@@ -48,8 +48,7 @@ def too_large_error() -> ErrorData:
 class Pace:
     """How fast what a server says by itself is read: a flood leaves the event loop to others.
 
-    Attributes:
-        expected: Answers that are waited for, or were once; they cost nothing.
+    `expected` answers are waited for, or were once; they cost nothing.
     """
 
     def __init__(self, now: float | None = None) -> None:

@@ -84,7 +84,8 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
     identity = params.elicitation_id or ""
     is_odd = len(identity) > _MAX_KEY or not identity.isprintable()
-    if is_odd or not (_is_page(params.url) and _can_open_pages(caller)):
+    can = said.elicitation if said is not None else None
+    if is_odd or not _is_page(params.url) or can is None or can.url is None:
         return None
     page = ElicitRequestURLParams(
         message=message, url=params.url, elicitation_id=params.elicitation_id
@@ -129,12 +130,6 @@ def _is_page(url: str) -> bool:
     except ValueError:
         return False
     return bool(parts.hostname) and "@" not in parts.netloc
-
-
-def _can_open_pages(caller: Caller | None) -> bool:
-    capabilities = caller.session.client_capabilities if caller is not None else None
-    elicitation = capabilities.elicitation if capabilities is not None else None
-    return elicitation is not None and elicitation.url is not None
 
 
 def capabilities_of(context: Context) -> dict[str, Any]:

@@ -19,11 +19,7 @@ _OTHER_KIND: Final = re.compile(rb"(?:^|\n)event:(?>[ ]?)(?!message(?:\n|$)|\n|$
 
 
 class Events:
-    """The events of a stream while it arrives; each is given whole, or not at all.
-
-    Attributes:
-        dropped: How many were not given.
-    """
+    """The events of a stream while it arrives; each is given whole, or `dropped`."""
 
     def __init__(self) -> None:
         self.dropped = 0

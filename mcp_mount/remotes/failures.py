@@ -30,11 +30,7 @@ class InvalidLists(Exception):
 
 
 class ServerError(FastMCPError):
-    """An error that another server wrote for whoever calls it.
-
-    Attributes:
-        error: It, cleaned and bounded; data that is too large is left out.
-    """
+    """An `error` that another server wrote for its caller, cleaned, without data too large."""
 
     def __init__(self, error: ErrorData) -> None:
         message = clean_text(error.message, _MAX_MESSAGE) or "The request is refused."

@@ -49,12 +49,7 @@ _FAREWELL: Final = 5.0
 
 @dataclass(slots=True, eq=False)
 class EventStream:
-    """The stream of a session on which a server speaks by itself.
-
-    Attributes:
-        was_open: Whether there has been one; a server need not have it.
-        ended: Set when there is none any more.
-    """
+    """The stream of a session on which a server speaks by itself, which it need not have."""
 
     was_open: bool = False
     ended: anyio.Event = field(default_factory=anyio.Event)

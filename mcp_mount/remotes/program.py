@@ -42,8 +42,7 @@ _POLL: Final = 0.5
 class StdioConnection:
     """The way to a program: one session for all exchanges of an event loop.
 
-    Attributes:
-        refused: None; a program answers without an HTTP status.
+    `refused` is None: a program answers without an HTTP status.
     """
 
     refused: int | None = None

@@ -129,9 +129,7 @@ def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, A
 class Session(ClientSession):
     """A session whose results are not validated against their schemas: the client does that.
 
-    Attributes:
-        dispatcher: What sends its requests.
-        running: Those of callers that have no result yet.
+    `running` are the requests of callers that have no result yet.
     """
 
     def __init__(

@@ -69,7 +69,10 @@ async def read_messages(
                 message, line = line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
-                    await _keep_pace(pace, message)
+                    if isinstance(message.message, JSONRPCNotification | JSONRPCRequest):
+                        await pace.keep(1, 0)
+                    else:
+                        pace.expected = max(0, pace.expected - 1)
                     await messages.send(message)
                     continue
                 junk += 1
@@ -91,13 +94,12 @@ class _Line:
 
     def add(self, part: bytes) -> None:
         self._text += part
-        if self._head is None and not (self._meter.add(part) and self._may_grow()):
-            self._head = bytes(self._text[:_END])
+        if self._head is None:
+            may_grow = len(self._text) <= MAX_UNASKED or begins_answer(self._text)
+            if not (self._meter.add(part) and may_grow):
+                self._head = bytes(self._text[:_END])
         if self._head is not None:
             del self._text[:-_END]
-
-    def _may_grow(self) -> bool:
-        return len(self._text) <= MAX_UNASKED or begins_answer(self._text)
 
     def parse(self) -> SessionMessage | None:
         """Return the message, or the error that stands for one too large; None if it is none."""
@@ -118,13 +120,6 @@ class _Line:
             return None
         is_unasked = isinstance(message, JSONRPCNotification | JSONRPCRequest)
         return None if is_unasked and len(self._text) > MAX_UNASKED else SessionMessage(message)
-
-
-async def _keep_pace(pace: Pace, message: SessionMessage) -> None:
-    if isinstance(message.message, JSONRPCNotification | JSONRPCRequest):
-        await pace.keep(1, 0)
-    else:
-        pace.expected = max(0, pace.expected - 1)
 
 
 async def write_messages(

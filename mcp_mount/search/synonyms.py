@@ -5,6 +5,7 @@ by a word of its own stands in its descriptions, or in the ``keywords`` of an ``
 """
 
 import re
+from itertools import chain
 from typing import Final, Literal
 
 from mcp_mount.search.words import stem
@@ -218,14 +219,10 @@ def expand_phrases(query: str) -> str:
     return query
 
 
-def _groups() -> list[frozenset[str]]:
-    lines = (*(line for lines in _VERBS.values() for line in lines), *_NOUNS)
-    return [frozenset(map(stem, line.split())) for line in lines]
-
-
 def _related() -> dict[str, frozenset[str]]:
     related: dict[str, set[str]] = {}
-    for group in _groups():
+    for line in chain(*_VERBS.values(), _NOUNS):
+        group = frozenset(map(stem, line.split()))
         for word in group:
             related.setdefault(word, set()).update(group - {word})
     return {word: frozenset(others) for word, others in related.items()}
@@ -235,17 +232,12 @@ RELATED: Final = _related()
 """By the stem of a word, the stems of those that may stand for it."""
 
 
-def _actions() -> dict[str, Action]:
-    actions: dict[str, Action] = {}
-    for action, lines in _VERBS.items():
-        for line in lines:
-            for word in line.split():
-                actions.setdefault(stem(word), action)
-    return actions
-
-
-ACTIONS: Final = _actions()
-"""By the stem of a verb, what it does."""
+ACTIONS: Final = {
+    stem(word): action
+    for action, lines in reversed(_VERBS.items())
+    for word in " ".join(lines).split()
+}
+"""By the stem of a verb, what it does; of several things, what stands first."""
 
 METHODS: Final[dict[Action, frozenset[str]]] = {
     "read": frozenset({"GET", "QUERY"}),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -178,7 +178,7 @@ class TaskEngine:
         seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
-        counted = self._seal.name("of", *principals_of(ctx.request, self._places()))
+        counted = self._seal.name("of", *principals_of(ctx.request, self._provider.credentials()))
         task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
         try:
             await self._store.schedule(name)
@@ -188,16 +188,16 @@ class TaskEngine:
         return task_id, task
 
     async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
-        """Return a task of the caller's; None where there is none, or it is not the caller's.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Return a task of the caller's; None where there is none, or it is not the caller's."""
         if not self.is_running:
             return None
         name = self._seal.name("task", task_id)
         task = await self._store.find(name)
-        if task is None or task.owner != self._owner(ctx) or self._lacks_scopes(task.tool):
+        if (
+            task is None
+            or task.owner != self._owner(ctx)
+            or scopes_to_request(self._provider.scopes(task.tool), granted_scopes.get())
+        ):
             return None
         if task.is_lost:
             await self._store.end(name, "failed", protocol_error(LOST))
@@ -205,11 +205,7 @@ class TaskEngine:
         return task
 
     async def cancel(self, task_id: str, ctx: RequestContext) -> bool:
-        """End a task of the caller's, if it has not ended; False where there is none.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """End a task of the caller's, if it has not ended; False where there is none."""
         if await self.find(task_id, ctx) is None:
             return False
         name = self._seal.name("task", task_id)
@@ -219,10 +215,4 @@ class TaskEngine:
 
     def _owner(self, ctx: RequestContext) -> str:
         """Return whose a task is, as the store knows it: not by address, for people move."""
-        return self._seal.name("owner", *credentials_of(ctx.request, self._places()))
-
-    def _places(self) -> Iterable[tuple[str, str]]:
-        return self._provider.credentials()
-
-    def _lacks_scopes(self, tool: str) -> bool:
-        return bool(scopes_to_request(self._provider.scopes(tool), granted_scopes.get()))
+        return self._seal.name("owner", *credentials_of(ctx.request, self._provider.credentials()))

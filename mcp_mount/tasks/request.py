@@ -9,15 +9,9 @@ _TEXTS: Final = ("http_version", "scheme", "root_path", "path", "method")
 
 
 class KeptRequest(TypedDict):
-    """An MCP request that has called a tool, as JSON.
+    """An MCP request that has called a tool, as JSON, with the caller's credential in its scope.
 
-    Attributes:
-        scope: What HTTP said, with the caller's credential.
-        tool: Which tool it called.
-        arguments: With what.
-        trace: The trace that it is part of.
-        client: The name that the client gives itself.
-        granted: The scopes of the caller; None where nothing tells them.
+    `granted` are the scopes of the caller; None where nothing tells them.
     """
 
     scope: dict[str, Any]

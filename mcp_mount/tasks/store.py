@@ -43,16 +43,8 @@ _TOO_MANY: Final = {
 class Task:
     """A task as the store knows it.
 
-    Attributes:
-        status: Where it is.
-        owner: The sealed name of whom it belongs to.
-        tool: The tool that was called.
-        created: When, in seconds of the system's clock.
-        updated: When it last changed.
-        seconds: How long it is kept.
-        message: How far it has come.
-        outcome: Its result, or its error.
-        is_lost: Whether the worker that ran it is dead.
+    `owner` is the sealed name of whom it belongs to. It was `created` and `updated` at a time of
+    the system's clock, and is kept for `seconds`. `is_lost` tells that its worker is dead.
     """
 
     status: Status
@@ -67,7 +59,10 @@ class Task:
 
 
 class TaskStore:
-    """Keeps tasks in Redis, or in this process, by Docket's connection to it."""
+    """Keeps tasks in Redis, or in this process, by Docket's connection to it.
+
+    Whatever asks the store raises `Busy` where it does not answer.
+    """
 
     def __init__(self, docket: Docket, seal: Seal, options: Tasks) -> None:
         """Take a docket that is open."""
@@ -98,29 +93,17 @@ class TaskStore:
         return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
 
     async def schedule(self, name: str) -> None:
-        """Put a task into the queue, which learns its name alone.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Put a task into the queue, which learns its name alone."""
         async with self._asking():
             await self._docket.add(FUNCTION, key=name)(name)
 
     async def unschedule(self, name: str) -> None:
-        """Take a task out of the queue; where it runs, end it.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Take a task out of the queue; where it runs, end it."""
         async with self._asking():
             await self._docket.cancel(name)
 
     async def find(self, name: str) -> Task | None:
-        """Return a task; None where there is none.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Return a task; None where there is none."""
         async with self._asking(), self._docket.redis() as redis:
             found = await redis.hgetall(self._key("task", name))
             alive = await redis.exists(self._key("alive", name))
@@ -149,7 +132,6 @@ class TaskStore:
         From now on the store has no credential of the caller.
 
         Raises:
-            Busy: the store does not answer.
             Unreadable: it was sealed with another key.
         """
         keys = [self._key("task", name), self._key("alive", name)]
@@ -158,29 +140,17 @@ class TaskStore:
         return request
 
     async def renew(self, name: str) -> bool:
-        """Say that the task's worker is alive; False where nobody wants it any more.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Say that the task's worker is alive; False where nobody wants it any more."""
         keys = [self._key("task", name), self._key("alive", name)]
         return bool(await self._run(RENEW, keys, [LEASE]))
 
     async def tell(self, name: str, message: str) -> None:
-        """Write how far a task has come.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """Write how far a task has come."""
         said = [self._seal.close(message), time.time()]
         await self._run(TELL, [self._key("task", name)], said)
 
     async def end(self, name: str, status: Status, outcome: dict[str, Any] | None = None) -> bool:
-        """End a task, whose request is forgotten; False where it has ended before.
-
-        Raises:
-            Busy: the store does not answer.
-        """
+        """End a task, whose request is forgotten; False where it has ended before."""
         sealed = self._seal.close(outcome) if outcome is not None else b""
         keys = [self._key("task", name), self._key("alive", name)]
         return bool(await self._run(END, keys, [status, sealed, time.time()]))

@@ -18,7 +18,6 @@ from mcp_mount.errors import Busy
 from mcp_mount.tasks.request import KeptRequest, restore_scope
 from mcp_mount.tasks.seal import Unreadable
 from mcp_mount.tasks.store import LEASE, Status, TaskStore
-from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.context import to_tool_result
 from mcp_mount.tools.provider import OperationProvider
@@ -86,19 +85,16 @@ class TaskWorker:
         try:
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:
-                await self._run_renewed(name, request)
+                renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
+                try:
+                    await self._run(name, request)
+                finally:
+                    renewing.cancel()
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
         finally:
             self.running -= 1
-
-    async def _run_renewed(self, name: str, request: KeptRequest) -> None:
-        renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
-        try:
-            await self._run(name, request)
-        finally:
-            renewing.cancel()
 
     async def _run(self, name: str, request: KeptRequest) -> None:
         ctx = RequestContext(
@@ -134,9 +130,11 @@ class TaskWorker:
         request_context.set(ctx)
         granted = request["granted"]
         granted_scopes.set(frozenset(granted) if granted is not None else None)
+        # It was let in before, and its result comes in one piece.
+        limits = replace(tool.binding.limits, max_event_bytes=_UNLIMITED)
         call = ToolCall(
             tool.name,
-            _admitted(tool.binding),
+            replace(tool.binding, rate=None, needs_confirmation=False, limits=limits),
             request["arguments"],
             meta=request["trace"],
             client=request["client"],
@@ -160,11 +158,7 @@ class TaskWorker:
         return {"result": _write(error(message))}
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what the store answers, which is given some time to come back.
-
-        Raises:
-            Busy: it did not.
-        """
+        """Return what the store answers, which is given some time to come back."""
         for _ in range(_TRIES):
             try:
                 return await ask()
@@ -203,12 +197,6 @@ class TaskWorker:
                 return
 
         return tell
-
-
-def _admitted(binding: ToolBinding) -> ToolBinding:
-    """Return how a call is made that was let in before, and whose result comes in one piece."""
-    limits = replace(binding.limits, max_event_bytes=_UNLIMITED)
-    return replace(binding, rate=None, needs_confirmation=False, limits=limits)
 
 
 def _write(result: Result) -> dict[str, Any]:

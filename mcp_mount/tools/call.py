@@ -166,10 +166,6 @@ class ToolCall:
         """Read the arguments, ask the user where that is to be, and count the call.
 
         Return what to answer instead of making the call; None where it may be made.
-
-        Raises:
-            InvalidArguments: the arguments cannot become a request.
-            Busy: the caller has called too often.
         """
         binding, arguments = self.binding, self._arguments
         if binding.fields is not None:
@@ -185,11 +181,7 @@ class ToolCall:
         return None
 
     async def _wait_for_slot(self) -> Release:
-        """Wait for a slot, unless the client has gone; others wait for an answer.
-
-        Raises:
-            Busy: there is none.
-        """
+        """Wait for a slot, unless the client has gone; others wait for an answer."""
         request, endings = self._ctx.request if self._ctx else None, shutdown.get().endings
         with anyio.CancelScope() as scope:
             self._waiting = scope

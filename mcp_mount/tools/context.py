@@ -7,9 +7,9 @@ from fastmcp.server.context import Context
 from fastmcp.server.dependencies import get_context
 from fastmcp.tools import ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
-from mcp_types import ContentBlock, TextContent
+from mcp_types import TextContent
 
-from mcp_mount.conversion.content import Block, Result
+from mcp_mount.conversion.content import Result
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SpooledText
 from mcp_mount.tools.confirm import Question
@@ -29,17 +29,16 @@ def to_tool_result(result: Result) -> ToolResult:
     if isinstance(result, Question):
         return InputRequiredToolResult(result.input_required)
     return ToolResult(
-        content=[*map(_content_block, result.content)],
+        content=[
+            TextContent(type="text", text="".join(each))
+            if isinstance(each, str | SpooledText)
+            else each
+            for each in result.content
+        ],
         structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
     )
-
-
-def _content_block(block: Block) -> ContentBlock:
-    if isinstance(block, str | SpooledText):
-        return TextContent(type="text", text="".join(block))
-    return block
 
 
 def client_name(context: Context | None) -> str | None:

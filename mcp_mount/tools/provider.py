@@ -41,7 +41,10 @@ _SHOWN: Final = 10
 
 
 class OperationProvider(Provider):
-    """The operations of an OpenAPI document as tools."""
+    """The operations of an OpenAPI document as tools.
+
+    Whatever asks for them raises a `MountError` where a mark, a selector or two names do not fit.
+    """
 
     def __init__(
         self,
@@ -121,11 +124,7 @@ class OperationProvider(Provider):
         return may_recover or self._watch() is not self._watched
 
     def tools(self) -> Mapping[str, OperationTool]:
-        """Return the tools by name, as the document says now.
-
-        Raises:
-            MountError: a mark, a selector or two names do not fit.
-        """
+        """Return the tools by name, as the document says now."""
         return self._read(self._changes())
 
     def find(self, name: str) -> OperationTool | None:
@@ -133,9 +132,6 @@ class OperationProvider(Provider):
 
         A document that the app writes itself is read again only when routes have been added, and
         for a name that it did not have: the app may write it anew each time.
-
-        Raises:
-            MountError: see `tools`.
         """
         routes = self._changes()
         if routes is None or routes is not self._routes or name not in self._tools:
@@ -213,11 +209,7 @@ class OperationProvider(Provider):
         return not scopes_to_request(binding.operation.scopes, granted_scopes.get())
 
     def left_out(self) -> Sequence[LeftOut]:
-        """Return the document's operations that are not offered, and why.
-
-        Raises:
-            MountError: see `tools`.
-        """
+        """Return the document's operations that are not offered, and why."""
         self.tools()
         if self._left_out is None:
             chosen = [each.operation for each, _ in self._built.values()]
@@ -267,11 +259,7 @@ class OperationProvider(Provider):
         return tool if version is None or (tool and version.matches(tool.version)) else None
 
     def resources(self) -> tuple[OperationResource | OperationTemplate, ...]:
-        """Return the resources and templates, as the document says now.
-
-        Raises:
-            MountError: see `tools`.
-        """
+        """Return the resources and templates, as the document says now."""
         self.tools()
         return self._resources
 

@@ -120,12 +120,13 @@ def make_resources(
     operation = tool.binding.operation
     template = _template(operation, tool, said, server)
     variables = variables_of(template)
+    types = {media.media_type for medias in successes(operation) for media in medias}
     shown = mcp_types.Annotations(audience=[*said.audience] or None, priority=said.priority)
     options: dict[str, Any] = {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
-        "mime_type": said.mime_type or _media_type(operation),
+        "mime_type": said.mime_type or (types.pop() if len(types) == 1 else _BINARY),
         "annotations": shown if said.audience or said.priority is not None else None,
         "tags": tool.tags,
         "meta": tool.meta,
@@ -191,11 +192,6 @@ def check_addresses(resources: Iterable[OperationResource | OperationTemplate]) 
             )
 
 
-def _media_type(operation: Operation) -> str:
-    found = {media.media_type for medias in successes(operation) for media in medias}
-    return found.pop() if len(found) == 1 else _BINARY
-
-
 def _value(schema: Mapping[str, Any], given: list[str]) -> object:
     """Return a value of the query as the argument that it stands for."""
     kinds = {schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))}
@@ -207,11 +203,7 @@ def _value(schema: Mapping[str, Any], given: list[str]) -> object:
 async def _read(
     tool: OperationTool, arguments: Mapping[str, Any], mime_type: str
 ) -> ResourceResult:
-    """Call an operation, and return what it answers as the contents of a resource.
-
-    Raises:
-        NotRead: the call cannot be made, or has failed.
-    """
+    """Call an operation, and return what it answers as the contents of a resource."""
     call = tool.prepare(arguments)
     try:
         result = await call.run()
