@@ -10,6 +10,7 @@ from fastapi import Body, Depends, FastAPI, Request
 from mcp_mount import Limits, mount_mcp
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
+from tests.sse import HANDSHAKE
 from tests.starting import started
 from tests.support import ERAS, Era, envelope, http
 from tests.test_linear import within_seconds
@@ -181,6 +182,34 @@ async def test_a_request_of_too_many_values_is_not_parsed(era: Era, *, sessions:
             assert called == [50_000]
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"sessions": True}, {"dependencies": [Depends(lambda: None)]}]
+)
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({f"x-{number}": "1" for number in range(200)}, "more than 200 header fields"),
+        ({"x-long": "a" * 65_536}, "more than 65536 bytes"),
+        ({"x-" + "a" * 65_536: "1"}, "more than 65536 bytes"),
+    ],
+    ids=["many", "a long value", "a long name"],
+)
+async def test_a_request_has_a_head_of_some_size(
+    more: dict[str, str], said: str, options: dict[str, Any]
+) -> None:
+    """F2: a session keeps the one that it was opened with; five thousand fields took 1 MiB."""
+    app = FastAPI()
+    mount_mcp(app, **options)
+    headers, body = envelope("legacy", "initialize", HANDSHAKE)
+    content = json.dumps(body).encode()
+    few = {name: value[:60_000] for name, value in [*more.items()][:150] if len(name) < 100}
+    async with started(app) as running:
+        refused = await send_raw(running, [content], {**headers, **more})
+        assert (refused.status, refused.received) == (431, 0)
+        assert said in refused.answer["error"]["message"]
+        assert (await send_raw(running, [content], {**headers, **few})).status == 200
+
+
 @pytest.mark.parametrize("options", [{}, {"sessions": True}, {"sse_path": "/sse"}], ids=repr)
 async def test_what_is_not_parsed_takes_no_time(options: dict[str, Any]) -> None:
     """F1: four megabytes took 1.4 s where sessions or streams keep how they were opened."""
@@ -236,6 +265,6 @@ async def test_an_address_that_is_no_address_is_not_read(era: Era) -> None:
     for length, status in ((10_000, 200), (200_000, 400)):
         uri = "parts://" + "a" * length
         headers, body = envelope(era, "resources/read", {"uri": uri})
-        headers["mcp-name"] = uri
+        headers["mcp-name"] = uri[:20_000]
         reply = await send_raw(app, [json.dumps(body).encode()], headers)
         assert reply.status == status
