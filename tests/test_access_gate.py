@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcp_mount import mount_mcp
 from mcp_mount.access.auth import scopes_to_request
-from mcp_mount.fastpath.messages import read_call
+from mcp_mount.fastpath.outline import read_outline
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
 from tests.support import ERAS, Era, envelope
@@ -166,7 +166,7 @@ def test_both_eras_readers_and_the_gate_see_the_same_call(value: Any) -> None:
         name = params.get("name") if isinstance(params, dict) else None
         is_call = isinstance(name, str) and message.get("method") == "tools/call"
         seen.append(name if is_call else None)
-    assert seen == [read_call(body)[0]] * 2
+    assert seen == [read_outline(body).tool] * 2
 
 
 R, W, A = frozenset({"r"}), frozenset({"r", "w"}), frozenset({"a"})

@@ -10,8 +10,10 @@ from fastapi import Body, Depends, FastAPI, Request
 from mcp_mount import Limits, mount_mcp
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
+from tests.sse import HANDSHAKE
 from tests.starting import started
-from tests.support import ERAS, Era, envelope
+from tests.support import ERAS, Era, envelope, http
+from tests.test_linear import within_seconds
 
 LIMIT = 10_000
 
@@ -180,6 +182,76 @@ async def test_a_request_of_too_many_values_is_not_parsed(era: Era, *, sessions:
             assert called == [50_000]
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"sessions": True}, {"dependencies": [Depends(lambda: None)]}]
+)
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({f"x-{number}": "1" for number in range(200)}, "more than 200 header fields"),
+        ({"x-long": "a" * 65_536}, "more than 65536 bytes"),
+        ({"x-" + "a" * 65_536: "1"}, "more than 65536 bytes"),
+    ],
+    ids=["many", "a long value", "a long name"],
+)
+async def test_a_request_has_a_head_of_some_size(
+    more: dict[str, str], said: str, options: dict[str, Any]
+) -> None:
+    """F2: a session keeps the one that it was opened with; five thousand fields took 1 MiB."""
+    app = FastAPI()
+    mount_mcp(app, **options)
+    headers, body = envelope("legacy", "initialize", HANDSHAKE)
+    content = json.dumps(body).encode()
+    few = {name: value[:60_000] for name, value in [*more.items()][:150] if len(name) < 100}
+    async with started(app) as running:
+        refused = await send_raw(running, [content], {**headers, **more})
+        assert (refused.status, refused.received) == (431, 0)
+        assert said in refused.answer["error"]["message"]
+        assert (await send_raw(running, [content], {**headers, **few})).status == 200
+
+
+@pytest.mark.parametrize("options", [{}, {"sessions": True}, {"sse_path": "/sse"}], ids=repr)
+async def test_what_is_not_parsed_takes_no_time(options: dict[str, Any]) -> None:
+    """F1: four megabytes took 1.4 s where sessions or streams keep how they were opened."""
+    app = FastAPI()
+    mount_mcp(app, **options)
+    headers, _ = envelope("legacy", "initialize")
+    body = b"[" + b"[]," * 1_390_000 + b"[]]"
+    path = "/sse/messages/?session_id=" + "0" * 32 if "sse_path" in options else "/mcp"
+    async with started(app) as running, http(running) as client:
+        with within_seconds(0.5):
+            answer = await client.post(path, headers=headers, content=body)
+    assert answer.status_code == 400
+    assert "more than 200,000 JSON values" in answer.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("place", ["_meta", "capabilities", "prompt", "result", "text"])
+async def test_a_message_has_few_values_beside_the_arguments_of_a_call(
+    place: str, era: Era
+) -> None:
+    """F1: they are checked by one after the other, which took a fifth of a second."""
+    app = FastAPI()
+    mount_mcp(app)
+    for many in (9_000, 11_000):
+        values: Any = ["x" * 8] * many
+        meta = {
+            "io.modelcontextprotocol/clientCapabilities": {"experimental": {"a": {"b": values}}}
+        }
+        method, params = {
+            "_meta": ("tools/call", {"name": "send", "arguments": {}, "_meta": {"a": values}}),
+            "capabilities": ("tools/call", {"name": "send", "arguments": {}, "_meta": meta}),
+            "prompt": ("prompts/get", {"name": "send", "arguments": {"a": values}}),
+            "result": ("ping", {"a": values}),
+            "text": ("tools/call", {"name": values, "arguments": {}}),
+        }[place]
+        headers, body = envelope(era, method, params)
+        headers["mcp-name"] = "send"
+        reply = await send_raw(app, [json.dumps(body).encode()], headers)
+        said = "The request has more than 10,000 JSON values beside a call's arguments."
+        assert (said in json.dumps(reply.answer)) == (many > 10_000)
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_an_address_that_is_no_address_is_not_read(era: Era) -> None:
     """X5: to compare one of megabytes with templates takes long."""
@@ -193,6 +265,6 @@ async def test_an_address_that_is_no_address_is_not_read(era: Era) -> None:
     for length, status in ((10_000, 200), (200_000, 400)):
         uri = "parts://" + "a" * length
         headers, body = envelope(era, "resources/read", {"uri": uri})
-        headers["mcp-name"] = uri
+        headers["mcp-name"] = uri[:20_000]
         reply = await send_raw(app, [json.dumps(body).encode()], headers)
         assert reply.status == status

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import jsonschema_rs
@@ -12,7 +13,10 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from mcp_mount import InvalidSelector, MountError, mount_mcp
+from mcp_mount.conversion.fields import Fields
+from mcp_mount.errors import InvalidArguments
 from tests.support import ERAS, Era, call, tools
+from tests.test_linear import within_seconds
 from tests.ways import Way, either_way, force
 
 eras = pytest.mark.parametrize("era", ERAS)
@@ -123,7 +127,8 @@ async def test_the_argument_is_published_where_there_are_fields_to_ask_for(era: 
     with_fields = {name for name, tool in listed.items() if takes_fields(tool)}
     assert with_fields == {"page", "list_all", "either", "on"}
     argument = listed["page"]["inputSchema"]["properties"]["fields"]
-    assert argument["items"] == {"type": "string"}
+    assert argument["items"] == {"type": "string", "maxLength": 300}
+    assert argument["maxItems"] == 200
     assert '["items.slug"]' in argument["description"]
     assert "total, items, items.slug, items.title" in argument["description"]
     assert "required" not in listed["page"]["inputSchema"]
@@ -164,6 +169,9 @@ async def test_an_argument_of_that_name_stays_the_operations_own(
         ([1], "'fields' must be a list of paths such as [\"items.slug\"]"),
         (7, "'fields' must be a list of paths"),
         (["total"] * 201, "takes 200 paths at the most"),
+        (["items." + "a" * 295], "each of 300 characters and 16 names"),
+        ([".".join(["items"] * 17)], "each of 300 characters and 16 names"),
+        ("," * 61_000, "takes 200 paths at the most"),
     ],
 )
 async def test_a_field_that_is_not_there_is_refused_before_the_call(
@@ -187,3 +195,28 @@ async def test_without_fields_the_answer_is_whole(fields: Any) -> None:
     """R7."""
     whole = await call(build(), "page")
     assert (await call(build(), "page", {"fields": fields})).result == whole.result
+
+
+WIDE: dict[str, Any] = {
+    "type": "object",
+    "properties": {f"a{number}": {"$ref": "#/$defs/Wide"} for number in range(300)},
+}
+NAMED = {f"{number:04}" * 15: {"type": "string"} for number in range(1_000)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({**WIDE, "$defs": {"Wide": WIDE}}, ".".join(f"a{number}" for number in range(16))),
+        ({"type": "object", "properties": NAMED}, "0123" * 15),
+        ({"type": "object", "properties": NAMED}, "1023" * 16),
+        ({"type": "object"}, ".".join("a" * 16)),
+    ],
+    ids=["deep", "wide", "unknown", "open"],
+)
+def test_no_paths_take_long_to_read(schema: dict[str, Any], path: str) -> None:
+    """F1: as many as may be, and as long."""
+    fields = Fields(schema, is_wrapped=False)
+    assert len(fields.known) <= 1_000
+    with within_seconds(0.1), suppress(InvalidArguments):
+        fields.take({"fields": [path] * 200})

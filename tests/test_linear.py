@@ -27,6 +27,8 @@ from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
+from mcp_mount.search.entries import Entry
+from mcp_mount.search.ranker import Ranker
 from mcp_mount.tools.describing import description_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
@@ -107,6 +109,8 @@ def call(place: str, text: str) -> None:
 
 ROUTES = [Operation("GET", path) for path in ("/{x}", "/{a}-{b}-{c}-{d}.json", "/{a}a{b}{c}/aaab")]
 
+RANKER = Ranker([Entry("get_thing", method="GET", path="/things/{id}")])
+
 READERS: dict[str, Callable[[str], object]] = {
     "pattern": lambda text: is_ecmascript(text[:1_000]),
     "description": lambda text: shorten(text, 1_000),
@@ -144,6 +148,19 @@ def test_no_text_takes_long_to_read(reader: str, text: tuple[str, str, str]) -> 
     long = f"{first}{unit * (LENGTH // len(unit))}{last}"
     with within_seconds(), suppress(MountError, InvalidArguments, ValueError):
         READERS[reader](long)
+
+
+@given(text=TEXTS)
+@example(text=("", "@.", ""))
+@example(text=("", "a@", ""))
+@example(text=("", "a-", ""))
+@example(text=("", "a.", "b"))
+@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
+def test_no_request_for_a_tool_takes_long_to_read(text: tuple[str, str, str]) -> None:
+    """F1: of a thousand characters, which are looked at in one step."""
+    first, unit, last = text
+    with within_seconds(0.05):
+        [*RANKER.search(f"{first}{unit * (1_000 // len(unit))}"[:999] + last)]
 
 
 @given(unit=st.text(st.sampled_from("+-0123456789.eE_~nTf<"), min_size=1, max_size=4))

@@ -13,6 +13,7 @@ from mcp_mount import mount_mcp
 from mcp_mount.endpoints.collapse import collapse_single_event
 from tests.lanes import closed
 from tests.support import ERAS, Era, call, connected, rpc
+from tests.test_linear import within_seconds
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -99,3 +100,19 @@ async def test_every_other_stream_stays_one(parts: list[bytes]) -> None:
     await pass_on({"type": "http.response.body", "body": b""})
     assert sent[0]["headers"] == [(b"content-type", b"text/event-stream")]
     assert [message["body"] for message in sent[1:]] == [*parts, b""]
+
+
+async def test_the_id_of_a_request_takes_no_time_to_look_at() -> None:
+    """F1: whoever calls chooses it, up to the size of a request."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    pass_on = collapse_single_event(send)
+    start = {"type": "http.response.start", "status": 200}
+    await pass_on({**start, "headers": [(b"content-type", b"text/event-stream")]})
+    body = b'data: {"jsonrpc":"2.0","id":"%s","result":{}}\r\n\r\n' % (b"a" * 4_000_000)
+    with within_seconds(0.05):
+        await pass_on({"type": "http.response.body", "body": body, "more_body": False})
+    assert sent[1]["body"] == body

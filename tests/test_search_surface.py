@@ -15,9 +15,10 @@ from fastmcp.exceptions import ToolError
 from pydantic import BaseModel
 
 from mcp_mount import InvalidSelector, Mounted, MountError, RateLimit, mount_mcp
+from tests.raw import send_raw
 from tests.sse import initialized
 from tests.starting import started
-from tests.support import ERAS, Era, Reply, call, rpc, tools
+from tests.support import ERAS, Era, Reply, call, envelope, rpc, tools
 from tests.ways import Way, either_way, force
 
 eras = pytest.mark.parametrize("era", ERAS)
@@ -422,3 +423,37 @@ async def test_a_middleware_sees_the_real_call() -> None:
     seen: list[tuple[str, object]] = []
     await call(app, "call_read_tool", through("list_parts"))
     assert seen == [("/parts", "list_parts"), ("/mcp", None)]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("search_tools", {"\ud800": 1}),
+        ("search_tools", {"query": "\ud800"}),
+        ("search_tools", {"tag": "a\ud800"}),
+        ("describe_tool", {"name": "\ud800"}),
+        ("call_tool", {"\ud800": 1}),
+        ("call_tool", {"name": "\ud800"}),
+        ("call_tool", {"name": "near", "arguments": {"region": "\ud800"}}),
+        ("call_read_tool", {"name": "near", "arguments": {"region": "\ud800"}}),
+    ],
+)
+async def test_half_a_character_is_an_error_and_no_line_in_the_log(
+    tool: str, arguments: dict[str, Any], era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """X5: it left the app as an exception, or wrote a traceback for each request."""
+    app = FastAPI()
+    marked = Header(json_schema_extra={"x-mcp-header": "Region"})
+
+    @app.get("/near")
+    async def near(region: Annotated[str, marked]) -> str:
+        return region
+
+    mount_mcp(app, surface="search")
+    headers, body = envelope(era, "tools/call", through(tool, arguments))
+    reply = await send_raw(app, [json.dumps(body).encode()], headers)
+    error = reply.answer.get("error")
+    assert error is not None or reply.answer["result"]["isError"]
+    assert error is None or error["code"] in {-32700, -32602, -32020}
+    assert not [each for each in caplog.records if each.exc_info]

@@ -1,5 +1,6 @@
 """A string that holds JSON is read as what the schema wants."""
 
+import json
 from enum import Enum
 from typing import Annotated, Any
 
@@ -8,7 +9,10 @@ from fastapi import Body, FastAPI, Form, Query, Request, UploadFile
 from pydantic import BaseModel
 
 from mcp_mount import mount_mcp
+from mcp_mount.conversion.slips import slip_reader
+from mcp_mount.errors import InvalidArguments
 from tests.support import ERAS, Era, call
+from tests.test_linear import within_seconds
 from tests.ways import Way, either_way, force
 
 pytestmark = pytest.mark.usefixtures("either_caller")
@@ -172,3 +176,37 @@ async def test_a_file_that_is_given_as_text_is_that_text() -> None:
     for text in ("text", '{"text": "a"}'):
         reply = await call(build(), "file", {"upload": text})
         assert reply.result["structuredContent"] == {"result": text}
+
+
+@eras
+@pytest.mark.parametrize(
+    ("points", "is_read"),
+    [
+        (['{"x": 1}'] * 5_000, True),
+        ([json.dumps({"x": 1, "tags": ["a"] * 50_000})], True),
+        (['{"x": 1}'] * 20_000, False),
+        (['{"x": 1, "tags": [' + "[]," * 20_000 + "[]]}"] * 60, False),
+        (["{"] * 180_000, False),
+    ],
+    ids=["many", "long", "too many", "too long", "no JSON"],
+)
+async def test_the_strings_of_a_call_are_read_as_far_as_that_takes_no_time(
+    points: list[str], era: Era, *, is_read: bool
+) -> None:
+    """F1: four megabytes of them took 1.6 s, each too short to be counted."""
+    reply = await call(build(), "whole", {"body": points}, era=era)
+    if is_read:
+        assert reply.result["structuredContent"]["result"][0]["x"] == 1
+    else:
+        assert "JSON" in reply.text_content
+        assert reply.is_error
+
+
+@pytest.mark.parametrize("text", ["1", "1a", '{"a": []}'])
+def test_many_strings_are_soon_too_many(text: str) -> None:
+    """F1: also those that are left as they are, such as text where a number is wanted."""
+    items = {"type": "object" if text.startswith("{") else "integer"}
+    read = slip_reader({"properties": {"a": {"type": "array", "items": items}}}, ["a"], [])
+    assert read is not None
+    with within_seconds(0.15), pytest.raises(InvalidArguments, match="more JSON in strings"):
+        read({"a": [text] * 190_000})

@@ -1,7 +1,6 @@
 """The ASGI scope of a call, made from that of the MCP request. Pure."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -119,6 +118,5 @@ def _forwarded(
     return [*kept, *own]
 
 
-@lru_cache(maxsize=1024)
 def _is_forwarded(name: bytes) -> bool:
     return name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES)

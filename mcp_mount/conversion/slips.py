@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, Final
 
 from mcp_mount.conversion.decoders import read_json
+from mcp_mount.conversion.structure import Meter
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 
@@ -17,7 +18,46 @@ _STRUCTURES: Final = frozenset({"object", "array"})
 _DEEPEST: Final = 8
 """Levels of a value, and of references, that are looked into."""
 
+_MOST_VALUES: Final = 100_000
+"""What the strings of one call may hold together, read in some 30 ms. See `structure`."""
+_STRING: Final = 5
+_NO_JSON: Final = 20
+"""What a string takes that is read, in values, and what it takes more where it is no JSON."""
+
 Types = frozenset[str]
+
+
+class _Budget:
+    """What the strings of one call may still take."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+
+    def read(self, text: str, place: str) -> object:
+        """Parse a string.
+
+        Raises:
+            InvalidArguments: with those before it, it holds more than may be parsed.
+            ValueError: it is no JSON.
+        """
+        self._spend(_STRING + len(text) // 64, place)
+        if "[" in text or "{" in text:
+            meter = Meter(math.inf)
+            meter.add(text.encode("utf-8", "surrogatepass"))
+            self._spend(meter.values, place)
+        try:
+            return read_json(text)[0]
+        except ValueError:
+            self._spend(_NO_JSON, place)
+            raise
+
+    def _spend(self, values: int, place: str) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise InvalidArguments(
+                f"{place!r} holds more JSON in strings than is read. Write it as its schema says, "
+                "without the quotation marks."
+            )
 
 
 def slip_reader(
@@ -45,7 +85,8 @@ def slip_reader(
 
     def read(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         given = names & arguments.keys()
-        changed = {name: readers[name].read(arguments[name]) for name in given}
+        budget = _Budget()
+        changed = {name: readers[name].read(arguments[name], budget) for name in given}
         return {**arguments, **changed} if changed else arguments
 
     return read
@@ -59,27 +100,29 @@ class _ArgumentReader:
     ) -> None:
         self._name = name
         self._definitions = definitions
+        self._known: dict[int, tuple[Schema, Types | None]] = {}
         self._is_json = is_json
-        self._schema = self._resolve(schema)
-        self._types = self._types_of(schema)
+        self._schema, self._types = self._look_up(schema)
         has_inside = is_json and not self._schema.keys().isdisjoint({"properties", "items"})
         wanted = (
             self._types or frozenset() if is_json else (self._types or frozenset()) & _STRUCTURES
         )
         self.is_needed = has_inside or (self._takes_no_string(self._types) and bool(wanted))
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: Any, budget: _Budget) -> Any:
         """Return the value as the schema wants it."""
         if isinstance(value, str):
             if not self._takes_no_string(self._types):
                 return value
-            return self._read_string(value, self._types or frozenset(), self._name)
+            return self._read_string(value, self._types or frozenset(), self._name, budget)
         # Elsewhere than in JSON, what is inside is written as text as well.
-        return self._read_inside(value, self._schema, self._name, 0) if self._is_json else value
+        if not self._is_json:
+            return value
+        return self._read_inside(value, self._schema, self._name, 0, budget)
 
-    def _read_string(self, text: str, types: Types, place: str) -> Any:
+    def _read_string(self, text: str, types: Types, place: str, budget: _Budget) -> Any:
         try:
-            value, _ = read_json(text)
+            value = budget.read(text, place)
         except ValueError:
             kind, found = "", "no JSON"
         else:
@@ -98,31 +141,44 @@ class _ArgumentReader:
             f"text that was given is {found}."
         )
 
-    def _read_inside(self, value: Any, schema: Schema, place: str, depth: int) -> Any:
+    def _read_inside(
+        self, value: Any, schema: Schema, place: str, depth: int, budget: _Budget
+    ) -> Any:
         if depth > _DEEPEST:
             return value
         if isinstance(value, dict):
             properties = schema.get("properties", {})
             inside = {
-                name: self._read_inner(value[name], properties[name], f"{place}.{name}", depth)
+                name: self._read_inner(
+                    value[name], properties[name], f"{place}.{name}", depth, budget
+                )
                 for name in properties.keys() & value.keys()
             }
             return {**value, **inside} if inside else value
         if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
-            types = self._types_of(items)
+            _, types = self._look_up(items)
             is_read = types is None or types & _STRUCTURES or self._takes_no_string(types)
             if is_read and any(isinstance(each, str | dict | list) for each in value):
-                return [self._read_inner(each, items, place, depth) for each in value]
+                return [self._read_inner(each, items, place, depth, budget) for each in value]
         return value
 
-    def _read_inner(self, value: Any, schema: Schema, place: str, depth: int) -> Any:
+    def _read_inner(
+        self, value: Any, schema: Schema, place: str, depth: int, budget: _Budget
+    ) -> Any:
         if isinstance(value, str):
-            types = self._types_of(schema)
+            _, types = self._look_up(schema)
             fits = types is not None and self._takes_no_string(types)
-            return self._read_string(value, types or frozenset(), place) if fits else value
+            return self._read_string(value, types or frozenset(), place, budget) if fits else value
         if isinstance(value, dict | list):
-            return self._read_inside(value, self._resolve(schema), place, depth + 1)
+            return self._read_inside(value, self._look_up(schema)[0], place, depth + 1, budget)
         return value
+
+    def _look_up(self, schema: Schema) -> tuple[Schema, Types | None]:
+        """Return what a schema comes to, and its types; worked out once for all values."""
+        found = self._known.get(id(schema))
+        if found is None:
+            found = self._known[id(schema)] = self._resolve(schema), self._types_of(schema)
+        return found
 
     def _resolve(self, schema: Schema) -> Schema:
         """Return what a schema refers to, and the one alternative beside null."""

@@ -26,14 +26,19 @@ _SLICE: Final = 64 * 1024
 
 
 class Meter:
-    """Counts the bytes and values of a document, or of a stream of events, chunk by chunk."""
+    """Counts the bytes and values of a document, or of a stream of events, chunk by chunk.
+
+    Attributes:
+        size: Bytes until now.
+        values: Values until now, of the last event where it is a stream.
+    """
 
     def __init__(self, max_bytes: float, *, is_stream: bool = False) -> None:
         """Take the most bytes, and whether each event is a document of its own."""
         self.size = 0
         self._max_bytes = max_bytes
         self._is_stream = is_stream
-        self._values = 0
+        self.values = 0
         self._lines = 0
         self._in_string = False
         self._escape = b""
@@ -54,7 +59,7 @@ class Meter:
         last_line = text[max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 :]
         self._in_string = last_line.count(b'"') % 2 == 1
         self._count(_STRING.sub(b"", text))
-        return self._values <= MAX_VALUES and self._lines <= MAX_VALUES
+        return self.values <= MAX_VALUES and self._lines <= MAX_VALUES
 
     def _count(self, text: bytes) -> None:
         """Count what stands outside strings; the blank line after an event begins another one."""
@@ -64,7 +69,7 @@ class Meter:
         values = last.count(b",") + _CONTAINER * (last.count(b"[") + last.count(b"{"))
         values += _NAME * last.count(b":")
         values += sum(map(len, _LONG_NUMBER.findall(last)))
-        self._values = values if blank else self._values + values
+        self.values = values if blank else self.values + values
 
 
 def is_simple(text: str) -> bool:

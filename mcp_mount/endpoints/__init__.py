@@ -5,6 +5,7 @@ In the order in which to read them:
     guard         what a request passes before MCP sees it
     endpoint      a route that serves MCP
     hosting       what the endpoints serve, and what runs for it
+    amount        refuses a message that holds more than it can need
     form          refuses a POST that is no message
     unwrap        a call through the search, as the call that it stands for
     dispatcher    reads each request, checks its scopes, answers it or hands it on

@@ -9,9 +9,10 @@ from typing import Final
 
 from starlette.types import Message, Send
 
+# Whoever calls chooses the id: one that is longer than any client's stays an event.
 _FRAME: Final = re.compile(
     rb"(?:(?:id: [^\r\n]+\r\n)?event: message\r\n)?data: "
-    rb'(\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.)*"),'
+    rb'(\{"jsonrpc":"2\.0","id":(?:-?\d+|"(?:[^"\\]|\\.){0,1000}+"),'
     rb'"(?:result|error)":[^\r\n]*)\r\n\r\n'
 )
 _OF_A_STREAM: Final = frozenset(

@@ -1,7 +1,5 @@
 """Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
 
-import json
-import math
 from typing import Final
 
 from fastapi.exception_handlers import http_exception_handler
@@ -21,27 +19,17 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
-from mcp_mount.conversion.structure import MAX_VALUES, Meter
+from mcp_mount.endpoints.amount import refuse_too_much
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
 from mcp_mount.endpoints.hosting import MountContext
 from mcp_mount.endpoints.unwrap import unwrap
-from mcp_mount.fastpath.messages import HotRequest, MessageReader, is_initialize, read_call
+from mcp_mount.fastpath.messages import HotRequest, MessageReader
+from mcp_mount.fastpath.outline import read_outline
 from mcp_mount.fastpath.responder import FastPath
-from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
 from mcp_mount.tools.tracing import joined_trace, trace_of
-
-_LARGEST_OPENING: Final = 8 * 1024
-"""Bytes of the request with which a client names itself and what it can do."""
-
-_SMALL: Final = 64 * 1024
-"""Bytes of a body that take some milliseconds to parse, whatever they are."""
-
-_LONGEST_ADDRESS: Final = 16 * 1024
-
-_PARSE_ERROR: Final = -32700
 
 _NO_PAGE_OF_OURS: Final = (
     "What the page shows is told to a page at this server's own address: at localhost, at an IP "
@@ -139,8 +127,8 @@ class Dispatcher:
         if hot is not None:
             tool, trace_context = hot.called_tool, hot.message.params.meta.trace
         else:
-            tool, meta = read_call(body)
-            trace_context = trace_of(meta)
+            outline = read_outline(body)
+            tool, trace_context = outline.tool, trace_of(outline.meta)
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
@@ -168,12 +156,8 @@ class Dispatcher:
             return None
         if body is None:
             await too_large(self._mount.guard)(scope, receive, send)
-        elif len(body) > _LARGEST_OPENING and self._is_kept and is_initialize(body):
-            message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
-            await refuse(413, message)(scope, receive, send)
-            return None
-        elif len(body) > _SMALL and (too_much := await _too_much(body)) is not None:
-            await refuse(400, too_much, _PARSE_ERROR)(scope, receive, send)
+        elif (refusal := await refuse_too_much(body, is_kept=self._is_kept)) is not None:
+            await refusal(scope, receive, send)
             return None
         return body
 
@@ -199,7 +183,7 @@ class Dispatcher:
         if self._scopes is None or granted is None:
             return None
         if tool is None:
-            uri = _read_address(body)
+            uri = read_outline(body).address
             alternatives = self._mount.scopes_of_resource(uri) if uri is not None else ()
             lacking = scopes_to_request(alternatives, granted)
             return self._scopes.refuse(lacking) if lacking else None
@@ -208,30 +192,6 @@ class Dispatcher:
             # A tool that users add stands in the place of the operation.
             return None
         return self._scopes.refuse(needed)
-
-
-async def _too_much(body: bytes) -> str | None:
-    """Return why a large body is not parsed, which would hold up the process; None if it may be."""
-    meter, turns = Meter(math.inf), Turns()
-    for start in range(0, len(body), _SMALL):
-        if not meter.add(body[start : start + _SMALL]):
-            return f"The request has more than {MAX_VALUES:,} JSON values."
-        await turns.take()
-    uri = _read_address(body) if b"resources/" in body else None
-    if uri is not None and len(uri) > _LONGEST_ADDRESS:
-        return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
-    return None
-
-
-def _read_address(body: bytes) -> str | None:
-    """Return the address that a JSON-RPC message reads a resource at; None where it does not."""
-    try:
-        message = json.loads(body)
-        uri = message["params"]["uri"] if message["method"] == "resources/read" else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        # Whatever this is, it reads nothing; the SDK answers it as the specification says.
-        return None
-    return uri if isinstance(uri, str) else None
 
 
 def _request_of(scope: Scope) -> Request:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.params import Depends
@@ -15,6 +16,10 @@ from mcp_mount.access.origin import Origins
 from mcp_mount.backends.request import Headers
 
 _INVALID_REQUEST = -32600
+
+_MOST_FIELDS: Final = 200
+_LARGEST_HEAD: Final = 64 * 1024
+"""Header fields of a request, and their bytes: a session keeps those that it was opened with."""
 
 Dispatch = Callable[[Scope, Receive, Send], Awaitable[None]]
 """Serves a request that was let in."""
@@ -40,19 +45,25 @@ def reject_head(
     is_page: bool = False,
     about: str | None = None,
 ) -> Response | None:
-    """Return a 405 or 403 response, or None if method and ``Origin`` are fine.
+    """Return a 431, 405 or 403 response, or None if headers, method and ``Origin`` are fine.
 
     `is_page` says that the request is one of the page, which no method of MCP's serves; `about` is
     what a 405 says.
     """
+    if len(scope["headers"]) > _MOST_FIELDS:
+        return refuse(431, f"The request has more than {_MOST_FIELDS} header fields.")
     origin = host = None
+    size = 0
     for name, value in scope["headers"]:
+        size += len(name) + len(value)
         if name == b"origin":
             # Several are one list (RFC 9110 §5.3), which is no origin.
             text = value.decode("latin-1")
             origin = text if origin is None else f"{origin}, {text}"
         elif name == b"host" and host is None:
             host = value.decode("latin-1")
+    if size > _LARGEST_HEAD:
+        return refuse(431, f"The header fields have more than {_LARGEST_HEAD} bytes.")
     if not is_page and scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse(about or "Method Not Allowed", 405, headers=allow)

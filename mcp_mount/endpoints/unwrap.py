@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.fastpath.messages import CallMessage, HotRequest
-from mcp_mount.search.answering import CallArguments, read_arguments
+from mcp_mount.search.answering import CallArguments, is_half, read_arguments
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.search.reading import is_read_only
 from mcp_mount.search.snapshot import NAMES
@@ -61,9 +61,11 @@ class InnerCall:
             for name, value in scope["headers"]
             if not name.startswith(_PARAMETER) and name != b"content-length"
         ]
+        # What no header can hold is missing among them, which the SDK refuses.
+        sent = {name: value for name, value in self.arguments.items() if not is_half(value)}
         headers += [
             (name.lower().encode(), value.encode())
-            for name, value in mcp_param_headers(own, self.arguments).items()
+            for name, value in mcp_param_headers(own, sent).items()
         ]
         headers.append((b"content-length", b"%d" % len(body)))
         return {**scope, "headers": headers}

@@ -3,7 +3,6 @@
 Nothing is refused here: a request that is in any way unusual is None, and FastMCP's to answer.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -173,28 +172,6 @@ class MessageReader:
             return False
         _remember(self._known_clients, client)
         return True
-
-
-def read_call(body: bytes) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the tool that a JSON-RPC message calls, and its ``_meta``; no tool where none is."""
-    try:
-        message: Any = json.loads(body)
-        params = message["params"] if message["method"] == "tools/call" else {}
-        name, meta = params.get("name"), params.get("_meta")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # Whatever this is, it calls nothing; the SDK answers it as the specification says.
-        return None, {}
-    return name if isinstance(name, str) else None, meta if isinstance(meta, dict) else {}
-
-
-def is_initialize(body: bytes) -> bool:
-    """Whether a JSON-RPC message is one whose parameters the SDK keeps."""
-    try:
-        message: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        # What cannot be read here cannot be read further down the stack.
-        return False
-    return isinstance(message, dict) and message.get("method") == "initialize"
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:

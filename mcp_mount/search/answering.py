@@ -53,12 +53,26 @@ class CallArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
 
 
+def is_half(value: object) -> bool:
+    """Whether a value is a text that UTF-8, and so no header, can hold."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return True
+    return False
+
+
 def read_arguments(kind: type[Arguments], arguments: Mapping[str, Any]) -> Arguments:
     """Read what a model gave.
 
     Raises:
-        InvalidArguments: an argument is unknown, missing, or of another type.
+        InvalidArguments: an argument is unknown, missing, of another type, or half a character.
     """
+    if any(map(is_half, (*arguments, *arguments.values()))):
+        raise InvalidArguments(
+            "An argument, or its name, holds half of a character (a lone surrogate)."
+        )
     try:
         return msgspec.convert(arguments, kind)
     except msgspec.ValidationError as wrong:

@@ -31,7 +31,7 @@ _QUESTIONS: Final = frozenset(
 )
 _NAMED: Final = re.compile(r"(?<=\s)[A-Z]\w+")
 """What people write with a capital letter amid a sentence, such as names of people."""
-_VARYING: Final = re.compile(r"\{[^}]*\}|/(v?\d+(\.\d+)*|latest)(?=/)|/$", re.IGNORECASE)
+_VARYING: Final = re.compile(r"\{[^{}]*\}|/(v?\d+(\.\d+)*|latest)(?=/)|/$", re.IGNORECASE)
 """What of a path may differ where it leads to the same: parameters' names, a version, a slash."""
 
 

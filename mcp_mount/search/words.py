@@ -29,12 +29,14 @@ _UNSPLIT: Final = re.compile(
     r"\b(?:OAuth|GitHub|GitLab|YouTube|IPv\d|WebHook|DevOps|GraphQL)", re.IGNORECASE
 )
 
+# Each part begins where a word does, and is not tried again shorter: a caller writes what it reads.
 _VALUES: Final = re.compile(
     r"""
-    https?://\S+ | \S+@\S+\.\w+                # URLs and addresses
+    https?://\S+                               # URLs
+    | (?<!\S)(?=\S[^\s@]*@\S+\.\w)\S+          # addresses
     | "[^"]*" | `[^`]*`                         # what is quoted
-    | \b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|dev|example)\b
-    | \b(?=[\w.:-]*\d)\w+(?:[.:-]\w+)+         # ABC-12, 10.0.0.1, 2026-11-21, web-1
+    | \b[\w-]++(?:\.[\w-]++)*\.(?:com|org|net|io|dev|example)\b
+    | \b(?=[\w.:-]*\d)\w++(?:[.:-]\w++)+       # ABC-12, 10.0.0.1, 2026-11-21, web-1
     | [\#+]?\b\d+\b                            # 3, #12
     """,
     re.VERBOSE,

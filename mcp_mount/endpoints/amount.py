@@ -1,0 +1,60 @@
+"""Refuses a message that holds more than it can need, before it is parsed."""
+
+import math
+from typing import Final
+
+from starlette.responses import Response
+
+from mcp_mount.conversion.structure import MAX_VALUES, Meter
+from mcp_mount.endpoints.guard import refuse
+from mcp_mount.fastpath.outline import read_outline
+from mcp_mount.loops import Turns
+
+_LARGEST_OPENING: Final = 8 * 1024
+"""Bytes of the request with which a client names itself and what it can do."""
+
+_SMALL: Final = 64 * 1024
+"""Bytes of a body that take some milliseconds to parse, whatever they are."""
+
+_MOST_ASIDE: Final = 10_000
+"""Values of a message beside a call's arguments; nothing that clients say has a tenth of them."""
+
+_LONGEST_ADDRESS: Final = 16 * 1024
+
+_PARSE_ERROR: Final = -32700
+
+
+async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
+    """Return a 400 or 413 response, or None if a message may be parsed.
+
+    `is_kept` says that what opens a session, or a stream, is kept as long as that.
+    """
+    if len(body) > _SMALL and (too_much := await _too_much(body)) is not None:
+        return refuse(400, too_much, _PARSE_ERROR)
+    if is_kept and len(body) > _LARGEST_OPENING and read_outline(body).method == "initialize":
+        message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
+        return refuse(413, message)
+    return None
+
+
+async def _too_much(body: bytes) -> str | None:
+    values = await _count(body)
+    if values > MAX_VALUES:
+        return f"The request has more than {MAX_VALUES:,} JSON values."
+    outline = read_outline(body)
+    if values > _MOST_ASIDE and values - await _count(outline.arguments) > _MOST_ASIDE:
+        # All but a call's arguments is read again and again, and checked, by what is behind this.
+        return f"The request has more than {_MOST_ASIDE:,} JSON values beside a call's arguments."
+    if outline.address is not None and len(outline.address) > _LONGEST_ADDRESS:
+        return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
+    return None
+
+
+async def _count(body: bytes) -> int:
+    """Return how many values there are; where there are too many, some number above that."""
+    meter, turns = Meter(math.inf), Turns()
+    for start in range(0, len(body), _SMALL):
+        if not meter.add(body[start : start + _SMALL]):
+            return MAX_VALUES + 1
+        await turns.take()
+    return meter.values
