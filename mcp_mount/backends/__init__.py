@@ -11,6 +11,7 @@ In reading order:
     asgi          calls the app in this process
     token         access tokens of the proxy's own
     upstream      how to call an API over HTTP
+    heads         connections that parse no more header fields than an answer can need
     excess        closes connections on which more has come than an answer
     forwarding    an ASGI app that forwards to an API over HTTP
     http          calls an API over HTTP

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.backends.excess import close_on_excess
+from mcp_mount.backends.heads import BoundedClient
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
 from mcp_mount.http_log import hide_url_async
@@ -136,7 +137,7 @@ class Forwarder:
 
     def _new_client(self) -> httpx2.AsyncClient:
         upstream = self._upstream
-        return httpx2.AsyncClient(
+        return BoundedClient(
             auth=upstream.auth,
             event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
             verify=self._tls,
