@@ -13,6 +13,7 @@ In reading order:
     upstream      how to call an API over HTTP
     heads         connections that parse no more header fields than an answer can need
     excess        closes connections on which more has come than an answer
+    redaction     takes what is the proxy's own out of the addresses that an API answers with
     forwarding    an ASGI app that forwards to an API over HTTP
     http          calls an API over HTTP
 """

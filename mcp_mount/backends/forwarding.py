@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.heads import BoundedClient
+from mcp_mount.backends.redaction import without_own
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
 from mcp_mount.http_log import hide_url_async
@@ -169,7 +170,7 @@ class Forwarder:
             await self._refusal(error)(scope, receive, send)
             return
         try:
-            start = {"status": response.status_code, "headers": response.headers.raw}
+            start = {"status": response.status_code, "headers": self._shown_headers(response)}
             await send({"type": "http.response.start", **start})
             async for chunk in response.aiter_raw():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -180,6 +181,13 @@ class Forwarder:
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
+
+    def _shown_headers(self, response: httpx2.Response) -> list[tuple[bytes, bytes]]:
+        own = {name for name, _ in self._own}
+        if self._upstream.auth is not None:
+            own.add(b"authorization")
+        sent = [pair for pair in response.request.headers.raw if pair[0].lower() in own]
+        return without_own(response.headers.raw, self.base.query, sent)
 
     async def _send_with_retries(
         self, client: httpx2.AsyncClient, request: httpx2.Request
