@@ -298,7 +298,7 @@ async def test_the_proxys_own_key_is_in_no_address_that_is_shown(
     parts = FastAPI()
 
     @parts.get("/parts/{part}")
-    async def get(request: Request, part: str) -> Response:  # noqa: ARG001 - as it is asked for
+    async def get(request: Request, part: str) -> Response:
         query = request.url.query
         where = location.format(
             query=query,
