@@ -24,7 +24,7 @@ from mcp_mount.backends.heads import BoundedClient
 from mcp_mount.backends.redaction import without_own
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
-from mcp_mount.http_log import hide_url_async
+from mcp_mount.http_log import describe, hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 from mcp_mount.version import __version__
@@ -166,7 +166,7 @@ class Forwarder:
         try:
             response = await self._send_with_retries(client, request)
         except httpx2.RequestError as error:
-            logger.warning("%s %s: %r", request.method, self.base, error)
+            logger.warning("%s %s: %s", request.method, self.base, describe(error))
             await self._refusal(error)(scope, receive, send)
             return
         try:
@@ -177,7 +177,8 @@ class Forwarder:
             await send({"type": "http.response.body", "body": b""})
         except httpx2.RequestError as error:
             # Without its last message the response is seen to be broken off.
-            logger.warning("%s %s was broken off: %r", request.method, self.base, error)
+            said = describe(error)
+            logger.warning("%s %s was broken off: %s", request.method, self.base, said)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
