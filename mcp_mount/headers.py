@@ -15,12 +15,17 @@ OF_THE_CONNECTION: Final = frozenset(
 _CREDENTIAL: Final = re.compile(r"auth|cookie|key|secret|token", re.IGNORECASE)
 
 
+def names_credential(name: str) -> bool:
+    """Whether a header of this name holds a key or token, e.g. ``X-Api-Key``."""
+    return _CREDENTIAL.search(name) is not None
+
+
 def describe_refused(names: Iterable[str]) -> str | None:
     """Say that a key or token in headers of these names was refused; None where there is none.
 
     The header's name decides, such as ``X-Api-Key``: what its value means only the server knows.
     """
-    given = [repr(name) for name in names if _CREDENTIAL.search(name)]
+    given = [repr(name) for name in names if names_credential(name)]
     if not given:
         return None
     return f"The key or token in {' and '.join(given)} is not accepted"

@@ -14,6 +14,9 @@ import httpx2
 _MAX_PHRASE: Final = 100
 """Characters of a reason phrase; another server may send tens of thousands."""
 
+_MAX_QUOTED: Final = 300
+"""Characters of an error's own text; the HTTP library quotes a line that is no header as it is."""
+
 
 class UnloggedURL(httpx2.URL):
     """The URL of a request of ours."""
@@ -39,6 +42,16 @@ def _show(argument: object) -> object:
 
 
 _FILTER: Final = _Filter()
+
+
+def read_message(error: Exception) -> str:
+    """Return what an error says, with the beginning of what it quotes of an answer."""
+    return str(error)[:_MAX_QUOTED]
+
+
+def describe(error: Exception) -> str:
+    """Return an error for the log."""
+    return f"{type(error).__name__}({read_message(error)!r})"
 
 
 def hide_url(request: httpx2.Request) -> None:

@@ -134,6 +134,7 @@ def provide(
         changes=source.changes,
         watch=source.watch,
         policy=policy,
+        trusts_marks=not isinstance(backend, HTTPBackend),
         **chosen,
     )
     if not isinstance(backend, HTTPBackend):

@@ -43,6 +43,32 @@ async def test_what_comes_of_many_small_parts_lets_others_run(body: bytes) -> No
     assert held < HELD
 
 
+@pytest.mark.parametrize("name", ["content-type", "content-disposition"])
+@pytest.mark.parametrize("unit", [";", '";"', ";=", "a*0=;", "a="])
+async def test_a_header_of_many_parameters_lets_others_run(name: str, unit: str) -> None:
+    """S3: a header may be as long as the HTTP library takes it."""
+    app = FastAPI()
+    number = iter(range(100))
+
+    @app.get("/file")
+    async def file() -> Response:
+        # Another one each time, because types are remembered.
+        value = f'application/x-{next(number)}; filename="{unit * (90_000 // len(unit))}'
+        return Response(b"\xff\0", headers={"content-type": "application/x", name: value})
+
+    mount_mcp(app)
+    heart = Heartbeat()
+
+    async def act() -> None:
+        assert "resource" in (await call(app, "file")).result["content"][0]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(heart.beat)
+        held = await heart.during(act)
+        tasks.cancel_scope.cancel()
+    assert held < HELD
+
+
 def test_an_answer_can_be_made_again_from_its_seed_and_number() -> None:
     assert hostile.response(3, 41) == hostile.response(3, 41)
     assert hostile.result(3, 41) != hostile.result(4, 41)

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from anyio import to_thread
 from fastapi import FastAPI
 
 from mcp_mount import ClientCredentials, MountError, Remote, Upstream, proxy_app
+from tests.api import api, before
 from tests.others import gateway, raw, text, tool
 from tests.support import call, served
 
@@ -84,6 +86,30 @@ async def test_what_the_application_asks_for_itself_is_logged_as_ever(
         async with httpx2.AsyncClient() as client:
             await client.get(f"{url}/parts/own?q=mine")
         assert f'HTTP Request: GET {url}/parts/own?q=mine "HTTP/1.1 200 OK"' in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"\x01" * 90_000 + b"\r\n\r\n",
+        b"SSH-2.0-" + b"\xff" * 90_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"Z" * 60_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: " + b"Z" * 90_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: " + b"9" * 90_000 + b"\r\n\r\n",
+    ],
+    ids=["field", "status line", "chunk", "encoding", "length"],
+)
+async def test_what_an_error_quotes_of_an_answer_is_cut(
+    answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Proxy: what is no HTTP costs no more than a line; where it is a document, too."""
+    async with api(answer, answer) as parts:
+        assert (await call(before(parts.url), "list_parts")).is_error
+        with pytest.raises(MountError) as refused:
+            await to_thread.run_sync(proxy_app, f"{parts.url}/openapi.json", parts.url)
+    assert len(str(refused.value)) < 1_000
+    assert any("RemoteProtocolError(" in each for each in caplog.messages)
+    assert max(map(len, caplog.messages)) < 2_000
 
 
 async def test_a_reason_phrase_is_cut(caplog: pytest.LogCaptureFixture) -> None:

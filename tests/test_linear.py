@@ -5,7 +5,7 @@ limit is processor time, so that a busy machine changes nothing, and far above w
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -173,3 +173,50 @@ def test_no_scalar_of_a_document_takes_long_to_read(
     path.write_text(f"openapi: 3.0.0\nx-a: {unit * (LENGTH // len(unit))}x\n")
     with within_seconds(), suppress(MountError):
         load_document(path)
+
+
+MANY = 12_000
+TEXT = {"type": "string"}
+NAMED = {"type": "object", "properties": {f"a{number}": TEXT for number in range(MANY)}}
+
+
+def of_one(**operation: Any) -> dict[str, Any]:
+    return {"openapi": "3.1.0", "paths": {"/a": {"post": {"operationId": "a", **operation}}}}
+
+
+def body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {"requestBody": {"content": {media_type: {"schema": schema}}}}
+
+
+def parameters(names: Iterable[str], where: str = "query", **schema: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "in": where, "schema": {**TEXT, **schema}} for name in names]
+
+
+NUMBERED = [f"a{number}" for number in range(MANY)]
+
+LARGE = {
+    "properties": of_one(**body(NAMED)),
+    "fields of a form": of_one(**body(NAMED, "multipart/form-data")),
+    "parameters": of_one(parameters=parameters(NUMBERED)),
+    "names that come to one": of_one(parameters=parameters(f"a{each}é" for each in NUMBERED)),
+    "names that come to nothing": of_one(
+        parameters=parameters("!" * number for number in range(1, 2_000))
+    ),
+    "mirrored": of_one(parameters=parameters(NUMBERED, **{"x-mcp-header": "h"})),
+    "merged": of_one(**body({"allOf": [{"properties": {each: TEXT}} for each in NUMBERED]})),
+    "in the path": {
+        "openapi": "3.1.0",
+        "paths": {
+            "/" + "/".join(f"{{{name}}}" for name in NUMBERED[:8_000]): {
+                "get": {"parameters": parameters(NUMBERED[:8_000], "path")}
+            }
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("large", LARGE)
+def test_much_in_one_operation_takes_time_that_grows_with_it(large: str) -> None:
+    """S3: where each looked at all the others, it took several times as long."""
+    with within_seconds(4):
+        read(LARGE[large])

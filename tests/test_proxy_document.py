@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import pytest
 from fastapi import FastAPI, Form, Header, HTTPException, Request
 from fastapi.responses import RedirectResponse
+from starlette.types import Receive, Scope, Send
 
 from mcp_mount import ClientCredentials, MountError, Upstream, proxy_app
+from mcp_mount.openapi import fetching
 from tests.support import call, served
 from tests.test_proxy_failures import certificate
 
@@ -122,3 +125,25 @@ def test_a_document_is_fetched_with_the_upstreams_own_authorities(tmp_path: Path
         for upstream in (Upstream(url), Upstream("https://localhost:9", tls=trusting)):
             with pytest.raises(MountError, match="CERTIFICATE_VERIFY_FAILED"):
                 proxy_app(f"{url}/open.json", upstream)
+
+
+def test_a_document_that_does_not_come_to_its_end_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Proxy: each byte comes in time, and they never end."""
+    monkeypatch.setattr(fetching, "DEADLINE", 0.5)
+
+    async def drip(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        message = await receive()
+        for _ in range(400):
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            with anyio.move_on_after(0.05):
+                message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    late = pytest.raises(MountError, match=r"within 0\.5 seconds")
+    with served(drip, lifespan="off") as url, late:
+        proxy_app(f"{url}/openapi.json", url)

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from mcp_mount import proxy_app
+from tests.foreign import HELD, Heartbeat
 from tests.starting import started
 from tests.support import ERAS, Era, call
 
@@ -99,4 +100,50 @@ async def test_a_connection_with_one_answer_is_used_again(first: bytes) -> None:
     async with proxied([first]) as (app, api):
         for tool in ("first", "second", "first"):
             assert not (await call(app, tool)).is_error
+        assert api.connections == 1
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
+INFORMATIONAL = b"HTTP/1.1 100 \r\n\r\n"
+
+
+def with_fields(count: int) -> bytes:
+    return HEAD + b"a:\r\n" * count + b"content-length: 5\r\n\r\nfirst"
+
+
+def with_trailers(count: int) -> bytes:
+    return CHUNKED[:-2] + b"a:\r\n" * count + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [with_fields(24_000), with_trailers(24_000), INFORMATIONAL * 20_000 + answer("first")],
+    ids=["fields", "trailers", "informational"],
+)
+async def test_an_answer_with_too_many_fields_is_refused_while_others_run(first: bytes) -> None:
+    """S3: the HTTP library would parse them all in one step."""
+    heart = Heartbeat()
+    async with proxied([first]) as (app, _):
+
+        async def act() -> None:
+            assert (await call(app, "first")).is_error
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(heart.beat)
+            held = await heart.during(act)
+            tasks.cancel_scope.cancel()
+        assert held < HELD
+        assert (await call(app, "second")).text_content == "second"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [with_fields(300), with_trailers(300), INFORMATIONAL * 300 + answer("first")],
+    ids=["fields", "trailers", "informational"],
+)
+async def test_what_an_answer_can_need_of_fields_is_read(first: bytes) -> None:
+    """Proxy: and each answer on a connection has as many."""
+    async with proxied([first]) as (app, api):
+        for _ in range(5):
+            assert (await call(app, "first")).text_content == "first"
         assert api.connections == 1

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -270,3 +271,68 @@ def test_headers_and_secrets_are_not_shown() -> None:
     """X7: neither in an error nor in a log."""
     upstream = Upstream(HERE, headers={"Authorization": "hunter2"})
     assert "hunter2" not in repr(upstream)
+
+
+KEY = "of/the proxy: 0123456789abcdef"
+HEADER_KEY = "header-key-of-the-proxy"
+
+
+@eras
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://api.example/parts/a?{query}", "https://api.example/parts/a"),
+        ("/login?next=a&{query}&b=1", "/login?next=a&b=1"),
+        ("/login?{query}#top", "/login#top"),
+        ("/login?key={plain}", "/login"),
+        ("/login?next=%2Fparts%2Fa%3F{quoted}", None),
+        ("/login/{value}", None),
+        ("/login?token={header}", None),
+        ("/login?tenant=northern&v=12", "/login?tenant=northern&v=12"),
+    ],
+)
+async def test_the_proxys_own_key_is_in_no_address_that_is_shown(
+    location: str, shown: str | None, era: Era
+) -> None:
+    """Proxy: an API that leads elsewhere repeats the query that it was asked with."""
+    parts = FastAPI()
+
+    @parts.get("/parts/{part}")
+    async def get(request: Request, part: str) -> Response:
+        query = request.url.query
+        where = location.format(
+            query=query,
+            plain=KEY,
+            quoted=quote(query, safe=""),
+            value=quote(KEY, safe=""),
+            header=request.headers["x-api-key"],
+        )
+        return Response(
+            status_code=301, headers={"location": where, "link": f"<{where}>; rel=next"}
+        )
+
+    with served(parts) as url:
+        own = {"X-API-Key": HEADER_KEY}
+        app = before(f"{url}?key={quote(KEY)}&v=1", headers=own)
+        reply = await call(app, "get_part", {"part": "a"}, era=era)
+    assert not any(each in unquote(unquote(reply.text)) for each in (KEY, HEADER_KEY))
+    headers = reply.result.get("_meta", {}).get("http", {}).get("headers", {})
+    assert headers.get("location") == shown
+    assert headers.get("link") == (f"<{shown}>; rel=next" if shown else None)
+
+
+@eras
+async def test_the_proxys_own_query_is_sent_once_where_a_redirect_is_followed(era: Era) -> None:
+    """Proxy: an API that adds a slash repeats the query."""
+    parts = FastAPI()
+    seen: list[str] = []
+
+    @parts.get("/parts/{part}/")
+    async def get(request: Request, part: str) -> str:
+        seen.append(request.url.query)
+        return part
+
+    with served(parts) as url:
+        app = before(f"{url}?key={quote(KEY)}&v=1")
+        assert (await call(app, "get_part", {"part": "a"}, era=era)).text_content == '"a"'
+    assert seen == [f"key={quote(KEY)}&v=1"]

@@ -20,9 +20,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_mount.backends.excess import close_on_excess
+from mcp_mount.backends.heads import BoundedClient
+from mcp_mount.backends.redaction import without_own
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers, usual_tls
-from mcp_mount.http_log import hide_url_async
+from mcp_mount.http_log import describe, hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.servers import Base
 from mcp_mount.version import __version__
@@ -136,7 +138,7 @@ class Forwarder:
 
     def _new_client(self) -> httpx2.AsyncClient:
         upstream = self._upstream
-        return httpx2.AsyncClient(
+        return BoundedClient(
             auth=upstream.auth,
             event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
             verify=self._tls,
@@ -164,21 +166,29 @@ class Forwarder:
         try:
             response = await self._send_with_retries(client, request)
         except httpx2.RequestError as error:
-            logger.warning("%s %s: %r", request.method, self.base, error)
+            logger.warning("%s %s: %s", request.method, self.base, describe(error))
             await self._refusal(error)(scope, receive, send)
             return
         try:
-            start = {"status": response.status_code, "headers": response.headers.raw}
+            start = {"status": response.status_code, "headers": self._shown_headers(response)}
             await send({"type": "http.response.start", **start})
             async for chunk in response.aiter_raw():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except httpx2.RequestError as error:
             # Without its last message the response is seen to be broken off.
-            logger.warning("%s %s was broken off: %r", request.method, self.base, error)
+            said = describe(error)
+            logger.warning("%s %s was broken off: %s", request.method, self.base, said)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
+
+    def _shown_headers(self, response: httpx2.Response) -> list[tuple[bytes, bytes]]:
+        own = {name for name, _ in self._own}
+        if self._upstream.auth is not None:
+            own.add(b"authorization")
+        sent = [pair for pair in response.request.headers.raw if pair[0].lower() in own]
+        return without_own(response.headers.raw, self.base.query, sent)
 
     async def _send_with_retries(
         self, client: httpx2.AsyncClient, request: httpx2.Request

@@ -5,7 +5,6 @@ Text content and structured content always carry the same information.
 
 from base64 import b64encode
 from dataclasses import dataclass, replace
-from email.message import Message
 from http import HTTPStatus
 from json import JSONEncoder
 from mimetypes import guess_extension
@@ -21,7 +20,7 @@ from mcp_types import (
 )
 
 from mcp_mount.backends.request import ResponseEnd
-from mcp_mount.conversion.decoders import TooManyValues, read_json
+from mcp_mount.conversion.decoders import TooManyValues, parse_header, read_json
 from mcp_mount.conversion.fields import Tree, pick
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
@@ -240,8 +239,7 @@ def _binary_block(reader: ResponseReader) -> ContentBlock:
 
 def _filename(reader: ResponseReader) -> str | None:
     """Return the file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
-    message = Message()
-    message["content-disposition"] = reader.headers.get("content-disposition", "")
+    message = parse_header("content-disposition", reader.headers.get("content-disposition", ""))
     try:
         name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
         name.encode()

@@ -21,6 +21,8 @@ from mcp_mount.conversion.structure import is_simple
 
 # What is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
+# Characters of a header with parameters; the longest are file names, percent-encoded and plain.
+_LONGEST_HEADER: Final = 2_000
 # Text encodings of Python's own, which fail on bytes where a charset replaces them.
 _NO_CHARSETS = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
@@ -220,11 +222,26 @@ def _mend(value: object) -> object:
     return value
 
 
-@lru_cache(maxsize=256)
-def read_content_type(value: str) -> tuple[str, str]:
-    """Return media type and charset; an app has few of them, and reading one takes a while."""
+def parse_header(name: str, value: str) -> Message:
+    """Return a message with one header, which reads its parameters.
+
+    What is too long to be a header of its kind is cut: the time that is taken by the parameters
+    grows with the square of their length.
+    """
     message = Message()
-    message["content-type"] = value
+    message[name] = value[:_LONGEST_HEADER]
+    return message
+
+
+def read_content_type(value: str) -> tuple[str, str]:
+    """Return media type and charset."""
+    return _read_content_type(value[:_LONGEST_HEADER])
+
+
+@lru_cache(maxsize=256)
+def _read_content_type(value: str) -> tuple[str, str]:
+    """Do so; an app has few of them, and reading one takes a while."""
+    message = parse_header("content-type", value)
     return message.get_content_type(), _known_charset(str(message.get_param("charset", "utf-8")))
 
 

@@ -7,8 +7,8 @@ Every parameter and every property of an object body is one argument. A body tha
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import chain, count
-from typing import Any
+from itertools import chain, count, islice
+from typing import Any, Final
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY, find_invalid_x_mcp_header
 
@@ -28,6 +28,9 @@ from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.simplify import drop_null
 
 logger = logging.getLogger("mcp_mount")
+
+_MOST_MIRRORED: Final = 100
+"""Headers of one call; servers take few more in a request."""
 
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
@@ -54,7 +57,9 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     body, fields, whole = operation.body, [], None
     resolved = schemas.resolve(body.schema) if body else {}
     # A name that is some argument's own is not given to another.
-    own = {parameter.name for parameter in operation.parameters} | {*resolved.get("properties", {})}
+    names = _Names(
+        {parameter.name for parameter in operation.parameters} | {*resolved.get("properties", {})}
+    )
     properties: dict[str, Schema] = {}
     required: list[str] = []
 
@@ -63,7 +68,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     def add(
         name: str, schema: Schema, source: Mapping[str, Any], *, needed: bool, prefix: str
     ) -> str:
-        argument = _argument_name(name, prefix, properties.keys(), own - {name})
+        argument = names.give(name, prefix)
         properties[argument] = name_type(schema)
         if (header := source.get(X_MCP_HEADER_KEY)) is not None:
             mirrored[argument] = header
@@ -91,8 +96,7 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         else:
             schema = _whole_schema(body, schemas, patch=operation.method == "PATCH")
             whole = add("body", schema, {}, needed=body.required, prefix="request")
-    for argument, header in mirrored.items():
-        _mirror(properties, argument, header)
+    _mirror(properties, mirrored)
     root: Schema = {"type": "object", "properties": properties}
     if required:
         root["required"] = required
@@ -125,17 +129,22 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
     )
 
 
-def _mirror(properties: dict[str, Schema], argument: str, header: object) -> None:
-    """Say that clients mirror an argument in a header (MCP "Transports", "Custom Headers").
+def _mirror(properties: dict[str, Schema], mirrored: Mapping[str, object]) -> None:
+    """Say that clients mirror arguments in headers (MCP "Transports", "Custom Headers").
 
     A mark that clients do not accept would cost the tool, so it is left out.
     """
-    marked = {**properties, argument: {**properties[argument], X_MCP_HEADER_KEY: header}}
-    reason = find_invalid_x_mcp_header({"type": "object", "properties": marked})
-    if reason is None:
-        properties[argument] = marked[argument]
-    else:
-        logger.warning("The argument %r is not mirrored in a header: %s", argument, reason)
+    accepted: dict[str, Schema] = {}
+    for argument, header in islice(mirrored.items(), _MOST_MIRRORED):
+        marked = {argument: {**properties[argument], X_MCP_HEADER_KEY: header}}
+        reason = find_invalid_x_mcp_header({"type": "object", "properties": accepted | marked})
+        if reason is None:
+            accepted |= marked
+        else:
+            logger.warning("The argument %r is not mirrored in a header: %s", argument, reason)
+    properties.update(accepted)
+    if len(mirrored) > _MOST_MIRRORED:
+        logger.warning("No more than %d arguments are mirrored in headers", _MOST_MIRRORED)
 
 
 def _is_sent_as_it_is(body: Body) -> bool:
@@ -219,17 +228,30 @@ def _described(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description} if description else schema
 
 
-def _argument_name(
-    name: str, prefix: str, taken: Collection[str], reserved: Collection[str]
-) -> str:
-    """Give an argument its own name, or one that clients accept and that is still free."""
-    alias = name
-    if not _PROPERTY_KEY.fullmatch(alias):
-        alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
-    if alias in taken or alias in reserved:
-        alias = f"{prefix}_{alias}"[:60]
-    candidates = chain((alias,), (f"{alias}_{number}" for number in count(2)))
-    return next(each for each in candidates if each not in taken and each not in reserved)
+class _Names:
+    """Gives each argument its own name, or one that clients accept and that is still free."""
+
+    def __init__(self, own: Collection[str]) -> None:
+        self._own = own
+        self._taken: set[str] = set()
+        # What is taken stays so: no number is tried twice, where thousands come to one name.
+        self._numbered: dict[str, Iterator[str]] = {}
+
+    def give(self, name: str, prefix: str) -> str:
+        def is_free(alias: str) -> bool:
+            return alias not in self._taken and (alias == name or alias not in self._own)
+
+        alias = name
+        if not _PROPERTY_KEY.fullmatch(alias):
+            alias = re.sub(r"[^a-zA-Z0-9_.-]+", "_", name).strip("_")[:60] or prefix
+        if not is_free(alias):
+            alias = f"{prefix}_{alias}"[:60]
+        if not is_free(alias):
+            start = alias
+            numbered = (f"{start}_{number}" for number in count(2))
+            alias = next(filter(is_free, self._numbered.setdefault(start, numbered)))
+        self._taken.add(alias)
+        return alias
 
 
 def _accept(operation: Operation) -> str:

@@ -36,4 +36,5 @@ def is_reserved(parameter: Parameter, operation: Operation) -> bool:
             return True
     elif parameter.location == "cookie" and _SESSION_COOKIES.fullmatch(name):
         return True
-    return (parameter.location, name) in operation.credentials | _OVERRIDES
+    key = (parameter.location, name)
+    return key in operation.credentials or key in _OVERRIDES

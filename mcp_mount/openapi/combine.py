@@ -17,30 +17,36 @@ _MAX_PARTS = 20
 
 def merge(schemas: Iterable[Schema]) -> Schema:
     """Return one schema for several that have no ``$ref`` or ``allOf`` of their own."""
+    # What there are thousands of is added to, not copied for each schema.
     whole: Schema = {}
+    named: dict[str, dict[str, Any]] = {}
+    required: dict[str, None] = {}
     for schema in schemas:
-        both = {**whole, **schema}
         for key in _MERGED_BY_NAME:
             if key in whole and key in schema:
-                both[key] = _merge_properties(whole[key], schema[key])
+                if key not in named:
+                    named[key] = {**whole[key]}
+                _add_properties(named[key], schema[key])
         if "required" in whole and "required" in schema:
-            both["required"] = [*dict.fromkeys([*whole["required"], *schema["required"]])]
-        if whole.keys() & _ITEMS and "prefixItems" in (whole.keys() | schema.keys()):
+            required |= dict.fromkeys(
+                [*(() if required else whole["required"]), *schema["required"]]
+            )
+        items: Schema = {}
+        if whole.keys() & _ITEMS and ("prefixItems" in whole or "prefixItems" in schema):
             # `items` depends on the length of `prefixItems`: take all from one schema.
             source = schema if schema.keys() & _ITEMS else whole
-            both = {key: each for key, each in both.items() if key not in _ITEMS}
-            both |= {key: source[key] for key in _ITEMS & source.keys()}
-        whole = both
-    return whole
+            items = {key: source[key] for key in _ITEMS & source.keys()}
+            for key in _ITEMS:
+                whole.pop(key, None)
+        whole |= {key: each for key, each in schema.items() if not (items and key in _ITEMS)}
+        whole |= items
+    return {**whole, **named, **({"required": [*required]} if required else {})}
 
 
-def _merge_properties(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    clashes = {
-        name: _both(first[name], each)
-        for name, each in second.items()
-        if first.get(name, each) != each
-    }
-    return {**first, **second, **clashes}
+def _add_properties(known: dict[str, Any], added: Mapping[str, Any]) -> None:
+    for name, each in added.items():
+        clashes = known.get(name, each) != each
+        known[name] = _both(known[name], each) if clashes else each
 
 
 def _both(first: object, second: object) -> Schema:

@@ -11,6 +11,7 @@ import httpx2
 import yaml
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.http_log import read_message
 from mcp_mount.openapi.fetching import MAX_BYTES, Access, Refused, fetch
 
 _OPEN: Final = Access()
@@ -70,7 +71,11 @@ def _fetch(url: str, access: Access) -> bytes:
         return fetch(url, access)
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
         # The other two may quote the password; UnicodeError comes from the host's IDNA form.
-        reason = str(error).rstrip(".") if isinstance(error, httpx2.HTTPError) else "it is no URL"
+        reason = (
+            read_message(error).rstrip(".")
+            if isinstance(error, httpx2.HTTPError)
+            else "it is no URL"
+        )
         if not isinstance(error, Refused):
             reason = (
                 f"{reason or type(error).__name__}. Is the service running? A file will do as well"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import anyio
 import httpx2
 from anyio.from_thread import start_blocking_portal
 
@@ -14,6 +15,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Four times the largest document known."""
 
 _TIMEOUT: Final = httpx2.Timeout(10.0)
+DEADLINE: float = 30.0
+"""Seconds for all of it: what comes byte by byte keeps each of those timeouts."""
+
 _MAX_REDIRECTS: Final = 5
 _LAST_PORT: Final = 65_535
 _ASKS_WHO: Final = frozenset({401, 403})
@@ -63,7 +67,16 @@ def fetch(url: str, access: Access) -> bytes:
     if (parsed.port or 0) > _LAST_PORT:
         raise httpx2.InvalidURL(f"There is no port {parsed.port}.")
     with start_blocking_portal() as portal:
-        return portal.call(_download, parsed, access)
+        return portal.call(_download_in_time, parsed, access)
+
+
+async def _download_in_time(url: httpx2.URL, access: Access) -> bytes:
+    try:
+        with anyio.fail_after(DEADLINE):
+            return await _download(url, access)
+    except TimeoutError:
+        message = f"it has not come to its end within {DEADLINE:g} seconds"
+        raise httpx2.ReadTimeout(message) from None
 
 
 async def _download(url: httpx2.URL, access: Access) -> bytes:

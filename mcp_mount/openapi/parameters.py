@@ -33,6 +33,7 @@ STYLES: Mapping[Location, tuple[str, ...]] = {
     "header": ("simple",),
     "cookie": ("form", "cookie"),
 }
+_IN_BRACES = re.compile(r"\{([^{}]*)\}")
 _PATH_PARAMETER = re.compile(r"\{([\w.-]+)\}")
 _HEADER_NAME = re.compile(r"[\x21-\x39\x3b-\x7e\xa1-\xff]+")
 _COOKIE_NAME = re.compile(r"[\x21-\x2b\x2d-\x3a\x3c\x3e-\x7e\xa1-\xff]+")
@@ -70,13 +71,14 @@ def read_parameters(
         InvalidDocument: one is malformed; the message names it.
     """
     declared = _merge(document, [*get_list(item, "parameters"), *get_list(node, "parameters")])
+    in_path = {*_IN_BRACES.findall(path)}
     for name in _PATH_PARAMETER.findall(path):
         # Required by OpenAPI 3.1 §4.8.8.2, and sometimes forgotten.
         declared.setdefault(("path", name), {"schema": {"type": "string"}})
     for location in LOCATIONS:
         for (where, name), parameter in declared.items():
             is_ignored = (location == "header" and name.lower() in _IGNORED_HEADERS) or (
-                location == "path" and f"{{{name}}}" not in path
+                location == "path" and name not in in_path
             )
             if where == location and not is_ignored:
                 with within(f"the parameter {name!r}"):

@@ -1,7 +1,8 @@
 """What is said of single operations as tools: by marks on their routes, and with ``tools=``."""
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +15,11 @@ from mcp_mount.tools.naming import is_name
 Selector = str | Callable[[Operation], bool]
 ToolMarks = Mapping[Selector, Mapping[str, Any]]
 """Marks for the operations that each selector matches; see ``tools=`` of `mount_mcp`."""
+
+logger = logging.getLogger("mcp_mount")
+
+_SHOWN = 20
+"""Operations that one line of the log names."""
 
 _HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
 _LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
@@ -116,6 +122,40 @@ def read_overrides(operation: Operation) -> ToolOverrides | None:
     if operation.mark is False:
         return None
     return _convert(operation.mark, f"The 'x-mcp' mark of {operation}", "False, or a mapping")
+
+
+def bounded(mark: ToolOverrides, operation: Operation, limits: Limits) -> ToolOverrides:
+    """Return what a document that is not the app's own may say of an operation.
+
+    It lowers limits, and asks for more confirmation; what the mount has set it neither raises nor
+    switches off. A tool gets no slots of its own, which would come on top of those of the mount.
+    """
+    lower = {name: value for name, value in mark.limits.items() if _is_lower(name, value, limits)}
+    hints = dict(mark.annotations)
+    if operation.method == "DELETE" and hints.get("destructiveHint") is False:
+        del hints["destructiveHint"]
+    confirm = mark.confirm or None
+    return msgspec.structs.replace(mark, limits=lower, annotations=hints, confirm=confirm)
+
+
+def _is_lower(name: str, value: float | None, limits: Limits) -> bool:
+    if name == "max_concurrency" or value is None or value is False:
+        return False
+    limit = getattr(limits, name)
+    return limit is None or value <= limit
+
+
+def warn_of_unbounded(operations: Iterable[Operation], limits: Limits) -> None:
+    """Name the operations whose marks ask for more than they get; see `bounded`."""
+    marked = ((each, read_overrides(each)) for each in operations)
+    over = [str(each) for each, mark in marked if mark and bounded(mark, each, limits) != mark]
+    if over:
+        logger.warning(
+            "What the 'x-mcp' marks of %d operations say beyond the limits, or of no confirmation, "
+            "does not count: the document is the API's. Say it with tools= of a proxy, or limits= "
+            "of an API in a gateway: %s",
+            *(len(over), ", ".join(over[:_SHOWN])),
+        )
 
 
 def read_marks(tools: ToolMarks) -> Mapping[Selector, ToolOverrides]:

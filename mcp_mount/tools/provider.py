@@ -25,7 +25,7 @@ from mcp_mount.openapi.growth import extends
 from mcp_mount.openapi.operations import Operation, read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
-from mcp_mount.tools.marks import Selector, ToolMarks, read_marks
+from mcp_mount.tools.marks import Selector, ToolMarks, read_marks, warn_of_unbounded
 from mcp_mount.tools.resources import (
     OperationResource,
     OperationTemplate,
@@ -61,6 +61,7 @@ class OperationProvider(Provider):
         changes: Callable[[], object] = lambda: None,
         watch: Callable[[], object] = lambda: None,
         policy: CallPolicy,
+        trusts_marks: bool = True,
         adapt: Callable[[Sequence[SelectedOperation]], Sequence[SelectedOperation]] = lambda _: _,
     ) -> None:
         """Take where the document comes from, which operations to offer, and how to call them.
@@ -68,7 +69,8 @@ class OperationProvider(Provider):
         `marks` is what ``tools=`` says, `name` the server's, for the addresses of resources, and
         `credentials` are parameters that are never arguments. `changes` returns another object
         when the routes have changed, and None where the document itself is another one then;
-        `watch` never asks for the document. `adapt` may offer operations under other names.
+        `watch` never asks for the document. `trusts_marks` tells that the document is the app's
+        own: its marks go before the policy. `adapt` may offer operations under other names.
         """
         super().__init__()
         self._document = document
@@ -81,7 +83,9 @@ class OperationProvider(Provider):
             fields=fields,
             resources=resources,
             marks=said,
+            within=None if trusts_marks else policy.limits,
         )
+        self._trusts_marks = trusts_marks
         self._explain = partial(explain_left_out, include=include, marks=said)
         self._name = name
         self._credentials = frozenset(credentials)
@@ -226,6 +230,8 @@ class OperationProvider(Provider):
         operations = read_operations(document, self._credentials)
         selected = self._select(operations)
         self._operations, self._left_out = operations, None
+        if not self._trusts_marks:
+            warn_of_unbounded(operations, self._policy.limits)
         before = self._built if extends(document, self._seen) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         cut: list[str] = []

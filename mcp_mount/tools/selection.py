@@ -9,8 +9,15 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
+from mcp_mount.limits import Limits
 from mcp_mount.openapi.operations import Operation
-from mcp_mount.tools.marks import ResourceOverrides, Selector, ToolOverrides, read_overrides
+from mcp_mount.tools.marks import (
+    ResourceOverrides,
+    Selector,
+    ToolOverrides,
+    bounded,
+    read_overrides,
+)
 from mcp_mount.tools.naming import check_names, give_names
 
 
@@ -47,11 +54,13 @@ def select(
     fields: Sequence[Selector] = (),
     resources: Sequence[Selector] = (),
     marks: Mapping[Selector, ToolOverrides] = MappingProxyType({}),
+    within: Limits | None = None,
 ) -> tuple[SelectedOperation, ...]:
     """Name the operations that are included, not excluded and not hidden, in their order.
 
     `marks` say more of those that a selector matches, and go before an operation's own; a later
-    one goes before an earlier one.
+    one goes before an earlier one. `within` is for a document that is not the app's own: its marks
+    may lower these limits only; see `bounded`.
 
     A selector is an operation id or tool name (``"get_article"``, globs allowed), a tag
     (``"tag:kb"``), a path (``"/admin/*"``), a method and path (``"DELETE *"``), or a callable that
@@ -65,7 +74,7 @@ def select(
         InvalidSelector: a selector matches no operation, is of no known form, or raised.
         NameClash: the authors of two operations to be offered chose the same name.
     """
-    candidates = _candidates(operations, marks)
+    candidates = _candidates(operations, marks, within)
     indices = _matching(candidates, include, "include") if include else set(range(len(candidates)))
     indices -= _matching(candidates, exclude, "exclude")
     selected = [candidates[index] for index in sorted(indices)]
@@ -146,10 +155,14 @@ def explain_left_out(
 
 
 def _candidates(
-    operations: Iterable[Operation], marks: Mapping[Selector, ToolOverrides]
+    operations: Iterable[Operation],
+    marks: Mapping[Selector, ToolOverrides],
+    within: Limits | None = None,
 ) -> list[SelectedOperation]:
     """Name all operations, with what is said of them, and return those that no mark hides."""
     marked = [(operation, read_overrides(operation)) for operation in operations]
+    if within is not None:
+        marked = [(each, mark and bounded(mark, each, within)) for each, mark in marked]
     candidates = _name(marked)
     if marks:
         said = {id(each.operation): each.mark for each in candidates}

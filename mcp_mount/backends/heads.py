@@ -1,0 +1,92 @@
+"""A transport that parses no more header fields than an answer can need.
+
+The HTTP library bounds the bytes of a head, and of trailers. But tens of thousands of empty fields
+fit in there, and it parses them, and any number of informational responses, in one step.
+"""
+
+import ssl
+from typing import Any, Final
+
+import h11
+import httpcore2
+import httpx2
+
+_MAX_LINES: Final = 1_000
+"""Lines of one answer's head, of its trailers, and of the informational responses before it.
+
+It is ten times as many as most servers take of a request."""
+
+
+class BoundedTransport(httpx2.AsyncHTTPTransport):
+    """Sends requests over connections of its own, which speak HTTP/1.1."""
+
+    def __init__(self, *, verify: ssl.SSLContext, limits: httpx2.Limits, retries: int = 0) -> None:
+        """Take what `httpx2.AsyncHTTPTransport` does."""
+        super().__init__(verify=verify, limits=limits, retries=retries)
+        self._pool = _Pool(
+            ssl_context=verify,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            retries=retries,
+        )
+
+
+class BoundedClient(httpx2.AsyncClient):
+    """Sends requests with it, but for those that go through a proxy of the environment."""
+
+    def _init_transport(self, *_: Any, **options: Any) -> httpx2.AsyncBaseTransport:
+        return BoundedTransport(verify=options["verify"], limits=options["limits"])
+
+
+class _Pool(httpcore2.AsyncConnectionPool):
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
+        return _Connection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=self._keepalive_expiry,
+            retries=self._retries,
+            network_backend=self._network_backend,
+        )
+
+
+class _Connection(httpcore2.AsyncHTTPConnection):
+    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
+        async with self._request_lock:
+            if self._connection is None:
+                try:
+                    stream = await self._connect(request)
+                except BaseException:
+                    # The pool sees that it is of no use.
+                    self._connect_failed = True
+                    raise
+                self._connection = _HTTP11Connection(self._origin, stream, self._keepalive_expiry)
+        return await super().handle_async_request(request)
+
+
+class _HTTP11Connection(httpcore2.AsyncHTTP11Connection):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._h11_state = _Parser(self.MAX_INCOMPLETE_EVENT_SIZE)
+
+
+class _Parser(h11.Connection):
+    """Parses what comes on a connection, and refuses an answer with too many lines in its heads."""
+
+    def __init__(self, max_size: int) -> None:
+        super().__init__(h11.CLIENT, max_incomplete_event_size=max_size)
+        self._lines = 0
+        self._extract_lines = self._receive_buffer.maybe_extract_lines
+        # It is asked for the lines of each head, and of trailers.
+        self._receive_buffer.maybe_extract_lines = self._count_lines  # type: ignore[method-assign]
+
+    def start_next_cycle(self) -> None:
+        super().start_next_cycle()
+        self._lines = 0
+
+    def _count_lines(self) -> list[bytearray] | None:
+        lines = self._extract_lines()
+        self._lines += len(lines or ())
+        if self._lines > _MAX_LINES:
+            raise h11.RemoteProtocolError(f"more than {_MAX_LINES} header fields")
+        return lines
