@@ -147,7 +147,7 @@ def test_what_takes_a_password_or_gives_out_a_token_is_named_and_what_leaves_it_
 def test_of_many_that_take_a_password_some_are_named(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
     for index in range(12):
-        app.get(f"/{index}", operation_id=f"tool_{index}")(lambda password: "")
+        app.get(f"/{index}", operation_id=f"tool_{index}")(lambda password: password)
     mount_mcp(app)
     _, (_, message) = lines(app, caplog)
     assert "tool_9 and 2 more. Leave" in message
