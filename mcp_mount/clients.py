@@ -26,7 +26,9 @@ class Connection:
     link: str | None = None
 
 
-def connections(name: str, url: str, header: str | None = None) -> list[Connection]:
+def connections(
+    name: str, url: str, header: str | None = None, program: str | None = None
+) -> list[Connection]:
     """Return how each client is connected to the endpoint at `url`.
 
     Args:
@@ -34,8 +36,9 @@ def connections(name: str, url: str, header: str | None = None) -> list[Connecti
         url: E.g. ``"https://kb.example/mcp"``.
         header: The header that carries a caller's key, e.g. ``"X-Api-Key"``; None where clients
             need none, or sign in by themselves.
+        program: Where ``mcp-mount`` is on the client's machine; None where it may not be there.
     """
-    return [*_connections(short_name(name), url, header)]
+    return [*_connections(short_name(name), url, header, program)]
 
 
 def short_name(name: str) -> str:
@@ -43,7 +46,9 @@ def short_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32].strip("-") or "api"
 
 
-def _connections(name: str, url: str, header: str | None) -> Iterator[Connection]:
+def _connections(
+    name: str, url: str, header: str | None, program: str | None
+) -> Iterator[Connection]:
     value = _placeholder(header) if header is not None else ""
     headers = {"headers": {header: value}} if header is not None else {}
     option = f" --header {shlex.quote(f'{header}: {value}')}" if header is not None else ""
@@ -65,11 +70,10 @@ def _connections(name: str, url: str, header: str | None) -> Iterator[Connection
     yield Connection(
         "Claude Code", "Terminal", f"claude mcp add --transport http {name} {at}{option}"
     )
-    bridge = ["-y", "mcp-remote", url, *(("--header", f"{header}: {value}") if header else ())]
     yield Connection(
         "Claude Desktop",
         "claude_desktop_config.json",
-        _servers(name, {"command": "npx", "args": bridge}),
+        _servers(name, _program(program, url, header, value)),
     )
     yield Connection("Codex", "~/.codex/config.toml", _codex(name, url, header, value))
     yield Connection(
@@ -91,6 +95,19 @@ def _connections(name: str, url: str, header: str | None) -> Iterator[Connection
 def _placeholder(header: str) -> str:
     """Return what stands for a caller's own key, which no text that is copied has to hold."""
     return "Bearer YOUR_TOKEN" if header.lower() == "authorization" else "YOUR_KEY"
+
+
+def _program(program: str | None, url: str, header: str | None, value: str) -> dict[str, object]:
+    """Return what a client starts that speaks to programs alone: ours, or one that Node fetches."""
+    if program is None:
+        key = ["--header", f"{header}: {value}"] if header is not None else []
+        return {"command": "npx", "args": ["-y", "mcp-remote", url, *key]}
+    args = ["run", url, "--stdio"]
+    if header is None:
+        return {"command": program, "args": args}
+    # Arguments stand in the list of processes, where all users of the machine read them.
+    args += ["--header", f"{header}: ${{KEY}}"]
+    return {"command": program, "args": args, "env": {"KEY": value}}
 
 
 def _servers(name: str, server: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ middleware run, streams arrive while they are produced, and a caller has the hea
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Literal
 
 import httpx2
@@ -58,6 +58,7 @@ async def client(
     Raises:
         MountError: no path is given, and the app has no MCP endpoint.
         RuntimeError: the app could not start.
+        MCPError: the endpoint refuses the caller.
     """
     url = base_url.rstrip("/") + (find_path(app) if path is None else path)
     state: dict[str, Any] = {}
@@ -66,11 +67,11 @@ async def client(
         url, headers=dict(headers or {}), httpx_client_factory=in_process(app, state)
     )
     mode = LATEST_MODERN_VERSION if era == "modern" else "legacy"
-    if not lifespan:
-        async with Client(transport, mode=mode) as connected:
-            yield connected
-        return
-    async with running(app, state), Client(transport, mode=mode) as connected:
+    started = running(app, state) if lifespan else nullcontext()
+    async with started, Client(transport, mode=mode) as connected:
+        if era == "modern":
+            # Without a handshake, a stranger would not be refused before the first request.
+            await connected.session.send_discover(mode)
         yield connected
 
 

@@ -305,7 +305,7 @@ def test_a_file_that_could_not_be_written_back_is_left_alone(shell: Shell, text:
     Path(".vscode").mkdir()
     path = Path(".vscode/mcp.json")
     path.write_text(text, "utf-8")
-    ran = shell("connect", URL, "--client", "vscode", "--write")
+    ran = shell("connect", URL, "--client", "vscode", "--name", "kb", "--write")
     assert (ran.code, path.read_text("utf-8")) == (2, text)
     assert "'.vscode/mcp.json'" in ran.err
 
@@ -316,28 +316,30 @@ def test_a_file_keeps_its_indentation_and_its_link_and_toml_its_comments(shell: 
     real.write_text('{\n\t"inputs": ["ü"]\n}', "utf-8")
     Path(".vscode").mkdir()
     Path(".vscode/mcp.json").symlink_to(real.resolve())
-    assert shell("connect", URL, "--client", "vscode", "--write").code == 0
+    assert shell("connect", URL, "--client", "vscode", "--name", "kb", "--write").code == 0
     assert Path(".vscode/mcp.json").is_symlink()
     assert real.read_text("utf-8").startswith('{\n\t"inputs": [\n\t\t"ü"\n\t],\n\t"servers": {')
     codex = Path("home/.codex/config.toml")
     codex.parent.mkdir(parents=True)
     codex.write_text('# mine\nmodel = "x"', "utf-8")
-    assert shell("connect", URL, "--client", "codex", "--write").code == 0
+    assert shell("connect", URL, "--client", "codex", "--name", "kb", "--write").code == 0
     assert codex.read_text("utf-8").startswith('# mine\nmodel = "x"\n\n[mcp_servers.kb]\nurl = ')
 
 
 def test_the_query_of_a_url_goes_along(shell: Shell) -> None:
     url = f"{URL}?surface=search&pin=a"
-    assert f"kb '{url}'" in shell("connect", url, "--client", "claude").out
-    assert shell("connect", url, "--client", "vscode", "--write").code == 0
+    assert f"kb '{url}'" in shell("connect", url, "--client", "claude", "--name", "kb").out
+    assert shell("connect", url, "--client", "vscode", "--name", "kb", "--write").code == 0
     assert written("vscode")[1]["servers"]["kb"]["url"] == url
 
 
 def test_without_write_nothing_is_written(shell: Shell) -> None:
-    ran = shell("connect", URL, "--client", "vscode", "--header", "X-Api-Key")
+    ran = shell("connect", URL, "--client", "vscode", "--name", "kb", "--header", "X-Api-Key")
     assert json.loads(ran.out)["servers"]["kb"]["headers"] == {"X-Api-Key": "YOUR_KEY"}
     assert not Path(".vscode").exists()
-    ran = shell("connect", URL, "--client", "vscode", "--header", "X-Api-Key", "--write")
+    ran = shell(
+        "connect", URL, "--client", "vscode", "--name", "kb", "--header", "X-Api-Key", "--write"
+    )
     assert (ran.code, "needs the header's value" in ran.err) == (2, True)
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import tomllib
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -54,6 +55,24 @@ def test_commands_have_the_header_in_quotes() -> None:
     assert by_client()["Claude Code"].text == f"claude mcp add --transport http kb {URL}"
     codex = tomllib.loads(found["Codex"].text)["mcp_servers"]["kb"]
     assert codex == {"url": URL, "http_headers": {"Authorization": "Bearer YOUR_TOKEN"}}
+
+
+def test_claude_desktop_starts_our_command_where_it_is() -> None:
+    """Elsewhere, as for who reads the page, it is one that Node fetches."""
+
+    def server(header: str | None, program: str | None) -> Any:
+        found = {each.client: each.text for each in connections("kb", URL, header, program)}
+        return json.loads(found["Claude Desktop"])["mcpServers"]["kb"]
+
+    args = ["run", URL, "--stdio"]
+    assert server(None, "/bin/mcp-mount") == {"command": "/bin/mcp-mount", "args": args}
+    assert server("X-Api-Key", "mcp-mount") == {
+        "command": "mcp-mount",
+        "args": [*args, "--header", "X-Api-Key: ${KEY}"],
+        "env": {"KEY": "YOUR_KEY"},
+    }
+    assert server("Authorization", "mcp-mount")["env"] == {"KEY": "Bearer YOUR_TOKEN"}
+    assert server(None, None) == {"command": "npx", "args": ["-y", "mcp-remote", URL]}
 
 
 def test_an_odd_url_stays_one_argument() -> None:

@@ -54,10 +54,7 @@ async def bare(scope, receive, send):
         raise KeyError("bare")
     await app(scope, receive, send)
 """
-WHO = (
-    "Say who calls with --header, such as --header 'X-Api-Key: KEY' or "
-    "--header 'Authorization: Bearer TOKEN'.\n"
-)
+WHO = "Say who calls with --auth TOKEN, or with --header, such as --header 'X-Api-Key: KEY'.\n"
 WRONG = "The key or token in 'X-Api-Key' is not accepted, or may not do this.\n"
 UNKNOWN = f'mcp-mount: The server answers 401 Unauthorized: {{"detail":"Not authenticated"}}. {WHO}'
 

@@ -8,13 +8,17 @@ from typing import Annotated, Any, Final
 
 import anyio
 import pytest
+from anyio import to_thread
 from fastapi import Depends, FastAPI, HTTPException, Security
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from fastapi.testclient import TestClient
 from fastmcp.server.auth.providers.jwt import StaticTokenVerifier
+from mcp.shared.exceptions import MCPError
 
 from mcp_mount import Limits, MountError, RateLimit, Remote, mount_mcp
-from tests.support import call, rpc
+from mcp_mount.testing import client
+from tests.commands import run
+from tests.support import call, rpc, served
 
 TEXT = (Path(__file__).parent.parent / "docs" / "troubleshooting.md").read_text("utf-8")
 HEADINGS: list[str] = re.findall(r"^### `(.*)`$", TEXT, re.MULTILINE)
@@ -169,6 +173,24 @@ async def no_token() -> str:
     return f"WWW-Authenticate: {reply.headers['www-authenticate']}"
 
 
+def guarded_app() -> FastAPI:
+    app = an_app()
+    mount_mcp(app, dependencies=[Depends(OAuth2PasswordBearer(tokenUrl="token"))])
+    return app
+
+
+async def not_registered() -> str:
+    with served(guarded_app()) as url:
+        return (await to_thread.run_sync(run, "fastmcp", "list", f"{url}/mcp")).stdout
+
+
+async def not_accepted() -> str:
+    with pytest.raises(MCPError) as error:
+        async with client(guarded_app()):
+            pass
+    return str(error.value)
+
+
 # In the order of the page.
 FAULTS: Final[list[Fault]] = [
     started,
@@ -191,6 +213,8 @@ FAULTS: Final[list[Fault]] = [
     foreign_page,
     too_large,
     no_token,
+    not_registered,
+    not_accepted,
 ]
 
 

@@ -1,5 +1,6 @@
 """What the log says when an app starts."""
 
+import json
 import logging
 import os
 import subprocess
@@ -98,9 +99,7 @@ def test_what_other_servers_have_is_told_when_they_are_up(caplog: pytest.LogCapt
     assert lines(app, caplog) == []
 
 
-def test_what_takes_a_password_or_gives_out_a_token_is_named(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def keys_app() -> FastAPI:
     app = FastAPI()
 
     @app.post("/login", operation_id="log_in")
@@ -111,8 +110,8 @@ def test_what_takes_a_password_or_gives_out_a_token_is_named(
     async def refresh() -> Token:
         return Token(access_token="a", token_type="b")
 
-    @app.put("/account", operation_id="put_account")
-    async def put_account(account: Account) -> None:
+    @app.put("/accounts/{account_id}", operation_id="put_account")
+    async def put_account(account_id: int, account: Account) -> None:
         return None
 
     @app.get("/keys", operation_id="list_keys")
@@ -123,14 +122,36 @@ def test_what_takes_a_password_or_gives_out_a_token_is_named(
     async def chat(author: str, tokens: int = 1) -> Delta:
         return Delta(token="", tokens=0)
 
+    return app
+
+
+def test_what_takes_a_password_or_gives_out_a_token_is_named_and_what_leaves_it_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = keys_app()
     mount_mcp(app)
     first, (level, message) = lines(app, caplog)
     assert first == ("INFO", "5 tools at /mcp")
     assert level == "WARNING"
-    named = "log_in, refresh, put_account, list_keys."
-    assert message.startswith(
-        f"Tools that take a password or give out a token, which a model would see: {named} Leave"
+    exclude = ["POST /login", "POST /refresh", "PUT /accounts/{account_id}", "GET /keys"]
+    assert message == (
+        "Tools that take a password or give out a token, which a model would see: log_in, refresh, "
+        f"put_account, list_keys. Leave them out with exclude={json.dumps(exclude)} "
+        "if that is not meant."
     )
+    app = keys_app()
+    mount_mcp(app, exclude=exclude)
+    assert lines(app, caplog) == [("INFO", "1 tool at /mcp")]
+
+
+def test_of_many_that_take_a_password_some_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI()
+    for index in range(12):
+        app.get(f"/{index}", operation_id=f"tool_{index}")(lambda password: password)
+    mount_mcp(app)
+    _, (_, message) = lines(app, caplog)
+    assert "tool_9 and 2 more. Leave" in message
+    assert message.endswith('"GET /8", "GET /9", …] if that is not meant.')
 
 
 def test_what_is_no_operation_is_told_of(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastmcp.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
 from mcp_mount import MountError, mount_mcp
@@ -86,6 +87,23 @@ async def test_what_a_test_raises_comes_out_as_it_is_and_the_app_is_stopped() ->
         async with client(app) as mcp:
             await mcp.call_tool("get_part", {"id": 1})
     assert app.state.events == ["start", "stop"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_stranger_is_refused_before_a_tool_is_called(era: Era) -> None:
+    """Docs: the block is not entered, and the app is stopped."""
+
+    def check_user(user: Annotated[str | None, Header(alias="X-User")] = None) -> None:
+        if user is None:
+            raise HTTPException(401, "Who are you?")
+
+    app = parts_app(dependencies=[Depends(check_user)])
+    with pytest.raises(MCPError):
+        async with client(app, era=era):
+            pytest.fail("the block was entered")
+    assert app.state.events == ["start", "stop"]
+    async with client(app, era=era, headers={"X-User": "alice"}) as mcp:
+        assert (await mcp.call_tool("get_part", {"part_id": 1})).data
 
 
 async def test_the_endpoint_is_found_wherever_it_is() -> None:

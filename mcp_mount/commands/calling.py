@@ -1,11 +1,12 @@
 """A call of a tool, whose stream is shown while it arrives."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mcp_mount.commands.output import (
     FAILED,
     Header,
+    Token,
     did_you_mean,
     exiting,
     note,
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from mcp_mount.commands.target import Target
 
 
-def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: bool = False) -> int:
+def call(
+    app: str,
+    tool: str,
+    /,
+    *arguments: str,
+    header: Header = (),
+    auth: Token = None,
+    json: bool = False,
+) -> int:
     """Call a tool of an app, a file or a running server.
 
     What streams is written while it arrives. The code is 1 where the tool answers with an error.
@@ -34,6 +43,7 @@ def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: boo
         arguments: name=value; a list item by item, everything that is no text as JSON.
             name=@path sends a file, or its text; name=@@text stands for text that begins with "@".
         header: Send this with each request, "Name: value".
+        auth: Send this access token with each request, as "Authorization: Bearer TOKEN".
         json: Write the whole result, as clients get it, as JSON when it is there.
     """
     import anyio
@@ -41,7 +51,7 @@ def call(app: str, tool: str, /, *arguments: str, header: Header = (), json: boo
     from mcp_mount.commands.target import find_target
 
     with exiting():
-        target = find_target(app, read_headers(header))
+        target = find_target(app, read_headers(header, auth))
         with _Shown(is_live=not json) as shown:
             result = anyio.run(_call, target, tool, arguments, shown)
     if result is None:
@@ -68,6 +78,8 @@ async def _call(
 ) -> "CallToolResult | None":
     """Return the result; None where nobody reads it any more."""
     import anyio
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import INVALID_PARAMS
 
     from mcp_mount.check.subject import Subject
 
@@ -76,15 +88,25 @@ async def _call(
             each.name: each.model_dump(mode="json", by_alias=True, exclude_none=True)
             for each in await client.list_tools()
         }
-        if tool not in tools:
-            raise MountError(f"There is no tool {tool!r}. {did_you_mean(tool, [*tools])}")
-        arguments = read_arguments(Subject(tools[tool]), words)
+        arguments = read_arguments(Subject(tools.get(tool) or _unlisted(tool, words)), words)
         with anyio.CancelScope() as scope:
             shown.cancel = scope.cancel
-            return await client.call_tool(
-                tool, arguments, progress_handler=shown.show, raise_on_error=False
-            )
+            try:
+                return await client.call_tool(
+                    tool, arguments, progress_handler=shown.show, raise_on_error=False
+                )
+            except MCPError as error:
+                if tool in tools or error.code != INVALID_PARAMS:
+                    raise
+                hint = did_you_mean(tool, [*tools])
+                raise MountError(f"There is no tool {tool!r}. {hint}") from None
     return None
+
+
+def _unlisted(tool: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return a tool that takes what it is given: it may be hidden from the caller, or searched."""
+    names = [word.partition("=")[0] for word in words]
+    return {"name": tool, "inputSchema": {"properties": {name: {} for name in names}}}
 
 
 def _text_of(result: "CallToolResult") -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mcp_mount.commands.output import FAILED, Header, exiting, read_headers, write_json
+from mcp_mount.commands.output import FAILED, Header, Token, exiting, read_headers, write_json
 
 Format = Literal["text", "json", "github"]
 
@@ -19,6 +19,7 @@ def check(
     silence: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     format: Format = "text",  # noqa: A002 - the option's name
     header: Header = (),
+    auth: Token = None,
 ) -> int:
     """Look for what makes models choose, fill in or read tools badly, and say what to do.
 
@@ -31,6 +32,7 @@ def check(
         silence: Leave this rule out: "long-name", or for one tool "get_token:secret-answer".
         format: How to write what is found.
         header: Send this with each request, "Name: value".
+        auth: Send this access token with each request, as "Authorization: Bearer TOKEN".
     """
     import anyio
 
@@ -44,7 +46,7 @@ def check(
         found = read_settings(Path.cwd())
         silenced = check_silenced(silence, "--silence")
         silenced |= check_silenced(found.settings.silence, f"{found.file!r}")
-        subjects = anyio.run(find_target(app, read_headers(header)).subjects)
+        subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
         report = check_tools(subjects, silenced)
     if format == "json":
         write_json(as_json(report))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from mcp_mount.system import settings_folder
 ClientName = Literal[
     "vscode", "cursor", "claude", "claude-desktop", "codex", "gemini", "windsurf", "zed"
 ]
+
+_PATIENCE: Final = 5.0
+"""Seconds for a server to tell its name."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
@@ -75,21 +79,24 @@ def connect(
     Args:
         url: The endpoint, such as https://kb.example/mcp.
         client: The client.
-        name: The server's name in the client; by default the first part of the URL's host.
+        name: The server's name in the client; by default the one that it says of itself.
         header: A header that the client sends, "X-Api-Key: secret"; with its name alone, a place
             is left for the value.
         write: Write it into the client's file.
     """
+    import anyio
+
     with exiting():
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise MountError(f"{url!r} is no URL: it begins with http:// or https://.")
         if parts.path in {"", "/"}:
             note(f"{url!r} has no path: an endpoint usually has /mcp behind it.")
-        short = short_name(name or parts.hostname.split(".")[0])
         known = FILES[client]
         key, value = _read_header(header)
-        found = {each.client: each for each in connections(short, url, key)}
+        given = {key: value} if key is not None and value else {}
+        short = short_name(name or anyio.run(_ask_name, url, given) or _host_name(url))
+        found = {each.client: each for each in connections(short, url, key, _program())}
         if not write:
             _show(found[known.client], value)
             return 0
@@ -117,6 +124,35 @@ def server_of(client: ClientName, found: Mapping[str, Connection], name: str) ->
         server = json.loads(found["Cursor"].text)["mcpServers"][name]
         return {"httpUrl": server.pop("url"), **server}
     return json.loads(found[FILES[client].client].text)[FILES[client].group][name]
+
+
+async def _ask_name(url: str, headers: Mapping[str, str]) -> str | None:
+    """Return the name that the server at `url` says of itself, or None where it does not."""
+    import anyio
+    import httpx2
+    from mcp.shared.exceptions import MCPError
+
+    from mcp_mount.commands.target import Target
+
+    try:
+        with anyio.fail_after(_PATIENCE):
+            async with Target(url, headers).client() as client:
+                return client.server_info.name if client.server_info is not None else None
+    except (httpx2.HTTPError, MCPError, RuntimeError, TimeoutError):
+        note(
+            f"{url!r} has not told its name (does it run, and let you in?): "
+            f"it is {short_name(_host_name(url))!r} here; --name says another."
+        )
+        return None
+
+
+def _host_name(url: str) -> str:
+    return (urlsplit(url).hostname or "").split(".")[0]
+
+
+def _program() -> str:
+    """Return the path of this command: who starts it may look elsewhere than this shell does."""
+    return shutil.which("mcp-mount", path=str(Path(sys.executable).parent)) or "mcp-mount"
 
 
 def _write(

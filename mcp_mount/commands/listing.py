@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from mcp_mount.commands.output import Header, exiting, note, read_headers, write_json
+from mcp_mount.commands.output import Header, Token, exiting, note, read_headers, write_json
 
 
-def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
+def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bool = False) -> int:
     """List the tools of an app, a file or a running server.
 
     Args:
         app: "module:attribute", a Python file, an OpenAPI document, or the URL of an MCP endpoint.
         header: Send this with each request, "Name: value"; of an app, list what that caller may
             use.
+        auth: Send this access token with each request, as "Authorization: Bearer TOKEN".
         json: Write what clients get, as JSON.
     """
     import anyio
@@ -19,7 +20,7 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
     from mcp_mount.commands.target import find_target
 
     with exiting():
-        subjects = anyio.run(find_target(app, read_headers(header)).subjects)
+        subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
     if json:
         write_json([subject.tool for subject in subjects])
         return 0
@@ -46,12 +47,15 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
     return 0
 
 
-def export(app: str, /, *, header: Header = (), output: Path | None = None) -> int:
+def export(
+    app: str, /, *, header: Header = (), auth: Token = None, output: Path | None = None
+) -> int:
     """Write the list of tools as JSON, sorted by name, for review in a pull request.
 
     Args:
         app: "module:attribute", a Python file, an OpenAPI document, or the URL of an MCP endpoint.
         header: Send this with each request, "Name: value".
+        auth: Send this access token with each request, as "Authorization: Bearer TOKEN".
         output: The file to write; otherwise it is written on stdout.
     """
     import json
@@ -62,7 +66,7 @@ def export(app: str, /, *, header: Header = (), output: Path | None = None) -> i
     from mcp_mount.errors import MountError
 
     with exiting():
-        subjects = anyio.run(find_target(app, read_headers(header)).subjects)
+        subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
         tools = [subject.tool for subject in sorted(subjects, key=lambda each: each.name)]
         if output is None:
             write_json(tools)

@@ -6,6 +6,7 @@ or something was found; 2, it cannot be done as it was asked for.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ Header = Annotated[
     tuple[str, ...], Parameter(name=("--header", "-H"), negative=(), show_default=False)
 ]
 """``Name: value``, several times."""
+Token = Annotated[str | None, Parameter(name="--auth", show_default=False)]
+"""An access token."""
+
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 def write(text: str) -> None:
@@ -82,11 +87,11 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"There are: {', '.join(sorted(known))}." if known else "There are none."
 
 
-def read_headers(lines: tuple[str, ...]) -> dict[str, str]:
-    """Read headers as curl takes them, e.g. ``("X-Api-Key: secret",)``.
+def read_headers(lines: tuple[str, ...], token: str | None = None) -> dict[str, str]:
+    """Read headers as curl takes them, e.g. ``("X-Api-Key: secret",)``, and add that of a token.
 
     Raises:
-        MountError: one has no colon.
+        MountError: one has no colon, or what says who calls is no token, or is said twice.
     """
     headers = {}
     for line in lines:
@@ -94,4 +99,11 @@ def read_headers(lines: tuple[str, ...]) -> dict[str, str]:
         if not colon or not name.strip():
             raise MountError("--header has the form 'Name: value'.")
         headers[name.strip()] = value.strip()
-    return headers
+    if token is None:
+        return headers
+    if "authorization" in map(str.lower, headers):
+        raise MountError("Give --auth or --header 'Authorization: …', and not both.")
+    if not _TOKEN.fullmatch(token):
+        # It is not repeated: others may read the terminal.
+        raise MountError("--auth is the token alone, without 'Bearer' and without blanks.")
+    return {**headers, "Authorization": f"Bearer {token}"}

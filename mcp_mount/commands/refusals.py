@@ -3,6 +3,7 @@
 The SDK's client says of every such response that it is an error, and keeps what it says.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,7 @@ _FORBIDDEN: Final = 403
 _NOT_ALLOWED: Final = (401, _FORBIDDEN)
 
 _WHO: Final = (
-    "Say who calls with --header, such as --header 'X-Api-Key: KEY' or "
-    "--header 'Authorization: Bearer TOKEN'."
+    "Say who calls with --auth TOKEN, or with --header, such as --header 'X-Api-Key: KEY'."
 )
 _WHERE: Final = "The URL is that of the endpoint, with /mcp behind it?"
 
@@ -52,6 +52,7 @@ class Refusals:
     _status: int = 0
     _line: str = ""
     _is_mcp: bool = False
+    _needs_scope: bool = False
     _raised: Exception | None = None
 
     @contextmanager
@@ -110,8 +111,10 @@ class Refusals:
         except httpx2.DecodingError:
             body = ""
         self._is_mcp = '"jsonrpc"' in body
+        error, description = _read_oauth(body)
+        self._needs_scope = error == "insufficient_scope"
         said = one_line(f"{self._status} {response.reason_phrase}")
-        self._line = f"{said}: {text}" if (text := one_line(body)) else said
+        self._line = f"{said}: {text}" if (text := one_line(description or body)) else said
 
     def _describe(self, error: Exception) -> str | None:
         who = "The app" if self.url is None else "The server"
@@ -128,6 +131,8 @@ class Refusals:
             refused = describe_refused(self.given)
             if refused is None:
                 return f" {_WHO}"
+            if self._needs_scope:
+                return ""
             return f" {refused}{', or may not do this' if self._status == _FORBIDDEN else ''}."
         if self.url is None:
             return ""
@@ -151,6 +156,17 @@ class _Beginning(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _read_oauth(body: str) -> tuple[str, str]:
+    """Return the error of a body, and what it says of it (RFC 6749, 5.2); or blanks."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(found, dict):
+        return "", ""
+    return str(found.get("error") or ""), str(found.get("error_description") or "")
 
 
 def one_line(text: str) -> str:

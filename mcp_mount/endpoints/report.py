@@ -1,5 +1,6 @@
 """What the log says at the start: how many tools there are, and what one would want to know."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -77,16 +78,17 @@ def _warn_of_many_tools(count: int, choice: SurfaceChoice) -> None:
 
 
 def _warn_of_secrets(tools: Iterable[OperationTool]) -> None:
-    named = [
-        tool.name
+    found = [
+        tool
         for tool in tools
         if secrets_taken(tool.parameters) or secrets_given(tool.output_schema or {})
     ]
-    if named:
+    if found:
         logger.warning(
             "Tools that take a password or give out a token, which a model would see: %s. Leave "
-            "them out with exclude= if that is not meant.",
-            _name_some(named),
+            "them out with exclude=[%s] if that is not meant.",
+            _name_some([tool.name for tool in found]),
+            _quote_some([str(tool.binding.operation) for tool in found]),
         )
 
 
@@ -124,3 +126,8 @@ def _paths(app: FastAPI, wanted: Callable[[object], bool]) -> list[str]:
 def _name_some(names: list[str]) -> str:
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _quote_some(selectors: list[str]) -> str:
+    more = ["…"] if len(selectors) > _MOST_NAMED else []
+    return ", ".join([*map(json.dumps, selectors[:_MOST_NAMED]), *more])
