@@ -18,6 +18,8 @@ import pytest
 from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app
+from mcp_mount.remotes.catalog import read_catalog
+from mcp_mount.remotes.listing import Lists
 from tests.commands import COMMANDS
 from tests.others import free_port, gateway, heard, program, raw, text, tool
 from tests.starting import started
@@ -137,6 +139,45 @@ async def test_a_list_of_many_parts_is_refused_before_it_is_read() -> None:
     with raw(listing) as (_, url), heard() as log:
         async with fair(), started(gateway_app([Remote("raw", url=url)])):
             await log.line("'raw' is down: too large")
+
+
+async def test_pages_of_many_parts_are_bounded_together() -> None:
+    """Promise F1, F2: each of them can be read, but 75 took half a gigabyte."""
+    junk = tool("t", x=[[]] * 49_000)
+    asked = 0
+
+    def page(params: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [junk], "nextCursor": "more"}
+
+    with raw([], list=page) as (_, url), heard() as log:
+        async with fair(), started(gateway_app([Remote("raw", url=url)])):
+            await log.line("'raw' is down: too large")
+    assert asked < 20
+
+
+async def test_lists_that_do_not_change_are_compared_and_not_kept() -> None:
+    """Promise F1: also where the members of an entry are in another order each time."""
+    junk: list[Any] = [[]] * 20_000
+    entries = [tool("one", x=junk), tool("two", x=junk)]
+    asked = 0
+
+    def listing(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [dict([*each.items()][:: -1 if asked % 2 else 1]) for each in entries]}
+
+    with raw([], list=listing) as (_, url), heard() as log:
+        async with gateway(Remote("raw", url=url, refresh=0.1)), fair():
+            while asked < 5:
+                await anyio.lowlevel.checkpoint()
+        assert not [line for line in log.lines if "something else" in line]
+    read = read_catalog(
+        Lists(tools=entries, failed=("prompts",)), Remote("raw", url=url), "gateway"
+    )
+    assert [*read.tools] == ["one", "two"]
+    assert (read.lists.tools, read.lists.failed) == ((), ("prompts",))
 
 
 async def test_a_thousand_of_everything_is_read_beside_other_work() -> None:

@@ -55,6 +55,19 @@ def fits(value: Any, most: int) -> bool:
     return True
 
 
+def count_values(value: Any) -> int:
+    """Return how many values there are in a JSON value, itself counted; names are none."""
+    count, values = 0, [value]
+    while values:
+        each = values.pop()
+        count += 1
+        if isinstance(each, dict):
+            values += each.values()
+        elif isinstance(each, list):
+            values += each
+    return count
+
+
 def clean_text(text: str, max_length: int) -> str:
     """Return at most `max_length` characters of a text, all of them visible."""
     # Cut first: nobody has to look at a megabyte. `shorten` adds a character that marks the cut.
