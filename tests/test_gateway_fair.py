@@ -1,5 +1,6 @@
 """What another server sends takes little of the event loop and memory, and leaves no process."""
 
+import asyncio
 import gc
 import json
 import os
@@ -8,18 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import httpx2
 import pytest
 from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app
 from mcp_mount.remotes.catalog import read_catalog
 from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.reading import read_within
 from tests.commands import COMMANDS
 from tests.others import free_port, gateway, heard, program, raw, text, tool
 from tests.starting import started
@@ -131,6 +134,53 @@ async def test_a_stream_of_many_empty_events_ends_and_holds_nobody_up() -> None:
         async with gateway(Remote("raw", url=url)) as app, fair():
             reply = await call(app, "raw_tool")
     assert reply.is_error
+
+
+class Counted(httpx2.AsyncByteStream):
+    """The chunks of a response, counted. A class because the HTTP library asks for one."""
+
+    def __init__(self, stream: Any) -> None:
+        self.count = 0
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self.count += 1
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "byte"), [("application/json", b" "), ("text/event-stream", b":")]
+)
+async def test_chunks_of_one_byte_hold_nobody_up(kind: str, byte: bytes) -> None:
+    """Promise F1: what comes in one packet is ten thousand of them."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n" % kind.encode()
+    dribbles = b"1\r\n%s\r\n" % byte * 10_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head + b"transfer-encoding: chunked\r\n\r\n")
+            while True:
+                writer.write(dribbles)
+                await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, httpx2.AsyncHTTPTransport() as transport:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        request = httpx2.Request("POST", url)
+        response = await transport.handle_async_request(request)
+        response.stream = chunks = Counted(response.stream)
+        response = read_within(30_000_000, request, response)
+        async with fair():
+            with anyio.move_on_after(2):
+                await response.aread()
+        await response.aclose()
+    # A tenth of a core, and not all of it.
+    assert 10_000 < chunks.count < 50_000
 
 
 async def test_a_list_of_many_parts_is_refused_before_it_is_read() -> None:
