@@ -127,6 +127,40 @@ async def test_a_result_of_many_parts_is_refused_before_it_is_read(
             assert len((await call(app, "raw_tool")).text_content) == 1_000_000
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"content": [], "_meta": {"a": [[]] * 40_000}},
+        {"content": [{**text("a")["content"][0], "_meta": {"a": [[]] * 40}}] * 900},
+    ],
+    ids=["metadata", "metadata of blocks"],
+)
+async def test_a_result_of_much_beside_its_structure_is_refused(result: dict[str, Any]) -> None:
+    """Promise F1: models are built of it, and written, value by value."""
+    with raw([tool()], call=result) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            async with fair():
+                reply = await call(app, "raw_tool")
+            assert reply.text_content == "The result is larger than 10485760 bytes (max_bytes)."
+            server.answers["tools/call"] = {**text("done"), "_meta": {"a": [1] * 10_000}}
+            reply = await call(app, "raw_tool")
+            assert reply.text_content == "done"
+            assert len(reply.result["_meta"]["a"]) == 10_000
+
+
+async def test_an_address_of_white_space_is_read_at_once() -> None:
+    """Promise F1: and one that is hidden in it is still nobody else's."""
+    links = ["data://" + "a " * 2_000_000, "https:// w\ti\u00a0ki/page", "https://x.example/a b"]
+    blocks = [{"type": "resource_link", "name": "x", "uri": each} for each in links]
+    with raw([tool()], call={"content": blocks}) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            reply = await call(app, "raw_tool")
+    long, hidden, web = (each["uri"] for each in reply.result["content"])
+    assert long == "data://raw/" + "a" * 2_000_000
+    assert hidden == "https://raw/wi\u00a0ki/page"
+    assert web == "https://x.example/a b"
+
+
 async def test_a_stream_of_many_empty_events_ends_and_holds_nobody_up() -> None:
     """Promise F1: lines are bounded too, and passed on a few at a time."""
     flood = Response("data: {}\n\n" * 400_000, media_type="text/event-stream")

@@ -6,6 +6,7 @@ The server gets the arguments, the trace and nothing else of the caller's reques
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import mcp_types
@@ -22,6 +23,7 @@ from mcp_mount.access.principals import principals_of
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
+from mcp_mount.loops import in_thread
 from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
 from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
@@ -31,7 +33,9 @@ from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.text import fits
 from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.converting import LARGE
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -128,7 +132,7 @@ class RemoteBinding:
                 raise NotForwarded(_SHUT_DOWN) from None
             raise self._explain(error) from None
         if not isinstance(answer, InputRequiredResult):
-            return self._checked(answer)
+            return await self._checked(answer)
         asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
             raise NotForwarded(
@@ -138,11 +142,10 @@ class RemoteBinding:
             )
         return asked
 
-    def _checked(self, answer: Answer) -> Answer:
+    async def _checked(self, answer: Answer) -> Answer:
         """Return a result that is not too large, without what speaks for the server."""
-        structured = len(to_json(getattr(answer, "structured_content", None)))
-        # Text and structure carry the same, and each is bounded by itself.
-        size = max(structured, len(to_json(answer)) - structured)
+        measure = partial(_size_of, answer)
+        size = await in_thread(measure) if _is_large(answer) else measure()
         if size > self.limits.max_bytes:
             raise NotForwarded(self._too_large())
         kept = {
@@ -183,6 +186,24 @@ class RemoteBinding:
         return NotForwarded(
             f"The server {name!r} cannot be reached now. Try again in a few seconds."
         )
+
+
+def _is_large(answer: mcp_types.Result) -> bool:
+    """Whether it takes a while to write a result as JSON; so does the structure, which is seen."""
+    blocks = [*getattr(answer, "content", ()), *getattr(answer, "contents", ())]
+    blocks += [each.content for each in getattr(answer, "messages", ())]
+    blocks += [each.resource for each in blocks if isinstance(each, mcp_types.EmbeddedResource)]
+    texts = ("text", "data", "blob", "uri")
+    size = sum(len(getattr(each, name, "")) for each in blocks for name in texts)
+    return size > LARGE or not fits(getattr(answer, "structured_content", None), LARGE)
+
+
+def _size_of(answer: mcp_types.Result) -> int:
+    """Return how long the larger of two is as JSON: the structure, or all else."""
+    structured = getattr(answer, "structured_content", None)
+    # Text and structure carry the same, and each is bounded by itself.
+    beside = answer.model_copy(update={"structured_content": None}) if structured else answer
+    return max(len(to_json(structured)), len(to_json(beside)))
 
 
 def _caller() -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import httpx2
 
 from mcp_mount.conversion.structure import Meter
@@ -79,6 +80,8 @@ async def _read_body(
         outgoing.failure, chunks = error, []
     body = b"".join(chunks)
     outgoing.ends = body[:_ENDS] + body[-_ENDS:]
+    # The SDK parses it next, which takes as long again.
+    await anyio.lowlevel.checkpoint()
     yield body
 
 
