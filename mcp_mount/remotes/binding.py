@@ -14,7 +14,7 @@ from fastmcp.exceptions import FastMCPError
 from fastmcp.server.auth import AuthContext
 from fastmcp.server.context import Context
 from mcp.shared.exceptions import MCPError
-from mcp_types import InputRequiredResult
+from mcp_types import URL_ELICITATION_REQUIRED, ErrorData, InputRequiredResult
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -26,11 +26,17 @@ from mcp_mount.limits import Limits, Slots
 from mcp_mount.loops import in_thread
 from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
-from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
+from mcp_mount.remotes.elicitation import (
+    can_open_pages,
+    capabilities_of,
+    clean_required,
+    pass_on,
+    read_state,
+)
 from mcp_mount.remotes.failures import ServerError, find_causes
 from mcp_mount.remotes.links import with_our_links
 from mcp_mount.remotes.monitor import Monitor
-from mcp_mount.remotes.outgoing import OutgoingRequest
+from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import fits
@@ -130,16 +136,12 @@ class RemoteBinding:
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
             if request.is_shut_down:
                 raise NotForwarded(_SHUT_DOWN) from None
-            raise self._explain(error) from None
+            raise self._explain(error, caller) from None
         if not isinstance(answer, InputRequiredResult):
             return await self._checked(answer)
         asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
-            raise NotForwarded(
-                self._asks_too_much()
-                if capabilities
-                else f"The server {name!r} asks its user first; this client cannot."
-            )
+            raise NotForwarded(self._asks_too_much() if capabilities else self._cannot_ask())
         return asked
 
     async def _checked(self, answer: Answer) -> Answer:
@@ -163,7 +165,17 @@ class RemoteBinding:
         name = self.remote.name
         return f"The server {name!r} asks for more than a question to its user, which is refused."
 
-    def _explain(self, error: Exception) -> FastMCPError:
+    def _cannot_ask(self) -> str:
+        return f"The server {self.remote.name!r} asks its user first; this client cannot."
+
+    def _ask_for_pages(self, error: ErrorData, caller: Caller | None) -> FastMCPError:
+        asked = clean_required(error, self.remote.name, caller)
+        if asked is not None:
+            return ServerError(asked)
+        can = can_open_pages(caller)
+        return NotForwarded(self._asks_too_much() if can else self._cannot_ask())
+
+    def _explain(self, error: Exception, caller: Caller | None) -> FastMCPError:
         """Return what to raise: the server's own words only if they are meant for its caller."""
         causes, name = [*find_causes(error)], self.remote.name
         if any(isinstance(each, MCPError) and each.code == TOO_LARGE for each in causes):
@@ -172,6 +184,8 @@ class RemoteBinding:
             return NotForwarded(self._asks_too_much())
         self.monitor.suspect()
         refusal = next((each for each in causes if isinstance(each, ServerError)), None)
+        if refusal is not None and refusal.error.code == URL_ELICITATION_REQUIRED:
+            return self._ask_for_pages(refusal.error, caller)
         if refusal is not None:
             return refusal
         if isinstance(error, TimeoutError):

@@ -15,13 +15,16 @@ from fastmcp.server.context import Context
 from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
+    ElicitationRequiredErrorData,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestURLParams,
+    ErrorData,
     InputRequiredResult,
     ListRootsRequest,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.text import clean_json, clean_text, fits
@@ -64,6 +67,27 @@ def pass_on(asked: InputRequiredResult, name: str, context: Context) -> InputReq
     return InputRequiredResult(input_requests=questions or None, request_state=_STATE + state)
 
 
+def clean_required(error: ErrorData, name: str, caller: Caller | None) -> ErrorData | None:
+    """Return an error that asks a user to open pages first; None if they cannot be asked.
+
+    It is a question like any other, in the handshake versions (``URLElicitationRequiredError``).
+    """
+    try:
+        said = ElicitationRequiredErrorData.model_validate(error.data, by_name=False)
+    except ValidationError:
+        return None
+    asked = said.elicitations[: _MAX_REQUESTS + 1]
+    pages = [clean_request(ElicitRequest(params=each), name, caller) for each in asked]
+    if not pages or len(pages) > _MAX_REQUESTS or None in pages:
+        return None
+    clean = ElicitationRequiredErrorData(elicitations=[each.params for each in pages])
+    return ErrorData(
+        code=error.code,
+        message=f"The server {name!r} asks: {error.message}",
+        data=clean.model_dump(by_alias=True, mode="json", exclude_none=True),
+    )
+
+
 def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     """Return a question with the server's name before it; None if it cannot be asked."""
     said = caller.session.client_capabilities if caller is not None else None
@@ -84,7 +108,7 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
     identity = params.elicitation_id or ""
     is_odd = len(identity) > _MAX_KEY or not identity.isprintable()
-    if is_odd or not (_is_page(params.url) and _can_open_pages(caller)):
+    if is_odd or not (_is_page(params.url) and can_open_pages(caller)):
         return None
     page = ElicitRequestURLParams(
         message=message, url=params.url, elicitation_id=params.elicitation_id
@@ -131,7 +155,8 @@ def _is_page(url: str) -> bool:
     return bool(parts.hostname) and "@" not in parts.netloc
 
 
-def _can_open_pages(caller: Caller | None) -> bool:
+def can_open_pages(caller: Caller | None) -> bool:
+    """Whether a caller's client says that it opens pages for its user."""
     capabilities = caller.session.client_capabilities if caller is not None else None
     elicitation = capabilities.elicitation if capabilities is not None else None
     return elicitation is not None and elicitation.url is not None
