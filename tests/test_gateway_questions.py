@@ -81,6 +81,18 @@ async def test_an_honest_page_is_passed_on() -> None:
         ("max_tokens", {"type": "integer"}, True),
         ("secretary", {"type": "string", "format": "email"}, True),
         ("reset_password", {"type": "boolean"}, True),
+        ("password1", {"type": "string"}, False),
+        ("userpassword", {"type": "string"}, False),
+        ("tokens", {"type": "string"}, False),
+        ("pin", {"type": "string"}, False),
+        ("password", {"type": ["string", "null"]}, False),
+        ("a", {"type": "string", "title": "P a s s w o r d"}, False),
+        ("a", {"type": "string", "title": "p\u0430ssword"}, False),
+        ("a", {"type": "string", "title": "\uff30assword"}, False),
+        ("a", {"type": "string", "description": "Your password"}, False),
+        ("pinned", {"type": "string"}, True),
+        ("tokenCount", {"type": "string"}, True),
+        ("a", {"type": "string", "description": "The label of the pin"}, True),
     ],
 )
 async def test_no_form_asks_for_a_secret(name: str, field: dict[str, Any], is_asked: bool) -> None:  # noqa: FBT001

@@ -7,6 +7,7 @@ form asks for a secret (MCP "Elicitation"), and no completion gets what the clie
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -42,9 +43,15 @@ _MAX_REQUESTS: Final = 10
 _MAX_KEY: Final = 100
 
 _SECRET: Final = re.compile(
-    r"\b(?:pass ?(?:word|wd|phrase|code)s?|secrets?|token|(?:api|private) ?keys?|credentials?)\b"
+    r"pass ?(?:word|wd|phrase|code|wort)|\bsecrets?\b|\b(?:api|private) ?keys?\b|\bcredentials?\b"
+    r"|(?<!\bmax )(?<!\bof )\btokens?\b(?! (?:count|limit|budget|usage)\b)"
 )
-_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z0-9]+")
+_CODE: Final = re.compile(r"\b(?:pins?|otp|cvv|cvc|bearer)\b")
+"""What is asked for so by the name of a field alone: a description may speak of other pins."""
+
+_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+")
+_SPACED: Final = re.compile(r"\b[a-z](?: [a-z]\b){2,}")
+_LOOKALIKES: Final = str.maketrans("аеорсухіјѕԁкмтнαορνικτ", "aeopcyxijsdkmthaopvikt")
 
 
 def read_state(context: Context) -> str | None:
@@ -133,15 +140,29 @@ def _asks_for_secret(form: Mapping[str, Any]) -> bool:
     """Whether a field of a form is for what only a page of the server itself may ask."""
     fields = form.get("properties")
     return isinstance(fields, Mapping) and any(
-        _is_secret(key, field) for key, field in fields.items() if isinstance(field, Mapping)
+        _is_secret(key, field if isinstance(field, Mapping) else {})
+        for key, field in fields.items()
     )
 
 
 def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
-    if field.get("type", "string") != "string" or "enum" in field:
+    kind = field.get("type", "string")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if field.get("format") == "password":
+        return True
+    if "string" not in kinds or field.get("enum"):
         return False
-    names = (" ".join(_BETWEEN_WORDS.split(str(each))) for each in (key, field.get("title", "")))
-    return field.get("format") == "password" or any(_SECRET.search(each.lower()) for each in names)
+    names = [_words_of(str(each)) for each in (key, field.get("title", ""))]
+    texts = [*names, _words_of(str(field.get("description", "")))]
+    is_code = any(_CODE.search(each) for each in names)
+    return is_code or any(_SECRET.search(each) for each in texts)
+
+
+def _words_of(text: str) -> str:
+    """Return a text in small Latin letters, its words apart, however they are written."""
+    plain = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
+    words = " ".join(_BETWEEN_WORDS.split(plain)).lower().strip()
+    return _SPACED.sub(lambda found: found[0].replace(" ", ""), words)
 
 
 def _is_page(url: str) -> bool:
