@@ -1,5 +1,6 @@
 """What another server sends takes little of the event loop and memory, and leaves no process."""
 
+import asyncio
 import gc
 import json
 import os
@@ -8,16 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import httpx2
 import pytest
 from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app
+from mcp_mount.remotes.catalog import read_catalog
+from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.reading import read_within
 from tests.commands import COMMANDS
 from tests.others import free_port, gateway, heard, program, raw, text, tool
 from tests.starting import started
@@ -122,6 +127,40 @@ async def test_a_result_of_many_parts_is_refused_before_it_is_read(
             assert len((await call(app, "raw_tool")).text_content) == 1_000_000
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"content": [], "_meta": {"a": [[]] * 40_000}},
+        {"content": [{**text("a")["content"][0], "_meta": {"a": [[]] * 40}}] * 900},
+    ],
+    ids=["metadata", "metadata of blocks"],
+)
+async def test_a_result_of_much_beside_its_structure_is_refused(result: dict[str, Any]) -> None:
+    """Promise F1: models are built of it, and written, value by value."""
+    with raw([tool()], call=result) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            async with fair():
+                reply = await call(app, "raw_tool")
+            assert reply.text_content == "The result is larger than 10485760 bytes (max_bytes)."
+            server.answers["tools/call"] = {**text("done"), "_meta": {"a": [1] * 10_000}}
+            reply = await call(app, "raw_tool")
+            assert reply.text_content == "done"
+            assert len(reply.result["_meta"]["a"]) == 10_000
+
+
+async def test_an_address_of_white_space_is_read_at_once() -> None:
+    """Promise F1: and one that is hidden in it is still nobody else's."""
+    links = ["data://" + "a " * 2_000_000, "https:// w\ti\u00a0ki/page", "https://x.example/a b"]
+    blocks = [{"type": "resource_link", "name": "x", "uri": each} for each in links]
+    with raw([tool()], call={"content": blocks}) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            reply = await call(app, "raw_tool")
+    long, hidden, web = (each["uri"] for each in reply.result["content"])
+    assert long == "data://raw/" + "a" * 2_000_000
+    assert hidden == "https://raw/wi\u00a0ki/page"
+    assert web == "https://x.example/a b"
+
+
 async def test_a_stream_of_many_empty_events_ends_and_holds_nobody_up() -> None:
     """Promise F1: lines are bounded too, and passed on a few at a time."""
     flood = Response("data: {}\n\n" * 400_000, media_type="text/event-stream")
@@ -131,12 +170,98 @@ async def test_a_stream_of_many_empty_events_ends_and_holds_nobody_up() -> None:
     assert reply.is_error
 
 
+class Counted(httpx2.AsyncByteStream):
+    """The chunks of a response, counted. A class because the HTTP library asks for one."""
+
+    def __init__(self, stream: Any) -> None:
+        self.count = 0
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self.count += 1
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "byte"), [("application/json", b" "), ("text/event-stream", b":")]
+)
+async def test_chunks_of_one_byte_hold_nobody_up(kind: str, byte: bytes) -> None:
+    """Promise F1: what comes in one packet is ten thousand of them."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n" % kind.encode()
+    dribbles = b"1\r\n%s\r\n" % byte * 10_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head + b"transfer-encoding: chunked\r\n\r\n")
+            while True:
+                writer.write(dribbles)
+                await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, httpx2.AsyncHTTPTransport() as transport:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        request = httpx2.Request("POST", url)
+        response = await transport.handle_async_request(request)
+        response.stream = chunks = Counted(response.stream)
+        response = read_within(30_000_000, request, response)
+        async with fair():
+            with anyio.move_on_after(2):
+                await response.aread()
+        await response.aclose()
+    # A tenth of a core, and not all of it.
+    assert 10_000 < chunks.count < 50_000
+
+
 async def test_a_list_of_many_parts_is_refused_before_it_is_read() -> None:
     """Promise F1, F2: forty megabytes of small values would take two gigabytes of memory."""
     listing = [tool(f"t{number}", _meta={"x": [{}] * 1_000}) for number in range(1_000)]
     with raw(listing) as (_, url), heard() as log:
         async with fair(), started(gateway_app([Remote("raw", url=url)])):
             await log.line("'raw' is down: too large")
+
+
+async def test_pages_of_many_parts_are_bounded_together() -> None:
+    """Promise F1, F2: each of them can be read, but 75 took half a gigabyte."""
+    junk = tool("t", x=[[]] * 49_000)
+    asked = 0
+
+    def page(params: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [junk], "nextCursor": "more"}
+
+    with raw([], list=page) as (_, url), heard() as log:
+        async with fair(), started(gateway_app([Remote("raw", url=url)])):
+            await log.line("'raw' is down: too large")
+    assert asked < 20
+
+
+async def test_lists_that_do_not_change_are_compared_and_not_kept() -> None:
+    """Promise F1: also where the members of an entry are in another order each time."""
+    junk: list[Any] = [[]] * 20_000
+    entries = [tool("one", x=junk), tool("two", x=junk)]
+    asked = 0
+
+    def listing(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [dict([*each.items()][:: -1 if asked % 2 else 1]) for each in entries]}
+
+    with raw([], list=listing) as (_, url), heard() as log:
+        async with gateway(Remote("raw", url=url, refresh=0.1)), fair():
+            while asked < 5:
+                await anyio.lowlevel.checkpoint()
+        assert not [line for line in log.lines if "something else" in line]
+    read = read_catalog(
+        Lists(tools=entries, failed=("prompts",)), Remote("raw", url=url), "gateway"
+    )
+    assert [*read.tools] == ["one", "two"]
+    assert (read.lists.tools, read.lists.failed) == ((), ("prompts",))
 
 
 async def test_a_thousand_of_everything_is_read_beside_other_work() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -17,6 +18,8 @@ from mcp_mount import Limits, Remote, gateway_app
 from mcp_mount.remotes.bounds import MAX_UNASKED, Allowance, Pace
 from mcp_mount.remotes.catalog import read_catalog
 from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.hearing import hear_changes
+from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import Lists
 from mcp_mount.remotes.stdio import read_messages
 from mcp_mount.remotes.text import clean_json, clean_text, fits
@@ -195,6 +198,43 @@ async def test_an_answer_that_is_waited_for_costs_no_time() -> None:
     with anyio.fail_after(5):
         assert len(await Chunks(answer).messages(pace)) == 1
     assert pace.owe(1_900, now=0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ({"id": 99, "result": {}}, 1_000),
+        ({"id": "x", "result": {}}, 1_000),
+        ({"id": None, "error": {"code": 1, "message": ""}}, 1_000),
+        ({"a": 1}, 10_000),
+    ],
+)
+async def test_a_line_that_nobody_waits_for_costs_what_a_message_does(
+    line: dict[str, Any], count: int
+) -> None:
+    """Gateway: an answer to no question, and what is no message."""
+    pace = Pace()
+    await Chunks((json.dumps({"jsonrpc": "2.0", **line}) + "\n").encode() * count).messages(pace)
+    assert pace.owe(1_500, time.monotonic()) > 0
+
+
+@pytest.mark.parametrize("said", [":\n\n", "event:\n\n", "data\n\n", "id: 1\r\r"])
+async def test_lines_without_messages_cost_what_messages_do(said: str) -> None:
+    """Gateway: where a server speaks by itself."""
+
+    class Empty(Raw):
+        async def _response(self, request: Request, body: dict[str, Any]) -> Response:
+            if request.method == "GET":
+                return Response(said * 1_000, media_type="text/event-stream")
+            response = await super()._response(request, body)
+            response.headers["mcp-session-id"] = "one"
+            return response
+
+    with served(Empty(modern=False)) as url:
+        connection = HTTPConnection(Remote("raw", url=f"{url}/mcp"), 1_000_000, 100)
+        with anyio.fail_after(10):
+            await hear_changes(connection, lambda session: session.connect(None), lambda: None)
+        assert connection.pace.owe(1_500, time.monotonic()) > 0
 
 
 def whole(*chunks: bytes) -> tuple[list[bytes], int]:

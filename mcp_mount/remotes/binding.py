@@ -6,6 +6,7 @@ The server gets the arguments, the trace and nothing else of the caller's reques
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import mcp_types
@@ -13,7 +14,7 @@ from fastmcp.exceptions import FastMCPError
 from fastmcp.server.auth import AuthContext
 from fastmcp.server.context import Context
 from mcp.shared.exceptions import MCPError
-from mcp_types import InputRequiredResult
+from mcp_types import URL_ELICITATION_REQUIRED, ErrorData, InputRequiredResult
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -22,16 +23,25 @@ from mcp_mount.access.principals import principals_of
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
+from mcp_mount.loops import in_thread
 from mcp_mount.remotes.asking import callbacks_for
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
-from mcp_mount.remotes.elicitation import capabilities_of, pass_on, read_state
+from mcp_mount.remotes.elicitation import (
+    can_open_pages,
+    capabilities_of,
+    clean_required,
+    pass_on,
+    read_state,
+)
 from mcp_mount.remotes.failures import ServerError, find_causes
 from mcp_mount.remotes.links import with_our_links
 from mcp_mount.remotes.monitor import Monitor
-from mcp_mount.remotes.outgoing import OutgoingRequest
+from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.text import fits
 from mcp_mount.tools.binding import CallPolicy
+from mcp_mount.tools.converting import LARGE
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -119,23 +129,18 @@ class RemoteBinding:
         except Exception as error:  # noqa: BLE001 - whatever a client raises for a lost server
             if request.is_shut_down:
                 raise NotForwarded(_SHUT_DOWN) from None
-            raise self._explain(error) from None
+            raise self._explain(error, caller) from None
         if not isinstance(answer, InputRequiredResult):
-            return self._checked(answer)
+            return await self._checked(answer)
         asked = pass_on(answer, name, context) if context is not None and capabilities else None
         if asked is None:
-            raise NotForwarded(
-                self._asks_too_much()
-                if capabilities
-                else f"The server {name!r} asks its user first; this client cannot."
-            )
+            raise NotForwarded(self._asks_too_much() if capabilities else self._cannot_ask())
         return asked
 
-    def _checked(self, answer: Answer) -> Answer:
+    async def _checked(self, answer: Answer) -> Answer:
         """Return a result that is not too large, without what speaks for the server."""
-        structured = len(to_json(getattr(answer, "structured_content", None)))
-        # Text and structure carry the same, and each is bounded by itself.
-        size = max(structured, len(to_json(answer)) - structured)
+        measure = partial(_size_of, answer)
+        size = await in_thread(measure) if _is_large(answer) else measure()
         if size > self.limits.max_bytes:
             raise NotForwarded(self._too_large())
         kept = {
@@ -153,7 +158,17 @@ class RemoteBinding:
         name = self.remote.name
         return f"The server {name!r} asks for more than a question to its user, which is refused."
 
-    def _explain(self, error: Exception) -> FastMCPError:
+    def _cannot_ask(self) -> str:
+        return f"The server {self.remote.name!r} asks its user first; this client cannot."
+
+    def _ask_for_pages(self, error: ErrorData, caller: Caller | None) -> FastMCPError:
+        asked = clean_required(error, self.remote.name, caller)
+        if asked is not None:
+            return ServerError(asked)
+        can = can_open_pages(caller)
+        return NotForwarded(self._asks_too_much() if can else self._cannot_ask())
+
+    def _explain(self, error: Exception, caller: Caller | None) -> FastMCPError:
         """Return what to raise: the server's own words only if they are meant for its caller."""
         causes, name = [*find_causes(error)], self.remote.name
         if any(isinstance(each, MCPError) and each.code == TOO_LARGE for each in causes):
@@ -162,6 +177,8 @@ class RemoteBinding:
             return NotForwarded(self._asks_too_much())
         self.monitor.suspect()
         refusal = next((each for each in causes if isinstance(each, ServerError)), None)
+        if refusal is not None and refusal.error.code == URL_ELICITATION_REQUIRED:
+            return self._ask_for_pages(refusal.error, caller)
         if refusal is not None:
             return refusal
         if isinstance(error, TimeoutError):
@@ -176,6 +193,24 @@ class RemoteBinding:
         return NotForwarded(
             f"The server {name!r} cannot be reached now. Try again in a few seconds."
         )
+
+
+def _is_large(answer: mcp_types.Result) -> bool:
+    """Whether it takes a while to write a result as JSON; so does the structure, which is seen."""
+    blocks = [*getattr(answer, "content", ()), *getattr(answer, "contents", ())]
+    blocks += [each.content for each in getattr(answer, "messages", ())]
+    blocks += [each.resource for each in blocks if isinstance(each, mcp_types.EmbeddedResource)]
+    texts = ("text", "data", "blob", "uri")
+    size = sum(len(getattr(each, name, "")) for each in blocks for name in texts)
+    return size > LARGE or not fits(getattr(answer, "structured_content", None), LARGE)
+
+
+def _size_of(answer: mcp_types.Result) -> int:
+    """Return how long the larger of two is as JSON: the structure, or all else."""
+    structured = getattr(answer, "structured_content", None)
+    # Text and structure carry the same, and each is bounded by itself.
+    beside = answer.model_copy(update={"structured_content": None}) if structured else answer
+    return max(len(to_json(structured)), len(to_json(beside)))
 
 
 def _caller() -> tuple[str, ...]:

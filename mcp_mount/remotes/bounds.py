@@ -27,6 +27,9 @@ _RATE: Final = 500.0
 _BYTES: Final = 4_096
 """So many count as one message."""
 
+_WAIT: Final = 0.02
+"""Seconds that are owed before they are waited: each wait costs as much as some messages."""
+
 _HOUR: Final = 3_600.0
 
 _ANSWER: Final = re.compile(
@@ -66,10 +69,10 @@ class Pace:
         self._at = now
         return max(0.0, -self._left / _RATE)
 
-    async def keep(self, messages: int, size: int) -> None:
-        """Wait as long as is owed for so many messages, of so many bytes together."""
+    async def keep(self, messages: float, size: int) -> None:
+        """Wait for what is owed, if it is worth it, for so many messages of so many bytes."""
         seconds = self.owe(messages + size / _BYTES, time.monotonic())
-        if seconds:
+        if seconds > _WAIT:
             await anyio.sleep(seconds)
 
 

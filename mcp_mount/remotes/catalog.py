@@ -76,6 +76,7 @@ class Catalog:
     """What a server offers: tools by its own names, the rest with the fields of our components.
 
     Attributes:
+        lists: What it was read from, without the entries.
         addresses: Those of the resources, as the server wrote them.
         left_out: What is not offered, and why, a line each.
     """
@@ -124,7 +125,7 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
             (name, {**prompts[name], "name": given})
             for name, given in names_within(remote.name, prompts, ()).items()
         ),
-        lists=lists,
+        lists=lists.without_entries(),
         left_out=tuple(left_out),
     )
 

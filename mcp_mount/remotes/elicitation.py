@@ -7,6 +7,7 @@ form asks for a secret (MCP "Elicitation"), and no completion gets what the clie
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,13 +16,16 @@ from fastmcp.server.context import Context
 from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
+    ElicitationRequiredErrorData,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitRequestURLParams,
+    ErrorData,
     InputRequiredResult,
     ListRootsRequest,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.text import clean_json, clean_text, fits
@@ -39,9 +43,15 @@ _MAX_REQUESTS: Final = 10
 _MAX_KEY: Final = 100
 
 _SECRET: Final = re.compile(
-    r"\b(?:pass ?(?:word|wd|phrase|code)s?|secrets?|token|(?:api|private) ?keys?|credentials?)\b"
+    r"pass ?(?:word|wd|phrase|code|wort)|\bsecrets?\b|\b(?:api|private) ?keys?\b|\bcredentials?\b"
+    r"|(?<!\bmax )(?<!\bof )\btokens?\b(?! (?:count|limit|budget|usage)\b)"
 )
-_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z0-9]+")
+_CODE: Final = re.compile(r"\b(?:pins?|otp|cvv|cvc|bearer)\b")
+"""What is asked for so by the name of a field alone: a description may speak of other pins."""
+
+_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+")
+_SPACED: Final = re.compile(r"\b[a-z](?: [a-z]\b){2,}")
+_LOOKALIKES: Final = str.maketrans("аеорсухіјѕԁкмтнαορνικτ", "aeopcyxijsdkmthaopvikt")
 
 
 def read_state(context: Context) -> str | None:
@@ -64,6 +74,27 @@ def pass_on(asked: InputRequiredResult, name: str, context: Context) -> InputReq
     return InputRequiredResult(input_requests=questions or None, request_state=_STATE + state)
 
 
+def clean_required(error: ErrorData, name: str, caller: Caller | None) -> ErrorData | None:
+    """Return an error that asks a user to open pages first; None if they cannot be asked.
+
+    It is a question like any other, in the handshake versions (``URLElicitationRequiredError``).
+    """
+    try:
+        said = ElicitationRequiredErrorData.model_validate(error.data, by_name=False)
+    except ValidationError:
+        return None
+    asked = said.elicitations[: _MAX_REQUESTS + 1]
+    pages = [clean_request(ElicitRequest(params=each), name, caller) for each in asked]
+    if not pages or len(pages) > _MAX_REQUESTS or None in pages:
+        return None
+    clean = ElicitationRequiredErrorData(elicitations=[each.params for each in pages])
+    return ErrorData(
+        code=error.code,
+        message=f"The server {name!r} asks: {error.message}",
+        data=clean.model_dump(by_alias=True, mode="json", exclude_none=True),
+    )
+
+
 def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     """Return a question with the server's name before it; None if it cannot be asked."""
     said = caller.session.client_capabilities if caller is not None else None
@@ -84,8 +115,7 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
     identity = params.elicitation_id or ""
     is_odd = len(identity) > _MAX_KEY or not identity.isprintable()
-    can = said.elicitation if said is not None else None
-    if is_odd or not _is_page(params.url) or can is None or can.url is None:
+    if is_odd or not (_is_page(params.url) and can_open_pages(caller)):
         return None
     page = ElicitRequestURLParams(
         message=message, url=params.url, elicitation_id=params.elicitation_id
@@ -110,15 +140,29 @@ def _asks_for_secret(form: Mapping[str, Any]) -> bool:
     """Whether a field of a form is for what only a page of the server itself may ask."""
     fields = form.get("properties")
     return isinstance(fields, Mapping) and any(
-        _is_secret(key, field) for key, field in fields.items() if isinstance(field, Mapping)
+        _is_secret(key, field if isinstance(field, Mapping) else {})
+        for key, field in fields.items()
     )
 
 
 def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
-    if field.get("type", "string") != "string" or "enum" in field:
+    kind = field.get("type", "string")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if field.get("format") == "password":
+        return True
+    if "string" not in kinds or field.get("enum"):
         return False
-    names = (" ".join(_BETWEEN_WORDS.split(str(each))) for each in (key, field.get("title", "")))
-    return field.get("format") == "password" or any(_SECRET.search(each.lower()) for each in names)
+    names = [_words_of(str(each)) for each in (key, field.get("title", ""))]
+    texts = [*names, _words_of(str(field.get("description", "")))]
+    is_code = any(_CODE.search(each) for each in names)
+    return is_code or any(_SECRET.search(each) for each in texts)
+
+
+def _words_of(text: str) -> str:
+    """Return a text in small Latin letters, its words apart, however they are written."""
+    plain = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
+    words = " ".join(_BETWEEN_WORDS.split(plain)).lower().strip()
+    return _SPACED.sub(lambda found: found[0].replace(" ", ""), words)
 
 
 def _is_page(url: str) -> bool:
@@ -130,6 +174,13 @@ def _is_page(url: str) -> bool:
     except ValueError:
         return False
     return bool(parts.hostname) and "@" not in parts.netloc
+
+
+def can_open_pages(caller: Caller | None) -> bool:
+    """Whether a caller's client says that it opens pages for its user."""
+    capabilities = caller.session.client_capabilities if caller is not None else None
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    return elicitation is not None and elicitation.url is not None
 
 
 def capabilities_of(context: Context) -> dict[str, Any]:

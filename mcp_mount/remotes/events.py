@@ -64,6 +64,10 @@ def _begins_answer(event: bytes | bytearray) -> bool:
     return data is not None and begins_answer(data[1])
 
 
+_LINES: Final = 2
+"""A message is so many lines of a stream at the least. Others, as comments, cost no less."""
+
+
 class PacedStream(httpx2.AsyncByteStream):
     """What a server says by itself, in all of its streams together, at a pace."""
 
@@ -73,7 +77,8 @@ class PacedStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
-            await self._pace.keep(chunk.count(b"data:"), len(chunk))
+            lines = max(chunk.count(b"\n"), chunk.count(b"\r"))
+            await self._pace.keep(max(1, lines / _LINES), len(chunk))
             yield chunk
 
     async def aclose(self) -> None:

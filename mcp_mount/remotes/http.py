@@ -37,6 +37,9 @@ _CONNECT_SECONDS: Final = 10.0
 _REQUEST: Final = re.compile(rb'\{"jsonrpc":\s*"2.0",\s*"id":\s*[^,]{1,40},\s*"method"')
 """How the SDK writes a request; a notification has no id, and an answer no method."""
 
+_LISTEN: Final = re.compile(rb'[^}]{0,100}"method":\s*"subscriptions/listen"')
+"""Beside it, nothing but the id stands before the parameters."""
+
 _MAX_ANSWERS: Final = 20
 """Answers to what a server asks that it has not accepted; of more it hears nothing."""
 
@@ -199,6 +202,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(503)
         self._connection.refused = response.status_code if response.status_code >= 300 else None
         outgoing.status = self._connection.refused
+        if _LISTEN.match(request.content):
+            response.stream = PacedStream(response.stream, self._connection.pace)
         return read_within(self._connection.max_bytes, request, response)
 
     async def _get(self, request: httpx2.Request) -> httpx2.Response:

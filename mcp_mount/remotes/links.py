@@ -1,7 +1,8 @@
 """Addresses in what a server answers, as this gateway can read them."""
 
+import string
 from collections.abc import Container
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import mcp_types
 from mcp_types import BlobResourceContents, EmbeddedResource, ResourceLink, TextResourceContents
@@ -12,6 +13,8 @@ from mcp_mount.remotes.uris import add_prefix
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 
 _WEB = {"https", "http"}
+_SPACE: Final = string.whitespace.encode()
+_MAX_HOST: Final = 253
 
 
 def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
@@ -24,9 +27,9 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
     """
 
     def ours(uri: str) -> str:
-        scheme, slashes, rest = "".join(uri.split()).partition("://")
+        scheme, slashes, rest = _without_space(uri).partition("://")
         plain = f"{scheme.lower()}://{rest}"
-        is_web = scheme.lower() in _WEB and not is_remote_name(rest.partition("/")[0])
+        is_web = scheme.lower() in _WEB and not _is_remote_name(rest.partition("/")[0])
         return uri if not slashes or (is_web and plain not in listed) else add_prefix(plain, name)
 
     if isinstance(answer, mcp_types.CallToolResult):
@@ -40,6 +43,20 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
         ]
         return answer.model_copy(update={"messages": messages})
     return answer
+
+
+def _without_space(uri: str) -> str:
+    """Return an address without what readers skip; of a megabyte of it `split` makes a list."""
+    return (
+        uri.encode("utf-8", "surrogatepass")
+        .translate(None, _SPACE)
+        .decode("utf-8", "surrogatepass")
+    )
+
+
+def _is_remote_name(host: str) -> bool:
+    """Whether a host could be read as the name of a server; no name of a host is so long."""
+    return len(host) > _MAX_HOST or is_remote_name("".join(host.split()))
 
 
 def _relink(block: Any, ours: Any) -> Any:

@@ -45,7 +45,7 @@ class OutgoingRequest:
     caller: Caller | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     param_headers: Mapping[str, str] = field(default_factory=dict)
-    ends: bytes = b""
+    ends: bytes | bytearray = b""
     is_too_large: bool = False
     status: int | None = None
     failure: Exception | None = None

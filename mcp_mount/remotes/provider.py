@@ -128,11 +128,10 @@ class RemoteProvider(Provider):
         """Return the names of the servers that have not told what they offer."""
         return [each.remote.name for each in self._bindings if not each.monitor.is_up]
 
-    def _lists(self) -> tuple[list[Sequence[Any]], ...]:
-        """Return what is listed of each kind, of the servers that are up."""
+    def _lists(self) -> tuple[list[bytes], ...]:
+        """Return what stands for the tools, resources, templates and prompts that are listed."""
         lists = [each.monitor.catalog.lists for each in self._bindings if each.monitor.is_up]
-        kinds = ("tools", "resources", "templates", "prompts")
-        return tuple([getattr(each, kind) for each in lists] for kind in kinds)
+        return tuple([each.digests[kind] for each in lists] for kind in range(4))
 
     def tools(self) -> Mapping[str, RemoteTool]:
         """Return the tools by name, as far as they are known; also of servers that are down."""

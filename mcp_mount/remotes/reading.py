@@ -9,7 +9,8 @@ import anyio.lowlevel
 import httpx2
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import too_large_error
+from mcp_mount.loops import Turns
+from mcp_mount.remotes.bounds import Pace, too_large_error
 from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.remotes.sdk_log import tell_of_junk
@@ -17,8 +18,9 @@ from mcp_mount.remotes.sdk_log import tell_of_junk
 _ENDS: Final = 64 * 1024
 """Bytes at both ends of a response in which an error is looked for."""
 
-_EVENTS: Final = 32
-"""Of a stream, that are looked at before others have their turn."""
+_CHUNK: Final = 0.1
+"""What a chunk counts at the pace of its response: 20,000 at once and 5,000 a second. HTTP has a
+chunk of one byte cost as much to read as one of 64 KB."""
 
 
 def read_within(
@@ -42,8 +44,8 @@ def read_within(
 
 
 async def _read_chunks(stream: Any, outgoing: OutgoingRequest) -> AsyncIterator[bytes]:
-    """Yield what comes until the request is abandoned."""
-    chunks = aiter(stream)
+    """Yield what comes until the request is abandoned, while others have their turns."""
+    chunks, turns, pace = aiter(stream), Turns(), Pace()
     while not outgoing.is_abandoned:
         chunk = None
         with anyio.CancelScope() as outgoing.reading:
@@ -51,6 +53,8 @@ async def _read_chunks(stream: Any, outgoing: OutgoingRequest) -> AsyncIterator[
         if chunk is None:
             return
         yield chunk
+        await turns.take()
+        await pace.keep(_CHUNK, 0)
 
 
 async def _refuse_body(
@@ -76,23 +80,28 @@ async def _read_body(
         outgoing.failure, chunks = error, []
     body = b"".join(chunks)
     outgoing.ends = body[:_ENDS] + body[-_ENDS:]
+    # The SDK parses it next, which takes as long again.
+    await anyio.lowlevel.checkpoint()
     yield body
 
 
 async def _read_events(
     request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
 ) -> AsyncGenerator[bytes]:
-    events = Events()
+    events, turns, ends = Events(), Turns(), bytearray()
+    outgoing.ends = ends
     async for chunk in _read_chunks(stream, outgoing):
-        outgoing.ends = (outgoing.ends + chunk)[-_ENDS:]
+        ends += chunk
+        if len(ends) > 2 * _ENDS:
+            # Not for each chunk: of those there may be one for each byte.
+            del ends[:-_ENDS]
         if not meter.add(chunk):
             outgoing.is_too_large = True
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
-        for number, event in enumerate(events.add(chunk)):
+        for event in events.add(chunk):
             yield event
-            if number % _EVENTS == 0:
-                await anyio.lowlevel.checkpoint()
+            await turns.take()
         if events.dropped:
             tell_of_junk()
     yield events.rest()

@@ -1,7 +1,7 @@
 """An MCP session with another server, which is asked for no more than can be read.
 
 * Entries of lists are handed over as they came, to be read one by one: a bad one costs no other.
-* A result with too many blocks is refused before models are built of it.
+* A result with too many blocks, or too much beside them, is refused before models are built of it.
 * Of the server's own requests a bounded number wait for their answers: it may never read them.
 * What it says by itself, and asks, is dropped where it is large.
 """
@@ -37,7 +37,7 @@ from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
-from mcp_mount.remotes.text import fits
+from mcp_mount.remotes.text import count_values, fits
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
@@ -45,6 +45,13 @@ CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
 
 _MAX_WAITING: Final = 100
 """Requests of the other server that wait for their answers."""
+
+_MAX_META: Final = 64 * 1024
+"""Characters of a result's ``_meta``, each value counting four."""
+
+_MAX_PARTS: Final = 10_000
+_PARTS: Final = 10
+"""JSON values in a result's blocks altogether, and so many more for each that it may have."""
 
 _LISTS: Final = {
     "tools/list": "tools",
@@ -94,8 +101,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         """Send a request; return its result without the entries of a list.
 
         Raises:
-            MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks; or
-                `ASKS_TOO_MUCH`, it is a question that is far too long.
+            MCPError: as the SDK's; or `TOO_LARGE`, the result has too many blocks, or too much in
+                them or its metadata; or `ASKS_TOO_MUCH`, it is a question that is far too long.
         """
         # A session may last as long as a call, and ids must not come again (MCP "input_required").
         options: CallOptions = {"request_id": next(self._ids), **(opts or {})}
@@ -105,6 +112,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             options["headers"] = {**options.get("headers", {}), **request.param_headers}
             params = _declare(params or {}, request)
         result = await super().send_raw_request(method, params, options, **more)
+        if not fits(result.get("_meta"), _MAX_META):
+            raise MCPError(code=TOO_LARGE, message="The answer has too much metadata.")
         entries = result.get(_LISTS.get(method, ""))
         if isinstance(entries, list):
             self.entries = entries
@@ -112,7 +121,10 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         if not fits(result.get("inputRequests"), MAX_UNASKED):
             raise MCPError(code=ASKS_TOO_MUCH, message="The server asks too much.")
         blocks = result.get(_BLOCKS.get(method, ""))
-        if isinstance(blocks, list) and len(blocks) > self._max_blocks:
+        most = _MAX_PARTS + _PARTS * self._max_blocks
+        if isinstance(blocks, list) and (
+            len(blocks) > self._max_blocks or count_values(blocks, most) > most
+        ):
             raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
         return result
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
@@ -14,6 +13,7 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, jsonrpc
 from pydantic import ValidationError
 
 from mcp_mount.conversion.structure import Meter
+from mcp_mount.loops import Turns
 from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer, too_large_error
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -21,8 +21,8 @@ logger = logging.getLogger("mcp_mount.remotes")
 PAUSE: Final = 0.05
 """Seconds before more is read of what is not wanted; a pipe gives some 64 KB at once."""
 
-_JUNK_LINES: Final = 32
-"""Lines that are no messages, after which others have their turn."""
+_JUNK: Final = 0.1
+"""What a line that is no message counts at the pace of messages that nobody asked for."""
 
 CLOSED: Final = (
     anyio.BrokenResourceError,
@@ -56,28 +56,24 @@ async def read_messages(
     Lines that are no messages are read slowly, and dropped; messages for which nobody asked are
     read at a pace.
     """
-    line = _Line(max_bytes)
+    line, turns = _Line(max_bytes), Turns()
     with messages, suppress(*CLOSED):
         async for chunk in output:
             if not pace.expected:
                 await pace.keep(0, len(chunk))
             *ends, rest = chunk.split(b"\n")
-            junk, is_junk = 0, bool(ends)
+            is_junk = bool(ends)
             # A message is an object. Of other lines there may be thousands.
             for end in [*ends[:1], *(each for each in ends[1:] if each.lstrip()[:1] == b"{")]:
                 line.add(end)
                 message, line = line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
-                    if isinstance(message.message, JSONRPCNotification | JSONRPCRequest):
-                        await pace.keep(1, 0)
-                    else:
-                        pace.expected = max(0, pace.expected - 1)
+                    await _keep_pace(pace, message)
                     await messages.send(message)
                     continue
-                junk += 1
-                if junk % _JUNK_LINES == 0:
-                    await anyio.lowlevel.checkpoint()
+                await turns.take()
+                await pace.keep(_JUNK, 0)
             line.add(rest)
             if is_junk:
                 await anyio.sleep(PAUSE)
@@ -120,6 +116,14 @@ class _Line:
             return None
         is_unasked = isinstance(message, JSONRPCNotification | JSONRPCRequest)
         return None if is_unasked and len(self._text) > MAX_UNASKED else SessionMessage(message)
+
+
+async def _keep_pace(pace: Pace, message: SessionMessage) -> None:
+    is_unasked = isinstance(message.message, JSONRPCNotification | JSONRPCRequest)
+    if is_unasked or not pace.expected:
+        await pace.keep(1, 0)
+    else:
+        pace.expected -= 1
 
 
 async def write_messages(

@@ -1,5 +1,6 @@
 """Text that another server wrote, without what cannot be seen, turns it or colours a terminal."""
 
+import math
 import re
 import unicodedata
 from typing import Any, Final
@@ -53,6 +54,22 @@ def fits(value: Any, most: int) -> bool:
         elif isinstance(each, list):
             values += each
     return True
+
+
+def count_values(value: Any, most: float = math.inf) -> int:
+    """Return how many values there are in a JSON value, itself counted; names are none.
+
+    Beyond `most` it counts no further.
+    """
+    count, values = 0, [value]
+    while values and count <= most:
+        each = values.pop()
+        count += 1
+        if isinstance(each, dict):
+            values += each.values()
+        elif isinstance(each, list):
+            values += each
+    return count
 
 
 def clean_text(text: str, max_length: int) -> str:
