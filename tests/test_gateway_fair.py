@@ -388,3 +388,40 @@ def test_a_program_ends_with_a_gateway_that_is_killed(tmp_path: Path) -> None:
         ended, _, _ = select.select([member], [], [], 10)
         assert ended, "it still runs"
         os.close(member)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("ä\n" * 2_000_000, "ä\n" * 2_000_000),
+        ("\U0001f600\ud800" * 300_000, "\U0001f600?" * 300_000),
+    ],
+    ids=["lines", "half characters"],
+)
+async def test_a_large_text_is_read_beside_other_work(kind: str, said: str, read: str) -> None:
+    """Promise F1: the SDK would parse it in one go, and write all of it for a log nobody reads."""
+    result = json.dumps({"resultType": "complete", **text(said)}, ensure_ascii="\n" not in said)
+
+    def answer(params: dict[str, Any]) -> Response:
+        del params
+        number = server.requests[-1]["id"]
+        body = f'{{"jsonrpc": "2.0", "id": {number}, "result": {result}}}'
+        is_stream = kind == "text/event-stream"
+        return Response(f"data: {body}\n\n" if is_stream else body, media_type=kind)
+
+    with raw([tool()], call=answer) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            reply = await call(app, "raw_tool")
+    assert not reply.is_error
+    assert reply.text_content == read
+
+
+async def test_a_large_error_keeps_its_code() -> None:
+    """Promise F1: and of its text what anybody would read."""
+    error = {"code": -32099, "message": "No. " + "x" * 3_000_000, "data": "y" * 1_000_000}
+    with raw([tool()], call=error) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            answer = (await call(app, "raw_tool")).answer
+    assert answer["error"]["code"] == -32099
+    assert answer["error"]["message"] == "No. …"

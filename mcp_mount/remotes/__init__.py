@@ -10,6 +10,7 @@ In the order in which to read them:
     events        a stream of messages, without what can be none
     sdk_log       what the SDK logs of our sessions
     outgoing      one request: what it has with it, and meets on its way
+    large         large answers, read beside the event loop's work
     reading       a response while it arrives, no more of it than is allowed
     session       an MCP session with another server
     http          the way to a server at a URL

@@ -15,7 +15,7 @@ _HEAD: Final = 1_000
 """Bytes in which a large event must begin as an answer does."""
 
 _DATA: Final = re.compile(rb"(?:^|\n)data:[ ]?([^\n]*)")
-_OTHER_KIND: Final = re.compile(rb"(?:^|\n)event:(?>[ ]?)(?!message(?:\n|$)|\n|$)")
+_KINDS: Final = {b"message", b""}
 
 
 class Events:
@@ -50,13 +50,27 @@ class Events:
 
     def _is_wanted(self, event: bytes) -> bool:
         is_dropped, self._is_dropping = self._is_dropping, False
-        data = _DATA.search(event)
-        is_message = data is None or data[1].lstrip()[:1] in {b"{", b""}
+        data = next(values_of(event, b"data:"), None)
+        is_message = data is None or event[data[0] : data[0] + _HEAD].lstrip()[:1] in {b"{", b""}
         is_large = len(event) > MAX_UNASKED and not _begins_answer(event)
-        if is_dropped or is_large or not is_message or _OTHER_KIND.search(event):
+        kinds = {event[begin:end] for begin, end in values_of(event, b"event:")}
+        if is_dropped or is_large or not is_message or kinds - _KINDS:
             self.dropped += 1
             return False
         return True
+
+
+def values_of(event: bytes, field: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each value of a field begins and ends: `field` is such as ``b"data:"``."""
+    # Not by an expression, which looks at each character of a large event.
+    begin = 0
+    while begin >= 0:
+        if event.startswith(field, begin):
+            end = event.find(b"\n", begin)
+            value = begin + len(field)
+            yield value + event.startswith(b" ", value), len(event) if end < 0 else end
+        following = event.find(b"\n" + field, begin)
+        begin = following + 1 if following >= 0 else -1
 
 
 def _begins_answer(event: bytes | bytearray) -> bool:

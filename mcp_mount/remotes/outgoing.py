@@ -32,6 +32,7 @@ class OutgoingRequest:
         param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
         ends: The two ends of the response, or the end of a stream.
         is_too_large: Whether the response was cut off.
+        large_result: The request's id and its result, where that was kept of a large answer.
         status: The HTTP status with which it was refused; None if it was not.
         failure: Why there is no response.
         reading: What waits for the next part of the response.
@@ -47,6 +48,7 @@ class OutgoingRequest:
     param_headers: Mapping[str, str] = field(default_factory=dict)
     ends: bytes | bytearray = b""
     is_too_large: bool = False
+    large_result: tuple[Any, dict[str, Any] | None] = (None, None)
     status: int | None = None
     failure: Exception | None = None
     reading: anyio.CancelScope | None = None
@@ -102,6 +104,7 @@ class OutgoingRequest:
     def begin(self) -> None:
         """Forget what it has met: it is sent once more."""
         self.ends, self.is_too_large, self.status, self.failure = b"", False, None, None
+        self.large_result = None, None
 
 
 _current: ContextVar[OutgoingRequest | None] = ContextVar("mcp_mount_outgoing", default=None)

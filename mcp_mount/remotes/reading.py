@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
 
 import anyio
-import anyio.lowlevel
 import httpx2
 
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.loops import Turns
 from mcp_mount.remotes.bounds import Pace, too_large_error
 from mcp_mount.remotes.events import Events
+from mcp_mount.remotes.large import event_without_large_result, without_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.remotes.sdk_log import tell_of_junk
 
@@ -80,9 +80,7 @@ async def _read_body(
         outgoing.failure, chunks = error, []
     body = b"".join(chunks)
     outgoing.ends = body[:_ENDS] + body[-_ENDS:]
-    # The SDK parses it next, which takes as long again.
-    await anyio.lowlevel.checkpoint()
-    yield body
+    yield await without_large_result(body, outgoing)
 
 
 async def _read_events(
@@ -100,7 +98,7 @@ async def _read_events(
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
         for event in events.add(chunk):
-            yield event
+            yield await event_without_large_result(event, outgoing)
             await turns.take()
         if events.dropped:
             tell_of_junk()

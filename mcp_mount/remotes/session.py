@@ -36,6 +36,7 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
+from mcp_mount.remotes.large import take_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.remotes.text import count_values, fits
 from mcp_mount.version import __version__
@@ -112,6 +113,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             options["headers"] = {**options.get("headers", {}), **request.param_headers}
             params = _declare(params or {}, request)
         result = await super().send_raw_request(method, params, options, **more)
+        if request is not None:
+            result = take_large_result(request, options["request_id"]) or result
         if not fits(result.get("_meta"), _MAX_META):
             raise MCPError(code=TOO_LARGE, message="The answer has too much metadata.")
         entries = result.get(_LISTS.get(method, ""))

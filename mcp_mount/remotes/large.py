@@ -1,0 +1,72 @@
+"""Large answers of other servers, read beside the event loop's work.
+
+The SDK parses a message in one go, and writes out each that comes as an event, whether its log is
+wanted or not. So a large result is kept beside its request, and the SDK is given an empty one.
+"""
+
+import json
+import re
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from mcp_mount.loops import in_thread
+from mcp_mount.remotes.events import values_of
+from mcp_mount.remotes.outgoing import OutgoingRequest
+from mcp_mount.tools.converting import LARGE
+
+_MESSAGE: Final = 10_000
+"""Characters of a large error's message."""
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half a character, of which the other half may be missing."""
+
+
+async def without_large_result(message: bytes, outgoing: OutgoingRequest) -> bytes:
+    """Return a message, or an empty result for a large one whose own is kept.
+
+    What cannot be read here is the SDK's to refuse. Of a large error its data is left out.
+    """
+    if len(message) <= LARGE:
+        return message
+    try:
+        read = await in_thread(partial(_read, message))
+    except (ValueError, RecursionError):
+        return message
+    request_id = read.get("id") if isinstance(read, dict) else None
+    if not isinstance(request_id, int | str):
+        return message
+    said: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id}
+    if isinstance(error := read.get("error"), dict):
+        said["error"] = {"code": error.get("code"), "message": str(error.get("message"))[:_MESSAGE]}
+    elif isinstance(result := read.get("result"), dict):
+        outgoing.large_result, said["result"] = (request_id, result), {}
+    else:
+        said["result"] = None
+    return json.dumps(said).encode()
+
+
+async def event_without_large_result(event: bytes, outgoing: OutgoingRequest) -> bytes:
+    """Do so for an event whose data is in one line."""
+    if len(event) <= LARGE:
+        return event
+    lines = [*islice(values_of(event, b"data:"), 2)]
+    if len(lines) != 1:
+        return event
+    begin, end = lines[0]
+    message = await without_large_result(event[begin:end], outgoing)
+    return event[:begin] + message + event[end:]
+
+
+def _read(message: bytes) -> Any:
+    read = json.loads(message)
+    if _SURROGATE.search(message):
+        # Alone, it could not be sent on.
+        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
+    return read
+
+
+def take_large_result(request: OutgoingRequest, request_id: Any) -> dict[str, Any] | None:
+    """Return the result that was kept of the answer to a request, once."""
+    (answered, result), request.large_result = request.large_result, (None, None)
+    return result if answered == request_id else None
