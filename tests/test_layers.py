@@ -92,3 +92,13 @@ def test_one_private_attribute_is_used_and_was_checked_with_this_fastmcp() -> No
         "Look in FastMCP for a public way to set `get_tool_input_schema` of the low-level server. "
         "Where there is none, and tests/test_cost.py passes, write the new version here."
     )
+
+
+def test_what_counts_header_fields_was_checked_with_this_http_library() -> None:
+    """F1: `backends/heads.py` extends classes that say nothing of what they keep."""
+    checked_with = {("2.10.0", "2.10.0", "0.16.0"), ("2.16.2", "2.16.2", "0.16.0")}
+    installed = tuple(metadata.version(name) for name in ("httpx2", "httpcore2", "h11"))
+    assert installed in checked_with, (
+        "Look for a bound of httpx2's own on the header fields of an answer. Where there is none, "
+        "and tests/test_proxy_excess.py passes, write the new versions here."
+    )

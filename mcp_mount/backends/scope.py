@@ -110,13 +110,12 @@ def _forwarded(
     # caller could take away what a proxy has added, such as its address, by naming it.
     replaced = {name for name, _ in own}
     kept = [
-        pair
-        for pair in outer
-        if pair[0] not in replaced
-        and (_is_forwarded(pair[0]) or (cookies and pair[0] == b"cookie"))
+        (name, value)
+        for name, value in outer
+        if name not in replaced
+        and (
+            (name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES))
+            or (cookies and name == b"cookie")
+        )
     ]
     return [*kept, *own]
-
-
-def _is_forwarded(name: bytes) -> bool:
-    return name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIXES)

@@ -19,6 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.excess import close_on_excess
+from mcp_mount.backends.heads import BoundedTransport
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
@@ -128,7 +129,7 @@ class HTTPConnection:
 
 
 def _connection_pool() -> httpx2.AsyncHTTPTransport:
-    return httpx2.AsyncHTTPTransport(verify=usual_tls(), retries=1, limits=_CONNECTIONS)
+    return BoundedTransport(verify=usual_tls(), retries=1, limits=_CONNECTIONS)
 
 
 class _HTTPSession(Session):
