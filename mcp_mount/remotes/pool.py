@@ -103,16 +103,12 @@ class SessionPool:
     ) -> Answer | Exception:
         if kept.session is None:
             raise kept.error or ConnectionError
-        running = kept.session.running
-        running.append(request)
         with sending(request):
             try:
                 return await send_in(kept.session, send)
             except anyio.get_cancelled_exc_class():
                 request.abandon()
                 raise
-            finally:
-                running.remove(request)
 
     def expire(self) -> None:
         """End the sessions that nobody has used for a while."""
