@@ -69,7 +69,7 @@ class ClientCredentials(httpx2.Auth):
         if origin_of(token_url) is None:
             message = f"Tokens cannot be asked for at {without_secrets(token_url)!r}: write a URL."
             raise MountError(message)
-        # It takes a tenth of a second, and changes the process's filters of warnings: not in a call.
+        # It takes a tenth of a second, and changes the process's filters of warnings.
         import_module("authlib.integrations.httpx_client")
         self._token_url = token_url
         self._client_id = client_id
@@ -101,8 +101,8 @@ class ClientCredentials(httpx2.Auth):
     async def _current(self, *, refused: str) -> str:
         """Return the token; a new one where it ends soon, or is the one that was refused.
 
-        Whoever has waited for a new one in vain does not ask again, and nobody does for a while: the
-        issuer may be slow.
+        Whoever has waited for a new one in vain does not ask again, and for a while nobody does:
+        the issuer may be slow.
         """
         asked = time.monotonic()
         async with self._lock.get():
