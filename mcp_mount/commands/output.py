@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from mcp_mount.errors import MountError
+from mcp_mount.near import near_names
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -76,7 +76,7 @@ def describe(error: BaseException) -> str:
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return a hint at what is near, or at what there is."""
-    near = get_close_matches(word, known, n=3, cutoff=0.5)
+    near = near_names(word, known, n=3, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     return f"There are: {', '.join(sorted(known))}." if known else "There are none."

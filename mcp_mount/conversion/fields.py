@@ -5,7 +5,6 @@ A field is written as a path, ``"items.slug"``; what is in a list is meant in ea
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.errors import InvalidArguments
+from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
 
 NAME: Final = "fields"
@@ -110,7 +110,7 @@ class Fields:
             names = self._names(path.removeprefix("result."))
         if names is not None:
             return names
-        near = get_close_matches(path[:_LONGEST_ECHO], self.known, n=3, cutoff=0.5)
+        near = near_names(path, self.known, n=3, cutoff=0.5)
         advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
         message = (
             f"Unknown field {path[:_LONGEST_ECHO]!r}. {advice} The answer has: "
