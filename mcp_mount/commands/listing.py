@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mcp_mount.commands.output import Header, exiting, note, read_headers, write_json
+from mcp_mount.commands.output import Header, console, exiting, note, read_headers, write_json
 
 
 def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
@@ -23,7 +23,6 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
     if json:
         write_json([subject.tool for subject in subjects])
         return 0
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -41,7 +40,7 @@ def list_tools(app: str, /, *, header: Header = (), json: bool = False) -> int:
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
         table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
-    Console().print(table)
+    console().print(table)
     note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0
 
