@@ -3,11 +3,9 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
-from anyio import to_thread
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
@@ -21,6 +19,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.listed import inline_references, strip_meta_of_list
+from mcp_mount.near import near_names
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.confirm import seal
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mcp_mount")
 
-_LONGEST_NAME = 64
 _FAILED = "Error rendering prompt "
 _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
@@ -110,8 +108,7 @@ async def _unknown_tool(
     # As the caller would list them, with the scopes and the middleware.
     listed = await server.list_tools() if server is not None else ()
     names = [tool.name for tool in listed]
-    # A comparison with thousands takes a while, in which others are served.
-    near = await to_thread.run_sync(get_close_matches, name[:_LONGEST_NAME], names)
+    near = near_names(name, names)
     hint = f". Near are: {', '.join(map(repr, near))}" if near else ""
     return f"Unknown tool: {name!r}{hint}"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import pytest
 from fastmcp import Context, FastMCP
 from mcp.shared.exceptions import MCPError
@@ -16,7 +17,7 @@ from mcp_types import (
 )
 
 from mcp_mount import Remote
-from tests.others import gateway, handshake_only
+from tests.others import gateway, handshake_only, heard, program
 from tests.support import Era, connected, served
 
 # Logs and sampling are deprecated in the modern era; these servers are older.
@@ -122,3 +123,61 @@ async def test_lines_of_a_servers_log_reach_the_caller() -> None:
     assert len(said) == 1
     assert said[0][0] == "info"
     assert "half way" in str(said[0][1])
+
+
+# A program of the modern era, one process for all callers, that goes on with a call when its caller
+# has gone: each call ends with the next one, and what it says of itself comes before.
+GOING_ON = """
+import json, sys
+waiting = None
+def say(message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+def log(text):
+    params = {"level": "info", "data": text}
+    say({"method": "notifications/message", "params": params})
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message["method"]
+    answer = {"ttlMs": 1000, "cacheScope": "private", "resultType": "complete"}
+    if "id" not in message:
+        continue
+    if method == "server/discover":
+        capabilities = {"tools": {}, "logging": {}}
+        answer |= {"supportedVersions": ["2026-07-28"], "capabilities": capabilities,
+                   "serverInfo": {"name": "x", "version": "1"}}
+    elif method == "tools/list":
+        answer |= {"tools": [{"name": "work", "inputSchema": {"type": "object"}}]}
+    elif method == "tools/call":
+        who = message["params"]["arguments"]["who"]
+        answer |= {"content": [{"type": "text", "text": f"done for {who}"}]}
+        if who == "Alice":
+            waiting = {"id": message["id"], "result": answer}
+            print("it works", file=sys.stderr, flush=True)
+            continue
+        if waiting:
+            log("Alice's secret")
+        if who == "Bob" and waiting:
+            say(waiting)
+            waiting = None
+        log(f"for {who}")
+    say({"id": message["id"], "result": answer})
+"""
+
+
+async def test_what_a_program_says_of_a_call_that_was_given_up_reaches_nobody_else() -> None:
+    """Gateway: until the program has answered it, nobody can tell what its log belongs to."""
+    said: list[str] = []
+
+    async def hear(message: Any) -> None:
+        said.append(str(message.data))
+
+    async with gateway(program("other", GOING_ON)) as app:
+        with heard() as log:
+            async with anyio.create_task_group() as tasks, connected(app, "legacy") as alice:
+                tasks.start_soon(alice.call_tool, "other_work", {"who": "Alice"})
+                await log.line("it works")
+                tasks.cancel_scope.cancel()
+        async with connected(app, "legacy", log_handler=hear) as bob:
+            for who in ("Carol", "Bob", "Carol"):
+                await bob.call_tool("other_work", {"who": who})
+    assert said == ["for Bob", "for Carol"]

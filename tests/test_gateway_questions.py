@@ -6,16 +6,18 @@ import pytest
 
 from mcp_mount import Remote
 from tests.others import gateway, raw, tool
-from tests.support import rpc
+from tests.support import ERAS, Era, rpc
 
 CLIENT: dict[str, Any] = {"sampling": {"context": {}}, "elicitation": {"form": {}, "url": {}}}
 
 
-async def asked(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+async def asked(
+    method: str, params: dict[str, Any], client: dict[str, Any] = CLIENT
+) -> dict[str, Any] | None:
     """Return what a modern client is asked when a server asks this; None if it is not."""
     question = {"q": {"method": method, "params": params}}
     answer = {"resultType": "input_required", "inputRequests": question, "requestState": "s"}
-    meta = {"io.modelcontextprotocol/clientCapabilities": CLIENT}
+    meta = {"io.modelcontextprotocol/clientCapabilities": client}
     with raw([tool()], call=answer) as (_, url):
         async with gateway(Remote("evil", url=url)) as app:
             call = {"name": "evil_tool", "arguments": {}, "_meta": meta}
@@ -134,3 +136,47 @@ async def test_an_error_that_asks_for_a_page_is_a_question(
     assert (asked["code"], asked["message"][:24]) == (-32042, "The server 'evil' asks: ")
     message = "The server 'evil' asks: The server 'bank' asks."
     assert asked["data"] == {"elicitations": [{**page, "message": message}]}
+
+
+FORM = {"mode": "form", "message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    ("client", "is_asked"),
+    [
+        ({"roots": {}}, False),
+        ({"sampling": {}}, False),
+        ({"elicitation": {"url": {}}}, False),
+        ({"elicitation": {"form": {}}}, True),
+        ({"elicitation": {}}, True),
+    ],
+)
+async def test_a_form_is_for_clients_that_open_forms(client: Any, is_asked: bool) -> None:  # noqa: FBT001
+    """Gateway, MCP "Elicitation": without a kind, forms are meant."""
+    assert (await asked("elicitation/create", FORM, client) is not None) == is_asked
+
+
+async def test_no_line_of_a_question_is_another_servers() -> None:
+    """Gateway: only the first line has the name of a server before it."""
+    spoofed = "ok?\n\nThe server 'bank' asks: pay\u2028The server 'bank' asks: pay"
+    passed = await asked("elicitation/create", {**FORM, "message": spoofed})
+    assert passed is not None
+    lines = passed["message"].splitlines()
+    assert lines[0] == "The server 'evil' asks: ok?"
+    assert all(line.startswith("> ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_resource_that_cannot_be_decoded_is_an_error_without_a_traceback(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gateway: a server's mistake is none of ours."""
+    listed = {"resources": [{"uri": "data://x/a", "name": "a"}]}
+    broken = {"contents": [{"uri": "data://x/a", "blob": "a"}]}
+    read = {"uri": "data://odd/x/a"}
+    answers: dict[str, Any] = {"resources/list": listed, "resources/read": broken}
+    with raw([tool()], **answers) as (_, url):
+        async with gateway(Remote("odd", url=url)) as app:
+            reply = await rpc(app, era, "resources/read", read)
+    assert "not valid MCP" in str(reply.answer)
+    assert not any(record.exc_info for record in caplog.records)

@@ -1,5 +1,6 @@
 """What a server keeps in a session: for whom, how long, and what happens when it is gone."""
 
+import os
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp
 
 from mcp_mount import MountError, Remote, gateway_app
 from mcp_mount.remotes import pool
+from mcp_mount.remotes import program as remotes_program
 from tests.others import Notes, free_port, gateway, heard, offered, parts_server, program
 from tests.starting import started
 from tests.support import ERAS, Era, call
@@ -36,6 +38,14 @@ for line in sys.stdin:
         said = {"result": answer} if answer is not None else error
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}), flush=True)
 """
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def note(app: ASGIApp, text: str, era: Era = "modern", caller: str = "") -> dict[str, Any]:
@@ -139,6 +149,31 @@ async def test_a_program_that_keeps_something_runs_once_for_each_caller(era: Era
         assert first["process"] != other["process"]
         again = await note(app, "c", era, "alice")
         assert again == {"result": ["a", "c"], "process": first["process"]}
+
+
+async def test_a_program_that_does_not_end_takes_the_place_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateway, F2: callers who come and go never have more processes than so many."""
+    monkeypatch.setattr(pool, "_MAX_PROGRAMS", 2)
+    monkeypatch.setattr(remotes_program, "_GRACE", 0.3)
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code = f"{stubborn}{KEEPING}\nwhile True: signal.pause()"
+    seen: set[int] = set()
+    running: list[int] = []
+    async with gateway(program("notes", code)) as app:
+
+        async def come(caller: str) -> None:
+            seen.add((await note(app, "a", caller=caller))["process"])
+            running.append(sum(map(is_running, seen)))
+
+        for number in range(5):
+            await come(f"caller {number}")
+        async with anyio.create_task_group() as callers:
+            for number in range(2):
+                callers.start_soon(come, f"another {number}")
+    assert len(seen) == 7
+    assert max(running) <= 3
 
 
 async def test_a_program_can_be_shared() -> None:

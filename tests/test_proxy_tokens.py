@@ -1,5 +1,8 @@
 """Access tokens of the proxy's own, for an API that asks for them."""
 
+import gzip
+import subprocess
+import sys
 from base64 import b64decode
 from contextlib import suppress
 from typing import Annotated, Any
@@ -11,6 +14,7 @@ from fastapi import FastAPI, Form, Header, HTTPException, Response
 from fastapi.responses import JSONResponse
 
 from mcp_mount import ClientCredentials, MountError, Upstream, proxy_app
+from mcp_mount.backends import token
 from tests.api import PARTS, api, ok
 from tests.others import free_port
 from tests.support import call, served
@@ -114,6 +118,12 @@ async def test_an_api_that_refuses_every_token_is_asked_twice_at_the_most() -> N
         Response('{"access_token": "t1", "expires_in": 1e999}', media_type="application/json"),
         Response("[" * 100_000, media_type="application/json"),
         JSONResponse({}, 500),
+        JSONResponse({"access_token": "t1", "more": "x" * 65_536}),
+        Response(
+            gzip.compress(b'{"access_token": "t1"}'),
+            media_type="application/json",
+            headers={"content-encoding": "gzip"},
+        ),
     ],
 )
 async def test_without_a_token_the_call_is_an_error_that_says_so(
@@ -145,7 +155,9 @@ async def test_an_issuer_that_is_down_is_told_as_well() -> None:
 
 
 @pytest.mark.faults
-async def test_an_issuer_that_is_slow_keeps_nobody_waiting_twice() -> None:
+async def test_an_issuer_that_is_slow_keeps_nobody_waiting_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Proxy: those who wait for the same token share what comes of it."""
     issuer = Issuer()
     with served(issuer.app) as url:
@@ -157,7 +169,10 @@ async def test_an_issuer_that_is_slow_keeps_nobody_waiting_twice() -> None:
                     for _ in range(20):
                         tasks.start_soon(call, app, "list_parts")
             assert len(slow.requests) == 1
-            # Whoever comes later asks for itself.
+            # Nor is it asked by whoever comes soon; later it is.
+            await call(app, "list_parts")
+            assert len(slow.requests) == 1
+            monkeypatch.setattr(token, "_PAUSE", 0.0)
             await call(app, "list_parts")
             assert len(slow.requests) == 2
     assert issuer.callers == []
@@ -217,6 +232,16 @@ async def test_what_comes_with_a_refusal_is_not_waited_for() -> None:
             with anyio.fail_after(30):
                 reply = await call(proxy_app(PARTS, Upstream(parts.url, auth=auth)), "get_latest")
             assert reply.text_content == "here"
+
+
+def test_what_asks_for_tokens_is_loaded_before_the_first_call() -> None:
+    """Proxy: loading it takes as long as many calls."""
+    code = (
+        "import sys; from mcp_mount import ClientCredentials as C;"
+        "C('http://localhost', client_id='a', client_secret='b');"
+        "print('authlib.integrations.httpx_client' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
 
 
 @pytest.mark.parametrize("url", ["localhost/token", "", "ftp://localhost", "http://", "http://["])

@@ -4,12 +4,14 @@ import math
 import re
 import time
 from collections.abc import AsyncGenerator
+from importlib import import_module
 from typing import Final
 
 import anyio
 import httpx2
 
 from mcp_mount.errors import MountError
+from mcp_mount.http_bounds import reading_at_most
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.document import without_secrets
@@ -20,6 +22,12 @@ _LEEWAY: Final = 30.0
 
 _DEFAULT_LIFE: Final = 300.0
 """Seconds, where the issuer does not say how long a token lasts (RFC 6749 §5.1 leaves it open)."""
+
+_PAUSE: Final = 3.0
+"""Seconds after a failure in which the issuer is not asked again."""
+
+_MAX_BYTES: Final = 65_536
+"""Bytes of the issuer's answer."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -61,6 +69,8 @@ class ClientCredentials(httpx2.Auth):
         if origin_of(token_url) is None:
             message = f"Tokens cannot be asked for at {without_secrets(token_url)!r}: write a URL."
             raise MountError(message)
+        # It takes a tenth of a second, and changes the process's filters of warnings.
+        import_module("authlib.integrations.httpx_client")
         self._token_url = token_url
         self._client_id = client_id
         self._client_secret = client_secret
@@ -91,13 +101,14 @@ class ClientCredentials(httpx2.Auth):
     async def _current(self, *, refused: str) -> str:
         """Return the token; a new one where it ends soon, or is the one that was refused.
 
-        Whoever has waited for a new one in vain does not ask again: the issuer may be slow.
+        Whoever has waited for a new one in vain does not ask again, and for a while nobody does:
+        the issuer may be slow.
         """
         asked = time.monotonic()
         async with self._lock.get():
             if self._token == refused or time.monotonic() > self._ends:
                 failed, reason = self._failed
-                if failed > asked:
+                if failed > asked - _PAUSE:
                     raise NoToken(reason)
                 try:
                     await self._renew()
@@ -107,7 +118,7 @@ class ClientCredentials(httpx2.Auth):
             return self._token
 
     async def _renew(self) -> None:
-        # Importing it changes the process's filters of warnings, and takes its time.
+        # Loaded when this was made.
         from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415
         from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415
 
@@ -116,7 +127,8 @@ class ClientCredentials(httpx2.Auth):
             *(self._client_id, self._client_secret),
             scope=self._scope,
             timeout=self._timeout,
-            event_hooks={"request": [hide_url_async]},
+            headers={"accept-encoding": "identity"},
+            event_hooks={"request": [hide_url_async], "response": [reading_at_most(_MAX_BYTES)]},
         )
         try:
             with anyio.fail_after(self._timeout):

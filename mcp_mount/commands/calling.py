@@ -7,6 +7,7 @@ from mcp_mount.commands.output import (
     FAILED,
     Header,
     Token,
+    console,
     did_you_mean,
     exiting,
     note,
@@ -113,7 +114,9 @@ def _text_of(result: "CallToolResult") -> str:
     blocks = []
     for block in result.content:
         text = getattr(block, "text", None)
-        blocks.append(text if text is not None else f"[{getattr(block, 'mimeType', block.type)}]")
+        # A link is its address, and of an image or a sound it is said what it is.
+        kind = getattr(block, "uri", None) or getattr(block, "mime_type", None) or block.type
+        blocks.append(text if text is not None else f"[{kind}]")
     return "\n".join(blocks)
 
 
@@ -147,15 +150,15 @@ class _Shown:
             self._text += message
 
     def _advance(self, progress: float, total: float, message: str) -> None:
-        from rich.console import Console
+        from rich.markup import escape
         from rich.progress import Progress
 
         if self._bar is None:
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.add_task(message, total=total)
+            self._bar = Progress(console=console(stderr=True), transient=True)
+            self._bar.add_task("", total=total)
             self._bar.start()
         task = self._bar.tasks[0].id
-        self._bar.update(task, completed=progress, total=total, description=message)
+        self._bar.update(task, completed=progress, total=total, description=escape(message))
 
     def write_result(self, text: str, *, is_error: bool) -> None:
         """Write what of a result has not been shown yet; an error on stderr."""

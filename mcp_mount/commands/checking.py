@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from mcp_mount.commands.output import FAILED, Header, Token, exiting, read_headers, write_json
+from mcp_mount.commands.output import (
+    FAILED,
+    Header,
+    Token,
+    console,
+    exiting,
+    read_headers,
+    write,
+    write_json,
+)
 
 Format = Literal["text", "json", "github"]
 
@@ -51,10 +60,8 @@ def check(
     if format == "json":
         write_json(as_json(report))
     elif format == "github":
-        sys.stdout.writelines(f"{line}\n" for line in as_github(report))
+        write("".join(f"{line}\n" for line in as_github(report)))
     else:
-        from rich.console import Console
-
-        Console(soft_wrap=not sys.stdout.isatty()).print(as_text(report))
+        console(soft_wrap=not sys.stdout.isatty()).print(as_text(report))
     is_strict = strict or found.settings.strict
     return FAILED if report.errors or (is_strict and report.everything) else 0

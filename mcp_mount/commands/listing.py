@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from mcp_mount.commands.output import Header, Token, exiting, note, read_headers, write_json
+from mcp_mount.commands.output import (
+    Header,
+    Token,
+    console,
+    exiting,
+    note,
+    read_headers,
+    write_json,
+)
 
 
 def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bool = False) -> int:
@@ -24,7 +32,6 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
     if json:
         write_json([subject.tool for subject in subjects])
         return 0
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -42,7 +49,7 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
         table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
-    Console().print(table)
+    console().print(table)
     note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0
 

@@ -1,21 +1,25 @@
 """What is written where, and with which code a command ends.
 
-Results are written on stdout, everything else on stderr. The codes: 0, it is done; 1, it has failed
-or something was found; 2, it cannot be done as it was asked for.
+Results are written on stdout, everything else on stderr. But for JSON, what is no character is left
+out: a terminal would obey what a server wrote. The codes: 0, it is done; 1, it has failed or
+something was found; 2, it cannot be done as it was asked for.
 """
 
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from mcp_mount.errors import MountError
+from mcp_mount.near import near_names
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -30,8 +34,19 @@ Token = Annotated[str | None, Parameter(name="--auth", show_default=False)]
 _TOKEN: Final = re.compile(r"[!-~]+")
 
 
+def visible(text: str) -> str:
+    """Return a text without what a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(each for each in text if each.isprintable() or each in "\n\t")
+
+
 def write(text: str) -> None:
     """Write on stdout at once; end where nobody reads any more, as behind ``| head``."""
+    _write(visible(text))
+
+
+def _write(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -43,12 +58,25 @@ def write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """Write a value on stdout, in a form that is the same each time."""
-    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def note(text: str) -> None:
     """Tell the person, and no program."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
+
+
+def console(*, stderr: bool = False, soft_wrap: bool = False) -> "Console":
+    """Return what renders tables and colours, from texts of others as well."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Cleaning(Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+            for text, style, control in super().render(*arguments, **options):
+                yield Segment(visible(text), style, control)
+
+    return Cleaning(stderr=stderr, soft_wrap=soft_wrap)
 
 
 @contextmanager
@@ -81,7 +109,7 @@ def describe(error: BaseException) -> str:
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return a hint at what is near, or at what there is."""
-    near = get_close_matches(word, known, n=3, cutoff=0.5)
+    near = near_names(word, known, n=3, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     return f"There are: {', '.join(sorted(known))}." if known else "There are none."

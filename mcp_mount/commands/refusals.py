@@ -17,9 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount.errors import MountError
 from mcp_mount.headers import describe_refused
+from mcp_mount.http_bounds import reading_at_most
 
 _MOST_BYTES: Final = 65_536
 _MOST_CHARACTERS: Final = 200
+_MOST_ANSWERED: Final = 32 * 1024 * 1024
+"""Bytes of a response."""
+
 _ERRORS: Final = 400
 _NOT_THERE: Final = (404, 405)
 _FORBIDDEN: Final = 403
@@ -33,7 +37,16 @@ _WHERE: Final = "The URL is that of the endpoint, with /mcp behind it?"
 
 def http_client(**options: Any) -> httpx2.AsyncClient:
     """Return a client that waits as the SDK's own does: a stream may be silent for minutes."""
-    return httpx2.AsyncClient(**{"timeout": httpx2.Timeout(30.0, read=300.0), **options})
+    client = httpx2.AsyncClient(**{"timeout": httpx2.Timeout(30.0, read=300.0), **options})
+    client.headers["accept-encoding"] = "identity"
+    client.event_hooks["response"].append(_bound)
+    return client
+
+
+async def _bound(response: httpx2.Response) -> None:
+    # Of a stream of events the SDK bounds each.
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        await reading_at_most(_MOST_ANSWERED)(response)
 
 
 class RefusedError(RuntimeError):

@@ -5,15 +5,14 @@ A field is written as a path, ``"items.slug"``; what is in a list is meant in ea
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
-from heapq import nlargest
 from itertools import islice
 from typing import Any, Final
 
 from mcp_mount.conversion.arguments import Arguments
 from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.errors import InvalidArguments
+from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
 
 NAME: Final = "fields"
@@ -29,7 +28,6 @@ _DEEPEST: Final = 4
 _MOST_KNOWN: Final = 1_000
 _LONGEST_LIST: Final = 300
 _LONGEST_ECHO: Final = 64
-_MOST_COMPARED: Final = 60
 _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 
 Tree = Mapping[str, "Tree | None"]
@@ -130,7 +128,7 @@ class Fields:
             names = self._names(path.removeprefix("result."))
         if names is not None:
             return names
-        near = _near(path[:_LONGEST_ECHO], self.known)
+        near = near_names(path, self.known, n=3, cutoff=0.5)
         advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
         message = (
             f"Unknown field {path[:_LONGEST_ECHO]!r}. {advice} The answer has: "
@@ -200,13 +198,6 @@ def _prefixes(names: list[str]) -> Iterator[list[str]]:
 
 def _is_long(path: str) -> bool:
     return len(path) > _LONGEST_PATH or path.count(".") >= _DEEPEST_PATH
-
-
-def _near(path: str, known: tuple[str, ...]) -> list[str]:
-    """Return what may have been meant; to compare with a thousand paths takes 0.3 s."""
-    pairs = {path[place : place + 2] for place in range(len(path) - 1)}
-    likely = nlargest(_MOST_COMPARED, known, key=lambda each: sum(pair in each for pair in pairs))
-    return get_close_matches(path, likely, n=3, cutoff=0.5)
 
 
 def _plant(tree: dict[str, Any], names: list[str]) -> None:

@@ -31,8 +31,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.elicitation import clean_request
-from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
-from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.outgoing import Caller, current_request
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _CHANGES: Final = (
@@ -66,32 +65,34 @@ def can_be_asked(caller: Caller) -> bool:
 
 
 async def _elicit(
-    name: str, context: ClientRequestContext, params: ElicitRequestParams
+    name: str,
+    context: ClientRequestContext,  # noqa: ARG001 - the SDK's signature
+    params: ElicitRequestParams,
 ) -> ElicitResult | ErrorData:
-    clean = clean_request(ElicitRequest(params=params), name, _find_caller(context))
+    clean = clean_request(ElicitRequest(params=params), name, _find_caller())
     if clean is None:
         return ErrorData(code=INVALID_REQUEST, message="This is not asked of a user.")
-    answer: ElicitResult | ErrorData = await _ask(context, clean, ElicitResult)
+    answer: ElicitResult | ErrorData = await _ask(clean, ElicitResult)
     return answer
 
 
 async def _sample(
-    name: str, context: ClientRequestContext, params: CreateMessageRequestParams
+    name: str,
+    context: ClientRequestContext,  # noqa: ARG001 - the SDK's signature
+    params: CreateMessageRequestParams,
 ) -> CreateMessageResult | CreateMessageResultWithTools | ErrorData:
-    clean = clean_request(CreateMessageRequest(params=params), name, _find_caller(context))
+    clean = clean_request(CreateMessageRequest(params=params), name, _find_caller())
     if clean is None:
         return ErrorData(code=INVALID_REQUEST, message="This is not asked of a model.")
     is_with_tools = params.tools is not None
     kind = CreateMessageResultWithTools if is_with_tools else CreateMessageResult
-    answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(
-        context, clean, kind
-    )
+    answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(clean, kind)
     return answer
 
 
-async def _ask(context: ClientRequestContext, request: Any, kind: Any) -> Any:
+async def _ask(request: Any, kind: Any) -> Any:
     """Send a request to the caller's client; return its result, or the error that it answers."""
-    outgoing = _find_request(context)
+    outgoing = current_request()
     if outgoing is None or outgoing.caller is None or not can_be_asked(outgoing.caller):
         return ErrorData(code=INVALID_REQUEST, message=_CANNOT)
     caller = outgoing.caller
@@ -114,9 +115,9 @@ def calling_on_change(call: Callable[[], None]) -> Callable[[object], Awaitable[
     return hear
 
 
-async def pass_on_log(session: Session, params: LoggingMessageNotificationParams) -> None:
+async def pass_on_log(params: LoggingMessageNotificationParams) -> None:
     """Pass on a line of the server's log, cleaned and bounded."""
-    outgoing = session.find_request()
+    outgoing = current_request()
     if outgoing is None or outgoing.caller is None:
         return
     caller = outgoing.caller
@@ -133,11 +134,6 @@ async def pass_on_log(session: Session, params: LoggingMessageNotificationParams
     )
 
 
-def _find_request(context: ClientRequestContext) -> OutgoingRequest | None:
-    session = context.session
-    return session.find_request() if isinstance(session, Session) else None
-
-
-def _find_caller(context: ClientRequestContext) -> Caller | None:
-    outgoing = _find_request(context)
+def _find_caller() -> Caller | None:
+    outgoing = current_request()
     return outgoing.caller if outgoing is not None else None

@@ -105,9 +105,14 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     if not isinstance(request, ElicitRequest):
         return None
     params = request.params
-    message = f"The server {name!r} asks: {clean_text(params.message, _MAX_MESSAGE)}"
+    # No line of it looks like another server's question.
+    lines = clean_text(params.message, _MAX_MESSAGE).splitlines()
+    message = "\n> ".join([f"The server {name!r} asks: {''.join(lines[:1])}", *lines[1:]])
+    can = said.elicitation if said is not None else None
     if isinstance(params, ElicitRequestFormParams):
-        if not fits(params.requested_schema, _MAX_FORM):
+        # A client that names no kind opens forms (MCP "Elicitation", "Capabilities").
+        has_forms = can is not None and (can.form is not None or can.url is None)
+        if not has_forms or not fits(params.requested_schema, _MAX_FORM):
             return None
         form = clean_json(params.requested_schema)
         if len(json.dumps(form)) > _MAX_FORM or _asks_for_secret(form):

@@ -4,17 +4,21 @@ import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final
 
 from mcp_mount.errors import InvalidSelector
+from mcp_mount.near import near_names
 
 logger = logging.getLogger("mcp_mount.remotes")
 
 
 _MAX_KNOWN: Final = 1_000
 """Names that are remembered, to tell which are near a pattern."""
+
+
+_MOST_HINTS: Final = 5
+"""Patterns for which near names are looked for in one step, each for some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,17 @@ class ToolNames:
 
         `unknown` are the servers that have not told their tools.
         """
-        for pattern in (*self.include, *self.exclude):
-            if pattern in self._settled or any(_may_match(pattern, f"{x}_") for x in unknown):
-                continue
-            self._settled.add(pattern)
-            near = get_close_matches(pattern, sorted(self._known), n=3, cutoff=0.5)
+        unmatched = [
+            pattern
+            for pattern in (*self.include, *self.exclude)
+            if pattern not in self._settled
+            and not any(_may_match(pattern, f"{name}_") for name in unknown)
+        ]
+        self._settled.update(unmatched)
+        for pattern in unmatched[_MOST_HINTS:]:
+            logger.warning("The selector %r matches no tool.", pattern)
+        for pattern in unmatched[:_MOST_HINTS]:
+            near = near_names(pattern, sorted(self._known), cutoff=0.5)
             hint = f"Near are: {', '.join(map(repr, near))}." if near else "None is near."
             logger.warning("The selector %r matches no tool. %s", pattern, hint)
 

@@ -7,7 +7,7 @@ context of who sent it, and so what belongs to one request is found there.
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -123,3 +123,12 @@ def sending(request: OutgoingRequest) -> Iterator[None]:
 def current_request() -> OutgoingRequest | None:
     """Return the request in whose context this runs; None where a server speaks by itself."""
     return _current.get()
+
+
+def belonging_to(request: OutgoingRequest, context: Context) -> Context:
+    """Return a context like this one in which a request is the current one, if none is yet."""
+    if context.get(_current) is not None:
+        return context
+    own = context.copy()
+    own.run(_current.set, request)
+    return own

@@ -29,6 +29,11 @@ _MAX_PROGRAMS: Final = 8
 _FAREWELL: Final = 1.0
 """Seconds in which a server can be told that a session is over."""
 
+_PATIENCE: Final = 6.0
+"""Seconds to wait for the end of a session whose place is needed; a program may take four."""
+
+_BUSY: Final = "Too many sessions with this server are in use. Try again in a few seconds."
+
 _LOST: Final = {400, 404}
 """The status with which servers refuse a session that they do not know (any more)."""
 
@@ -68,6 +73,10 @@ class SessionPool:
         self._connect = connect
         self._tasks = tasks
         self._kept: dict[Hashable, _Kept] = {}
+        # Those that are ending, too: their processes still run.
+        self._open: set[_Kept] = set()
+        self._freed = anyio.Event()
+        self._waiting = 0
         self._max = _MAX_HTTP if isinstance(connection, HTTPConnection) else _MAX_PROGRAMS
         # Nothing of the caller who needs a session first goes on with it.
         self._context: Context = copy_context()
@@ -103,16 +112,12 @@ class SessionPool:
     ) -> Answer | Exception:
         if kept.session is None:
             raise kept.error or ConnectionError
-        running = kept.session.running
-        running.append(request)
         with sending(request):
             try:
                 return await send_in(kept.session, send)
             except anyio.get_cancelled_exc_class():
                 request.abandon()
                 raise
-            finally:
-                running.remove(request)
 
     def expire(self) -> None:
         """End the sessions that nobody has used for a while."""
@@ -132,10 +137,14 @@ class SessionPool:
     ) -> AsyncIterator[tuple[_Kept, bool]]:
         """Yield the session that belongs to a key, and whether it is new."""
         kept = self._kept.get(key)
+        if kept is None or kept.has_ended:
+            await self._make_room()
+            # Another request of the caller may have waited, too.
+            kept = self._kept.get(key)
         is_new = kept is None or kept.has_ended
         if kept is None or kept.has_ended:
-            self._make_room()
             kept = self._kept[key] = _Kept()
+            self._open.add(kept)
             self._context.run(self._tasks.start_soon, self._hold, key, kept, callbacks)
         kept.users += 1
         try:
@@ -145,14 +154,34 @@ class SessionPool:
             kept.users -= 1
             kept.used = anyio.current_time()
 
-    def _make_room(self) -> None:
+    async def _make_room(self) -> None:
+        """Wait until another session may be opened; end one that nobody uses where it has to be.
+
+        Raises:
+            Busy: there is no room, and none in a while.
+        """
         self.expire()
-        if sum(not kept.has_ended for kept in self._kept.values()) < self._max:
-            return
-        idle = [kept for kept in self._kept.values() if not (kept.users or kept.has_ended)]
-        if not idle:
-            raise Busy("Too many sessions with this server are in use. Try again in a few seconds.")
-        min(idle, key=lambda kept: kept.used).close()
+        if self._waiting >= self._max:
+            raise Busy(_BUSY)
+        self._waiting += 1
+        try:
+            with anyio.fail_after(_PATIENCE):
+                while len(self._open) >= self._max:
+                    self._end_one()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise Busy(_BUSY) from None
+        finally:
+            self._waiting -= 1
+
+    def _end_one(self) -> None:
+        """End a session that nobody uses, unless there are as many that end as are waited for."""
+        ending = sum(kept.has_ended for kept in self._open)
+        idle = [kept for kept in self._open if not (kept.users or kept.has_ended)]
+        if not (idle or ending):
+            raise Busy(_BUSY)
+        if idle and ending < self._waiting:
+            min(idle, key=lambda kept: kept.used).close()
 
     async def _hold(self, key: Hashable, kept: _Kept, callbacks: dict[str, Any]) -> None:
         """Keep a session open until it is ended by one side or the other."""
@@ -172,6 +201,9 @@ class SessionPool:
             kept.ready.set()
             if self._kept.get(key) is kept:
                 del self._kept[key]
+            self._open.discard(kept)
+            self._freed.set()
+            self._freed = anyio.Event()
 
 
 async def wait_for_any(*events: anyio.Event) -> None:

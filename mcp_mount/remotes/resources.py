@@ -23,6 +23,7 @@ from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import Item
 from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.text import clean_title
 from mcp_mount.remotes.tool import admit
 from mcp_mount.remotes.uris import has_prefix, remove_prefix
 from mcp_mount.tools.context import current_context
@@ -159,14 +160,20 @@ async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
     answer = await _forward(binding, send)
     if isinstance(answer, InputRequiredResult):
         return InputRequiredResourceResult(answer)
-    contents = [
-        ResourceContent(
-            content=item.text
-            if isinstance(item, mcp_types.TextResourceContents)
-            else b64decode(item.blob),
-            mime_type=item.mime_type,
-            meta=item.meta,
-        )
-        for item in answer.contents
-    ]
+    try:
+        contents = [
+            ResourceContent(
+                content=item.text
+                if isinstance(item, mcp_types.TextResourceContents)
+                else b64decode(item.blob),
+                mime_type=clean_title(item.mime_type),
+                meta=item.meta,
+            )
+            for item in answer.contents
+        ]
+    except ValueError:
+        name = binding.remote.name
+        raise NotForwarded(
+            f"The server {name!r} has answered with something that is not valid MCP."
+        ) from None
     return ResourceResult(contents=contents, meta=answer.meta)

@@ -7,15 +7,14 @@
 """
 
 from collections.abc import Iterator, Mapping
-from contextvars import Context
-from functools import partial
+from contextvars import Context, copy_context
 from itertools import count
 from typing import Any, Final
 
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp import ClientSession
-from mcp.shared.dispatcher import CallOptions
+from mcp.shared.dispatcher import CallOptions, coerce_request_id
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
@@ -32,12 +31,13 @@ from mcp_types import (
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
+    RequestId,
 )
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
 from mcp_mount.remotes.large import take_large_result
-from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
+from mcp_mount.remotes.outgoing import OutgoingRequest, belonging_to, current_request
 from mcp_mount.remotes.text import count_values, fits
 from mcp_mount.version import __version__
 
@@ -53,6 +53,8 @@ _MAX_META: Final = 64 * 1024
 _MAX_PARTS: Final = 10_000
 _PARTS: Final = 10
 """JSON values in a result's blocks altogether, and so many more for each that it may have."""
+_MAX_UNANSWERED: Final = 10_000
+"""Requests of ours that are remembered; a server need not answer those that are cancelled."""
 
 _LISTS: Final = {
     "tools/list": "tools",
@@ -75,6 +77,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
 
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
+        self._unanswered = waiting.unanswered
         super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
         self.entries: list[Any] | None = None
         self.ended = anyio.Event()
@@ -112,7 +115,11 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             # The modern era: each request says for itself what its caller's client can do.
             options["headers"] = {**options.get("headers", {}), **request.param_headers}
             params = _declare(params or {}, request)
-        result = await super().send_raw_request(method, params, options, **more)
+        try:
+            result = await super().send_raw_request(method, params, options, **more)
+        finally:
+            if (sent := options["request_id"]) in self._unanswered:
+                self._unanswered[sent] = None
         if request is not None:
             result = take_large_result(request, options["request_id"]) or result
         if not fits(result.get("_meta"), _MAX_META):
@@ -142,10 +149,7 @@ def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, A
 
 
 class Session(ClientSession):
-    """A session whose results are not validated against their schemas: the client does that.
-
-    `running` are the requests of callers that have no result yet.
-    """
+    """A session whose results are not validated against their schemas: the client does that."""
 
     def __init__(
         self,
@@ -156,19 +160,8 @@ class Session(ClientSession):
         max_blocks: int,
         **callbacks: Any,
     ) -> None:
-        self.running: list[OutgoingRequest] = []
-        if "logging_callback" in callbacks:
-            callbacks["logging_callback"] = partial(callbacks["logging_callback"], self)
         self.dispatcher = Dispatcher(read, write, ids=ids or count(1), max_blocks=max_blocks)
         super().__init__(dispatcher=self.dispatcher, client_info=CLIENT_INFO, **callbacks)
-
-    def find_request(self) -> OutgoingRequest | None:
-        """Return the request that something from the server belongs to; None if nobody can tell."""
-        request = current_request()
-        if request is not None:
-            return request
-        # A program has one output for all requests.
-        return self.running[0] if len(self.running) == 1 else None
 
     async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
         """Leave it to the client that gets the result."""
@@ -208,30 +201,52 @@ class Session(ClientSession):
 
 
 class _Waiting:
-    """How many requests of the other server wait for their answers."""
+    """Which requests wait for their answers: how many of the other server, and which of ours.
 
-    count = 0
+    A server may still be working on one that nobody waits for any more, for which None stands. A
+    program has one output for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.unanswered: dict[RequestId, OutgoingRequest | None] = {}
+
+    def sent(self, message: JSONRPCRequest) -> None:
+        request = current_request()
+        if request is not None and len(self.unanswered) < _MAX_UNANSWERED:
+            self.unanswered[message.id] = request
+
+    def answered(self, message: JSONRPCResponse | JSONRPCError) -> None:
+        # So many are not forgotten: others would be that are not among them.
+        if message.id is not None and len(self.unanswered) < _MAX_UNANSWERED:
+            self.unanswered.pop(coerce_request_id(message.id), None)
+
+    def only(self) -> OutgoingRequest | None:
+        """Return the one request that can be worked on; None if nobody can tell."""
+        return next(iter(self.unanswered.values())) if len(self.unanswered) == 1 else None
 
 
 class _Inbound(ObjectReceiveStream[Received]):
     def __init__(self, stream: Any, waiting: _Waiting) -> None:
         self._stream = stream
         self._waiting = waiting
-
-    @property
-    def last_context(self) -> Context | None:
-        """The context of whoever sent what came last, in which the SDK goes on with it."""
-        context: Context | None = getattr(self._stream, "last_context", None)
-        return context
+        self.last_context: Context | None = None
+        """The context in which the SDK goes on with what came last: that of whoever sent it."""
 
     async def receive(self) -> Received:
         while True:
             item: Received = await self._stream.receive()
+            self.last_context = getattr(self._stream, "last_context", None)
             message = item.message if isinstance(item, SessionMessage) else None
+            if isinstance(message, JSONRPCResponse | JSONRPCError):
+                self._waiting.answered(message)
             if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
                 return item
             if not fits(message.params, MAX_UNASKED):
                 continue
+            if (request := self._waiting.only()) is not None:
+                # What a program says belongs to its one request now, and perhaps not a line later.
+                self.last_context = belonging_to(request, self.last_context or copy_context())
             if isinstance(message, JSONRPCNotification):
                 return item
             if self._waiting.count < _MAX_WAITING:
@@ -248,6 +263,8 @@ class _Outbound(ObjectSendStream[SessionMessage]):
         self._waiting = waiting
 
     async def send(self, item: SessionMessage) -> None:
+        if isinstance(item.message, JSONRPCRequest):
+            self._waiting.sent(item.message)
         await self._stream.send(item)
         if isinstance(item.message, JSONRPCResponse | JSONRPCError):
             self._waiting.count -= 1

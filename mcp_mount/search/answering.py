@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
@@ -11,6 +10,7 @@ from fastmcp.exceptions import FastMCPError
 
 from mcp_mount.conversion.content import Result
 from mcp_mount.errors import InvalidArguments
+from mcp_mount.near import near_names
 from mcp_mount.search.answers import write_description, write_matches, write_names, write_tags
 from mcp_mount.search.surface import Surface
 
@@ -92,7 +92,7 @@ async def search(surface: Surface, arguments: Mapping[str, Any]) -> Result:
     names, tools = view.names, snapshot.tools
     if asked.tag is not None:
         if asked.tag not in view.tags:
-            near = get_close_matches(asked.tag[:_LONGEST], view.tags, n=5, cutoff=0.3)
+            near = near_names(asked.tag, view.tags, n=5, cutoff=0.3)
             said = ", ".join(map(repr, near or [*view.tags][:5])) or "there are none"
             raise InvalidArguments(f"Unknown tag {asked.tag[:_LONGEST]!r}. Tags: {said}.")
         names = frozenset(name for name in names if asked.tag in tools[name].tags)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final, Literal, get_args
@@ -19,6 +18,7 @@ from mcp_mount.access.auth import granted_scopes
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import InvalidSelector
 from mcp_mount.loops import PerLoop
+from mcp_mount.near import near_names
 from mcp_mount.search.ranker import Ranker
 from mcp_mount.search.snapshot import Alternatives, Snapshot, View
 from mcp_mount.tools.marks import Selector, ToolOverrides
@@ -141,7 +141,7 @@ class Surface:
         lines = []
         for selector in self.pinned:
             if not any(is_match(tool, selector) for tool in tools.values()):
-                near = get_close_matches(str(selector), tools, n=3, cutoff=0.5)
+                near = near_names(str(selector), tools, n=3, cutoff=0.5)
                 hint = f"Near matches: {', '.join(map(repr, near))}." if near else "None is near."
                 lines.append(f"pinned= has {selector!r}, which matches no tool. {hint}")
         return lines
