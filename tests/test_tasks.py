@@ -313,6 +313,62 @@ async def test_all_callers_together_have_so_many() -> None:
     assert "There are too many tasks" in refused.text_content
 
 
+async def test_a_task_is_started_with_so_many_bytes() -> None:
+    desk = Desk(tasks=Tasks(max_bytes=1000))
+    async with started(desk.app) as app:
+        refused = await call(app, "report", {"title": "x" * 1000}, meta=META)
+        await start(app, "report", {"title": "x" * 10})
+    assert refused.is_error
+    assert "A task may be started with 1000 bytes" in refused.text_content
+
+
+def waits_long() -> Desk:
+    """Return a desk at which one task runs, and what is started beside it waits."""
+    return Desk(tasks=Tasks(concurrency=1, max_bytes=2000, per_caller=50))
+
+
+async def fill(app: Any, most: int, callers: int = 1) -> list[str]:
+    """Start tasks of more than a thousand bytes until one is refused, and return their ids."""
+    ids = list[str]()
+    for number in range(most):
+        headers = {"authorization": f"Bearer {number % callers}"}
+        reply = await call(app, "report", {"title": "w" * 1000}, meta=META, headers=headers)
+        if "taskId" not in reply.result:
+            assert "that have not begun take too many bytes" in reply.text_content
+            break
+        ids.append(reply.result["taskId"])
+    return ids
+
+
+async def test_what_waits_of_one_caller_has_so_many_bytes_until_it_begins_or_is_cancelled() -> None:
+    """Otherwise one caller fills the memory with a few requests."""
+    desk = waits_long()
+    alice, bob = {"authorization": "Bearer 0"}, {"authorization": "Bearer 1"}
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"}, headers=bob)
+        await desk.begun.wait()
+        ids = await fill(app, 20)
+        assert 4 <= len(ids) <= 7
+        await start(app, "report", {"title": "another caller"}, headers=bob)
+        await ask(app, ids[0], "cancel", headers=alice)
+        assert len(await fill(app, 20)) == 1
+        desk.end.set()
+        await ended(app, ids[1], headers=alice)
+        await until(
+            app, ids[-1], lambda reply: reply.result["status"] == "completed", headers=alice
+        )
+        assert len(await fill(app, 4)) == 4
+
+
+async def test_what_waits_of_all_callers_has_so_many_bytes() -> None:
+    desk = waits_long()
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"})
+        await desk.begun.wait()
+        ids = await fill(app, 200, callers=50)
+        assert 64 <= len(ids) <= 120
+
+
 async def test_a_result_that_is_too_large_is_an_error() -> None:
     desk = Desk(tasks=Tasks(max_bytes=1000))
 

@@ -163,6 +163,7 @@ class TaskEngine:
         """Start a call that was let in; return the id with which its caller fetches it.
 
         Raises:
+            InvalidArguments: what it is started with is too large to be kept.
             Busy: there are too many, or the store does not answer.
         """
         granted = granted_scopes.get()

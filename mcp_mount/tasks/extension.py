@@ -38,7 +38,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.conversion.content import error
-from mcp_mount.errors import Busy
+from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.tasks.engine import TaskEngine
 from mcp_mount.tasks.store import Task, moment
 from mcp_mount.tools.context import client_name, meta_of, to_tool_result
@@ -86,8 +86,8 @@ class TasksExtension(ServerExtension):
         client, meta = client_name(context), meta_of(context)
         try:
             task_id, task = await self._engine.start(tool, arguments, ctx, meta=meta, client=client)
-        except Busy as busy:
-            return to_tool_result(error(str(busy)))
+        except (Busy, InvalidArguments) as refused:
+            return to_tool_result(error(str(refused)))
         return CreateTaskResult(**_fields(task_id, task))
 
     def _is_wanted(
