@@ -191,7 +191,7 @@ async def test_a_store_that_answers_what_no_count_is_lets_nothing_through(answer
         port = port_of(server)
         async with anyio.create_task_group() as group:
             group.start_soon(server.serve, talk)
-            reply = await call(limited(f"redis://127.0.0.1:{port}"), "ping")
+            reply = await call(limited(f"redis://:{PASSWORD}@127.0.0.1:{port}"), "ping")
             group.cancel_scope.cancel()
     assert reply.text_content == UNCHECKED
 
