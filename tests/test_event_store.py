@@ -26,6 +26,7 @@ from mcp_types import JSONRPCResponse, TextContent
 from mcp_mount import MountError, mount_mcp
 from mcp_mount.endpoints import events
 from tests.access import bearer, static
+from tests.raw import send_raw
 from tests.resuming import (
     KEY,
     PRIMED,
@@ -207,6 +208,19 @@ async def test_the_stream_of_what_is_no_answer_goes_on_from_any_event() -> None:
         forgotten = f"{scope}:_GET_stream/forgotten"
         async with resuming(app, session, forgotten) as again:
             assert (await primed(again)).startswith(f"{scope}:_GET_stream/")
+
+
+@pytest.mark.parametrize("last", ["x" * 301, "a b/c", "\x1b[2J/x", "é/x"])
+async def test_what_is_no_id_of_an_event_is_refused_before_it_is_in_the_log(
+    last: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with started(Slow().app) as app:
+        session = await opened(app)
+        headers = {**session, "accept": "text/event-stream", "last-event-id": last}
+        reply = await send_raw(app, [], headers, method="GET")
+    assert reply.status == 400
+    assert b"Last-Event-ID is no id of an event" in reply.body
+    assert last not in caplog.text
 
 
 async def test_an_answer_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

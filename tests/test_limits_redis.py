@@ -4,12 +4,14 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
 import redis
+from anyio.abc import Listener, SocketAttribute, SocketStream
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -170,3 +172,41 @@ async def test_a_store_that_is_down_fills_no_log(
     # It goes once more, within a minute: that is in the line of each call only.
     assert (await call(app, "ping", era=era)).text_content == UNCHECKED
     assert len(said()) == 2
+
+
+def port_of(server: Listener[SocketStream]) -> int:
+    port: int = server.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
+    return port
+
+
+@pytest.mark.parametrize("answer", [b"$3\r\nabc\r\n", b":-5\r\n", b":2\r\n", b"*1\r\n:1\r\n"])
+async def test_a_store_that_answers_what_no_count_is_lets_nothing_through(answer: bytes) -> None:
+    async def talk(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while asked := await stream.receive():
+                    await stream.send(answer * asked.count(b"*"))
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as server:
+        port = port_of(server)
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.serve, talk)
+            reply = await call(limited(f"redis://:{PASSWORD}@127.0.0.1:{port}"), "ping")
+            group.cancel_scope.cancel()
+    assert reply.text_content == UNCHECKED
+
+
+async def test_nobody_waits_for_a_silent_store_behind_many_others() -> None:
+    """Two seconds, for the answer is asked for once more; not as long as the queue is."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as server:
+        app = limited(f"redis://127.0.0.1:{port_of(server)}")
+        replies: list[Reply] = []
+
+        async def ask() -> None:
+            replies.append(await call(app, "ping"))
+
+        with anyio.fail_after(4):
+            async with anyio.create_task_group() as group:
+                for _ in range(100):
+                    group.start_soon(ask)
+    assert {each.text_content for each in replies} == {UNCHECKED}

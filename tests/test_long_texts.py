@@ -17,10 +17,13 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
+from mcp_types import TextContent
 from starlette.types import Message
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.conversion.content import Result
 from mcp_mount.conversion.spooled import SpooledText
+from mcp_mount.tools.context import to_tool_result
 from tests.lanes import Visit, called, closed, request_of, scope_of
 from tests.support import ERAS, Era, call, read_messages
 
@@ -462,3 +465,11 @@ def test_many_texts_at_once_go_into_files_sooner() -> None:
     alone.append(whole)
     assert alone.text() == whole
     alone.close()
+
+
+def test_a_text_in_memory_is_given_to_fastmcp_as_it_is() -> None:
+    """Joined of its characters, one of 9 MB holds the event loop for a tenth of a second."""
+    text = "x" * 1_000_000
+    (block,) = to_tool_result(Result((text,))).content
+    assert isinstance(block, TextContent)
+    assert block.text is text

@@ -1,6 +1,7 @@
 """Long work in one process: a client starts it, leaves, and fetches its result later."""
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from tests.longwork import (
     until,
 )
 from tests.starting import started
-from tests.support import ERAS, Era, call, connected, http, rpc
+from tests.support import ERAS, Era, call, connected, envelope, http, rpc
 from tests.test_confirm import ASKS
 
 ALICE, BOB = {"authorization": "Bearer alice"}, {"authorization": "Bearer bob"}
@@ -135,6 +136,22 @@ async def test_another_caller_is_told_nothing_of_a_task() -> None:
         desk.end.set()
         assert (await ended(app, task_id, headers=ALICE))["status"] == "completed"
         assert is_unknown(await ask(app, task_id, headers=BOB))
+
+
+@pytest.mark.parametrize("task_id", ["\ud800", "é", "x" * 300_000, "\x00", "../x"])
+@pytest.mark.parametrize("verb", ["get", "cancel", "update"])
+async def test_an_id_that_none_can_be_is_unknown_and_echoed_in_part(
+    verb: str, task_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = {"taskId": task_id, "inputResponses": {}, "_meta": META}
+    headers, body = envelope("modern", f"tasks/{verb}", params)
+    async with started(Desk().app) as app, http(app) as client:
+        # A half character can be written in ASCII only.
+        reply = await client.post("/mcp", headers=headers, content=json.dumps(body))
+    assert reply.json()["error"]["code"] == -32602
+    assert "Unknown task: " in reply.text
+    assert len(reply.text) < 1200
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_task_belongs_to_the_subject_and_not_to_the_token() -> None:
@@ -311,6 +328,60 @@ async def test_all_callers_together_have_so_many() -> None:
         await start(app, "report", {"title": "first"}, headers=ALICE)
         refused = await call(app, "report", {"title": "second"}, meta=META, headers=BOB)
     assert "There are too many tasks" in refused.text_content
+
+
+async def test_a_task_is_started_with_so_many_bytes() -> None:
+    desk = Desk(tasks=Tasks(max_bytes=1000))
+    async with started(desk.app) as app:
+        refused = await call(app, "report", {"title": "x" * 1000}, meta=META)
+        await start(app, "report", {"title": "x" * 10})
+    assert refused.is_error
+    assert "A task may be started with 1000 bytes" in refused.text_content
+
+
+def waits_long() -> Desk:
+    """Return a desk at which one task runs, and what is started beside it waits."""
+    return Desk(tasks=Tasks(concurrency=1, max_bytes=2000, per_caller=50))
+
+
+async def fill(app: Any, most: int, callers: int = 1) -> list[str]:
+    """Start tasks of more than a thousand bytes until one is refused, and return their ids."""
+    ids = list[str]()
+    for number in range(most):
+        headers = {"authorization": f"Bearer {number % callers}"}
+        reply = await call(app, "report", {"title": "w" * 1000}, meta=META, headers=headers)
+        if "taskId" not in reply.result:
+            assert "that have not begun take too many bytes" in reply.text_content
+            break
+        ids.append(reply.result["taskId"])
+    return ids
+
+
+async def test_what_waits_of_one_caller_has_so_many_bytes_until_it_begins_or_is_cancelled() -> None:
+    """Otherwise one caller fills the memory with a few requests."""
+    desk = waits_long()
+    alice, bob = {"authorization": "Bearer 0"}, {"authorization": "Bearer 1"}
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"}, headers=bob)
+        await desk.begun.wait()
+        ids = await fill(app, 20)
+        assert 4 <= len(ids) <= 7
+        await start(app, "report", {"title": "another caller"}, headers=bob)
+        await ask(app, ids[0], "cancel", headers=alice)
+        (last,) = await fill(app, 20)
+        desk.end.set()
+        for each in (*ids[1:], last):
+            await ended(app, each, headers=alice)
+        assert len(await fill(app, 4)) == 4
+
+
+async def test_what_waits_of_all_callers_has_so_many_bytes() -> None:
+    desk = waits_long()
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"})
+        await desk.begun.wait()
+        ids = await fill(app, 200, callers=50)
+        assert 64 <= len(ids) <= 120
 
 
 async def test_a_result_that_is_too_large_is_an_error() -> None:

@@ -162,8 +162,23 @@ async def test_all_is_forgotten_after_its_time(farm: Farm) -> None:
         await start(app, "report", {"title": "May"}, headers=ALICE)
         with redis.Redis.from_url(farm.url) as client:
             ours = [key for key in farm.everything() if ":mcp:" in key]
-            assert len(ours) == 3
+            assert len(ours) == 4
             assert all(0 < int(str(client.ttl(key))) <= 3720 for key in ours)
+
+
+async def test_a_task_of_less_time_does_not_shorten_what_counts_one_of_more(farm: Farm) -> None:
+    """Two apps, or two marks, may give a caller's tasks different times."""
+    long, short = FastAPI(), FastAPI()
+    for app, keep in ((long, 3600.0), (short, 1.0)):
+        app.add_api_route("/one", lambda: 1, operation_id="one", openapi_extra=MARK)
+        mount_mcp(app, tasks=Tasks(farm.url, keep=keep), state_key=KEY)
+    async with started(long) as one, started(short) as other:
+        await start(one, "one")
+        await start(other, "one")
+    with redis.Redis.from_url(farm.url) as client:
+        counts = [key for key in farm.everything() if ":mcp:" in key and ":mcp:task:" not in key]
+        assert len(counts) == 3
+        assert all(int(str(client.ttl(key))) > 3000 for key in counts)
 
 
 async def run_nothing(name: str) -> None:

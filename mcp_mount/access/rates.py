@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 
@@ -132,7 +132,7 @@ def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
     """Return the rate, what counts, and whether that is asked over the network."""
     try:
         from limits import parse_many  # noqa: PLC0415 - an extra
-        from limits.storage import MemoryStorage  # noqa: PLC0415
+        from limits.storage import MemoryStorage, RedisStorage  # noqa: PLC0415
         from limits.strategies import SlidingWindowCounterRateLimiter  # noqa: PLC0415
     except ImportError:
         message = "rate_limit= needs the library `limits`: pip install 'mcp-mount[rate-limit]'."
@@ -145,8 +145,25 @@ def _opened(limit: RateLimit) -> tuple["RateLimitItem", "RateLimiter", bool]:
     if rate.amount < 1:
         raise MountError(f"The rate {limit.rate!r} lets nobody in: write one like '60/minute'.")
     storage = open_storage(limit.storage, "The storage of the rate limit")
+    if isinstance(storage, RedisStorage):
+        storage.lua_acquire_sliding_window = _strict(storage.lua_acquire_sliding_window)
     window = SlidingWindowCounterRateLimiter(storage)
     return rate, window, not isinstance(storage, MemoryStorage)
+
+
+def _strict(script: Callable[..., object]) -> Any:
+    """Return a script that raises where its answer is none that it gives.
+
+    The library takes each that is not empty for one that lets a call in.
+    """
+
+    def run(*given: Any) -> object:
+        answer = script(*given)
+        if answer is not None and not (type(answer) is int and answer == 1):
+            raise TypeError("The store's answer is none of the script that counts calls.")
+        return answer
+
+    return run
 
 
 def _checked(caller: object) -> str:

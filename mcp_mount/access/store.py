@@ -26,6 +26,9 @@ _MOST_CONNECTIONS: Final = 32
 _SECONDS: Final = 1.0
 """How long a store may take to answer."""
 
+_TWICE: Final = 2 * _SECONDS
+"""How long a call waits for a connection and for an answer, which is asked for once more."""
+
 _PAUSE: Final = 10.0
 """Seconds for which a store that calls can do without is not asked again after it has failed."""
 
@@ -104,7 +107,12 @@ class Connections:
 
         Raises:
             Busy: too many calls wait for the store.
+            TimeoutError: neither a connection came free nor an answer came in time.
         """
+        async with asyncio.timeout(_TWICE):
+            return await self._ask(question)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
         release_connection = await self._slots.take()
         # Threads of our own: those of the app's routes are not to wait for the store.
         asking = asyncio.ensure_future(

@@ -145,6 +145,11 @@ class SpooledText:
         self._counted = size
 
 
+def whole(text: str | SpooledText) -> str:
+    """Return a text in one piece; one that is so already is not walked through by character."""
+    return text if isinstance(text, str) else "".join(text)
+
+
 def json_length(value: object) -> int:
     """Return the bytes that a value takes as JSON in ASCII, at the most."""
     return len(json.dumps(value))

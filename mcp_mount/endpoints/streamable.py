@@ -4,9 +4,10 @@ An app whose lifespan is never run gets an MCP server for each request that need
 """
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -29,6 +30,9 @@ from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_star
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
 from mcp_mount.search.surface import UnknownSurface, asked_surface
+
+_EVENT_ID: Final = re.compile(rb"[!-~]{1,300}")
+"""An id of an event, ours or of a store of the user's: FastMCP writes it into the log as it is."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,10 @@ class Streamable:
             surface = asked_surface(scope)
         except UnknownSurface as unknown:
             await refuse(400, str(unknown))(scope, receive, send)
+            return
+        if not all(map(_EVENT_ID.fullmatch, _last_event_ids(scope))):
+            message = "Last-Event-ID is no id of an event: send one as it was received."
+            await refuse(400, message)(scope, receive, send)
             return
         ctx = RequestContext(
             scope=scope,
@@ -146,6 +154,10 @@ class Streamable:
             # The stream that a GET opens has no answer, and begins at once.
             answer = collapse_single_event(send) if scope["method"] == "POST" else send
             await app(inner, receive, force_200_for_unknown_tool(answer))
+
+
+def _last_event_ids(scope: Scope) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == b"last-event-id"]
 
 
 def _is_handshake(scope: Scope) -> bool:

@@ -31,6 +31,9 @@ logger = logging.getLogger("mcp_mount")
 
 _ID_BYTES: Final = 32
 
+LONGEST_ID: Final = 200
+"""Characters that an id may have that is looked for, and that are repeated where it is unknown."""
+
 _SECONDS: Final = 5.0
 """How long the store may take to answer when the app starts."""
 
@@ -163,6 +166,7 @@ class TaskEngine:
         """Start a call that was let in; return the id with which its caller fetches it.
 
         Raises:
+            InvalidArguments: what it is started with is too large to be kept.
             Busy: there are too many, or the store does not answer.
         """
         granted = granted_scopes.get()
@@ -189,7 +193,7 @@ class TaskEngine:
 
     async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
         """Return a task of the caller's; None where there is none, or it is not the caller's."""
-        if not self.is_running:
+        if not self.is_running or len(task_id) > LONGEST_ID or not task_id.isascii():
             return None
         name = self._seal.name("task", task_id)
         task = await self._store.find(name)

@@ -38,8 +38,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.conversion.content import error
-from mcp_mount.errors import Busy
-from mcp_mount.tasks.engine import TaskEngine
+from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.tasks.engine import LONGEST_ID, TaskEngine
 from mcp_mount.tasks.store import Task, moment
 from mcp_mount.tools.context import client_name, meta_of, to_tool_result
 from mcp_mount.tools.tool import OperationTool
@@ -86,8 +86,8 @@ class TasksExtension(ServerExtension):
         client, meta = client_name(context), meta_of(context)
         try:
             task_id, task = await self._engine.start(tool, arguments, ctx, meta=meta, client=client)
-        except Busy as busy:
-            return to_tool_result(error(str(busy)))
+        except (Busy, InvalidArguments) as refused:
+            return to_tool_result(error(str(refused)))
         return CreateTaskResult(**_fields(task_id, task))
 
     def _is_wanted(
@@ -163,7 +163,8 @@ def _fields(task_id: str, task: Task) -> dict[str, Any]:
 
 def _unknown(task_id: str) -> MCPError:
     """Say that there is no such task; the same of a task that is somebody else's."""
-    return MCPError(code=mcp_types.INVALID_PARAMS, message=f"Unknown task: {task_id!r}")
+    message = f"Unknown task: {task_id[:LONGEST_ID]!r}"
+    return MCPError(code=mcp_types.INVALID_PARAMS, message=message)
 
 
 @contextmanager

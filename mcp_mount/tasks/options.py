@@ -29,7 +29,10 @@ class Tasks:
         in_all: Tasks of all callers that are kept; one more is refused.
         keep: Seconds that a task is known from when it was made, besides those that it may wait for
             its turn and run: each as long as its deadline.
-        max_bytes: Bytes of a result that is kept, as JSON; a larger one is an error.
+        max_bytes: Bytes that are kept of a task, as JSON: of what it is started with, arguments and
+            headers, which is refused if it is larger, and of its result, of which a larger one is
+            an error. What waits for a worker may have four times as many of one caller, and 64
+            times as many of all.
     """
 
     # A URL may hold a password, which no log and no error has to show.

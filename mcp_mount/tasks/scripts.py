@@ -1,17 +1,42 @@
 """What is one step in the store: scripts in Lua, which Redis runs without anything in between.
 
 A task is a hash. Two sorted sets hold the names of tasks by the time when they are forgotten: those
-of one caller, and all.
+of one caller, and all. A hash holds the bytes of the requests that are kept, by the names of their
+tasks, and of all of them.
 """
 
 from typing import Final
 
-ADD: Final = """
-local hash, mine, all = KEYS[1], KEYS[2], KEYS[3]
+_FORGET: Final = """
+local function forget(sizes, name)
+  local size = redis.call('HGET', sizes, name)
+  if not size then return end
+  redis.call('HDEL', sizes, name)
+  redis.call('HINCRBY', sizes, 'all', '-' .. size)
+end
+"""
+"""Count the request of a task no more."""
+
+ADD: Final = (
+    _FORGET
+    + """
+local hash, mine, all, sizes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, name, now, seconds = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_mine, most_all = tonumber(ARGV[5]), tonumber(ARGV[6])
+local bytes = tonumber(ARGV[7])
+local most_bytes_mine, most_bytes_all = tonumber(ARGV[8]), tonumber(ARGV[9])
+for _, each in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', now)) do
+  forget(sizes, each)
+end
 redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', all, '-inf', now)
+local bytes_mine = bytes
+for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
+  bytes_mine = bytes_mine + tonumber(redis.call('HGET', sizes, each) or 0)
+end
+if bytes_mine > most_bytes_mine then return 'bytes of caller' end
+local bytes_all = tonumber(redis.call('HGET', sizes, 'all') or 0) + bytes
+if bytes_all > most_bytes_all then return 'bytes of all' end
 if redis.call('ZCARD', mine) >= most_mine then
   local ended = nil
   for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
@@ -28,24 +53,37 @@ end
 if redis.call('ZCARD', all) >= most_all then return 'all' end
 redis.call('ZADD', mine, now + seconds, name)
 redis.call('ZADD', all, now + seconds, name)
-redis.call('HSET', hash, 'status', 'working', 'owner', ARGV[7])
-redis.call('HSET', hash, 'about', ARGV[8], 'request', ARGV[9])
+redis.call('HSET', sizes, name, bytes)
+redis.call('HINCRBY', sizes, 'all', bytes)
+redis.call('HSET', hash, 'status', 'working', 'owner', ARGV[10])
+redis.call('HSET', hash, 'about', ARGV[11], 'request', ARGV[12])
 redis.call('EXPIRE', hash, seconds)
-redis.call('EXPIRE', mine, seconds)
-redis.call('EXPIRE', all, seconds)
+-- What counts a task with more time is not forgotten with one that has less.
+local function keep(key, set)
+  local last = redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')
+  redis.call('EXPIRE', key, math.ceil(tonumber(last[2]) - now))
+end
+keep(mine, mine)
+keep(all, all)
+keep(sizes, all)
 return 'added'
 """
-"""Add a task; make room for it where its caller has too many, or say whose tasks are too many."""
+)
+"""Add a task; make room for it where its caller has too many, or say what is too much."""
 
-CLAIM: Final = """
-local hash, alive = KEYS[1], KEYS[2]
+CLAIM: Final = (
+    _FORGET
+    + """
+local hash, alive, sizes = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', hash, 'status') ~= 'working' then return false end
 local request = redis.call('HGET', hash, 'request')
 if not request then return false end
 redis.call('HDEL', hash, 'request')
-redis.call('SET', alive, '1', 'EX', tonumber(ARGV[1]))
+forget(sizes, ARGV[1])
+redis.call('SET', alive, '1', 'EX', tonumber(ARGV[2]))
 return request
 """
+)
 """Take the request of a task, which nobody gets a second time; from now on its worker is alive."""
 
 RENEW: Final = """
@@ -62,11 +100,15 @@ return 1
 """
 """Write how far a task has come, unless it has ended."""
 
-END: Final = """
+END: Final = (
+    _FORGET
+    + """
 if redis.call('HGET', KEYS[1], 'status') ~= 'working' then return 0 end
 redis.call('HDEL', KEYS[1], 'request', 'message')
-redis.call('HSET', KEYS[1], 'status', ARGV[1], 'outcome', ARGV[2], 'updated', ARGV[3])
+forget(KEYS[3], ARGV[1])
+redis.call('HSET', KEYS[1], 'status', ARGV[2], 'outcome', ARGV[3], 'updated', ARGV[4])
 redis.call('DEL', KEYS[2])
 return 1
 """
+)
 """End a task, unless it has ended; its request is forgotten."""

@@ -29,8 +29,11 @@ class Seal:
 
     def close(self, value: Any) -> bytes:
         """Return a value of JSON, sealed."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return self._fernet.encrypt(text.encode("utf-8", "surrogatepass"))
+        return self.close_bytes(write(value))
+
+    def close_bytes(self, written: bytes) -> bytes:
+        """Return a value that is written already, sealed."""
+        return self._fernet.encrypt(written)
 
     def open(self, sealed: bytes) -> Any:
         """Return what was sealed.
@@ -46,3 +49,9 @@ class Seal:
     def name(self, *said: str) -> str:
         """Return the name of something in the store, from which nobody learns what it is."""
         return hmac.new(self._names, "\0".join(said).encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def write(value: Any) -> bytes:
+    """Return a value as JSON, in which a text may have half characters."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")

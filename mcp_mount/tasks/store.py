@@ -16,11 +16,11 @@ from docket import Docket
 from redis.exceptions import RedisError
 
 from mcp_mount.access.store import Failing
-from mcp_mount.errors import Busy
+from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
 from mcp_mount.tasks.scripts import ADD, CLAIM, END, RENEW, TELL
-from mcp_mount.tasks.seal import Seal, Unreadable
+from mcp_mount.tasks.seal import Seal, Unreadable, write
 
 Status = Literal["working", "completed", "failed", "cancelled"]
 
@@ -33,9 +33,19 @@ LEASE: Final = 15
 _SECONDS: Final = 5.0
 """How long the store may take to answer."""
 
-_TOO_MANY: Final = {
+_BYTES_PER_CALLER: Final = 4
+"""How often the requests of one caller, which wait for a worker, may have the bytes of one."""
+
+_BYTES_IN_ALL: Final = 64
+"""The same of all callers."""
+
+_REFUSED: Final = {
     "caller": "You have too many tasks that have not ended. Wait for one of them, or cancel it.",
     "all": "There are too many tasks. Try again later.",
+    "bytes of caller": (
+        "Your tasks that have not begun take too many bytes. Wait until one begins, or cancel it."
+    ),
+    "bytes of all": "The tasks that have not begun take too many bytes. Try again later.",
 }
 
 
@@ -79,16 +89,25 @@ class TaskStore:
         `owner` may fetch it; it counts among the tasks of `counted`, and is kept for `seconds`.
 
         Raises:
+            InvalidArguments: the request is too large.
             Busy: there are too many, or the store does not answer.
         """
         options, now = self._options, time.time()
         about = {"tool": request["tool"], "created": now, "seconds": seconds}
-        kept = [owner, self._seal.close(about), self._seal.close(request)]
-        most = [options.per_caller, options.in_all]
-        sets = [self._key("of", counted), self._key("all")]
-        said = [self._key("task"), name, now, seconds, *most, *kept]
-        answer = await self._run(ADD, [self._key("task", name), *sets], said)
-        if (why := _TOO_MANY.get(answer.decode())) is not None:
+        written, most = write(request), options.max_bytes
+        if len(written) > most:
+            raise InvalidArguments(
+                f"A task may be started with {most} bytes, its arguments and the headers of "
+                f"its request together (max_bytes of Tasks); these are {len(written)}. Send less, "
+                "or in several calls."
+            )
+        kept = [owner, self._seal.close(about), self._seal.close_bytes(written)]
+        counts = [options.per_caller, options.in_all]
+        sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
+        keys = [self._key("task", name), self._key("of", counted), self._key("all"), self._sizes()]
+        said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept]
+        answer = await self._run(ADD, keys, said)
+        if (why := _REFUSED.get(answer.decode())) is not None:
             raise Busy(why)
         return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
 
@@ -134,8 +153,8 @@ class TaskStore:
         Raises:
             Unreadable: it was sealed with another key.
         """
-        keys = [self._key("task", name), self._key("alive", name)]
-        sealed = await self._run(CLAIM, keys, [LEASE])
+        keys = [self._key("task", name), self._key("alive", name), self._sizes()]
+        sealed = await self._run(CLAIM, keys, [name, LEASE])
         request: KeptRequest | None = self._seal.open(sealed) if sealed else None
         return request
 
@@ -152,8 +171,11 @@ class TaskStore:
     async def end(self, name: str, status: Status, outcome: dict[str, Any] | None = None) -> bool:
         """End a task, whose request is forgotten; False where it has ended before."""
         sealed = self._seal.close(outcome) if outcome is not None else b""
-        keys = [self._key("task", name), self._key("alive", name)]
-        return bool(await self._run(END, keys, [status, sealed, time.time()]))
+        keys = [self._key("task", name), self._key("alive", name), self._sizes()]
+        return bool(await self._run(END, keys, [name, status, sealed, time.time()]))
+
+    def _sizes(self) -> str:
+        return self._key("sizes")
 
     def _key(self, kind: str, name: str = "") -> str:
         return self._docket.key(f"mcp:{kind}:{name}")

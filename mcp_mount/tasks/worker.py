@@ -151,9 +151,11 @@ class TaskWorker:
             call.close()
 
     def _written(self, result: Result) -> dict[str, Any]:
-        written = _write(result)
-        if len(CallToolResult.model_validate(written).model_dump_json()) <= self._max_bytes:
-            return {"result": written}
+        # What is much too large would be written for longer than the event loop may be held.
+        if _least_bytes(result) <= self._max_bytes:
+            written = _write(result)
+            if len(CallToolResult.model_validate(written).model_dump_json()) <= self._max_bytes:
+                return {"result": written}
         message = f"The result has more than {self._max_bytes} bytes (max_bytes of Tasks)."
         return {"result": _write(error(message))}
 
@@ -197,6 +199,12 @@ class TaskWorker:
                 return
 
         return tell
+
+
+def _least_bytes(result: Result) -> int:
+    """Return the bytes that the texts and data of a result take at the least."""
+    texts = (getattr(each, "text", "") or getattr(each, "data", "") for each in result.content)
+    return sum(map(len, texts))
 
 
 def _write(result: Result) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mcp_types import TextContent
 
 from mcp_mount.conversion.content import Result
 from mcp_mount.conversion.reader import Progress
-from mcp_mount.conversion.spooled import SpooledText
+from mcp_mount.conversion.spooled import SpooledText, whole
 from mcp_mount.tools.confirm import Question
 
 
@@ -30,7 +30,7 @@ def to_tool_result(result: Result) -> ToolResult:
         return InputRequiredToolResult(result.input_required)
     return ToolResult(
         content=[
-            TextContent(type="text", text="".join(each))
+            TextContent(type="text", text=whole(each))
             if isinstance(each, str | SpooledText)
             else each
             for each in result.content

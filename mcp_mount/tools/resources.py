@@ -16,7 +16,7 @@ from pydantic import AnyUrl, PrivateAttr
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.conversion.content import Block
-from mcp_mount.conversion.spooled import SpooledText
+from mcp_mount.conversion.spooled import SpooledText, whole
 from mcp_mount.errors import InvalidMark
 from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.tools.confirm import Question
@@ -211,7 +211,7 @@ async def _read(
             return InputRequiredResourceResult(result.input_required)
         if result.is_error:
             texts = (each for each in result.content if isinstance(each, str | SpooledText))
-            raise NotRead("\n".join(map("".join, texts)))
+            raise NotRead("\n".join(map(whole, texts)))
         media_type = call.media_type or mime_type
         contents = [_content(block, media_type) for block in result.content]
         return ResourceResult(contents=contents, meta=result.meta)
@@ -221,7 +221,7 @@ async def _read(
 
 def _content(block: Block, media_type: str) -> ResourceContent:
     if isinstance(block, str | SpooledText):
-        return ResourceContent(content="".join(block), mime_type=media_type)
+        return ResourceContent(content=whole(block), mime_type=media_type)
     if isinstance(block, mcp_types.ImageContent | mcp_types.AudioContent):
         return ResourceContent(content=b64decode(block.data), mime_type=block.mime_type)
     if isinstance(block, mcp_types.EmbeddedResource) and isinstance(
