@@ -90,7 +90,7 @@ async def test_a_server_that_says_nothing_of_itself_is_asked_for_tools() -> None
 
 @eras
 @modern_or_not
-@pytest.mark.parametrize("code", [-32602, -32603, -32000, -32601, -32042, 7])
+@pytest.mark.parametrize("code", [-32602, -32603, -32000, -32601, 7])
 async def test_an_error_that_a_server_wrote_is_passed_on(era: Era, modern: bool, code: int) -> None:  # noqa: FBT001
     """Gateway: with its code and its data; it may be for the client, or say what is wrong."""
     error = {"code": code, "message": "No \x1b[31mpart 7.", "data": {"part": 7}}

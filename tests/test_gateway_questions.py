@@ -177,6 +177,7 @@ async def test_a_resource_that_cannot_be_decoded_is_an_error_without_a_traceback
     answers: dict[str, Any] = {"resources/list": listed, "resources/read": broken}
     with raw([tool()], **answers) as (_, url):
         async with gateway(Remote("odd", url=url)) as app:
-            reply = await rpc(app, era, "resources/read", read)
+            headers = {"mcp-name": read["uri"]} if era == "modern" else {}
+            reply = await rpc(app, era, "resources/read", read, headers=headers)
     assert "not valid MCP" in str(reply.answer)
     assert not any(record.exc_info for record in caplog.records)
