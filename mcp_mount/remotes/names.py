@@ -17,7 +17,7 @@ _MAX_KNOWN: Final = 1_000
 """Names that are remembered, to tell which are near a pattern."""
 
 
-_MOST_HINTS: Final = 5
+_MOST_HINTS: Final = 3
 """Patterns for which near names are looked for in one step, each for some milliseconds."""
 
 
