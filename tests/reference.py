@@ -190,6 +190,7 @@ def _type(annotation: object) -> str:
     # Versions of Python write these in one way or the other.
     text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"^Union\[(\w+), (\w+)\]$", r"\1 | \2", text)
+    text = re.sub(r"^Unpack\[(.*)\]$", r"\1", text)
     text = re.sub(r"\*?<class '(\w+)'>", r"\1", text)
     # The alias of a selector is clearer than what it stands for.
     return f"`{text.replace('str | Callable[[Operation], bool]', 'Selector')}`"

@@ -36,7 +36,10 @@ async def test_closing_the_response_closes_generators_and_dependencies(
     mount_mcp(app)
     async with calling(app, "modern", tool, version=version):
         assert log == []
-    # The loop closes a generator that nobody holds any more, in a task of its own.
+    # The loop closes a generator that nobody holds any more, in a task of its own. Of one that a
+    # thread was in the midst of, a cycle may be left.
+    if tool == "thread":
+        gc.collect()
     await anyio.wait_all_tasks_blocked()
     assert sorted(log) == ["dependency closed", "generator closed"]
 
