@@ -6,7 +6,6 @@ The server is not trusted: what it says is bounded and cleaned, and what is not 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
 from mcp_types import ToolAnnotations
 from pydantic import ValidationError
 
+from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
@@ -138,7 +138,7 @@ def _read_tools(
     names = [_name_of(each) for each in entries[:MAX_ENTRIES]]
     for pattern in remote.tools:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = ", ".join(map(repr, get_close_matches(pattern, names))) or "none"
+            near = ", ".join(map(repr, near_names(pattern, names))) or "none"
             left_out.append(f"no tool is called {pattern!r} (near: {near})")
     work = 0
     for entry in entries[:MAX_ENTRIES]:

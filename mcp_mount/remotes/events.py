@@ -3,7 +3,6 @@
 The SDK writes a traceback for each of them, and the text of each message, wanted or not.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer
 _HEAD: Final = 1_000
 """Bytes in which a large event must begin as an answer does."""
 
-_DATA: Final = re.compile(rb"(?:^|\n)data:[ ]?([^\n]*)")
 _KINDS: Final = {b"message", b""}
 
 
@@ -74,8 +72,9 @@ def values_of(event: bytes, field: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _begins_answer(event: bytes | bytearray) -> bool:
-    data = _DATA.search(event, 0, _HEAD)
-    return data is not None and begins_answer(data[1])
+    head = bytes(event[:_HEAD])
+    data = next(values_of(head, b"data:"), None)
+    return data is not None and begins_answer(head[slice(*data)])
 
 
 _LINES: Final = 2

@@ -4,12 +4,12 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from mcp_mount.errors import InvalidDocument, InvalidMark, InvalidSelector
 from mcp_mount.limits import Limits
+from mcp_mount.near import near_names
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.tools.marks import (
     ResourceOverrides,
@@ -256,6 +256,6 @@ def _no_match_message(candidates: Sequence[SelectedOperation], selector: Selecto
     known |= {str(each.operation) for each in candidates}
     known |= {each.operation.path for each in candidates}
     known |= {f"tag:{tag}" for each in candidates for tag in each.tags}
-    near = get_close_matches(str(selector), sorted(known), n=3, cutoff=0.5)
+    near = near_names(str(selector), sorted(known), cutoff=0.5)
     hint = f"Near matches: {', '.join(map(repr, near))}." if near else "Nothing is near it."
     return f"The selector {selector!r} matches no operation. {hint}"
