@@ -12,6 +12,8 @@ import anyio
 from mcp_mount.errors import MountError
 
 if TYPE_CHECKING:
+    import socket
+
     import httpx2
     import uvicorn
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,12 +36,17 @@ def serve(application: "ASGIApp", *, host: str, port: int, about: str, path: str
     """
     import uvicorn
 
-    from mcp_mount.system import end_with_the_terminal
+    from mcp_mount.system import end_with_the_terminal, spare_what_stays
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
+            await super().startup(sockets)
+            spare_what_stays()
 
     config = server_config(application, host=host, port=port)
     logger.info(about)
     logger.info("The MCP endpoint is at http://%s:%d%s", host, port, path)
-    server = uvicorn.Server(config)
+    server = Server(config)
     end_with_the_terminal()
     server.run()
     if not server.started:
@@ -128,8 +135,10 @@ async def _connected_here(
     from fastmcp.utilities.asgi_transport import StreamingASGITransport
 
     from mcp_mount.bridge import EndCancelled
+    from mcp_mount.system import spare_what_stays
 
     async with _started(config) as lifespan:
+        spare_what_stays()
 
         async def with_state(scope: "Scope", receive: "Receive", send: "Send") -> None:
             await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)

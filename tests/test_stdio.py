@@ -28,6 +28,7 @@ from tests.test_proxy_command import parts_api
 pytestmark = pytest.mark.faults
 
 APP = """
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +53,10 @@ async def whoami(request: Request) -> str:
     if key not in {"alice", "bob"}:
         raise HTTPException(403, "Who are you?")
     return f"{request.state.greeting}, {key}"
+
+@app.get("/spared", operation_id="spared")
+async def spared() -> bool:
+    return gc.get_freeze_count() > 50_000
 
 @app.delete("/parts", operation_id="delete_parts")
 async def delete_parts(request: Request) -> str:
@@ -294,6 +299,15 @@ async def test_an_endpoint_elsewhere_is_reached_with_a_key(folder: Path) -> None
             async with fastmcp_client(era, words, KEY="bob") as client:
                 assert said(await client.call_tool("whoami")) == "Hello, bob"
     assert "mcp-mount gateway" in run("mcp-mount", "run", "http://localhost:1/mcp").stdout
+
+
+async def test_collecting_garbage_spares_what_a_command_has_started_with(folder: Path) -> None:
+    """F1: what lives as long as the process is not looked at while it serves."""
+    async with fastmcp_client("modern", words_for(folder), KEY="bob") as client:
+        assert text(await client.call_tool("spared")) == "true"
+    with running("run", "parts:app", "--app-dir", str(folder)) as (url, _):
+        async with Client(f"{url}/mcp") as client:
+            assert text(await client.call_tool("spared")) == "true"
 
 
 @pytest.mark.parametrize("era", ERAS)
