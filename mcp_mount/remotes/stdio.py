@@ -10,7 +10,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, jsonrpc_message_adapter
-from pydantic import ValidationError
+from pydantic_core import from_json
 
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.loops import Turns
@@ -110,8 +110,9 @@ class _Line:
                 JSONRPCError(jsonrpc="2.0", id=int(found[1]), error=too_large_error())
             )
         try:
-            message = jsonrpc_message_adapter.validate_json(bytes(self._text), by_name=False)
-        except ValidationError:
+            # In one step it takes sixteen times as long where a large message is none.
+            message = jsonrpc_message_adapter.validate_python(from_json(self._text), by_name=False)
+        except ValueError:
             logger.debug("A line of a program's output is no message of MCP")
             return None
         is_unasked = isinstance(message, JSONRPCNotification | JSONRPCRequest)
