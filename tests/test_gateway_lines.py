@@ -1,4 +1,4 @@
-"""Lines of a program: what is a message is what the SDK takes for one, at a fraction of the time."""
+"""Lines of a program: what is a message is what the SDK takes for one, and is soon read."""
 
 import json
 import time
