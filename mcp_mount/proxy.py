@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from mcp_mount.assembly import MountOptions
@@ -48,10 +48,11 @@ def proxy_app(
     mounted = mount_source(app, source, path=path, sse_path=sse_path, remotes=remotes, **options)
     app.state.mcp = mounted
 
-    @app.get("/health", include_in_schema=False)
-    async def health() -> JSONResponse:
+    async def health(_: Request) -> JSONResponse:
         is_up = await mounted.upstream_answers()
         status, upstream = ("ok", "up") if is_up else ("down", "down")
         return JSONResponse({"status": status, "upstream": upstream}, 200 if is_up else 503)
 
+    # FastAPI would remember a function of its own routes, and with it the app, for good.
+    app.add_route("/health", health, include_in_schema=False)
     return app
