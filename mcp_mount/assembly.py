@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from mcp_mount.access.answered import ANSWERED_HERE, AnsweredInStore
 from mcp_mount.access.auth import ScopesOf
 from mcp_mount.access.origin import Origins
-from mcp_mount.access.principals import principals_of
+from mcp_mount.access.principals import callers_of
 from mcp_mount.access.rates import CallRate, RateLimit
 from mcp_mount.apis import API, provide_apis
 from mcp_mount.checks import (
@@ -123,14 +123,14 @@ def assemble(
         # Asked for on a call, when the provider is there.
         rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
 
-    def caller_of(request: Request) -> str:
-        if rate_limit is not None and rate_limit.caller_of is not None:
-            return rate_limit.caller_of(request)
-        return "\n".join(principals_of(request, provider.credentials()))
+    def callers(request: Request) -> list[str]:
+        if rate is not None:
+            return rate.callers(request)
+        return callers_of(request, provider.credentials())
 
     policy = CallPolicy(
         limits=limits,
-        slots=Slots(limits.max_concurrency, caller_of=caller_of),
+        slots=Slots(limits.max_concurrency, callers_of=callers),
         rate=rate,
         confirm=options["confirm"],
         answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,

@@ -1,7 +1,7 @@
 """What one call may take, and how many may run at once."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -107,15 +107,15 @@ class Slots:
         self,
         count: int,
         max_wait: float | None = None,
-        caller_of: Callable[[Request], str] | None = None,
+        callers_of: Callable[[Request], Sequence[str]] | None = None,
     ) -> None:
         """Make slots.
 
-        A call waits for `max_wait` seconds for its turn. Where `caller_of` tells who makes a
-        request, one caller who has taken all slots does not lock the others out (see `Reserve`).
+        A call waits for `max_wait` seconds for its turn. Where `callers_of` tells who makes
+        a request, one caller who has taken all slots does not lock the others out (see `Reserve`).
         """
         self._max_wait = _WAIT if max_wait is None else max_wait
-        self._caller_of = caller_of
+        self._callers_of = callers_of
         self._reserve = PerLoop(lambda: Reserve(count))
         self._free = PerLoop(lambda: anyio.Semaphore(count))
         self._lent: PerLoop[set[Callable[[], None]]] = PerLoop(set)
@@ -171,8 +171,8 @@ class Slots:
         for end in [*lent]:
             end()
         lent.clear()
-        if request is not None and self._caller_of is not None:
-            reserved = self._reserve.get().take(self._caller_of(request))
+        if request is not None and self._callers_of is not None:
+            reserved = self._reserve.get().take(self._callers_of(request))
             if reserved is not None:
                 return reserved
         with anyio.move_on_after(self._max_wait if max_wait is None else max_wait):
@@ -193,16 +193,14 @@ class Reserve:
         self._most = self._free // _RESERVED
         self._held: Counter[str] = Counter()
 
-    def take(self, caller: str) -> Release | None:
-        """Take a slot; None where none is free, or the caller has as many as one may have."""
-        if not self._free or self._held[caller] >= self._most:
+    def take(self, callers: Sequence[str]) -> Release | None:
+        """Take a slot; None where none is free, or one of the callers has as many as one may."""
+        if not self._free or any(self._held[each] >= self._most for each in callers):
             return None
         self._free -= 1
-        self._held[caller] += 1
-        return partial(self._give_back, caller)
+        self._held.update(callers)
+        return partial(self._give_back, callers)
 
-    def _give_back(self, caller: str) -> None:
+    def _give_back(self, callers: Sequence[str]) -> None:
         self._free += 1
-        self._held[caller] -= 1
-        if not self._held[caller]:
-            del self._held[caller]
+        self._held -= Counter(callers)

@@ -55,6 +55,8 @@ async def ask(app: FastAPI, era: Era, host: str, origin: str | None, **more: Any
         ("localhost:8000", "null"),
         ("localhost:8000", ""),
         ("localhost:8000", "chrome-extension://abcdef"),
+        ("localhost:8000", "chrome-extension://localhost"),
+        ("127.0.0.1:8000", "x://127.0.0.1"),
     ],
 )
 async def test_a_page_that_is_not_allowed_gets_403_and_nothing_runs(

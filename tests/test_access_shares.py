@@ -56,6 +56,45 @@ async def test_a_caller_who_opens_too_many_sessions_loses_its_own(
         assert await statuses(app, first, second, third, theirs) == [200, 404, 200, 200]
 
 
+def made_up(number: int) -> dict[str, str]:
+    """Return what Alice shows, and a key beside it that nobody reads."""
+    return {**ALICE, "x-api-key": f"made up {number}"}
+
+
+async def test_a_made_up_key_beside_a_real_one_gets_no_more_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: each session belongs to both, and counts against each."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    async with started(session_app()) as app:
+        theirs = await opened(app, BOB)
+        first, second = await opened(app, made_up(1)), await opened(app, made_up(2))
+        assert await statuses(app, first) == [200]
+        third = await opened(app, made_up(3))
+        assert await statuses(app, first, second, third, theirs) == [200, 404, 200, 200]
+        assert await statuses(app, {**third, **made_up(4)}) == [404]
+
+
+async def test_one_session_less_is_enough_for_all_that_a_caller_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: both have too many, and lose the same one."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    async with started(session_app()) as app:
+        first, second, third = [await opened(app, made_up(1)) for _ in range(3)]
+        assert await statuses(app, first, second, third) == [404, 200, 200]
+
+
+async def test_a_session_is_opened_with_few_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: each is remembered as long as the session."""
+    monkeypatch.setattr("mcp_mount.access.principals._MOST_SHOWN", 1)
+    async with started(session_app()) as app:
+        refused = await rpc(app, "legacy", "initialize", HANDSHAKE, headers=made_up(1))
+        assert refused.status == 400
+        assert "Too many credentials are shown: 2. Show one." in refused.text
+        assert await statuses(app, await opened(app, ALICE)) == [200]
+
+
 @pytest.mark.parametrize("auth", [False, True])
 async def test_where_there_are_too_many_sessions_whoever_has_most_loses_one(
     monkeypatch: pytest.MonkeyPatch, *, auth: bool

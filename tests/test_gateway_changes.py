@@ -4,11 +4,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import httpx2
 import pytest
+from fastapi import Depends, Header, HTTPException
 from fastmcp import Client
 from fastmcp.utilities.asgi_transport import StreamingASGITransport
 from mcp.client.session import ClientSession
@@ -208,12 +209,29 @@ async def test_a_list_can_be_kept_for_a_short_time(method: str) -> None:
             assert "ttlMs" not in (await rpc(app, "legacy", method)).result
 
 
-async def test_a_stream_of_changes_is_behind_the_door_and_a_caller_has_only_some() -> None:
-    """Gateway, C3, F2: who has too many keeps nobody else from one, and gets one back."""
+def refuse_strangers(authorization: Annotated[str, Header()]) -> None:
+    if authorization not in {"Bearer alice", "Bearer bob"}:
+        raise HTTPException(401)
+
+
+DOORS: list[dict[str, Any]] = [
+    {"auth": static(alice=[], bob=[])},
+    {"dependencies": [Depends(refuse_strangers)]},
+]
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: next(iter(door)))
+async def test_a_stream_of_changes_is_behind_the_door_and_a_caller_has_only_some(
+    door: dict[str, Any],
+) -> None:
+    """Gateway, C3, F2: who has too many keeps nobody else from one, and gets one back.
+
+    A made-up key beside a real one changes nothing.
+    """
     wanted = {"toolsListChanged": True, "resourceSubscriptions": ["x://a"]}
     headers, body = envelope("modern", "subscriptions/listen", {"notifications": wanted})
     with raw([tool()]) as (_, url), anyio.fail_after(20):
-        app = gateway_app([Remote("raw", url=url)], auth=static(alice=[], bob=[]))
+        app = gateway_app([Remote("raw", url=url)], **door)
         transport = StreamingASGITransport(app, cancel_on_close=True)
         async with (
             started(app),
@@ -223,7 +241,8 @@ async def test_a_stream_of_changes_is_behind_the_door_and_a_caller_has_only_some
             parts: list[AsyncIterator[bytes]] = []
 
             async def ask(key: str) -> tuple[httpx2.Response, str]:
-                shown = {**headers, "authorization": f"Bearer {key}"}
+                beside = {"x-api-key": f"made up {len(parts)}"}
+                shown = {**headers, "authorization": f"Bearer {key}", **beside}
                 request = client.build_request("POST", "/mcp", json=body, headers=shown)
                 response = await client.send(request, stream=True)
                 parts.append(aiter(response.aiter_raw()))
@@ -246,6 +265,19 @@ async def test_a_stream_of_changes_is_behind_the_door_and_a_caller_has_only_some
             assert "acknowledged" in said
             for response in (asked[0][0], others, again):
                 await response.aclose()
+
+
+async def test_a_stream_of_changes_is_asked_for_with_few_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateway, F2: each is counted."""
+    monkeypatch.setattr("mcp_mount.access.principals._MOST_SHOWN", 1)
+    wanted = {"notifications": {"toolsListChanged": True}}
+    shown = {"authorization": "Bearer alice", "x-api-key": "made up"}
+    with raw([tool()]) as (_, url):
+        async with started(gateway_app([Remote("raw", url=url)])) as app:
+            refused = await rpc(app, "modern", "subscriptions/listen", wanted, headers=shown)
+    assert "Too many credentials are shown: 2. Show one." in refused.answer["error"]["message"]
 
 
 async def test_a_stream_of_changes_ends_when_the_server_stops() -> None:

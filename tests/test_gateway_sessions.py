@@ -1,10 +1,12 @@
 """What a server keeps in a session: for whom, how long, and what happens when it is gone."""
 
 import os
+import threading
 from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from fastmcp import Context
 from starlette.types import ASGIApp
 
@@ -48,16 +50,22 @@ def is_running(process: int) -> bool:
     return True
 
 
-async def note(app: ASGIApp, text: str, era: Era = "modern", caller: str = "") -> dict[str, Any]:
+async def note(
+    app: ASGIApp, text: str, era: Era = "modern", caller: str = "", key: str = ""
+) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {caller}"} if caller else {}
+    if key:
+        headers["x-api-key"] = key
     reply = await call(app, "notes_note", {"text": text}, era=era, headers=headers)
     assert not reply.is_error, reply.text
     structure: dict[str, Any] = reply.result["structuredContent"]
     return structure
 
 
-async def notes(app: ASGIApp, text: str, era: Era = "modern", caller: str = "") -> list[str]:
-    said: list[str] = (await note(app, text, era, caller))["result"]
+async def notes(
+    app: ASGIApp, text: str, era: Era = "modern", caller: str = "", key: str = ""
+) -> list[str]:
+    said: list[str] = (await note(app, text, era, caller, key))["result"]
     return said
 
 
@@ -127,6 +135,69 @@ async def test_sessions_are_bounded_and_the_oldest_idle_one_goes(
                 assert await notes(app, caller, caller=caller) == [caller]
             assert await notes(app, "again", caller="carol") == ["carol", "again"]
             assert await notes(app, "new", caller="alice") == ["new"]
+
+
+@eras
+async def test_a_made_up_key_beside_a_real_one_takes_no_session_of_others(
+    monkeypatch: pytest.MonkeyPatch, era: Era
+) -> None:
+    """Gateway, F2: one caller has half of them at the most."""
+    monkeypatch.setattr(pool, "_MAX_HTTP", 4)
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            assert await notes(app, "a", era, "bob") == ["a"]
+            for number in range(5):
+                assert await notes(app, "b", era, "alice", f"made up {number}") == ["b"]
+            assert await notes(app, "c", era, "bob") == ["a", "c"]
+            assert await notes(app, "d", era, "alice", "made up 4") == ["b", "d"]
+            assert await notes(app, "e", era, "alice", "made up 0") == ["e"]
+
+
+class HeldNotes(Notes):
+    """One that holds those who say so until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.let_go = threading.Semaphore(0), threading.Event()
+
+    async def note(self, context: Context, text: str) -> list[str]:
+        if text == "hold":
+            self.held.release()
+            await to_thread.run_sync(self.let_go.wait)
+        return await super().note(context, text)
+
+
+async def test_who_uses_half_of_the_sessions_gets_no_other_and_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateway, F2: also while all of its own are in use."""
+    monkeypatch.setattr(pool, "_MAX_HTTP", 4)
+    kept = HeldNotes()
+    with kept.offered() as url, anyio.fail_after(20):
+        async with gateway(Remote("notes", url=url)) as app, anyio.create_task_group() as tasks:
+            for number in range(2):
+                tasks.start_soon(notes, app, "hold", "modern", "alice", f"made up {number}")
+            for _ in range(2):
+                await to_thread.run_sync(kept.held.acquire)
+            shown = {"authorization": "Bearer alice", "x-api-key": "made up"}
+            refused = await call(app, "notes_note", {"text": "a"}, headers=shown)
+            others = await call(app, "notes_note", {"text": "b"}, headers={"x-api-key": "bob"})
+            kept.let_go.set()
+    assert "Too many sessions with this server are in use" in refused.text_content
+    assert not others.is_error
+
+
+@eras
+async def test_a_session_is_opened_with_few_credentials(
+    monkeypatch: pytest.MonkeyPatch, era: Era
+) -> None:
+    """Gateway, F2: each is counted."""
+    monkeypatch.setattr("mcp_mount.access.principals._MOST_SHOWN", 1)
+    shown = {"authorization": "Bearer alice", "x-api-key": "made up"}
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url)) as app:
+            refused = await call(app, "notes_note", {"text": "a"}, era=era, headers=shown)
+    assert refused.text_content == "Too many credentials are shown: 2. Show one."
 
 
 async def test_a_session_that_nobody_uses_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,27 @@ async def test_a_caller_who_takes_all_places_does_not_lock_others_out(era: Era) 
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_made_up_key_beside_a_real_one_gets_no_more_places(era: Era) -> None:
+    """C6, F2: each that is shown has its own share, as only the app knows which one it looks at."""
+    gate = Gate(Limits(max_concurrency=100))
+
+    async def ask(tool: str, key: str, name: str = "greedy") -> str:
+        shown = {"X-Api-Key": key, "Authorization": f"Bearer {name}"}
+        return (await call(gate.app, tool, era=era, headers=shown)).text_content
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in range(101):
+                tasks.start_soon(ask, "held", f"made up {number}")
+            while gate.running < 101:
+                await anyio.lowlevel.checkpoint()
+            assert await ask("quick", "made up") == BUSY
+            assert await ask("quick", "other", "other") == '"quick"'
+            gate.let_go.set()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_few_places_are_for_whoever_comes_first() -> None:
     """C6: a small number protects what is behind the app, and is meant to the letter."""
     gate = Gate(Limits(max_concurrency=99))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from fastapi.testclient import TestClient
 from fastmcp import Client
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
@@ -134,6 +135,37 @@ async def test_a_token_is_one_however_it_is_written(same: str) -> None:
     app = limited("1/hour")
     assert not (await ping(app, authorization="Bearer a")).is_error
     assert (await ping(app, authorization=same)).is_error
+
+
+BASIC = "Basic dTpw"
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "same", ["basic dTpw", "Basic  dTpw", "Basic !dTpw", "BASIC d!!T-p_w", "Basic dTpw===="]
+)
+async def test_a_name_and_password_are_one_however_they_are_written(era: Era, same: str) -> None:
+    """C6: as FastAPI reads them, whose decoder leaves out what is no Base64."""
+    assert HTTPBasicCredentials(username="u", password="p") == await HTTPBasic()(
+        Request({"type": "http", "headers": [(b"authorization", same.encode())]})
+    )
+    app = limited("1/hour")
+    assert not (await ping(app, era, authorization=BASIC)).is_error
+    assert (await ping(app, era, authorization=same)).is_error
+
+
+@pytest.mark.parametrize("other", ["Basic dTpx", "Basic u:p", "Basic d", "Bearer dTpw", "Basic é"])
+async def test_what_is_no_such_name_and_password_is_counted_as_it_is_given(other: str) -> None:
+    """C6: and breaks no call."""
+    rate = CallRate(RateLimit("1/hour"))
+    given, same = (
+        Request({"type": "http", "headers": [(b"authorization", text.encode("latin-1"))]})
+        for text in (other, BASIC)
+    )
+    await rate.count(same)
+    await rate.count(given)
+    with pytest.raises(Busy, match="Too many calls"):
+        await rate.count(given)
 
 
 PLACES = [

@@ -323,6 +323,63 @@ async def test_a_caller_has_so_many_tasks_and_the_oldest_that_ended_make_room() 
         assert (await ask(app, third, headers=ALICE)).result["status"] == "working"
 
 
+def made_up(number: int) -> dict[str, str]:
+    """Return what Alice shows, and a key beside it that nobody reads."""
+    return {**ALICE, "x-api-key": f"made up {number}"}
+
+
+async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks() -> None:
+    """F2: a task belongs to both, and counts against each."""
+    desk = Desk(tasks=Tasks(per_caller=2))
+    async with started(desk.app) as app:
+        first = await start(app, "double", {"number": 1}, headers=made_up(1))
+        await ended(app, first, headers=made_up(1))
+        second = await start(app, "report", {"title": "second"}, headers=made_up(2))
+        await start(app, "report", {"title": "third"}, headers=made_up(3))
+        assert is_unknown(await ask(app, first, headers=made_up(1)))
+        assert is_unknown(await ask(app, second, headers=made_up(1)))
+        for shown in (ALICE, made_up(1), made_up(4)):
+            refused = await call(app, "report", {"title": "no"}, meta=META, headers=shown)
+            assert "too many tasks that have not ended" in refused.text_content
+        await start(app, "double", {"number": 1}, headers=BOB)
+        # What made room for another of Alice's counts no more against the key beside it.
+        made_up_alone = {"x-api-key": "made up 1"}
+        for _ in range(2):
+            await start(app, "report", {"title": "two"}, headers=made_up_alone)
+
+
+async def test_no_result_is_lost_for_a_task_that_is_refused() -> None:
+    """One of two credentials has no room, so the other one's task that ended stays."""
+    desk = Desk(tasks=Tasks(per_caller=1))
+    async with started(desk.app) as app:
+        done = await start(app, "double", {"number": 1}, headers=ALICE)
+        await ended(app, done, headers=ALICE)
+        await start(app, "report", {"title": "one"}, headers={"x-api-key": "made up 1"})
+        refused = await call(app, "report", {"title": "two"}, meta=META, headers=made_up(1))
+        assert "too many tasks that have not ended" in refused.text_content
+        assert (await ask(app, done, headers=ALICE)).result["status"] == "completed"
+
+
+async def test_a_made_up_key_beside_a_real_one_keeps_no_more_bytes_waiting() -> None:
+    """F2: of what has not begun."""
+    desk = waits_long()
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "first"}, headers=BOB)
+        await desk.begun.wait()
+        said = {"title": "w" * 1000}
+        for number in range(20):
+            reply = await call(app, "report", said, meta=META, headers=made_up(number))
+        assert "that have not begun take too many bytes" in reply.text_content
+
+
+async def test_a_task_is_started_with_few_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: each is counted."""
+    monkeypatch.setattr("mcp_mount.access.principals._MOST_SHOWN", 1)
+    async with started(Desk().app) as app:
+        refused = await call(app, "double", {"number": 1}, meta=META, headers=made_up(1))
+    assert refused.text_content == "Too many credentials are shown: 2. Show one."
+
+
 async def test_all_callers_together_have_so_many() -> None:
     async with started(Desk(tasks=Tasks(in_all=1)).app) as app:
         await start(app, "report", {"title": "first"}, headers=ALICE)

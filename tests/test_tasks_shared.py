@@ -166,6 +166,29 @@ async def test_all_is_forgotten_after_its_time(farm: Farm) -> None:
             assert all(0 < int(str(client.ttl(key))) <= 3720 for key in ours)
 
 
+async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks(farm: Farm) -> None:
+    """F2: whichever process is asked."""
+    one, other = make(), make()
+    async with started(one), started(other):
+        for number in range(20):
+            app = (one, other)[number % 2]
+            await start(app, "report", {"title": "May"}, headers=beside(number))
+        for app in (one, other):
+            refused = await call(app, "report", {"title": "May"}, meta=META, headers=beside(20))
+            assert "too many tasks that have not ended" in refused.text_content
+            await start(app, "report", {"title": "May"}, headers=BOB)
+    with redis.Redis.from_url(farm.url) as client:
+        counts = [key for key in farm.everything() if ":mcp:of:" in key]
+        # Alice, Bob, and twenty made-up keys.
+        assert len(counts) == 22
+        assert all(0 < int(str(client.ttl(key))) <= 3720 for key in counts)
+
+
+def beside(number: int) -> dict[str, str]:
+    """Return what Alice shows, and a key beside it that nobody reads."""
+    return {**ALICE, "x-api-key": f"made up {number}"}
+
+
 async def test_a_task_of_less_time_does_not_shorten_what_counts_one_of_more(farm: Farm) -> None:
     """Two apps, or two marks, may give a caller's tasks different times."""
     long, short = FastAPI(), FastAPI()

@@ -45,7 +45,9 @@ class Origins:
         if asked is None:
             return False
         called = _read(f"http://{host}") if host else None
-        is_here = called is not None and is_loopback(asked[1]) and is_loopback(called[1])
+        # In other schemes, such as those of extensions, the host is no host of a network.
+        is_web = asked[0] in _PORTS
+        is_here = is_web and called is not None and is_loopback(asked[1]) and is_loopback(called[1])
         if asked in self._allowed or is_here:
             return True
         return not self._is_public_known and _is_own(asked, host)

@@ -2,15 +2,22 @@
 
 import hashlib
 import json
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import principal_components
 from starlette.requests import Request
 
+from mcp_mount.errors import Busy
+
 _PLACES: Final = (("header", "authorization"), ("header", "x-api-key"))
 """Where credentials are looked for, whatever the app's document says."""
+
+_MOST_SHOWN: Final = 4
+"""Each is counted, and whoever calls chooses how many headers there are."""
 
 
 def subject_of(request: Request) -> str | None:
@@ -58,6 +65,21 @@ def principals_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> l
     return [f"address:{request.client.host if request.client else 'unknown'}"]
 
 
+def callers_of(request: Request, places: Iterable[tuple[str, str]] = ()) -> list[str]:
+    """Return whom a request counts against: each of `principals_of`, and not all as one.
+
+    Only the app knows which of them it looks at. So each must have room, lest a made-up key beside
+    a real one makes a new caller.
+
+    Raises:
+        Busy: more credentials are shown than are counted.
+    """
+    callers = principals_of(request, places)
+    if len(callers) > _MOST_SHOWN:
+        raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
+    return callers
+
+
 def _shown(request: Request, places: Iterable[tuple[str, str]]) -> Iterator[str]:
     for where, name in sorted({*_PLACES, *places}):
         if where == "header":
@@ -68,7 +90,16 @@ def _shown(request: Request, places: Iterable[tuple[str, str]]) -> Iterator[str]
             # The names of places are in lower case, those of a request as its sender wrote them.
             values = [value for key, value in pairs if key.lower() == name]
         if name == "authorization":
-            # One token in one way: apps take ``bearer  t`` for ``Bearer t`` (RFC 9110 §11.1).
-            parts = (value.partition(" ") for value in values)
-            values = [f"{scheme.lower()} {token.strip()}" for scheme, _, token in parts]
+            values = [_as_read(value) for value in values]
         yield from (f"{where} {name}={value}" for value in dict.fromkeys(values) if value)
+
+
+def _as_read(value: str) -> str:
+    """Return a credential in one way, e.g. for ``bearer  t`` and ``Bearer t`` (RFC 9110 §11.1)."""
+    scheme, _, token = value.partition(" ")
+    scheme, token = scheme.lower(), token.strip()
+    if scheme == "basic":
+        # FastAPI's own reader leaves out what is no Base64, so there are many ways to write it.
+        with suppress(ValueError):
+            token = repr(b64decode(token))
+    return f"{scheme} {token}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 
-from mcp_mount.access.principals import principals_of
+from mcp_mount.access.principals import callers_of
 from mcp_mount.access.store import Connections, Failing, open_storage
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.validation import Rule, check_fields, optional
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from limits import RateLimitItem
     from limits.strategies import RateLimiter
 
-
-_MOST_CALLERS: Final = 4
-"""Each is a question to the store, and whoever calls chooses how many headers there are."""
 
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
@@ -89,7 +86,7 @@ class CallRate:
             Busy: the caller has called too often, or the store does not answer.
         """
         try:
-            hit = partial(self._hit, self._callers(request))
+            hit = partial(self._hit, self.callers(request))
             seconds = await self._connections.ask(hit) if self._is_remote else hit()
         except Busy:
             raise
@@ -103,13 +100,15 @@ class CallRate:
             message = f"Too many calls: {self._rate} are allowed. "
             raise Busy(f"{message}Try again in {seconds} second{plural}.")
 
-    def _callers(self, request: Request) -> list[str]:
+    def callers(self, request: Request) -> list[str]:
+        """Return whom a request counts against.
+
+        Raises:
+            Busy: too many credentials are shown.
+        """
         if self._caller_of is not None:
             return [_checked(self._caller_of(request))]
-        callers = principals_of(request, self._credentials())
-        if len(callers) > _MOST_CALLERS:
-            raise Busy(f"Too many credentials are shown: {len(callers)}. Show one.")
-        return callers
+        return callers_of(request, self._credentials())
 
     def _hit(self, callers: list[str]) -> int:
         """Count a call; return 0, or after how many seconds the next one will be let in."""

@@ -10,7 +10,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.principals import principals_of
+from mcp_mount.access.principals import callers_of
+from mcp_mount.errors import Busy
 
 _SESSION_ID = b"mcp-session-id"
 
@@ -32,12 +33,23 @@ class SessionShare:
     """Pure ASGI middleware around the MCP app, inside of what seals sessions."""
 
     def __init__(
-        self, app: ASGIApp, *, credentials: Callable[[], Iterable[tuple[str, str]]]
+        self,
+        app: ASGIApp,
+        *,
+        credentials: Callable[[], Iterable[tuple[str, str]]],
+        refuse: Callable[[str], ASGIApp],
     ) -> None:
-        """Wrap `app`; `credentials` returns where the app looks for keys (see `Operation`)."""
+        """Wrap `app`.
+
+        Args:
+            app: What opens sessions.
+            credentials: Returns where the app looks for keys (see `Operation`).
+            refuse: Returns the refusal of a request, for a reason.
+        """
         self._app = app
         self._credentials = credentials
-        self._callers: dict[bytes, str] = {}
+        self._refuse = refuse
+        self._callers: dict[bytes, list[str]] = {}
         # Of each caller in the order of their use. Some may have ended by themselves since.
         self._sessions: dict[str, dict[bytes, _Owner]] = {}
 
@@ -45,7 +57,7 @@ class SessionShare:
         """Serve one request, and remember the session that it opens, uses or ends."""
         session = _session_in(scope["headers"]) if scope["type"] == "http" else b""
         if session is not None:
-            if (caller := self._callers.get(session)) is not None:
+            for caller in self._callers.get(session, ()):
                 own = self._sessions[caller]
                 own[session] = own.pop(session)
 
@@ -59,32 +71,45 @@ class SessionShare:
             await self._app(scope, receive, send_and_forget if is_end else send)
             return
 
+        try:
+            callers = callers_of(Request(scope), self._credentials())
+        except Busy as busy:
+            await self._refuse(str(busy))(scope, receive, send)
+            return
+
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
                 opened = _session_in(message["headers"])
                 if opened is not None:
-                    for each, owner in self._add(opened, scope):
+                    for each, owner in self._add(opened, callers, scope):
                         await self._end(each, owner, scope)
             await send(message)
 
         await self._app(scope, receive, send_and_count)
 
-    def _add(self, session: bytes, scope: Scope) -> list[tuple[bytes, _Owner]]:
+    def _add(self, session: bytes, callers: list[str], scope: Scope) -> list[tuple[bytes, _Owner]]:
         """Remember a session; return those that are to end for it."""
-        caller = "\n".join(principals_of(Request(scope), self._credentials()))
-        own = self._sessions.setdefault(caller, {})
-        own[session] = (scope.get("user"), scope.get("auth"))
-        self._callers[session] = caller
-        if len(own) <= _MOST_OF_A_CALLER:
-            if len(self._callers) <= _MOST:
-                return []
-            own = max(self._sessions.values(), key=len)
+        self._callers[session] = callers
+        for caller in callers:
+            own = self._sessions.setdefault(caller, {})
+            own[session] = (scope.get("user"), scope.get("auth"))
+        # One that ends may have counted against several of them.
+        ending = [
+            self._forget_oldest(self._sessions[caller])
+            for caller in callers
+            if len(self._sessions[caller]) > _MOST_OF_A_CALLER
+        ]
+        if len(self._callers) > _MOST:
+            ending.append(self._forget_oldest(max(self._sessions.values(), key=len)))
+        return ending
+
+    def _forget_oldest(self, own: dict[bytes, _Owner]) -> tuple[bytes, _Owner]:
         oldest, owner = next(iter(own.items()))
         self._forget(oldest)
-        return [(oldest, owner)]
+        return oldest, owner
 
     def _forget(self, session: bytes) -> None:
-        if (caller := self._callers.pop(session, None)) is not None:
+        for caller in self._callers.pop(session, ()):
             own = self._sessions[caller]
             del own[session]
             if not own:

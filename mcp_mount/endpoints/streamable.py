@@ -7,6 +7,7 @@ import asyncio
 import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -135,7 +136,8 @@ class Streamable:
     def _share(self) -> list[Middleware]:
         if not self.mount.guard.sessions:
             return []
-        return [Middleware(SessionShare, credentials=self.mount.provider.credentials)]
+        credentials = self.mount.provider.credentials
+        return [Middleware(SessionShare, credentials=credentials, refuse=partial(refuse, 400))]
 
     async def _serve_with_fastmcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self.running.here()

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from mcp_mount.access.auth import tool_check
-from mcp_mount.access.principals import principals_of
+from mcp_mount.access.principals import callers_of
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.limits import Limits, Slots
@@ -121,7 +121,7 @@ class RemoteBinding:
                 answer = await self.monitor.exchange(
                     request,
                     lambda session: send(session, options),
-                    _caller,
+                    _callers,
                     **callbacks_for(name, caller),
                 )
         except Busy:
@@ -213,7 +213,11 @@ def _size_of(answer: mcp_types.Result) -> int:
     return max(len(to_json(structured)), len(to_json(beside)))
 
 
-def _caller() -> tuple[str, ...]:
-    """Return who calls; nothing where a client is connected within this process."""
+def _callers() -> tuple[str, ...]:
+    """Return who calls; nothing where a client is connected within this process.
+
+    Raises:
+        Busy: too many credentials are shown.
+    """
     ctx = request_context.get()
-    return tuple(principals_of(ctx.request)) if ctx is not None else ()
+    return tuple(callers_of(ctx.request)) if ctx is not None else ()

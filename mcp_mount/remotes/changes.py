@@ -27,8 +27,9 @@ from mcp.shared.subscriptions import (
 )
 from mcp_types import INVALID_REQUEST, SubscriptionsListenRequestParams, SubscriptionsListenResult
 
-from mcp_mount.access.principals import principals_of
+from mcp_mount.access.principals import callers_of
 from mcp_mount.backends.request import request_context
+from mcp_mount.errors import Busy
 from mcp_mount.shutdown import shutdown
 
 TTL: Final = 5_000
@@ -120,16 +121,16 @@ class ListChanges:
         feed = self._feeds.get(asyncio.get_running_loop())
         if feed is None:
             raise MCPError(INVALID_REQUEST, "Subscriptions need the app's lifespan: run it.")
-        caller = _caller()
-        if feed.callers[caller] >= _MOST_OF_A_CALLER:
+        callers = _callers()
+        if any(feed.callers[each] >= _MOST_OF_A_CALLER for each in callers):
             raise MCPError(INVALID_REQUEST, "There are too many subscriptions: end one of them.")
-        feed.callers[caller] += 1
+        feed.callers.update(callers)
         # Nobody tells us when what a resource holds is another.
         lists = params.notifications.model_copy(update={"resource_subscriptions": None})
         try:
             return await feed.listen(context, params.model_copy(update={"notifications": lists}))
         finally:
-            feed.callers -= Counter([caller])
+            feed.callers -= Counter(callers)
 
     async def _follow(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -174,6 +175,14 @@ def _session_of(context: ServerRequestContext[Any, Any]) -> str | None:
     return str(found) if found else None
 
 
-def _caller() -> str:
+def _callers() -> list[str]:
+    """Return whom a stream counts against; one name where a client is within this process.
+
+    Raises:
+        MCPError: too many credentials are shown.
+    """
     ctx = request_context.get()
-    return "\n".join(principals_of(ctx.request)) if ctx is not None else ""
+    try:
+        return callers_of(ctx.request) if ctx is not None else [""]
+    except Busy as busy:
+        raise MCPError(INVALID_REQUEST, str(busy)) from None

@@ -11,7 +11,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -223,7 +223,7 @@ class Monitor:
         self,
         request: OutgoingRequest,
         send: Callable[[Session], Awaitable[Answer]],
-        caller: Callable[[], Hashable],
+        callers: Callable[[], tuple[str, ...]],
         **callbacks: Any,
     ) -> Answer:
         """Send a request in the session that is kept for its caller, or one of its own.
@@ -248,7 +248,7 @@ class Monitor:
         if not is_handshake or self.remote.session == "shared":
             # In the modern era there is nothing that one caller could leave for another.
             return await pool.exchange((), request, send, **self._callbacks)
-        return await pool.exchange((caller(), *callbacks), request, send, **callbacks)
+        return await pool.exchange((callers(), tuple(callbacks)), request, send, **callbacks)
 
     async def _ask(self) -> None:
         """Ask the server what it offers.

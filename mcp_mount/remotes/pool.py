@@ -4,7 +4,8 @@ Each is opened by a task of its own, which outlives the request that needed it f
 the server ends it, when nobody has used it for a while, or when another one needs its place.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ _MAX_HTTP: Final = 200
 _MAX_PROGRAMS: Final = 8
 """Sessions with one server, or processes of one program beside the first."""
 
+_PART: Final = 2
+"""The part of them that one caller can have: each kind of client it uses has a session of its own,
+and a program knows four."""
+
+_EVERYONE: Final = ""
+
 _FAREWELL: Final = 1.0
 """Seconds in which a server can be told that a session is over."""
 
@@ -38,10 +45,15 @@ _LOST: Final = {400, 404}
 """The status with which servers refuse a session that they do not know (any more)."""
 
 
+Key = tuple[tuple[str, ...], ...]
+"""Whose a session is: what its caller shows, and its callbacks. Nothing: everyone's."""
+
+
 @dataclass(slots=True, eq=False)
 class _Kept:
     """A session, once it is open; or why it cannot be."""
 
+    key: Key
     scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
     ready: anyio.Event = field(default_factory=anyio.Event)
     closing: anyio.Event = field(default_factory=anyio.Event)
@@ -72,18 +84,18 @@ class SessionPool:
         self._connection = connection
         self._connect = connect
         self._tasks = tasks
-        self._kept: dict[Hashable, _Kept] = {}
+        self._kept: dict[Key, _Kept] = {}
         # Those that are ending, too: their processes still run.
         self._open: set[_Kept] = set()
         self._freed = anyio.Event()
-        self._waiting = 0
+        self._waiting: Counter[Key] = Counter()
         self._max = _MAX_HTTP if isinstance(connection, HTTPConnection) else _MAX_PROGRAMS
         # Nothing of the caller who needs a session first goes on with it.
         self._context: Context = copy_context()
 
     async def exchange(
         self,
-        key: Hashable,
+        key: Key,
         request: OutgoingRequest,
         send: Callable[[Session], Awaitable[Answer]],
         **callbacks: Any,
@@ -133,17 +145,17 @@ class SessionPool:
 
     @asynccontextmanager
     async def _session(
-        self, key: Hashable, callbacks: dict[str, Any]
+        self, key: Key, callbacks: dict[str, Any]
     ) -> AsyncIterator[tuple[_Kept, bool]]:
         """Yield the session that belongs to a key, and whether it is new."""
         kept = self._kept.get(key)
         if kept is None or kept.has_ended:
-            await self._make_room()
+            await self._make_room(key)
             # Another request of the caller may have waited, too.
             kept = self._kept.get(key)
         is_new = kept is None or kept.has_ended
         if kept is None or kept.has_ended:
-            kept = self._kept[key] = _Kept()
+            kept = self._kept[key] = _Kept(key)
             self._open.add(kept)
             self._context.run(self._tasks.start_soon, self._hold, key, kept, callbacks)
         kept.users += 1
@@ -154,36 +166,50 @@ class SessionPool:
             kept.users -= 1
             kept.used = anyio.current_time()
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, key: Key) -> None:
         """Wait until another session may be opened; end one that nobody uses where it has to be.
 
         Raises:
             Busy: there is no room, and none in a while.
         """
         self.expire()
-        if self._waiting >= self._max:
+        if self._crowded(key, self._waiting.keys() - {key}) is not None:
             raise Busy(_BUSY)
-        self._waiting += 1
+        self._waiting[key] += 1
         try:
             with anyio.fail_after(_PATIENCE):
-                while len(self._open) >= self._max:
-                    self._end_one()
+                while (caller := self._crowded(key, [each.key for each in self._open])) is not None:
+                    self._end_one(caller)
                     await self._freed.wait()
         except TimeoutError:
             raise Busy(_BUSY) from None
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([key])
 
-    def _end_one(self) -> None:
-        """End a session that nobody uses, unless there are as many that end as are waited for."""
-        ending = sum(kept.has_ended for kept in self._open)
-        idle = [kept for kept in self._open if not (kept.users or kept.has_ended)]
+    def _crowded(self, key: Key, keys: Iterable[Key]) -> str | None:
+        """Return who has as many of some keys as one may have; None where one more has room."""
+        counts = Counter(caller for each in keys for caller in _callers(each))
+        for caller in _callers(key):
+            most = self._max if caller == _EVERYONE else max(1, self._max // _PART)
+            if counts[caller] >= most:
+                return caller
+        return None
+
+    def _end_one(self, caller: str) -> None:
+        """End a session of a caller's that nobody uses, unless as many end as are waited for.
+
+        Raises:
+            Busy: all of them are in use.
+        """
+        own = [kept for kept in self._open if caller in _callers(kept.key)]
+        ending = sum(kept.has_ended for kept in own)
+        idle = [kept for kept in own if not (kept.users or kept.has_ended)]
         if not (idle or ending):
             raise Busy(_BUSY)
-        if idle and ending < self._waiting:
+        if idle and ending < sum(caller in _callers(key) for key in self._waiting):
             min(idle, key=lambda kept: kept.used).close()
 
-    async def _hold(self, key: Hashable, kept: _Kept, callbacks: dict[str, Any]) -> None:
+    async def _hold(self, key: Key, kept: _Kept, callbacks: dict[str, Any]) -> None:
         """Keep a session open until it is ended by one side or the other."""
         owner = None if key == () else key
         try:
@@ -204,6 +230,11 @@ class SessionPool:
             self._open.discard(kept)
             self._freed.set()
             self._freed = anyio.Event()
+
+
+def _callers(key: Key) -> tuple[str, ...]:
+    """Return whom a session counts against."""
+    return (*(key[0] if key else ()), _EVERYONE)
 
 
 async def wait_for_any(*events: anyio.Event) -> None:

@@ -14,7 +14,7 @@ from fastmcp_tasks import wire_production
 from redis.exceptions import RedisError
 
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
-from mcp_mount.access.principals import credentials_of, principals_of
+from mcp_mount.access.principals import callers_of, credentials_of
 from mcp_mount.backends.request import RequestContext
 from mcp_mount.errors import Busy, MountError
 from mcp_mount.shutdown import shutdown
@@ -182,7 +182,8 @@ class TaskEngine:
         seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
-        counted = self._seal.name("of", *principals_of(ctx.request, self._provider.credentials()))
+        callers = callers_of(ctx.request, self._provider.credentials())
+        counted = [self._seal.name("of", each) for each in callers]
         task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
         try:
             await self._store.schedule(name)

@@ -1,7 +1,7 @@
 """What is one step in the store: scripts in Lua, which Redis runs without anything in between.
 
 A task is a hash. Two sorted sets hold the names of tasks by the time when they are forgotten: those
-of one caller, and all. A hash holds the bytes of the requests that are kept, by the names of their
+of each caller, and all. A hash holds the bytes of the requests that are kept, by the names of their
 tasks, and of all of them.
 """
 
@@ -20,7 +20,9 @@ end
 ADD: Final = (
     _FORGET
     + """
-local hash, mine, all, sizes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local hash, all, sizes = KEYS[1], KEYS[2], KEYS[3]
+local callers = {}
+for place = 4, #KEYS do callers[place - 3] = KEYS[place] end
 local prefix, name, now, seconds = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_mine, most_all = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bytes = tonumber(ARGV[7])
@@ -28,30 +30,31 @@ local most_bytes_mine, most_bytes_all = tonumber(ARGV[8]), tonumber(ARGV[9])
 for _, each in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', now)) do
   forget(sizes, each)
 end
-redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', all, '-inf', now)
-local bytes_mine = bytes
-for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
-  bytes_mine = bytes_mine + tonumber(redis.call('HGET', sizes, each) or 0)
+local making_room = {}
+for _, mine in ipairs(callers) do
+  redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
+  local bytes_mine, ended = bytes, nil
+  for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
+    bytes_mine = bytes_mine + tonumber(redis.call('HGET', sizes, each) or 0)
+    if not ended and redis.call('HGET', prefix .. each, 'status') ~= 'working' then ended = each end
+  end
+  if bytes_mine > most_bytes_mine then return 'bytes of caller' end
+  if redis.call('ZCARD', mine) >= most_mine then
+    if not ended then return 'caller' end
+    making_room[#making_room + 1] = ended
+  end
 end
-if bytes_mine > most_bytes_mine then return 'bytes of caller' end
 local bytes_all = tonumber(redis.call('HGET', sizes, 'all') or 0) + bytes
 if bytes_all > most_bytes_all then return 'bytes of all' end
-if redis.call('ZCARD', mine) >= most_mine then
-  local ended = nil
-  for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
-    if redis.call('HGET', prefix .. each, 'status') ~= 'working' then
-      ended = each
-      break
-    end
-  end
-  if not ended then return 'caller' end
+for _, ended in ipairs(making_room) do
   redis.call('DEL', prefix .. ended)
-  redis.call('ZREM', mine, ended)
   redis.call('ZREM', all, ended)
+  -- Of others that count it too, it is taken for one that has ended.
+  for _, mine in ipairs(callers) do redis.call('ZREM', mine, ended) end
 end
 if redis.call('ZCARD', all) >= most_all then return 'all' end
-redis.call('ZADD', mine, now + seconds, name)
+for _, mine in ipairs(callers) do redis.call('ZADD', mine, now + seconds, name) end
 redis.call('ZADD', all, now + seconds, name)
 redis.call('HSET', sizes, name, bytes)
 redis.call('HINCRBY', sizes, 'all', bytes)
@@ -63,13 +66,13 @@ local function keep(key, set)
   local last = redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')
   redis.call('EXPIRE', key, math.ceil(tonumber(last[2]) - now))
 end
-keep(mine, mine)
+for _, mine in ipairs(callers) do keep(mine, mine) end
 keep(all, all)
 keep(sizes, all)
 return 'added'
 """
 )
-"""Add a task; make room for it where its caller has too many, or say what is too much."""
+"""Add a task; make room for it where a caller has too many, or say what is too much."""
 
 CLAIM: Final = (
     _FORGET

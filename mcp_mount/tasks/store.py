@@ -6,7 +6,7 @@ fetched, nor whose it is. Everything else is sealed.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,11 +82,12 @@ class TaskStore:
         self._failing = Failing("The store of tasks")
 
     async def add(
-        self, name: str, owner: str, counted: str, request: KeptRequest, seconds: int
+        self, name: str, owner: str, counted: Iterable[str], request: KeptRequest, seconds: int
     ) -> Task:
         """Keep a new task.
 
-        `owner` may fetch it; it counts among the tasks of `counted`, and is kept for `seconds`.
+        `owner` may fetch it; it counts among the tasks of each of `counted`, and is kept for
+        `seconds`.
 
         Raises:
             InvalidArguments: the request is too large.
@@ -104,7 +105,8 @@ class TaskStore:
         kept = [owner, self._seal.close(about), self._seal.close_bytes(written)]
         counts = [options.per_caller, options.in_all]
         sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
-        keys = [self._key("task", name), self._key("of", counted), self._key("all"), self._sizes()]
+        keys = [self._key("task", name), self._key("all"), self._sizes()]
+        keys += [self._key("of", each) for each in counted]
         said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept]
         answer = await self._run(ADD, keys, said)
         if (why := _REFUSED.get(answer.decode())) is not None:
