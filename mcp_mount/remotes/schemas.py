@@ -36,6 +36,11 @@ _EXPRESSIONS: Final = frozenset({"pattern", "patternProperties"})
 _KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 
+_MAPS: Final = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
+_DEFINITION: Final = re.compile(r"#/(?:\$defs|definitions)/[^/%]+")
+
+
 class _Schemas(Schemas):
     """The schemas of one tool, without regular expressions."""
 
@@ -98,6 +103,26 @@ def publish_output(schema: Schema | None) -> Schema | None:
     if published.get("type") != "object" or not published.keys().isdisjoint(_OPENING):
         return None
     return published
+
+
+def without_expressions(schema: Any) -> Any:
+    """Return a schema that is passed on otherwise as it is.
+
+    Every object is taken for a schema, but for those that hold schemas by name; and no reference
+    that is left leads to one of these.
+    """
+    if isinstance(schema, list):
+        return [without_expressions(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: without_expressions(each) for name, each in value.items()}
+        if key in _MAPS and isinstance(value, dict)
+        else without_expressions(value)
+        for key, value in schema.items()
+        if key not in _EXPRESSIONS
+        and (key not in _REFERENCES or _DEFINITION.fullmatch(str(value)))
+    }
 
 
 def _alias(key: str, taken: set[str]) -> str:
