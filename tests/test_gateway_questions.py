@@ -106,7 +106,8 @@ async def test_no_form_asks_for_a_secret(name: str, field: dict[str, Any], is_as
 
 def hiding(**more: Any) -> dict[str, Any]:
     """Return a form with regular expressions in all places, and fields called as they are."""
-    fields = {"a": {"type": "string", "pattern": "(x+)+$"}, "pattern": {"$ref": "#/$defs/Kind"}}
+    fields: dict[str, Any] = {"a": {"type": "string", "pattern": "(x+)+$"}}
+    fields["pattern"] = {"$ref": "#/$defs/Kind"}
     fields["patternProperties"] = {"type": "object", "patternProperties": {"(x+)+$": {}}}
     fields["b"] = {"type": "array", "items": {"type": "string", "pattern": "(x+)+$"}}
     places = ("#/x", "#/properties", "#/properties/c/default", "#/$defs/a%2Fproperties")

@@ -120,8 +120,7 @@ def without_expressions(schema: Any) -> Any:
         if key in _MAPS and isinstance(value, dict)
         else without_expressions(value)
         for key, value in schema.items()
-        if key not in _EXPRESSIONS
-        and (key not in _REFERENCES or _DEFINITION.fullmatch(str(value)))
+        if key not in _EXPRESSIONS and (key not in _REFERENCES or _DEFINITION.fullmatch(str(value)))
     }
 
 
