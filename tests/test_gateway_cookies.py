@@ -13,6 +13,8 @@ from tests.others import Raw, gateway, text, tool
 from tests.support import ERAS, Era, call, served
 
 eras = pytest.mark.parametrize("era", ERAS)
+# Written out, they look like the request that opens a session.
+ARGUMENTS = {"method": "initialize"}
 sessions = pytest.mark.parametrize("session", ["caller", "shared", "call"])
 
 
@@ -56,7 +58,7 @@ async def calls(server: Raw, url: str, session: Any, era: Era) -> list[list[str]
     async with gateway(Remote("raw", url=url, session=session)) as app:
         for caller in ("alice", "bob", "alice"):
             headers = {"authorization": f"Bearer {caller}"}
-            reply = await call(app, "raw_tool", era=era, headers=headers)
+            reply = await call(app, "raw_tool", ARGUMENTS, era=era, headers=headers)
             assert reply.text_content == "x"
     return cookies_of_calls(server)
 

@@ -47,7 +47,7 @@ _MAX_ANSWERS: Final = 20
 _OPENING: Final = 20
 """So many messages a new stream of a session counts as; a server may end each at once."""
 
-_INITIALIZE: Final = re.compile(rb'[^}]{0,100}"method":\s*"initialize"')
+_INITIALIZE: Final = re.compile(_REQUEST.pattern + rb':\s*"initialize"')
 """The request that opens a session: what its answer says is not yet of any caller."""
 
 _MAX_COOKIES: Final = 10
