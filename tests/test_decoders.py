@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.conversion.decoders import TextDecoder, read_json
+from mcp_mount.conversion.decoders import TextDecoder, known_charset, read_json
 from mcp_mount.conversion.deltas import StreamForm
 from mcp_mount.conversion.reader import ResponseReader
 from tests.support import ERAS, Era, call
@@ -147,6 +147,38 @@ async def test_an_empty_text_says_what_it_is(era: Era) -> None:
     """R2."""
     result = await answered(b"", era, content_type="text/plain")
     assert result["content"] == [{"type": "text", "text": "200 OK"}]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_python_is_not_asked_for_charsets_that_there_are_not(era: Era) -> None:
+    """Limits: it keeps each name for good, and an API can make up as many as it likes."""
+    asked: list[str] = []
+
+    def keep(name: str) -> None:
+        asked.append(name)
+
+    codecs.register(keep)
+    try:
+        disposition = "attachment; filename*=made-up-name''a%FF"
+        for content_type in ("text/plain; charset=made-up", "application/x; charset=made-up"):
+            await answered(PNG, era, content_type=content_type, content_disposition=disposition)
+    finally:
+        codecs.unregister(keep)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        *[("UTF---8", "utf_8"), ("utf-!8", "utf_8"), ("ISO-8859-1", "iso_8859_1")],
+        *[("KOI8-U", "koi8_u"), ("cp874", "cp874"), ("windows-1252", "windows_1252")],
+        *[("base64", "utf-8"), ("aliases", "utf-8"), ("x" * 2_000, "utf-8"), ("", "utf-8")],
+    ],
+)
+def test_a_charset_has_one_name_however_it_is_written(written: str, name: str) -> None:
+    """Limits: Python keeps each way of writing one."""
+    assert known_charset(written) == name
+    assert codecs.lookup(name)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -104,6 +104,50 @@ async def test_no_form_asks_for_a_secret(name: str, field: dict[str, Any], is_as
     assert (await asked("elicitation/create", question) is not None) == is_asked
 
 
+def hiding(**more: Any) -> dict[str, Any]:
+    """Return a form with regular expressions in all places, and fields called as they are."""
+    fields: dict[str, Any] = {"a": {"type": "string", "pattern": "(x+)+$"}}
+    fields["pattern"] = {"$ref": "#/$defs/Kind"}
+    fields["patternProperties"] = {"type": "object", "patternProperties": {"(x+)+$": {}}}
+    fields["b"] = {"type": "array", "items": {"type": "string", "pattern": "(x+)+$"}}
+    places = ("#/x", "#/properties", "#/properties/c/default", "#/$defs/a%2Fproperties")
+    fields |= {f"r{n}": {"$ref": place} for n, place in enumerate(places)}
+    fields["c"] = {"type": "string", "default": {"pattern": "(x+)+$"}, "$dynamicRef": "#/x"}
+    kind = {"type": "string", "enum": ["a", "b"], "pattern": "(x+)+$"}
+    return {"type": "object", "properties": fields, "$defs": {"Kind": kind}, **more}
+
+
+async def test_a_form_has_no_regular_expressions() -> None:
+    """Gateway, F1: the client of a user would compile them; the rest of the form stays."""
+    form = hiding(x={"pattern": "(x+)+$"})
+    question = {"mode": "form", "message": "Who?", "requestedSchema": form}
+    passed = await asked("elicitation/create", question)
+    assert passed is not None
+    shown = passed["requestedSchema"]
+    assert "(x+)+$" not in str(shown)
+    assert {*shown["properties"]} == {*form["properties"]}
+    assert shown["properties"]["pattern"] == {"$ref": "#/$defs/Kind"}
+    assert "#/x" not in str(shown)
+    assert "#/properties" not in str(shown)
+
+
+async def test_the_tools_of_a_completion_have_none_either() -> None:
+    """Gateway, F1: what a server offers to the client's model is no other than its own tools."""
+    content = {"type": "text", "text": "a", "_meta": {"pattern": "kept"}}
+    request = {
+        "messages": [{"role": "user", "content": content}],
+        "maxTokens": 5,
+        "tools": [{"name": "t", "inputSchema": hiding()}],
+    }
+    passed = await asked("sampling/createMessage", request, {"sampling": {"tools": {}}})
+    assert passed is not None
+    assert "(x+)+$" not in str(passed)
+    shown = passed["tools"][0]["inputSchema"]
+    assert {"a", "pattern"} < {*shown["properties"]}
+    assert shown["$defs"] == {"Kind": {"type": "string", "enum": ["a", "b"]}}
+    assert passed["messages"][0]["content"]["_meta"] == {"pattern": "kept"}
+
+
 @pytest.mark.parametrize(
     ("client", "url", "said"),
     [

@@ -1,5 +1,6 @@
 """What the proxy passes on, to whom, and where nothing can lead it."""
 
+from base64 import b64encode, urlsafe_b64encode
 from copy import deepcopy
 from typing import Any
 from urllib.parse import quote, unquote
@@ -197,6 +198,23 @@ def test_one_name_is_not_taken_for_several(name: str) -> None:
         Upstream(HERE, **options)
 
 
+@eras
+@pytest.mark.parametrize("expression", [r"\p{L}{150}", r"\p{L}{1000}", "^x-"])
+async def test_regular_expressions_of_responses_are_left_out(expression: str, era: Era) -> None:
+    """Proxy, F1: results are compared with what is published, and to compile one takes long."""
+    document = deepcopy(PARTS)
+    by_name = {"type": "object", "patternProperties": {expression: {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"items": by_name}, "propertyNames": {"pattern": "a"}}
+    content = {"application/json": {"schema": {**schema, **by_name}}}
+    document["paths"]["/parts"]["get"]["responses"] = {"200": {"content": content}}
+    async with api() as parts:
+        app = proxy_app(document, parts.url)
+        shown = (await tools(app, era=era))["list_parts"]["outputSchema"]
+        result = await call(app, "list_parts", era=era)
+    assert "attern" not in str(shown)
+    assert not result.is_error
+
+
 def on_other_hosts() -> dict[str, Any]:
     document = deepcopy(PARTS)
     document["servers"] = [{"url": "https://api.example/v1"}]
@@ -319,6 +337,39 @@ async def test_the_proxys_own_key_is_in_no_address_that_is_shown(
     headers = reply.result.get("_meta", {}).get("http", {}).get("headers", {})
     assert headers.get("location") == shown
     assert headers.get("link") == (f"<{shown}>; rel=next" if shown else None)
+
+
+BASIC = b64encode(b"admin:correct horse").decode()
+
+
+@eras
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://admin:correct%20horse@api.example/",
+        "/login?as=admin%3Acorrect%2520horse",
+        "/login?password=correct%20horse",
+        f"/login?authorization={BASIC}",
+        f"/login?key={b64encode(HEADER_KEY.encode()).decode()}",
+        f"/login?key={b64encode(KEY.encode()).decode().rstrip('=')}",
+        f"/login?key={urlsafe_b64encode(KEY.encode()).decode()}",
+    ],
+)
+async def test_nor_is_it_there_in_base64_or_out_of_it(location: str, era: Era) -> None:
+    """Proxy: user and password are base64 in a header, and plain in an address."""
+    parts = FastAPI()
+
+    @parts.get("/parts/{part}")
+    async def get(part: str) -> Response:
+        return Response(status_code=301, headers={"location": location})
+
+    with served(parts) as url:
+        own = {"authorization": f"Basic {BASIC}", "x-api-key": HEADER_KEY}
+        app = proxy_app(PARTS, Upstream(f"{url}?key={quote(KEY)}", headers=own))
+        reply = await call(app, "get_part", {"part": "a"}, era=era)
+    assert "301 Moved Permanently" in reply.text_content
+    assert location not in reply.text
+    assert "location" not in reply.text
 
 
 @eras

@@ -5,6 +5,7 @@ query what came in a header.
 """
 
 import re
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote
@@ -36,7 +37,8 @@ def without_own(headers: list[Header], query: str, sent: Iterable[Header]) -> li
         query: What goes with every request, percent-encoded.
         sent: Our own headers of the request.
 
-    An address in which it still stands, in whatever form, is left out.
+    An address in which it still stands is left out, also where it is in base64, or percent-encoded
+    up to three times.
     """
     if _ADDRESSES.isdisjoint(name.lower() for name, _ in headers):
         return headers
@@ -81,15 +83,34 @@ def _patterns(pairs: list[str]) -> Iterable[str]:
         yield rf"(?<!{_WORD}){re.escape(pair)}(?!{_WORD})"
         value = pair.partition("=")[2]
         if len(value) >= _TELLING:
-            yield re.escape(value)
+            yield from _forms(value)
 
 
 def _credentials(sent: Iterable[Header]) -> Iterable[str]:
     for name, value in sent:
         # Behind the scheme, where there is one (RFC 9110 §11.4).
-        credential = value.decode("latin-1").rpartition(" ")[2]
-        if names_credential(name.decode("latin-1")) and len(credential) >= _SHORTEST:
-            yield re.escape(unquote(credential))
+        scheme, _, credential = value.decode("latin-1").rpartition(" ")
+        if not names_credential(name.decode("latin-1")):
+            continue
+        for each in (credential, *(_pair(credential) if scheme.lower() == "basic" else ())):
+            if len(each) >= _SHORTEST:
+                yield from _forms(unquote(each))
+
+
+def _pair(credential: str) -> tuple[str, ...]:
+    """Return user and password, and the password, as RFC 7617 has them in one."""
+    try:
+        pair = b64decode(credential).decode("utf-8", "replace")
+    except ValueError:
+        return ()
+    return (pair, pair.partition(":")[2])
+
+
+def _forms(value: str) -> Iterable[str]:
+    """Yield what finds a value as it is, and in base64."""
+    yield re.escape(value)
+    for encode in (b64encode, urlsafe_b64encode):
+        yield re.escape(encode(value.encode()).decode().rstrip("="))
 
 
 def _is_shown(text: str, shown: re.Pattern[str]) -> bool:

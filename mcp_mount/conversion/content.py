@@ -5,6 +5,7 @@ Text content and structured content always carry the same information.
 
 from base64 import b64encode
 from dataclasses import dataclass, replace
+from email.utils import collapse_rfc2231_value
 from http import HTTPStatus
 from json import JSONEncoder
 from mimetypes import guess_extension
@@ -20,7 +21,7 @@ from mcp_types import (
 )
 
 from mcp_mount.backends.request import ResponseEnd
-from mcp_mount.conversion.decoders import TooManyValues, parse_header, read_json
+from mcp_mount.conversion.decoders import TooManyValues, known_charset, parse_header, read_json
 from mcp_mount.conversion.fields import Tree, pick
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
@@ -240,10 +241,14 @@ def _binary_block(reader: ResponseReader) -> ContentBlock:
 def _filename(reader: ResponseReader) -> str | None:
     """Return the file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
     message = parse_header("content-disposition", reader.headers.get("content-disposition", ""))
+    given = message.get_param("filename", "", "content-disposition")
+    if isinstance(given, tuple):
+        charset, language, text = given
+        given = (known_charset(charset or "us-ascii"), language, text)
     try:
-        name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+        name = collapse_rfc2231_value(given).strip().replace("\\", "/").rpartition("/")[2]
         name.encode()
-    except (LookupError, ValueError):
-        # It is written in a charset that there is not, or that writes no text.
+    except ValueError:
+        # It is written in a charset that writes no text.
         return None
     return None if name in {"", ".", ".."} else name

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -23,6 +25,11 @@ from mcp_mount.conversion.structure import is_simple
 _DEEPEST: Final = 100
 # Characters of a header with parameters; the longest are file names, percent-encoded and plain.
 _LONGEST_HEADER: Final = 2_000
+# Python keeps each name that it is asked for, also where there is no such charset.
+_CHARSETS: Final = frozenset({*aliases, *aliases.values()}) | {
+    *("cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "koi8_t", "koi8_u", "palmos"),
+    *("mac_arabic", "mac_croatian", "mac_farsi", "mac_romanian", "utf_8_sig"),
+}
 # Text encodings of Python's own, which fail on bytes where a charset replaces them.
 _NO_CHARSETS = frozenset(
     {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
@@ -242,7 +249,7 @@ def read_content_type(value: str) -> tuple[str, str]:
 def _read_content_type(value: str) -> tuple[str, str]:
     """Do so; an app has few of them, and reading one takes a while."""
     message = parse_header("content-type", value)
-    return message.get_content_type(), _known_charset(str(message.get_param("charset", "utf-8")))
+    return message.get_content_type(), known_charset(str(message.get_param("charset", "utf-8")))
 
 
 def looks_like_text(chunk: bytes) -> bool:
@@ -254,11 +261,14 @@ def looks_like_text(chunk: bytes) -> bool:
     return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
 
 
-def _known_charset(charset: str) -> str:
-    """Return the charset if it is one that can be read, otherwise UTF-8."""
+def known_charset(charset: str) -> str:
+    """Return Python's name of a charset that can be read; UTF-8 for any other."""
+    name = normalize_encoding(charset.lower())
+    if name not in _CHARSETS:
+        return "utf-8"
     try:
         # `base64` and its like have a decoder, but are no text encodings; this tells them apart.
-        b" ".decode(charset, "replace")
-        return "utf-8" if codecs.lookup(charset).name in _NO_CHARSETS else charset
+        b" ".decode(name, "replace")
+        return "utf-8" if codecs.lookup(name).name in _NO_CHARSETS else name
     except (LookupError, ValueError):
         return "utf-8"

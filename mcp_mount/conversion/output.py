@@ -22,7 +22,7 @@ logger = logging.getLogger("mcp_mount")
 # What a schema says of strings that are values, each of which stands for itself.
 _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
 # What an object's schema may have, so that ``{}`` conforms to it.
-_UNCONDITIONAL = frozenset({"type", "properties", "patternProperties", "$defs"})
+_UNCONDITIONAL = frozenset({"type", "properties", "$defs"})
 
 
 @dataclass(frozen=True, slots=True)

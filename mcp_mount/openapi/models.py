@@ -41,13 +41,20 @@ class Models:
             known = self._known[id(schema)] = schema, self._resolve(schema, ())
         return known[1]
 
+    def _read(self, schema: object) -> Schema:
+        """Return a schema as it is written; each one that is resolved is read here, and only here.
+
+        Overridden where a document is not to be trusted.
+        """
+        return tidy(schema)
+
     def _resolve(
         self, schema: object, seen: tuple[str, ...], *, depth: int = 0, is_base: bool = False
     ) -> Schema:
         if depth > MAX_DEPTH:
             message = f"The OpenAPI document has a schema behind {depth} others, which is too deep."
             raise InvalidDocument(message)
-        node = tidy(schema)
+        node = self._read(schema)
         parts: list[Schema] = []
         if (pointer := node.pop("$ref", None)) is not None:
             target = self._resolve_pointer(pointer, seen, depth=depth + 1, is_base=is_base)

@@ -28,6 +28,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from mcp_mount.remotes.outgoing import Caller
+from mcp_mount.remotes.schemas import without_expressions
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 from mcp_mount.tools.uris import is_uri
 
@@ -114,7 +115,7 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         has_forms = can is not None and (can.form is not None or can.url is None)
         if not has_forms or not fits(params.requested_schema, _MAX_FORM):
             return None
-        form = clean_json(params.requested_schema)
+        form = without_expressions(clean_json(params.requested_schema))
         if len(json.dumps(form)) > _MAX_FORM or _asks_for_secret(form):
             return None
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
@@ -138,6 +139,8 @@ def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMess
     plain["systemPrompt"] = f"The server {name!r} asks: {prompt}"
     # The client would add what it has of all that we offer, whosever it is.
     plain["includeContext"] = "none"
+    for tool in plain.get("tools", ()):
+        tool["inputSchema"] = without_expressions(tool["inputSchema"])
     return CreateMessageRequest(params=CreateMessageRequestParams.model_validate(plain))
 
 

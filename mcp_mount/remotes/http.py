@@ -47,6 +47,13 @@ _MAX_ANSWERS: Final = 20
 _OPENING: Final = 20
 """So many messages a new stream of a session counts as; a server may end each at once."""
 
+_INITIALIZE: Final = re.compile(_REQUEST.pattern + rb':\s*"initialize"')
+"""The request that opens a session: what its answer says is not yet of any caller."""
+
+_MAX_COOKIES: Final = 10
+_LONGEST_COOKIE: Final = 4_096
+"""Of the cookies of a session; a load balancer tells by one which process has the session."""
+
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
 
@@ -159,7 +166,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
     """Sends over connections that it does not own, and reads no more than the bounds.
 
     A connection that cannot be made, or is lost, fails the request that it was for: other requests
-    of the same session have connections of their own.
+    of the same session have connections of their own. A cookie is kept where it is set when the
+    session is opened: callers can share the session, and none is given another one's.
     """
 
     def __init__(
@@ -193,11 +201,11 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         try:
             if _REQUEST.match(request.content):
                 with anyio.CancelScope() as outgoing.reading:
-                    response = await self._pool.handle_async_request(request)
+                    response = await self._send(request)
             else:
                 # The SDK sends nothing else until a notification is accepted.
                 with anyio.move_on_after(_FAREWELL):
-                    response = await self._pool.handle_async_request(request)
+                    response = await self._send(request)
         except httpx2.TransportError as error:
             outgoing.failure = error
             return httpx2.Response(503)
@@ -207,12 +215,22 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             response.stream = PacedStream(response.stream, self._connection.pace)
         return read_within(self._connection.max_bytes, request, response)
 
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._pool.handle_async_request(request)
+        cookies = response.headers.get_list("set-cookie")
+        if cookies:
+            kept = cookies[:_MAX_COOKIES] if _INITIALIZE.match(request.content) else []
+            headers = [each for each in response.headers.multi_items() if each[0] != "set-cookie"]
+            headers += [("set-cookie", each) for each in kept if len(each) <= _LONGEST_COOKIE]
+            response.headers = httpx2.Headers(headers)
+        return response
+
     async def _get(self, request: httpx2.Request) -> httpx2.Response:
         """Open the session's stream, or end the session."""
         ended = self._stream.ended.set if request.method == "GET" else None
         try:
             await self._connection.pace.keep(_OPENING, 0)
-            response = await self._pool.handle_async_request(request)
+            response = await self._send(request)
         except BaseException:
             if ended is not None:
                 ended()
@@ -225,7 +243,7 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
     async def _send_answer(self, request: httpx2.Request) -> None:
         try:
             with anyio.move_on_after(_FAREWELL), suppress(httpx2.TransportError):
-                response = await self._pool.handle_async_request(request)
+                response = await self._send(request)
                 await response.aclose()
         finally:
             self._answers -= 1

@@ -1,8 +1,9 @@
 """The schemas of another server's tools, in a form that every client accepts. Pure.
 
 A schema that a client would refuse accepts more instead, so that one tool never costs a client its
-list; the other server checks the arguments itself. Patterns are left out: compiling one can take
-seconds, in which nothing else in the process runs.
+list; the other server checks the arguments itself. Regular expressions are left out where a schema
+is read, wherever a reference finds it: compiling one can take seconds, in which nothing else in the
+process runs.
 """
 
 import json
@@ -29,9 +30,27 @@ accept anything."""
 _OPENING: Final = {"anyOf", "oneOf", "allOf", "$ref"}
 """Keywords with which the root of a schema names more properties than its own."""
 
-_MAPS: Final = {"properties", "$defs", "definitions", "dependentSchemas"}
-_VALUES: Final = {"enum", "const", "default", "examples", "example"}
+_EXPRESSIONS: Final = frozenset({"pattern", "patternProperties"})
+"""Keywords that hold regular expressions; one for strings that are one, ``format``, is no rule."""
+
 _KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+
+
+_MAPS: Final = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
+_DEFINITION: Final = re.compile(r"#/(?:\$defs|definitions)/[^/%]+")
+
+
+class _Schemas(Schemas):
+    """The schemas of one tool, without regular expressions."""
+
+    def _read(self, schema: object) -> Schema:
+        if not isinstance(schema, Mapping) or _EXPRESSIONS.isdisjoint(schema):
+            return super()._read(schema)
+        plain = {key: value for key, value in schema.items() if key not in _EXPRESSIONS}
+        if "patternProperties" in schema:
+            plain["additionalProperties"] = True
+        return super()._read(plain)
 
 
 def work_of(input_schema: Schema, output_schema: Schema | None) -> int:
@@ -49,8 +68,7 @@ def work_of(input_schema: Schema, output_schema: Schema | None) -> int:
 def publish_input(schema: Schema) -> tuple[Schema, dict[str, str]]:
     """Return the schema of arguments, and the server's names of those that got another one."""
     try:
-        schema = _without_patterns(schema)
-        root = Schemas(schema).resolve(schema)
+        root = _Schemas(schema).resolve(schema)
     except Exception:  # noqa: BLE001 - a schema can be wrong in any way
         root = {}
     properties = root.get("properties")
@@ -87,6 +105,25 @@ def publish_output(schema: Schema | None) -> Schema | None:
     return published
 
 
+def without_expressions(schema: Any) -> Any:
+    """Return a schema that is passed on otherwise as it is.
+
+    Every object is taken for a schema, but for those that hold schemas by name; and no reference
+    that is left leads to one of these.
+    """
+    if isinstance(schema, list):
+        return [without_expressions(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: without_expressions(each) for name, each in value.items()}
+        if key in _MAPS and isinstance(value, dict)
+        else without_expressions(value)
+        for key, value in schema.items()
+        if key not in _EXPRESSIONS and (key not in _REFERENCES or _DEFINITION.fullmatch(str(value)))
+    }
+
+
 def _alias(key: str, taken: set[str]) -> str:
     base = re.sub(r"[^a-zA-Z0-9_.-]+", "_", key).strip("_")[:56] or "argument"
     names = (base, *(f"{base}_{count}" for count in range(2, 2 + len(taken))))
@@ -96,26 +133,10 @@ def _alias(key: str, taken: set[str]) -> str:
 def _publish(document: Schema, schema: Schema, direction: Direction) -> Schema:
     """Return a schema as ours are published; ``{}``, which accepts anything, if it cannot be."""
     try:
-        published = clean_json(Schemas(document).publish(_without_patterns(schema), direction))
+        published = clean_json(_Schemas(document).publish(schema, direction))
     except Exception:  # noqa: BLE001 - a schema can be wrong in any way
         return {}
     return published if _is_safe(published) else {}
-
-
-def _without_patterns(node: Any, *, is_map: bool = False) -> Any:
-    """Return a schema, or a map of schemas, that has no regular expressions."""
-    if isinstance(node, list):
-        return [_without_patterns(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    if is_map:
-        return {name: _without_patterns(each) for name, each in node.items()}
-    plain = {
-        key: value if key in _VALUES else _without_patterns(value, is_map=key in _MAPS)
-        for key, value in node.items()
-        if key not in {"pattern", "patternProperties"}
-    }
-    return plain | ({"additionalProperties": True} if "patternProperties" in node else {})
 
 
 def _is_safe(schema: Schema) -> bool:
