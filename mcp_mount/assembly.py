@@ -118,19 +118,24 @@ def assemble(
     shares_tasks = tasks is not None and tasks.is_shared
     check_state(options["state_key"], state_store, shares_tasks=shares_tasks)
     events = _keep_events(options)
+
+    def credentials() -> frozenset[tuple[str, str]]:
+        # Asked for on a call, when the provider is there.
+        return provider.credentials()
+
     rate = None
     if (rate_limit := options["rate_limit"]) is not None:
-        # Asked for on a call, when the provider is there.
-        rate = CallRate(rate_limit, lambda: provider.credentials())  # noqa: PLW0108
+        rate = CallRate(rate_limit, credentials)
 
     def callers(request: Request) -> list[str]:
         if rate is not None:
             return rate.callers(request)
-        return callers_of(request, provider.credentials())
+        return callers_of(request, credentials())
 
     policy = CallPolicy(
         limits=limits,
         slots=Slots(limits.max_concurrency, callers_of=callers),
+        credentials=credentials,
         rate=rate,
         confirm=options["confirm"],
         answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,

@@ -2,15 +2,17 @@
 
 import os
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
 from anyio import to_thread
+from fastapi import FastAPI, Security
+from fastapi.security import APIKeyHeader
 from fastmcp import Context
 from starlette.types import ASGIApp
 
-from mcp_mount import MountError, Remote, gateway_app
+from mcp_mount import MountError, Remote, gateway_app, mount_mcp
 from mcp_mount.remotes import pool
 from mcp_mount.remotes import program as remotes_program
 from tests.others import Notes, free_port, gateway, heard, offered, parts_server, program
@@ -80,6 +82,25 @@ async def test_a_server_remembers_its_caller_and_nobody_else(era: Era) -> None:
             assert await notes(app, "c", era, "alice") == ["a", "c"]
             assert await notes(app, "d", era) == ["d"]
     assert len(kept.notes) == 3
+
+
+@eras
+async def test_callers_are_told_apart_by_the_keys_that_the_app_declares(era: Era) -> None:
+    """Gateway: also where they come from one address, and show no `Authorization`."""
+    key = Security(APIKeyHeader(name="X-Team-Key"))
+    app = FastAPI()
+
+    @app.get("/parts", operation_id="list_parts")
+    def list_parts(_: Annotated[str, key]) -> list[str]:
+        return []
+
+    with Notes().offered() as url:
+        mount_mcp(app, remotes=[Remote("notes", url=url)])
+        async with started(app) as running:
+            for team, said in (("a", ["1"]), ("b", ["2"]), ("a", ["1", "3"])):
+                arguments, headers = {"text": said[-1]}, {"x-team-key": team}
+                reply = await call(running, "notes_note", arguments, era=era, headers=headers)
+                assert reply.result["structuredContent"]["result"] == said
 
 
 async def test_one_session_can_be_shared_by_all_callers() -> None:

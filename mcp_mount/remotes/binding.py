@@ -86,6 +86,15 @@ class RemoteBinding:
         """FastMCP's kind of check for what the server offers."""
         return tool_check(self.scopes) if self.scopes else None
 
+    def _callers(self) -> tuple[str, ...]:
+        """Return who calls; nothing where a client is connected within this process.
+
+        Raises:
+            Busy: too many credentials are shown.
+        """
+        ctx = request_context.get()
+        return tuple(callers_of(ctx.request, self.policy.credentials())) if ctx is not None else ()
+
     async def forward(
         self,
         send: Callable[[Session, dict[str, Any]], Awaitable[Answer | InputRequiredResult]],
@@ -121,7 +130,7 @@ class RemoteBinding:
                 answer = await self.monitor.exchange(
                     request,
                     lambda session: send(session, options),
-                    _callers,
+                    self._callers,
                     **callbacks_for(name, caller),
                 )
         except Busy:
@@ -211,13 +220,3 @@ def _size_of(answer: mcp_types.Result) -> int:
     # Text and structure carry the same, and each is bounded by itself.
     beside = answer.model_copy(update={"structured_content": None}) if structured else answer
     return max(len(to_json(structured)), len(to_json(beside)))
-
-
-def _callers() -> tuple[str, ...]:
-    """Return who calls; nothing where a client is connected within this process.
-
-    Raises:
-        Busy: too many credentials are shown.
-    """
-    ctx = request_context.get()
-    return tuple(callers_of(ctx.request)) if ctx is not None else ()

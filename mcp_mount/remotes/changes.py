@@ -77,8 +77,10 @@ class _Feed:
 class ListChanges:
     """Tells the clients of one server."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        """Take where callers show their keys; see `CallPolicy`."""
         self._feeds: dict[asyncio.AbstractEventLoop, _Feed] = {}
+        self._credentials = credentials
 
     def offer(self, low_level: Server[Any]) -> None:
         """Have a server's clients told."""
@@ -121,7 +123,7 @@ class ListChanges:
         feed = self._feeds.get(asyncio.get_running_loop())
         if feed is None:
             raise MCPError(INVALID_REQUEST, "Subscriptions need the app's lifespan: run it.")
-        callers = _callers()
+        callers = self._callers()
         if any(feed.callers[each] >= _MOST_OF_A_CALLER for each in callers):
             raise MCPError(INVALID_REQUEST, "There are too many subscriptions: end one of them.")
         feed.callers.update(callers)
@@ -165,6 +167,18 @@ class ListChanges:
             received.close()
         return result
 
+    def _callers(self) -> list[str]:
+        """Return whom a stream counts against; one name where a client is within this process.
+
+        Raises:
+            MCPError: too many credentials are shown.
+        """
+        ctx = request_context.get()
+        try:
+            return callers_of(ctx.request, self._credentials()) if ctx is not None else [""]
+        except Busy as busy:
+            raise MCPError(INVALID_REQUEST, str(busy)) from None
+
 
 def _session_of(context: ServerRequestContext[Any, Any]) -> str | None:
     """Return which session a message belongs to: of HTTP, or of HTTP with SSE."""
@@ -173,16 +187,3 @@ def _session_of(context: ServerRequestContext[Any, Any]) -> str | None:
         return None
     found = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
     return str(found) if found else None
-
-
-def _callers() -> list[str]:
-    """Return whom a stream counts against; one name where a client is within this process.
-
-    Raises:
-        MCPError: too many credentials are shown.
-    """
-    ctx = request_context.get()
-    try:
-        return callers_of(ctx.request) if ctx is not None else [""]
-    except Busy as busy:
-        raise MCPError(INVALID_REQUEST, str(busy)) from None

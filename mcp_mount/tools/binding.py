@@ -1,6 +1,7 @@
 """How one operation is called: what its mark and the mount say of it."""
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,10 +28,14 @@ logger = logging.getLogger("mcp_mount")
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What all calls of a mount are subject to; a mark on an operation can say otherwise."""
+    """What all calls of a mount are subject to; a mark on an operation can say otherwise.
+
+    `credentials` returns where the app's document looks for keys.
+    """
 
     limits: Limits
     slots: Slots
+    credentials: Callable[[], Iterable[tuple[str, str]]] = frozenset
     rate: CallRate | None = None
     confirm: Literal["destructive"] | None = None
     answered: Answered = ANSWERED_HERE
