@@ -26,7 +26,7 @@ _NO_JSON: Final = 20
 """What a string takes that is read, in values, and what it takes more where it is no JSON."""
 _COUNTED: Final = 10
 _IS_COUNTED: Final = re.compile(r"[\[{eE]|.{20}", re.DOTALL)
-"""What has values in it, or could be a number that is read slowly; to count takes as many values."""
+"""What holds values, or could be a number that takes long; to count them takes as many values."""
 
 _LARGEST_INTEGER: Final = 2**64
 """A fraction beyond that stays one: ``1e308`` has 309 digits, which take long to write."""

@@ -1,0 +1,45 @@
+"""Large answers of other servers that are no messages."""
+
+import json
+
+import pytest
+from mcp_types import jsonrpc_message_adapter
+from pydantic import ValidationError
+
+from mcp_mount.remotes.large import event_without_large_result, without_large_result
+from mcp_mount.remotes.outgoing import OutgoingRequest
+from tests.test_linear import within_seconds
+
+LARGE = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": "x" * 3_000_000}})
+LISTS = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": [[]] * 1_000_000}})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x" * 9_000_000,
+        LARGE.replace('"id": 1, ', ""),
+        LARGE.replace('"id": 1, ', '"method": "notifications/a", '),
+        *(LISTS.encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")),
+    ],
+    ids=["no JSON", "no id", "a notice", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"],
+)
+async def test_what_is_large_and_no_message_is_refused_soon(message: str | bytes) -> None:
+    """F1: the SDK writes it into two errors, and `json` guesses encodings."""
+    data, outgoing = message.encode() if isinstance(message, str) else message, OutgoingRequest()
+    with within_seconds(0.1):
+        left = await without_large_result(data, outgoing)
+        with pytest.raises(ValidationError) as refused:
+            jsonrpc_message_adapter.validate_json(left)
+        assert len(str(refused.value)) < 1_000
+    assert outgoing.large_result == (None, None)
+
+
+async def test_a_large_notice_and_a_large_result_are_read() -> None:
+    """R1: one as it is, the other kept."""
+    outgoing = OutgoingRequest()
+    notice = json.dumps({"jsonrpc": "2.0", "method": "a", "params": {"a": "x" * 200_000}}).encode()
+    assert await without_large_result(notice, outgoing) == notice
+    event = await event_without_large_result(b"data: " + LARGE.encode() + b"\n\n", outgoing)
+    assert json.loads(event.removeprefix(b"data: ")) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert outgoing.large_result == (1, json.loads(LARGE)["result"])
