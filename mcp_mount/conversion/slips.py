@@ -134,8 +134,9 @@ class _ArgumentReader:
             kind = _type_of(value)
             found = f"JSON of type {kind}"
             if kind in types or (kind == "integer" and "number" in types):
-                is_whole = isinstance(value, float) and "number" not in types
-                return int(value) if is_whole and abs(value) < _LARGEST_INTEGER else value
+                if not isinstance(value, float) or "number" in types:
+                    return value
+                return int(value) if abs(value) < _LARGEST_INTEGER else value
         wanted = types - {"null"}
         # A parameter that is a list may be one item.
         may_be_item = not self._is_json and "array" in wanted and kind not in _STRUCTURES
