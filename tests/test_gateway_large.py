@@ -1,5 +1,6 @@
 """Large answers of other servers that are no messages."""
 
+import asyncio
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from mcp_mount.remotes.large import event_without_large_result, without_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest
+from tests.foreign import Heartbeat
 from tests.test_linear import within_seconds
 
 LARGE = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": "x" * 3_000_000}})
@@ -33,6 +35,24 @@ async def test_what_is_large_and_no_message_is_refused_soon(message: str | bytes
             jsonrpc_message_adapter.validate_json(left)
         assert len(str(refused.value)) < 1_000
     assert outgoing.large_result == (None, None)
+
+
+async def test_half_characters_of_a_large_result_are_mended_while_others_run() -> None:
+    """F1: numbers that stand beside one were written and read again, which took 0.2 s."""
+    numbers, heartbeat = ",".join(["0.12345678901234567"] * 190_000), Heartbeat()
+    said = f'{{"jsonrpc":"2.0","id":1,"result":{{"a":["\\ud800",{numbers}]}}}}'.encode()
+    outgoing = OutgoingRequest()
+
+    async def read() -> None:
+        await without_large_result(said, outgoing)
+
+    beating = asyncio.create_task(heartbeat.beat())
+    held = await heartbeat.during(read)
+    beating.cancel()
+    assert held < 0.1
+    kept = outgoing.large_result[1]
+    assert kept is not None
+    assert kept["a"][0] == "\ufffd"
 
 
 async def test_a_large_notice_and_a_large_result_are_read() -> None:

@@ -188,7 +188,7 @@ def read_json(text: str) -> tuple[object, bool]:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError):
             # Python's own reader takes more.
-            is_strict, value = False, _mend(_LENIENT.decode(text))
+            is_strict, value = False, mend(_LENIENT.decode(text))
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
@@ -215,15 +215,15 @@ def _is_deep(value: object) -> bool:
     return bool(level)
 
 
-def _mend(value: object) -> object:
+def mend(value: object) -> object:
     """Replace half characters (lone surrogates), which no encoder writes."""
     if isinstance(value, str):
         # Part by part: a step of a megabyte would hold up the process.
         return "".join(map(_mend_text, _PARTS.findall(value)))
     if isinstance(value, list):
-        return [_mend(item) for item in value]
+        return [mend(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(_mend(key)): _mend(item) for key, item in value.items()}
+        return {str(mend(key)): mend(item) for key, item in value.items()}
     return value
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from mcp_mount.conversion.decoders import mend
 from mcp_mount.loops import in_thread
 from mcp_mount.remotes.bounds import MAX_UNASKED
 from mcp_mount.remotes.events import values_of
@@ -66,10 +67,8 @@ async def event_without_large_result(event: bytes, outgoing: OutgoingRequest) ->
 def _read(message: bytes) -> Any:
     # Of bytes it would guess that they are UTF-16, of which no value has been counted.
     read = json.loads(str(message, "utf-8"))
-    if _SURROGATE.search(message):
-        # Alone, it could not be sent on.
-        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
-    return read
+    # Half a character alone could not be sent on.
+    return mend(read) if _SURROGATE.search(message) else read
 
 
 def take_large_result(request: OutgoingRequest, request_id: Any) -> dict[str, Any] | None:
