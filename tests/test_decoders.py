@@ -1,11 +1,13 @@
 """How what is no JSON becomes a result: images, files, text, and nothing at all."""
 
+import asyncio
 import codecs
 import gzip
 import json
 import zlib
 from base64 import b64decode
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from mcp_mount import Limits, mount_mcp
 from mcp_mount.conversion.decoders import TextDecoder, known_charset, read_json
 from mcp_mount.conversion.deltas import StreamForm
 from mcp_mount.conversion.reader import ResponseReader
+from mcp_mount.loops import in_thread
+from tests.foreign import Heartbeat
 from tests.support import ERAS, Era, call
 
 pytestmark = pytest.mark.usefixtures("either_caller")
@@ -378,3 +382,29 @@ def test_json_is_plain_where_any_reader_finds_the_same_value_in_it() -> None:
     odd = ["NaN", "[1, -Infinity]", "1e999", '"\\ud83d"']
     assert [text for text in plain if not read_json(text)[1]] == []
     assert [text for text in odd if read_json(text)[1]] == []
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("before", [0, 1, 16_382, 16_383, 16_384, 32_767])
+def test_half_characters_are_mended_and_whole_ones_are_kept(before: int) -> None:
+    """R1: wherever they stand in a long text, also of which one half was escaped."""
+    half, whole = "\\ud83d", "\ud83d\\ude00"
+    text = f'"{"x" * before}{whole}{half}{half}{whole}"'
+    assert read_json(text) == ("x" * before + "😀\ufffd\ufffd😀", False)
+
+
+@pytest.mark.in_process
+async def test_half_characters_are_mended_while_others_run() -> None:
+    """F1: in one step, 9 MB of them took 0.45 s."""
+    text, heartbeat = (
+        f'"{chr(92)}ud800{"a" * 1_500_000}{f"{chr(92)}ud800" * 1_500_000}"',
+        Heartbeat(),
+    )
+
+    async def mend() -> None:
+        await in_thread(partial(read_json, text))
+
+    beating = asyncio.create_task(heartbeat.beat())
+    held = await heartbeat.during(mend)
+    beating.cancel()
+    assert held < 0.1

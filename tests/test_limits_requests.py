@@ -10,6 +10,7 @@ from starlette.types import Message
 
 from mcp_mount import Limits, mount_mcp
 from tests.support import ERAS, Era, Reply, call, envelope, http, read_messages
+from tests.test_linear import within_seconds
 
 MEBIBYTE = 1024 * 1024
 SOON = 5.0
@@ -126,3 +127,33 @@ async def test_enormous_arguments_take_no_enormous_time(era: Era, value: str) ->
     assert reply.status in {200, 400}
     assert len(reply.text) < 1_000, reply.text[:300]
     assert not (await call(app, "echo", {"body": {"a": 1}}, era=era)).is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("number", ["1e308", "5e-324", "1.7976931348623157E+308"])
+async def test_numbers_that_take_long_are_refused_before_they_are_read(
+    era: Era, number: str
+) -> None:
+    """F1: 64 kB of them took 0.15 s, and a megabyte 2.7 s."""
+    app = echo_app()
+    for size in (60_000, MEBIBYTE):
+        arguments = f'{{"a":[{",".join([number] * (size // len(number)))}]}}'
+        with within_seconds(0.5):
+            refused = await send(app, era, arguments)
+        assert refused.status == 400
+        assert "JSON values" in refused.text
+    served = await send(app, era, f'{{"body":{{"a":[{",".join([number] * 400)}]}}}}')
+    assert not served.is_error
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+async def test_a_request_is_utf_8(era: Era, encoding: str) -> None:
+    """F1: of JSON in UTF-16, which a parser guesses, no value was counted (RFC 8259 §8.1)."""
+    headers, body = envelope(era, "tools/call", {"name": "echo", "arguments": {"body": {}}})
+    async with http(echo_app()) as client:
+        refused = await client.post(
+            "/mcp", headers=headers, content=json.dumps(body).encode(encoding)
+        )
+    assert refused.status_code == 400
+    assert "send it in UTF-8" in refused.text

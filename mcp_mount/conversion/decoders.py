@@ -36,6 +36,10 @@ _NO_CHARSETS = frozenset(
 )
 
 
+# Parts of a text in which the two halves of a character stay together.
+_PARTS: Final = re.compile(r"(?s).{1,16384}(?:(?<=[\ud800-\udbff])[\udc00-\udfff])?")
+
+
 class TooManyValues(ValueError):
     """To parse a text would hold up the process."""
 
@@ -191,7 +195,7 @@ def read_json(text: str) -> tuple[object, bool]:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError):
             # Python's own reader takes more.
-            is_strict, value = False, _mend(_LENIENT.decode(text))
+            is_strict, value = False, mend(_LENIENT.decode(text))
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
@@ -218,15 +222,20 @@ def _is_deep(value: object) -> bool:
     return bool(level)
 
 
-def _mend(value: object) -> object:
+def mend(value: object) -> object:
     """Replace half characters (lone surrogates), which no encoder writes."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        # Part by part: a step of a megabyte would hold up the process.
+        return "".join(map(_mend_text, _PARTS.findall(value)))
     if isinstance(value, list):
-        return [_mend(item) for item in value]
+        return [mend(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(_mend(key)): _mend(item) for key, item in value.items()}
+        return {str(mend(key)): mend(item) for key, item in value.items()}
     return value
+
+
+def _mend_text(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def parse_header(name: str, value: str) -> Message:

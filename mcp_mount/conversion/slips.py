@@ -5,12 +5,13 @@ fits, an object or a list is refused; a number or a boolean is for the API to re
 """
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import Any, Final
 
 from mcp_mount.conversion.decoders import read_json
-from mcp_mount.conversion.structure import Meter
+from mcp_mount.conversion.structure import count_values
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 
@@ -23,6 +24,12 @@ _MOST_VALUES: Final = 100_000
 _STRING: Final = 5
 _NO_JSON: Final = 20
 """What a string takes that is read, in values, and what it takes more where it is no JSON."""
+_COUNTED: Final = 10
+_IS_COUNTED: Final = re.compile(r"[\[{eE]|.{20}", re.DOTALL)
+"""What holds values, or could be a number that takes long; to count them takes as many values."""
+
+_LARGEST_INTEGER: Final = 2**64
+"""A fraction beyond that stays one: ``1e308`` has 309 digits, which take long to write."""
 
 Types = frozenset[str]
 
@@ -41,10 +48,8 @@ class _Budget:
             ValueError: it is no JSON.
         """
         self._spend(_STRING + len(text) // 64, place)
-        if "[" in text or "{" in text:
-            meter = Meter(math.inf)
-            meter.add(text.encode("utf-8", "surrogatepass"))
-            self._spend(meter.values, place)
+        if _IS_COUNTED.search(text):
+            self._spend(_COUNTED + count_values(text), place)
         try:
             return read_json(text)[0]
         except ValueError:
@@ -129,7 +134,9 @@ class _ArgumentReader:
             kind = _type_of(value)
             found = f"JSON of type {kind}"
             if kind in types or (kind == "integer" and "number" in types):
-                return int(value) if isinstance(value, float) and "number" not in types else value
+                if not isinstance(value, float) or "number" in types:
+                    return value
+                return int(value) if abs(value) < _LARGEST_INTEGER else value
         wanted = types - {"null"}
         # A parameter that is a list may be one item.
         may_be_item = not self._is_json and "array" in wanted and kind not in _STRUCTURES

@@ -1,11 +1,12 @@
 """Refuses a message that holds more than it can need, before it is parsed."""
 
+import codecs
 import math
 from typing import Final
 
 from starlette.responses import Response
 
-from mcp_mount.conversion.structure import MAX_VALUES, Meter
+from mcp_mount.conversion.structure import MAX_VALUES, SLICE, Meter, is_small
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.fastpath.outline import read_outline
 from mcp_mount.loops import Turns
@@ -13,13 +14,12 @@ from mcp_mount.loops import Turns
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
 
-_SMALL: Final = 64 * 1024
-"""Bytes of a body that take some milliseconds to parse, whatever they are."""
-
 _MOST_ASIDE: Final = 10_000
 """Values of a message beside a call's arguments; nothing that clients say has a tenth of them."""
 
 _LONGEST_ADDRESS: Final = 16 * 1024
+
+_UTF_16: Final = frozenset({codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE})
 
 _PARSE_ERROR: Final = -32700
 
@@ -27,9 +27,13 @@ _PARSE_ERROR: Final = -32700
 async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
     """Return a 400 or 413 response, or None if a message may be parsed.
 
+    JSON in UTF-16, which some parsers guess, is refused: no value in it has been counted.
+
     `is_kept` says that what opens a session, or a stream, is kept as long as that.
     """
-    if len(body) > _SMALL and (too_much := await _too_much(body)) is not None:
+    if b"\0" in body[:2] or body[:2] in _UTF_16:
+        return refuse(400, "The request is JSON in UTF-16: send it in UTF-8.", _PARSE_ERROR)
+    if not is_small(body) and (too_much := await _too_much(body)) is not None:
         return refuse(400, too_much, _PARSE_ERROR)
     if is_kept and len(body) > _LARGEST_OPENING and read_outline(body).method == "initialize":
         message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
@@ -53,8 +57,8 @@ async def _too_much(body: bytes) -> str | None:
 async def _count(body: bytes) -> int:
     """Return how many values there are; where there are too many, some number above that."""
     meter, turns = Meter(math.inf), Turns()
-    for start in range(0, len(body), _SMALL):
-        if not meter.add(body[start : start + _SMALL]):
+    for start in range(0, len(body), SLICE):
+        if not meter.add(body[start : start + SLICE]):
             return MAX_VALUES + 1
         await turns.take()
     return meter.values

@@ -65,7 +65,8 @@ def read_outline(body: bytes) -> Outline:
 
 def _read_all(body: bytes) -> Outline:
     try:
-        message: Any = json.loads(body)
+        # Of bytes it would guess that they are UTF-16, of which no value has been counted.
+        message: Any = json.loads(str(body, "utf-8"))
     except (ValueError, RecursionError):
         # What cannot be read here cannot be read further down the stack, which says so.
         return Outline()

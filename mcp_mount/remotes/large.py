@@ -10,7 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from mcp_mount.conversion.decoders import mend
 from mcp_mount.loops import in_thread
+from mcp_mount.remotes.bounds import MAX_UNASKED
 from mcp_mount.remotes.events import values_of
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.tools.converting import LARGE
@@ -21,21 +23,25 @@ _MESSAGE: Final = 10_000
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Half a character, of which the other half may be missing."""
 
+_NO_MESSAGE: Final = b"{"
+"""What the SDK refuses at once. Of what is large and no message it would write all into errors."""
+
 
 async def without_large_result(message: bytes, outgoing: OutgoingRequest) -> bytes:
     """Return a message, or an empty result for a large one whose own is kept.
 
-    What cannot be read here is the SDK's to refuse. Of a large error its data is left out.
+    What is no message is the SDK's to refuse. Of a large error its data is left out.
     """
     if len(message) <= LARGE:
         return message
     try:
         read = await in_thread(partial(_read, message))
     except (ValueError, RecursionError):
-        return message
+        return _NO_MESSAGE
     request_id = read.get("id") if isinstance(read, dict) else None
     if not isinstance(request_id, int | str):
-        return message
+        is_notice = isinstance(read, dict) and "method" in read and len(message) <= MAX_UNASKED
+        return message if is_notice else _NO_MESSAGE
     said: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id}
     if isinstance(error := read.get("error"), dict):
         said["error"] = {"code": error.get("code"), "message": str(error.get("message"))[:_MESSAGE]}
@@ -59,11 +65,10 @@ async def event_without_large_result(event: bytes, outgoing: OutgoingRequest) ->
 
 
 def _read(message: bytes) -> Any:
-    read = json.loads(message)
-    if _SURROGATE.search(message):
-        # Alone, it could not be sent on.
-        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
-    return read
+    # Of bytes it would guess that they are UTF-16, of which no value has been counted.
+    read = json.loads(str(message, "utf-8"))
+    # Half a character alone could not be sent on.
+    return mend(read) if _SURROGATE.search(message) else read
 
 
 def take_large_result(request: OutgoingRequest, request_id: Any) -> dict[str, Any] | None:

@@ -1,0 +1,63 @@
+"""Large answers of other servers that are no messages."""
+
+import asyncio
+import json
+
+import pytest
+from mcp_types import jsonrpc_message_adapter
+from pydantic import ValidationError
+
+from mcp_mount.remotes.large import event_without_large_result, without_large_result
+from mcp_mount.remotes.outgoing import OutgoingRequest
+from tests.foreign import Heartbeat
+
+LARGE = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": "x" * 3_000_000}})
+LISTS = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": [[]] * 1_000_000}})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x" * 9_000_000,
+        LARGE.replace('"id": 1, ', ""),
+        LARGE.replace('"id": 1, ', '"method": "notifications/a", '),
+        *(LISTS.encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")),
+    ],
+    ids=["no JSON", "no id", "a notice", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"],
+)
+async def test_what_is_large_and_no_message_is_refused_in_few_words(message: str | bytes) -> None:
+    """F1: the SDK writes all of it into two errors, and `json` guesses encodings: 0.25 s."""
+    data, outgoing = message.encode() if isinstance(message, str) else message, OutgoingRequest()
+    left = await without_large_result(data, outgoing)
+    assert len(left) < 100
+    with pytest.raises(ValidationError):
+        jsonrpc_message_adapter.validate_json(left)
+    assert outgoing.large_result == (None, None)
+
+
+async def test_half_characters_of_a_large_result_are_mended_while_others_run() -> None:
+    """F1: numbers that stand beside one were written and read again, which took 0.2 s."""
+    numbers, heartbeat = ",".join(["0.12345678901234567"] * 190_000), Heartbeat()
+    said = f'{{"jsonrpc":"2.0","id":1,"result":{{"a":["\\ud800",{numbers}]}}}}'.encode()
+    outgoing = OutgoingRequest()
+
+    async def read() -> None:
+        await without_large_result(said, outgoing)
+
+    beating = asyncio.create_task(heartbeat.beat())
+    held = await heartbeat.during(read)
+    beating.cancel()
+    assert held < 0.1
+    kept = outgoing.large_result[1]
+    assert kept is not None
+    assert kept["a"][0] == "\ufffd"
+
+
+async def test_a_large_notice_and_a_large_result_are_read() -> None:
+    """R1: one as it is, the other kept."""
+    outgoing = OutgoingRequest()
+    notice = json.dumps({"jsonrpc": "2.0", "method": "a", "params": {"a": "x" * 200_000}}).encode()
+    assert await without_large_result(notice, outgoing) == notice
+    event = await event_without_large_result(b"data: " + LARGE.encode() + b"\n\n", outgoing)
+    assert json.loads(event.removeprefix(b"data: ")) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert outgoing.large_result == (1, json.loads(LARGE)["result"])
