@@ -176,13 +176,13 @@ async def test_python_is_not_asked_for_charsets_that_there_are_not(era: Era) -> 
     [
         *[("UTF---8", "utf_8"), ("utf-!8", "utf_8"), ("ISO-8859-1", "iso_8859_1")],
         *[("KOI8-U", "koi8_u"), ("cp874", "cp874"), ("windows-1252", "windows_1252")],
-        *[("base64", "utf-8"), ("aliases", "utf-8"), ("x" * 2_000, "utf-8"), ("", "utf-8")],
+        *[("base64", None), ("aliases", None), ("x" * 2_000, None), ("", None)],
     ],
 )
-def test_a_charset_has_one_name_however_it_is_written(written: str, name: str) -> None:
+def test_a_charset_has_one_name_however_it_is_written(written: str, name: str | None) -> None:
     """Limits: Python keeps each way of writing one."""
     assert known_charset(written) == name
-    assert codecs.lookup(name)
+    assert name is None or codecs.lookup(name)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -244,7 +244,9 @@ def _filename(reader: ResponseReader) -> str | None:
     given = message.get_param("filename", "", "content-disposition")
     if isinstance(given, tuple):
         charset, language, text = given
-        given = (known_charset(charset or "us-ascii"), language, text)
+        if (known := known_charset(charset or "us-ascii")) is None:
+            return None
+        given = (known, language, text)
     try:
         name = collapse_rfc2231_value(given).strip().replace("\\", "/").rpartition("/")[2]
         name.encode()

@@ -258,7 +258,8 @@ def read_content_type(value: str) -> tuple[str, str]:
 def _read_content_type(value: str) -> tuple[str, str]:
     """Do so; an app has few of them, and reading one takes a while."""
     message = parse_header("content-type", value)
-    return message.get_content_type(), known_charset(str(message.get_param("charset", "utf-8")))
+    charset = known_charset(str(message.get_param("charset", "utf-8")))
+    return message.get_content_type(), charset or "utf-8"
 
 
 def looks_like_text(chunk: bytes) -> bool:
@@ -270,14 +271,14 @@ def looks_like_text(chunk: bytes) -> bool:
     return not re.search(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]", text)
 
 
-def known_charset(charset: str) -> str:
-    """Return Python's name of a charset that can be read; UTF-8 for any other."""
+def known_charset(charset: str) -> str | None:
+    """Return Python's name of a charset that can be read; None for any other."""
     name = normalize_encoding(charset.lower())
     if name not in _CHARSETS:
-        return "utf-8"
+        return None
     try:
         # `base64` and its like have a decoder, but are no text encodings; this tells them apart.
         b" ".decode(name, "replace")
-        return "utf-8" if codecs.lookup(name).name in _NO_CHARSETS else name
+        return None if codecs.lookup(name).name in _NO_CHARSETS else name
     except (LookupError, ValueError):
-        return "utf-8"
+        return None

@@ -66,7 +66,7 @@ def read_outline(body: bytes) -> Outline:
 def _read_all(body: bytes) -> Outline:
     try:
         # Of bytes it would guess that they are UTF-16, of which no value has been counted.
-        message: Any = json.loads(str(body, "utf-8"))
+        message: Any = json.loads(str(body, "utf-8-sig"))
     except (ValueError, RecursionError):
         # What cannot be read here cannot be read further down the stack, which says so.
         return Outline()
