@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from mcp_mount.check.subject import Subject, known_operations, subject_of
 from mcp_mount.commands.output import note
@@ -68,7 +69,8 @@ class Target:
                 url, factory = f"http://localhost{find_path(self.app)}", in_process(app, state)
                 options["mode"] = LATEST_MODERN_VERSION
             else:
-                stack.enter_context(talking_to(url))
+                # A key may stand in the rest of the URL.
+                stack.enter_context(talking_to(urlsplit(url).netloc.rpartition("@")[2]))
             transport = Transport(
                 url, headers=dict(self.headers), httpx_client_factory=refusals.recording(factory)
             )
