@@ -72,7 +72,8 @@ class _Bounded(httpx2.AsyncByteStream):
             known = max(0, len(rest) - 3)
             rest += chunk
             while end := _END.search(rest, known):
-                yield _bounded_event(bytes(rest[: end.end()]))
+                # The oldest of OpenAI's clients see no end where two lines end differently.
+                yield _bounded_event(bytes(rest[: end.end()])) + b"\n\n"
                 del rest[: end.end()]
                 known = 0
                 # Of events without a word there may be thousands in a chunk.

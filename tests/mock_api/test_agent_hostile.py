@@ -173,7 +173,7 @@ async def test_no_event_of_the_models_server_holds_up_others(settings: Settings,
     assert held < 0.1
 
 
-@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"], ids=ascii)
+@pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n", "\n\r\n", "\r\n\n"], ids=ascii)
 async def test_events_arrive_however_their_lines_end_and_wherever_they_are_cut(
     settings: Settings, end: str
 ) -> None:
@@ -187,7 +187,7 @@ async def test_events_arrive_however_their_lines_end_and_wherever_they_are_cut(
             each if isinstance(each, str) else f"data: {json.dumps(each)}\n\n"
             for each in items
             if isinstance(each, str | dict)
-        ).replace("\n", end)
+        ).replace("\n\n", end)
         return [text[:1], *(text[at : at + 997] for at in range(1, len(text), 997))]
 
     script = in_turn(cut([whole, chunk({}, "tool_calls"), DONE]), cut(words("O", "k.")))
