@@ -54,7 +54,11 @@ question, and be brief.\
 """
 
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""What a terminal obeys, what turns text, and what nobody sees; joiners make letters and emoji."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ async def answer(
     tokens = bounds.tokens
 
     async def say_words(piece: str) -> None:
-        # A terminal would obey the model, and could wipe out what was told before.
-        if words := _CONTROL.sub("", piece):
+        # It could wipe out what was told before, or disguise it.
+        if words := _UNSEEN.sub("", piece):
             await say(words)
 
     for left in reversed(range(bounds.rounds)):

@@ -1,8 +1,10 @@
 """What the commands write of a server that is hostile."""
 
-import pytest
+import json
 
-from mcp_mount.commands import refusals
+import pytest
+from starlette.responses import Response
+
 from tests.others import raw, text, tool
 from tests.test_app_commands import Shell
 
@@ -33,8 +35,51 @@ def test_a_link_is_shown_by_its_address(shell: Shell) -> None:
         assert shell("call", url, "get").out == "[data://parts/1]\n[image/png]\n"
 
 
-def test_no_more_is_read_than_a_bound(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "_MOST_ANSWERED", 10_000)
-    with raw([tool("get", description="x" * 10_000)], modern=False) as (_, url):
-        ran = shell("list", url)
-    assert (ran.code, ran.err) == (1, "mcp-mount: The answer is larger than 10000 bytes.\n")
+@pytest.mark.parametrize("words", [("list",), ("check",), ("call", "nope"), ("call", "get", "x=")])
+def test_a_server_adds_no_line_of_its_own(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """X7: where each tool has a row, neither its name nor those of its arguments end it."""
+    monkeypatch.setenv("COLUMNS", "500")
+    forged = "a\nFORGED\r\n\tFORGED\u2028FORGED"
+    schema = {"type": "object", "properties": {forged: {"type": "string"}}}
+    tools = [tool(forged, inputSchema=schema), tool("get", inputSchema=schema)]
+    command, *rest = words
+    unknown = {"code": -32602, "message": f"Unknown tool {forged}"}
+    with raw(tools, modern=False, call=unknown) as (_, url):
+        ran = shell(command, url, *rest)
+    said = f"{ran.out}\n{ran.err}"
+    assert "FORGED" in said
+    assert not [line for line in said.splitlines() if line.strip().startswith("FORGED")]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_what_a_server_logs_is_a_line_that_says_whose_it_is(shell: Shell, *, modern: bool) -> None:
+    """X7: FastMCP writes it as it came."""
+    message = {"level": "info", "logger": COMMANDS, "data": f"a{COMMANDS}\nb"}
+    hidden = {"level": "debug", "data": "hidden"}
+    other = {"level": "error", "data": {"a": [1, None]}}
+    result = {"resultType": "complete", **text("ok")}
+
+    def answer(_: object) -> Response:
+        request = next(each["id"] for each in server.requests if each["method"] == "tools/call")
+        said = [
+            *(
+                {"jsonrpc": "2.0", "method": "notifications/message", "params": each}
+                for each in (message, hidden, other)
+            ),
+            {"jsonrpc": "2.0", "id": request, "result": result},
+        ]
+        events = "".join(f"data: {json.dumps(each)}\n\n" for each in said)
+        # Of an event of an unknown name the SDK logs the name.
+        return Response(f"event: {COMMANDS}\ndata: 1\n\n{events}", media_type="text/event-stream")
+
+    with raw([tool("get")], modern=modern, call=answer) as (server, url):
+        ran = shell("call", url, "get")
+    assert (ran.code, ran.out) == (0, "ok\n")
+    logged = [line for line in ran.err.splitlines() if "logs" in line]
+    assert logged == [
+        "The server logs (info, ]52;c;cm0gLXJmIH4= [2J 31m): a ]52;c;cm0gLXJmIH4= [2J 31m b",
+        'The server logs (error): {"a": [1, null]}',
+    ]
+    assert ran.err.replace("\n", "").isprintable()

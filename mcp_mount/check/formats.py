@@ -41,7 +41,7 @@ def _table(report: Report) -> Table:
     for tool in sorted(report.tools, key=lambda each: each.points):
         ids = ", ".join(finding.rule.id for finding in tool.findings)
         grade = Text(tool.grade, style=_COLOURS[tool.grade])
-        table.add_row(Text(tool.name), grade, f"{tool.size:,}", f"{tool.tokens:,}", ids)
+        table.add_row(Text(_line(tool.name)), grade, f"{tool.size:,}", f"{tool.tokens:,}", ids)
     return table
 
 
@@ -53,7 +53,7 @@ def _findings(report: Report) -> Iterator[Text]:
         yield Text.assemble("\n", (f"{rule.level} ", style), (rule.id, "bold"), f"  {rule.advice}")
         for finding in report.everything:
             if finding.rule is rule:
-                yield Text(f"  {finding.tool or 'the list'}: {finding.message}")
+                yield Text(f"  {_line(finding.tool or 'the list')}: {_line(finding.message)}")
 
 
 def _summary(report: Report) -> Text:
@@ -66,3 +66,8 @@ def _summary(report: Report) -> Text:
         f"{report.size:,} bytes, about {report.tokens:,} tokens; ",
         f"{found} finding{'' if found == 1 else 's'}, {report.errors} of them errors{quiet}.",
     )
+
+
+def _line(text: str) -> str:
+    """Return a text without line breaks: what somebody wrote elsewhere adds no line."""
+    return " ".join(text.split())

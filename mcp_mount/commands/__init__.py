@@ -4,6 +4,7 @@ In the order in which to read them:
 
     output        what is written where, and with which code a command ends
     refusals      what answers no MCP, in its own words
+    asking        what is read of a server that nobody vouches for
     target        the tools of what a command names, and a client of it
     listing       the tools, as a table and as JSON
     uploads       files of this machine as arguments

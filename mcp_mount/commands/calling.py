@@ -11,6 +11,7 @@ from mcp_mount.commands.output import (
     did_you_mean,
     exiting,
     note,
+    one_line,
     read_headers,
     write,
     write_json,
@@ -19,7 +20,7 @@ from mcp_mount.commands.values import read_arguments
 from mcp_mount.errors import MountError
 
 if TYPE_CHECKING:
-    from fastmcp.client.client import CallToolResult
+    from mcp_types import CallToolResult
     from rich.progress import Progress
 
     from mcp_mount.commands.target import Target
@@ -83,19 +84,15 @@ async def _call(
     from mcp_types import INVALID_PARAMS
 
     from mcp_mount.check.subject import Subject
+    from mcp_mount.commands.asking import listed_tools
 
     async with target.client() as client:
-        tools = {
-            each.name: each.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for each in await client.list_tools()
-        }
+        tools = {each["name"]: each for each in await listed_tools(client)}
         arguments = read_arguments(Subject(tools.get(tool) or _unlisted(tool, words)), words)
         with anyio.CancelScope() as scope:
             shown.cancel = scope.cancel
             try:
-                return await client.call_tool(
-                    tool, arguments, progress_handler=shown.show, raise_on_error=False
-                )
+                return await client.call_tool_mcp(tool, arguments, progress_handler=shown.show)
             except MCPError as error:
                 if tool in tools or error.code != INVALID_PARAMS:
                     raise
@@ -116,7 +113,7 @@ def _text_of(result: "CallToolResult") -> str:
         text = getattr(block, "text", None)
         # A link is its address, and of an image or a sound it is said what it is.
         kind = getattr(block, "uri", None) or getattr(block, "mime_type", None) or block.type
-        blocks.append(text if text is not None else f"[{kind}]")
+        blocks.append(text if text is not None else f"[{one_line(str(kind))}]")
     return "\n".join(blocks)
 
 
@@ -158,7 +155,9 @@ class _Shown:
             self._bar.add_task("", total=total)
             self._bar.start()
         task = self._bar.tasks[0].id
-        self._bar.update(task, completed=progress, total=total, description=escape(message))
+        self._bar.update(
+            task, completed=progress, total=total, description=escape(one_line(message))
+        )
 
     def write_result(self, text: str, *, is_error: bool) -> None:
         """Write what of a result has not been shown yet; an error on stderr."""

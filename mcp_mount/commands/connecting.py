@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -168,7 +169,12 @@ def _write(
 
 def _show(connection: Connection, value: str) -> None:
     note(f"{connection.client}, {connection.where}:")
-    sys.stdout.write(f"{_with_value(connection.text, value)}\n")
+    text = connection.text
+    if connection.where == "Terminal":
+        text = shlex.join(_replace(word, value) for word in shlex.split(text))
+    else:
+        text = _with_value(text, value)
+    sys.stdout.write(f"{text}\n")
     if connection.link is not None and not value:
         note(f"Or open {connection.link}")
 
@@ -188,9 +194,11 @@ def _read_header(header: str | None) -> tuple[str | None, str]:
 
 def _with_value(text: str, value: str) -> str:
     """Put a value where the text leaves a place for it; in JSON and TOML alike, within quotes."""
-    if not value:
-        return text
-    inside = json.dumps(value, ensure_ascii=False)[1:-1]
-    for place in ("Bearer YOUR_TOKEN", "YOUR_KEY"):
-        text = text.replace(place, inside)
+    return _replace(text, json.dumps(value, ensure_ascii=False)[1:-1])
+
+
+def _replace(text: str, value: str) -> str:
+    if value:
+        for place in ("Bearer YOUR_TOKEN", "YOUR_KEY"):
+            text = text.replace(place, value)
     return text

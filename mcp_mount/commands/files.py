@@ -1,16 +1,16 @@
 """Writes a server into a client's file without losing what is there.
 
-A file of JSON is read whole and written whole, in its own indentation; one that could not be
-written back as it was, for its comments for example, is left alone. To TOML something is added at
-the end only.
+A file of JSON is read whole and written whole, in its own indentation and with its own numbers; one
+that could not be written back as it was, for its comments for example, is left alone. To TOML
+something is added at the end only.
 """
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -24,7 +24,9 @@ def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) ->
         MountError: the file is not plain JSON, or has another server of that name.
     """
     text = _read(path)
-    known = _parse(text, path) if text.strip() else {}
+    # Python's own numbers are not those of others: 1e400 would be written as Infinity.
+    mark = f"number {token_hex()} "
+    known = _parse(text, path, mark) if text.strip() else {}
     servers = known.setdefault(group, {}) if isinstance(known, dict) else None
     if not isinstance(servers, dict):
         raise MountError(f"{str(path)!r} has another form: {group!r} is no object in it.")
@@ -33,8 +35,14 @@ def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) ->
         return False
     servers[name] = dict(server)
     indented = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
-    written = json.dumps(known, indent=indented[1] if indented else 2, ensure_ascii=False)
-    _write(path, f"{written}\n")
+    try:
+        written = json.dumps(known, indent=indented[1] if indented else 2, ensure_ascii=False)
+    except RecursionError as error:
+        raise _left_alone(path, error) from None
+    written = re.sub(f'"{mark}([^"]*)"', r"\1", written)
+    # Half a character, which only JSON can hold.
+    written = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", written)
+    _write(path, f"{written}\n".replace("\n", "\r\n" if "\r\n" in text else "\n"))
     return True
 
 
@@ -70,7 +78,15 @@ def _read(path: Path) -> str:
         raise MountError(f"{str(path)!r} cannot be read: {error}.") from None
 
 
-def _parse(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path, mark: str) -> Any:
+    """Return what JSON says, each number as its text behind a mark."""
+
+    def as_marked(number: str) -> str:
+        return f"{mark}{number}"
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} stands in it")
+
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
@@ -78,12 +94,22 @@ def _parse(text: str, path: Path) -> Any:
         return found
 
     try:
-        return json.loads(text, object_pairs_hook=as_object)
-    except ValueError as error:
-        raise MountError(
-            f"{str(path)!r} is left as it is, for it is not plain JSON ({error}), and comments "
-            "would be lost. Add by hand what the command prints without --write."
-        ) from None
+        return json.loads(
+            text,
+            object_pairs_hook=as_object,
+            parse_int=as_marked,
+            parse_float=as_marked,
+            parse_constant=refuse,
+        )
+    except (ValueError, RecursionError) as error:
+        raise _left_alone(path, error) from None
+
+
+def _left_alone(path: Path, error: Exception) -> MountError:
+    return MountError(
+        f"{str(path)!r} is left as it is, for it is not plain JSON ({error}), and comments "
+        "would be lost. Add by hand what the command prints without --write."
+    )
 
 
 def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
@@ -97,12 +123,21 @@ def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
 def _write(path: Path, text: str) -> None:
     """Write the whole file or nothing, with the rights and behind the links that it has."""
     try:
+        content = text.encode()
         real = path.resolve()
         real.parent.mkdir(parents=True, exist_ok=True)
         mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
-        with NamedTemporaryFile("w", encoding="utf-8", dir=real.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(mode)
-        os.replace(file.name, real)  # noqa: PTH105 - `Path.replace` says the same, less plainly
+        with NamedTemporaryFile(dir=real.parent, delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(content)
+                file.close()
+                temporary.chmod(mode)
+                temporary.replace(real)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MountError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
+    except UnicodeEncodeError:
+        # Such as the value of a header, from a shell of another encoding.
+        raise MountError(f"{str(path)!r} cannot be written: half a character is in it.") from None

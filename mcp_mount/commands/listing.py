@@ -8,6 +8,7 @@ from mcp_mount.commands.output import (
     console,
     exiting,
     note,
+    one_line,
     read_headers,
     write_json,
 )
@@ -48,7 +49,7 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
         first, *_ = subject.description.splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
-        table.add_row(*(Text(cell) for cell in cells[: len(columns)]))
+        table.add_row(*(Text(one_line(cell)) for cell in cells[: len(columns)]))
     console().print(table)
     note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0

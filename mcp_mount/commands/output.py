@@ -41,6 +41,11 @@ def visible(text: str) -> str:
     return "".join(each for each in text if each.isprintable() or each in "\n\t")
 
 
+def one_line(text: str) -> str:
+    """Return a text as one line that does nothing to a terminal: others can add no line to it."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def write(text: str) -> None:
     """Write on stdout at once; end where nobody reads any more, as behind ``| head``."""
     _write(visible(text))
@@ -112,7 +117,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     near = near_names(word, known, n=3, cutoff=0.5)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
-    return f"There are: {', '.join(sorted(known))}." if known else "There are none."
+    return f"There are: {', '.join(map(one_line, sorted(known)))}." if known else "There are none."
 
 
 def read_headers(lines: tuple[str, ...], token: str | None = None) -> dict[str, str]:

@@ -13,16 +13,15 @@ from urllib.parse import urlsplit
 
 import httpx2
 from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_mount.commands.output import one_line
 from mcp_mount.errors import MountError
 from mcp_mount.headers import describe_refused
-from mcp_mount.http_bounds import reading_at_most
 
 _MOST_BYTES: Final = 65_536
 _MOST_CHARACTERS: Final = 200
-_MOST_ANSWERED: Final = 32 * 1024 * 1024
-"""Bytes of a response."""
 
 _ERRORS: Final = 400
 _NOT_THERE: Final = (404, 405)
@@ -33,20 +32,6 @@ _WHO: Final = (
     "Say who calls with --auth TOKEN, or with --header, such as --header 'X-Api-Key: KEY'."
 )
 _WHERE: Final = "The URL is that of the endpoint, with /mcp behind it?"
-
-
-def http_client(**options: Any) -> httpx2.AsyncClient:
-    """Return a client that waits as the SDK's own does: a stream may be silent for minutes."""
-    client = httpx2.AsyncClient(**{"timeout": httpx2.Timeout(30.0, read=300.0), **options})
-    client.headers["accept-encoding"] = "identity"
-    client.event_hooks["response"].append(_bound)
-    return client
-
-
-async def _bound(response: httpx2.Response) -> None:
-    # Of a stream of events the SDK bounds each.
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        await reading_at_most(_MOST_ANSWERED)(response)
 
 
 class RefusedError(RuntimeError):
@@ -126,17 +111,21 @@ class Refusals:
         self._is_mcp = '"jsonrpc"' in body
         error, description = _read_oauth(body)
         self._needs_scope = error == "insufficient_scope"
-        said = one_line(f"{self._status} {response.reason_phrase}")
-        self._line = f"{said}: {text}" if (text := one_line(description or body)) else said
+        said = _short(f"{self._status} {response.reason_phrase}")
+        self._line = f"{said}: {text}" if (text := _short(description or body)) else said
 
     def _describe(self, error: Exception) -> str | None:
         who = "The app" if self.url is None else "The server"
         if self._raised is not None:
-            return f"The app raised {one_line(repr(self._raised))}: its traceback is above."
+            return f"The app raised {_short(repr(self._raised))}: its traceback is above."
         if self._status in _NOT_ALLOWED or (self._status >= _ERRORS and not self._is_mcp):
             return f"{who} answers {self._line.rstrip('.')}.{self._hint()}"
         if isinstance(error, MCPError):
-            return f"{who} answers: {one_line(str(error)).rstrip('.')}.{self._hint()}"
+            return f"{who} answers: {_short(str(error)).rstrip('.')}.{self._hint()}"
+        if isinstance(error, ValidationError):
+            first, *_ = error.errors(include_url=False, include_input=False)
+            where, wrong = ".".join(map(str, first["loc"])), first["msg"]
+            return f"{who} answers what is not MCP: {_short(f'{where}: {wrong}')}."
         return None
 
     def _hint(self) -> str:
@@ -182,10 +171,9 @@ def _read_oauth(body: str) -> tuple[str, str]:
     return str(found.get("error") or ""), str(found.get("error_description") or "")
 
 
-def one_line(text: str) -> str:
-    """Return the beginning of a text as one line that does nothing to a terminal."""
-    words = "".join(each if each.isprintable() else " " for each in text).split()
-    line = " ".join(words)
+def _short(text: str) -> str:
+    """Return the beginning of a text as one line."""
+    line = one_line(text)
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from mcp_mount.check.subject import Subject, known_operations, subject_of
 from mcp_mount.commands.output import note
@@ -51,14 +52,15 @@ class Target:
     @asynccontextmanager
     async def _connected(self, refusals: "Refusals") -> AsyncIterator["Client[Any]"]:
         from fastmcp import Client
-        from fastmcp.client.transports import StreamableHttpTransport
         from mcp_types.version import LATEST_MODERN_VERSION
 
-        from mcp_mount.commands.refusals import http_client
+        from mcp_mount.commands.asking import Transport, http_client, telling
+        from mcp_mount.remotes.sdk_log import talking_to
         from mcp_mount.testing import find_path, in_process, running
 
         async with AsyncExitStack() as stack:
-            options: dict[str, Any] = {}
+            who = "The server" if self.app is None else "The app"
+            options: dict[str, Any] = {"log_handler": telling(who)}
             url, factory = self.name, http_client
             if self.app is not None:
                 state: dict[str, Any] = {}
@@ -66,23 +68,28 @@ class Target:
                 await stack.enter_async_context(running(app, state))
                 url, factory = f"http://localhost{find_path(self.app)}", in_process(app, state)
                 options["mode"] = LATEST_MODERN_VERSION
-            transport = StreamableHttpTransport(
+            else:
+                # A key may stand in the rest of the URL.
+                stack.enter_context(talking_to(urlsplit(url).netloc.rpartition("@")[2]))
+            transport = Transport(
                 url, headers=dict(self.headers), httpx_client_factory=refusals.recording(factory)
             )
             yield await stack.enter_async_context(Client(transport, **options))
 
     async def subjects(self) -> list[Subject]:
         """Return the tools: all of an app, or those of the caller that the headers say."""
+        from mcp_mount.commands.asking import listed_tools
+
         context = self._context()
         if context is not None and not self.headers:
-            tools = [each.to_mcp_tool(name=each.name) for each in await _all_tools(context)]
+            tools = [_as_wire(each) for each in await _all_tools(context)]
         else:
             async with self.client() as client:
-                tools = await client.list_tools()
+                tools = await listed_tools(client)
         if context is None:
-            return [Subject(_as_wire(tool)) for tool in tools]
+            return [Subject(tool) for tool in tools]
         known = await known_operations(context.server, context.provider)
-        return [subject_of(_as_wire(tool), known.get(tool.name)) for tool in tools]
+        return [subject_of(tool, known.get(tool["name"])) for tool in tools]
 
     def _context(self) -> "MountContext | None":
         from mcp_mount.endpoints.streamable import Streamable
@@ -106,9 +113,9 @@ async def _all_tools(context: "MountContext") -> Sequence["Tool"]:
     return [*{tool.name: tool for tool in listed}.values()]
 
 
-def _as_wire(tool: Any) -> dict[str, Any]:
-    wire: dict[str, Any] = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return wire
+def _as_wire(tool: "Tool") -> dict[str, Any]:
+    listed = tool.to_mcp_tool(name=tool.name)
+    return listed.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def find_target(name: str, header: Mapping[str, str]) -> Target:

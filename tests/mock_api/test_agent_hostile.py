@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mock_api.app import create_app
 from mock_api.settings import Settings
+from tests.foreign import Heartbeat
 from tests.mock_api.conftest import http_client
 from tests.mock_api.openai import (
     DONE,
@@ -62,7 +64,7 @@ async def test_an_event_that_is_nested_too_deeply_is_an_error_as_any_other(
     settings: Settings,
 ) -> None:
     """Agent, R3: and no failure of ours."""
-    async with fake_model(in_turn(["data: " + "[" * 100_000 + "\n\n", DONE])) as model:
+    async with fake_model(in_turn(["data: " + "[" * 1_500 + "\n\n", DONE])) as model:
         response = await ask(model, settings)
     assert response.status_code == 502
     assert UNREADABLE in response.json()["detail"]
@@ -93,8 +95,11 @@ async def test_a_usage_that_is_none_does_not_spoil_an_answer(
 
 async def test_thousands_of_calls_in_one_turn_are_no_plan(settings: Settings) -> None:
     """Agent: none of them is made, and the error is not about tokens."""
-    many = chunk({"tool_calls": [piece(f"c{number}") for number in range(10_000)]})
-    async with fake_model(in_turn([many, chunk({}, "tool_calls"), DONE])) as model:
+    many = [
+        chunk({"tool_calls": [piece(f"c{number}-{each}") for each in range(50)]})
+        for number in range(200)
+    ]
+    async with fake_model(in_turn([*many, chunk({}, "tool_calls"), DONE])) as model:
         response = await ask(model, settings)
     assert response.status_code == 502
     assert response.json()["detail"].startswith("The model has asked for more than 64 calls")
@@ -134,6 +139,62 @@ async def test_what_the_models_server_sends_is_bounded(settings: Settings, kind:
         response = await ask(model, bound)
     assert response.status_code == 502
     assert TOO_MUCH in response.json()["detail"]
+
+
+WIDE: dict[str, str | Response] = {
+    "values": 'data: {"choices":[],"x":[' + "[]," * 130_000 + "[]]}\n\n",
+    "choices": 'data: {"choices":[' + '{"delta":{}},' * 20_000 + '{"delta":{}}]}\n\n',
+    "calls": 'data: {"choices":[{"delta":{"tool_calls":[' + "{}," * 50_000 + "{}]}}]}\n\n",
+    "a name as a quotation mark": 'event: "\ndata: {"x":[' + "[]," * 130_000 + "[]]}\n\n",
+    "lines": "data: 0\n" * 60_000 + "\n",
+    "a refusal": Response("[" + "[]," * 500_000 + "[]]", 400),
+    "a refusal in pieces": Response("[" + ("[]," * 300 + "\n\n") * 1_500 + "[]]", 400),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+async def test_no_event_of_the_models_server_holds_up_others(settings: Settings, kind: str) -> None:
+    """F1: OpenAI's client makes an object of each part of an event in one step."""
+    wide = WIDE[kind]
+    heart = Heartbeat()
+
+    async def answer() -> None:
+        response = await ask(model, settings)
+        assert response.status_code == 502
+        assert TOO_MUCH in response.json()["detail"]
+
+    async with (
+        fake_model(lambda _: wide if isinstance(wide, Response) else [wide]) as model,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(heart.beat)
+        held = await heart.during(answer)
+        tasks.cancel_scope.cancel()
+    assert held < 0.1
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n", "\n\r\n", "\r\n\n"], ids=ascii)
+async def test_events_arrive_however_their_lines_end_and_wherever_they_are_cut(
+    settings: Settings, end: str
+) -> None:
+    """Agent: and a call may come whole, with all that it writes."""
+    content = 'a, [b] {c}: "d" \\' * 500
+    function = {"name": "get_article", "arguments": json.dumps({"slug": content})}
+    whole = chunk({"tool_calls": [{"id": "c1", "function": function}]})
+
+    def cut(items: Sequence[Item]) -> list[Item]:
+        text = "".join(
+            each if isinstance(each, str) else f"data: {json.dumps(each)}\n\n"
+            for each in items
+            if isinstance(each, str | dict)
+        ).replace("\n\n", end)
+        return [text[:1], *(text[at : at + 997] for at in range(1, len(text), 997))]
+
+    script = in_turn(cut([whole, chunk({}, "tool_calls"), DONE]), cut(words("O", "k.")))
+    async with fake_model(script) as model:
+        assert (await ask(model, settings)).text == "Ok."
+    (call,) = model.requests[-1]["messages"][2]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"slug": content}
 
 
 async def test_words_beyond_the_limit_are_not_even_told(settings: Settings) -> None:
@@ -252,9 +313,25 @@ async def test_no_words_of_a_model_break_out_of_their_event(settings: Settings, 
             assert {name for name, _ in fields} == {"data"}
             events.append("\n".join(value for _, value in fields))
             fields.clear()
-    # Control characters are no words.
-    said = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
+    # Nor are control characters and the like words.
+    said = "".join(
+        c for c in text if c == "\n" or unicodedata.category(c)[0] not in "CZ" or c == " "
+    )
     assert "".join(events) == f"So: {said}."
+
+
+async def test_no_words_of_a_model_are_unseen_or_turned(settings: Settings) -> None:
+    """Agent: but for what makes the letters of some languages, and emoji."""
+    every = map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)])
+    hidden = [c for c in every if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"}]
+    letters = "می\u200cشود 👩\u200d💻 ❤️ \u0600٣ \u06dd \u070f e\u0301\n\t"
+    # Signs of these scripts can be seen, and the end of a verse is one of them.
+    seen = re.compile("ARABIC [^L]|SYRIAC|KAITHI|EGYPTIAN|ZERO WIDTH (NON-)?JOINER")
+    text = "".join(c for c in hidden if c not in "\n\t" and not seen.match(unicodedata.name(c, "")))
+    assert len(text) > 200
+    assert {"\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041"} < {*text}
+    async with fake_model(in_turn(words(text, letters, text))) as model:
+        assert (await ask(model, settings)).text == letters
 
 
 async def test_arguments_may_be_a_number_of_any_size(settings: Settings) -> None:

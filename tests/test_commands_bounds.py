@@ -1,0 +1,110 @@
+"""What the commands take of a server that sends too much, or what is not MCP."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from mcp_mount.commands import asking
+from tests.others import raw, tool
+from tests.test_app_commands import Shell
+
+COMMANDS = [("list",), ("check",), ("export",), ("call", "t")]
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+def test_no_more_is_read_than_a_bound(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST_BYTES", 10_000)
+    with raw([tool("get", description="x" * 10_000)], modern=False) as (_, url):
+        ran = shell("list", url)
+    assert (ran.code, ran.err) == (1, "mcp-mount: The answer is larger than 10000 bytes.\n")
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_response_of_millions_of_values_is_not_parsed(shell: Shell, *, modern: bool) -> None:
+    """30 MB of them took 3 GB."""
+    wide = b'{"jsonrpc":"2.0","id":1,"result":{"tools":[],"x":[' + b"[]," * 3_000_000 + b"[]]}}"
+    with raw([], modern=modern, list=lambda _: Response(wide, media_type="application/json")) as (
+        _,
+        url,
+    ):
+        started = time.process_time()
+        ran = shell("list", url)
+        taken = time.process_time() - started
+    assert (ran.code, ran.err) == (1, "mcp-mount: The answer has too many JSON values.\n")
+    assert taken < 2
+
+
+def pages(params: dict[str, Any]) -> dict[str, Any]:
+    """Answer with a page of a list without an end."""
+    number = int(params.get("cursor", 0)) + 1
+    schema = {"type": "object", "properties": {"a": {"enum": [[]] * 900}}}
+    return {"tools": [tool(f"t{number}", inputSchema=schema)], "nextCursor": str(number)}
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("bound", "most"),
+    [("MOST_PAGES", 3), ("MOST_OF_A_LIST", 8_000), ("MOST_VALUES_OF_A_LIST", 2_500)],
+)
+def test_a_list_of_many_pages_has_a_bound_for_all_of_them(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    bound: str,
+    most: int,
+    *,
+    modern: bool,
+) -> None:
+    monkeypatch.setattr(asking, bound, most)
+    command, *rest = words
+    with raw([], modern=modern, list=pages) as (server, url):
+        ran = shell(command, url, *rest)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("mcp-mount: The list of tools is too large: it has more than ")
+    assert server.methods.count("tools/list") <= 4
+
+
+def test_a_list_of_several_pages_is_whole_and_ends_where_it_begins_again(shell: Shell) -> None:
+    said = {
+        None: {"tools": [tool("a")], "nextCursor": "1"},
+        "1": {"tools": [tool("b")], "nextCursor": "2"},
+        "2": {"tools": [tool("c")], "nextCursor": "1"},
+    }
+    with raw([], list=lambda params: said[params.get("cursor")]) as (_, url):
+        ran = shell("list", url, "--json")
+    assert [each["name"] for each in json.loads(ran.out)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("answer", [{"tools": 7}, {"tools": [{"name": "t"}]}, {"resultType": 7}])
+def test_a_list_of_another_form_is_one_line(
+    shell: Shell, words: tuple[str, ...], answer: dict[str, Any], *, modern: bool
+) -> None:
+    command, *rest = words
+    with raw([], modern=modern, list=answer) as (_, url):
+        ran = shell(command, url, *rest)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("mcp-mount: The server answers what is not MCP: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_the_expression_of_a_server_is_not_evaluated(shell: Shell) -> None:
+    """One such takes longer than anybody waits; here it is short enough for a test that fails."""
+    schema = {"type": "object", "properties": {"k": {"type": "string", "pattern": "^(a+)+$"}}}
+    answer = {"content": [], "structuredContent": {"k": "a" * 22 + "!"}}
+    with raw([tool("t", outputSchema=schema)], call=answer) as (_, url):
+        started = time.process_time()
+        ran = shell("call", url, "t", "--json")
+        taken = time.process_time() - started
+    assert ran.code == 0
+    assert json.loads(ran.out)["structuredContent"] == answer["structuredContent"]
+    assert taken < 1
