@@ -8,6 +8,8 @@
 import json
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from mcp_mount.conversion.decoders import Event, parsed_or_text
 from mcp_mount.conversion.deltas import (
     CHUNK,
@@ -33,7 +35,7 @@ from mcp_mount.conversion.merging import (
     split_part,
 )
 from mcp_mount.conversion.spooled import beginning, json_length
-from mcp_mount.conversion.structure import is_simple
+from mcp_mount.conversion.structure import SLICE, is_simple
 
 _MARKED: Final = Kind(family="marked")
 _NO_PARTS: Final = frozenset[str]()
@@ -93,7 +95,8 @@ class StreamItems:
 
     def _keep(self, piece: str | Event, item: object) -> str | None:
         """Keep an item as it stands; return it as one line of JSON, unless there are too many."""
-        return self._kept.add(piece if isinstance(piece, str) else _json(item))
+        line = piece if isinstance(piece, str) else _json(item, len(piece.data))
+        return self._kept.add(line)
 
     def _add_string(self, piece: str | Event, item: object, value: str) -> str | None:
         """Take data that is no JSON, or a string: a word, or a piece of a text."""
@@ -140,7 +143,7 @@ class StreamItems:
         if kind.part:
             self._continue(kind, item, value)
             return None
-        line = piece if isinstance(piece, str) else _json(item)
+        line = piece if isinstance(piece, str) else _json(item, len(piece.data))
         if kind.ends:
             self._kept.drop(kind)
             if self._text:
@@ -216,6 +219,9 @@ class StreamItems:
         return kept != text or len(whole) < len(lines)
 
 
-def _json(value: object) -> str:
-    """Write an item as one line of JSON."""
+def _json(value: object, size: int = 0) -> str:
+    """Write an item as one line of JSON; without blanks where it had so many characters."""
+    if size > SLICE:
+        # Python's own takes 0.9 µs for a fraction, and nothing else runs meanwhile.
+        return str(to_json(value), "utf-8")
     return json.dumps(value, ensure_ascii=False)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from fastmcp.tools import Tool
 from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.types import Scope
 
 from mcp_mount.errors import InvalidArguments
@@ -50,7 +51,11 @@ class InnerCall:
         """Return the body of a request with the inner call in it."""
         message = json.loads(body)
         message["params"] |= {"name": self.name, "arguments": self.arguments}
-        return json.dumps(message).encode()
+        try:
+            return to_json(message, inf_nan_mode="constants")
+        except PydanticSerializationError:
+            # Half a character is in it, which the SDK refuses.
+            return body
 
     def scope(self, scope: Scope, body: bytes) -> Scope:
         """Return the scope of a request with the headers that mirror the inner call."""
