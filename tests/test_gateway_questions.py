@@ -95,6 +95,11 @@ async def test_an_honest_page_is_passed_on() -> None:
         ("pinned", {"type": "string"}, True),
         ("tokenCount", {"type": "string"}, True),
         ("a", {"type": "string", "description": "The label of the pin"}, True),
+        ("a", {"type": "object", "properties": {"password": {"type": "string"}}}, False),
+        ("password", {"anyOf": [{"type": "string"}, {"type": "null"}]}, False),
+        ("a", {"type": "array", "items": {"type": "string", "title": "API key"}}, False),
+        ("password", True, False),
+        ("kind", {"type": "array", "items": {"type": "string", "enum": ["password"]}}, True),
     ],
 )
 async def test_no_form_asks_for_a_secret(name: str, field: dict[str, Any], is_asked: bool) -> None:  # noqa: FBT001

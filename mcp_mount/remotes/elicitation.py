@@ -8,7 +8,7 @@ form asks for a secret (MCP "Elicitation"), and no completion gets what the clie
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -49,6 +49,9 @@ _SECRET: Final = re.compile(
 )
 _CODE: Final = re.compile(r"\b(?:pins?|otp|cvv|cvc|bearer)\b")
 """What is asked for so by the name of a field alone: a description may speak of other pins."""
+
+_WITHIN: Final = frozenset({"anyOf", "oneOf", "allOf", "items"})
+"""Where a schema holds others that are of the same field."""
 
 _BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+")
 _SPACED: Final = re.compile(r"\b[a-z](?: [a-z]\b){2,}")
@@ -145,12 +148,24 @@ def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMess
 
 
 def _asks_for_secret(form: Mapping[str, Any]) -> bool:
-    """Whether a field of a form is for what only a page of the server itself may ask."""
-    fields = form.get("properties")
-    return isinstance(fields, Mapping) and any(
-        _is_secret(key, field if isinstance(field, Mapping) else {})
-        for key, field in fields.items()
-    )
+    """Whether a field of a form is for what only a page of the server itself may ask.
+
+    A form has no fields in fields (MCP "Elicitation"), but a client may show them.
+    """
+    return any(_is_secret(key, field) for key, field in _schemas_in(form))
+
+
+def _schemas_in(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each schema in one, with the name of the field that it belongs to."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _schemas_in(each, key)
+    elif isinstance(value, Mapping):
+        yield key, value
+        for name, each in value.items():
+            yield from _schemas_in(each, key if name in _WITHIN else name)
+    elif value is True:
+        yield key, {}
 
 
 def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
