@@ -16,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_mount import Limits, mount_mcp
-from mcp_mount.conversion.decoders import TextDecoder, known_charset, read_json
+from mcp_mount.conversion.decoders import TextDecoder
 from mcp_mount.conversion.deltas import StreamForm
+from mcp_mount.conversion.headers import known_charset
 from mcp_mount.conversion.reader import ResponseReader
+from mcp_mount.conversion.values import read_json
 from mcp_mount.loops import in_thread
 from tests.foreign import Heartbeat
 from tests.support import ERAS, Era, call

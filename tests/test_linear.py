@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
-from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.conversion.inputs import read_arguments
+from mcp_mount.conversion.values import parsed_or_text
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.document import load_document, without_secrets
 from mcp_mount.openapi.operations import Operation, read_operations

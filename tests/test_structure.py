@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Response
 
 from mcp_mount import mount_mcp
-from mcp_mount.conversion.decoders import TooManyValues, read_json
 from mcp_mount.conversion.structure import MAX_VALUES, Meter, is_simple
+from mcp_mount.conversion.values import TooManyValues, read_json
 from tests.support import ERAS, Era, call, tools
 
 MEGABYTE = 1_000_000

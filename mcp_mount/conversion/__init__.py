@@ -7,7 +7,9 @@ In the order in which to read them:
     encoding     the values of a body, as they stand in a request
     arguments    what a model gives, as a request
     structure    how much structure JSON has, counted before it is parsed
-    decoders     the parts of a body, as text and values
+    values       a text, as the JSON value that it is
+    headers      what headers say of a body
+    decoders     the parts of a body, as they arrive
     slips        a string where JSON is wanted, as what is wanted
     reserved     which parameters are never a model's to fill
     inputs       the arguments of an operation, and their schema

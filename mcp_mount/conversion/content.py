@@ -5,7 +5,6 @@ Text content and structured content always carry the same information.
 
 from base64 import b64encode
 from dataclasses import dataclass, replace
-from email.utils import collapse_rfc2231_value
 from http import HTTPStatus
 from json import JSONEncoder
 from mimetypes import guess_extension
@@ -21,12 +20,13 @@ from mcp_types import (
 )
 
 from mcp_mount.backends.request import ResponseEnd
-from mcp_mount.conversion.decoders import TooManyValues, known_charset, parse_header, read_json
 from mcp_mount.conversion.fields import Tree, pick
+from mcp_mount.conversion.headers import read_filename
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.spooled import SpooledText
+from mcp_mount.conversion.values import TooManyValues, read_json
 from mcp_mount.openapi.media import is_json
 
 _SHORTENED: Final = (
@@ -231,26 +231,9 @@ def _binary_block(reader: ResponseReader) -> ContentBlock:
         return ImageContent(type="image", data=data, mime_type=media_type)
     if kind == "audio":
         return AudioContent(type="audio", data=data, mime_type=media_type)
-    filename = _filename(reader) or f"content{guess_extension(media_type) or '.bin'}"
+    disposition = reader.headers.get("content-disposition", "")
+    filename = read_filename(disposition) or f"content{guess_extension(media_type) or '.bin'}"
     contents = BlobResourceContents(
         uri=f"attachment:///{quote(filename)}", mime_type=media_type, blob=data
     )
     return EmbeddedResource(type="resource", resource=contents)
-
-
-def _filename(reader: ResponseReader) -> str | None:
-    """Return the file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
-    message = parse_header("content-disposition", reader.headers.get("content-disposition", ""))
-    given = message.get_param("filename", "", "content-disposition")
-    if isinstance(given, tuple):
-        charset, language, text = given
-        if (known := known_charset(charset or "us-ascii")) is None:
-            return None
-        given = (known, language, text)
-    try:
-        name = collapse_rfc2231_value(given).strip().replace("\\", "/").rpartition("/")[2]
-        name.encode()
-    except ValueError:
-        # It is written in a charset that writes no text.
-        return None
-    return None if name in {"", ".", ".."} else name

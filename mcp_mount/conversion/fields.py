@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from mcp_mount.conversion.arguments import Arguments
-from mcp_mount.conversion.decoders import parsed_or_text
+from mcp_mount.conversion.values import parsed_or_text
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from mcp_mount.conversion.decoders import Event, parsed_or_text
+from mcp_mount.conversion.decoders import Event
 from mcp_mount.conversion.deltas import (
     CHUNK,
     DONE,
@@ -36,6 +36,7 @@ from mcp_mount.conversion.merging import (
 )
 from mcp_mount.conversion.spooled import beginning, json_length
 from mcp_mount.conversion.structure import SLICE, is_simple
+from mcp_mount.conversion.values import parsed_or_text
 
 _MARKED: Final = Kind(family="marked")
 _NO_PARTS: Final = frozenset[str]()

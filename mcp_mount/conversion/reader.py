@@ -19,9 +19,9 @@ from mcp_mount.conversion.decoders import (
     JSONLinesDecoder,
     TextDecoder,
     looks_like_text,
-    read_content_type,
 )
 from mcp_mount.conversion.deltas import UNKNOWN_FORM, StreamForm
+from mcp_mount.conversion.headers import read_content_type
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.spooled import SLICE, SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits

@@ -9,9 +9,9 @@ from itertools import accumulate, islice
 from typing import Any, Final
 
 from mcp_mount.conversion.content import Block, Result, write_json
-from mcp_mount.conversion.decoders import parsed_or_text
 from mcp_mount.conversion.output import OutputSchema
 from mcp_mount.conversion.spooled import SpooledText
+from mcp_mount.conversion.values import parsed_or_text
 
 _LONGEST_NOTE: Final = 240
 _LONGEST_PLACE: Final = 40

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import Any, Final
 
-from mcp_mount.conversion.decoders import read_json
 from mcp_mount.conversion.structure import count_values
+from mcp_mount.conversion.values import read_json
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 

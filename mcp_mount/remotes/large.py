@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.conversion.decoders import mend
+from mcp_mount.conversion.values import mend
 from mcp_mount.loops import in_thread
 from mcp_mount.remotes.bounds import MAX_UNASKED
 from mcp_mount.remotes.events import values_of

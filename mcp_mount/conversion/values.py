@@ -1,0 +1,90 @@
+"""A text as the JSON value that it is, if it is one that can be written again. Pure."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from mcp_mount.conversion.structure import is_simple
+
+# What is nested deeper breaks whoever serializes it.
+_DEEPEST: Final = 100
+# Parts of a text in which the two halves of a character stay together.
+_PARTS: Final = re.compile(r"(?s).{1,16384}(?:(?<=[\ud800-\udbff])[\udc00-\udfff])?")
+
+
+class TooManyValues(ValueError):
+    """To parse a text would hold up the process."""
+
+
+def parsed_or_text(text: str) -> object:
+    """Return the value that `read_json` gives, or the text where it is no JSON."""
+    try:
+        return read_json(text)[0]
+    except ValueError:
+        return text
+
+
+def read_json(text: str) -> tuple[object, bool]:
+    """Parse JSON into a value that can be written as JSON again.
+
+    NaN and infinities become null, as in JavaScript; half characters become U+FFFD. The second
+    value tells whether nothing had to be mended, so that the text says the same to any reader.
+
+    Raises:
+        TooManyValues: to parse it would hold up the process.
+        ValueError: the text is no JSON, or is nested too deeply for the message it would be in.
+    """
+    if not is_simple(text):
+        raise TooManyValues("more JSON values than are read")
+    is_strict, value = True, None
+    try:
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            # Python's own reader takes more.
+            is_strict, value = False, mend(_LENIENT.decode(text))
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
+        raise ValueError("The JSON is nested too deeply.")
+    return value, is_strict
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+# `float("NaN")` is none that is finite, so one function does for both.
+_LENIENT = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+
+
+def _is_deep(value: object) -> bool:
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        inner = chain.from_iterable(
+            each.values() if isinstance(each, dict) else each for each in level
+        )
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return bool(level)
+
+
+def mend(value: object) -> object:
+    """Replace half characters (lone surrogates), which no encoder writes."""
+    if isinstance(value, str):
+        # Part by part: a step of a megabyte would hold up the process.
+        return "".join(map(_mend_text, _PARTS.findall(value)))
+    if isinstance(value, list):
+        return [mend(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(mend(key)): mend(item) for key, item in value.items()}
+    return value
+
+
+def _mend_text(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
