@@ -164,7 +164,7 @@ async def test_the_client_of_the_sdk_lists_and_calls(folder: Path) -> None:
     ):
         await session.initialize()
         listed = {tool.name for tool in (await session.list_tools()).tools}
-        assert listed == {"whoami", "delete_parts", "near", "words", "wait"}
+        assert listed == {"whoami", "spared", "delete_parts", "near", "words", "wait"}
         result = await session.call_tool("whoami", {})
         assert result.structured_content == {"result": "Hello, alice"}
 
@@ -363,7 +363,7 @@ def test_an_app_without_an_endpoint_is_served_with_one(folder: Path) -> None:
         assert httpx2.get(f"{url}/me", headers=headers).json() == "Hello, alice"
         assert "whoami" in run("fastmcp", "list", f"{url}/mcp").stdout
     assert f"The MCP endpoint is at {url}/mcp" in "".join(lines)
-    assert "4 tools at /mcp" in "".join(lines)
+    assert "5 tools at /mcp" in "".join(lines)
 
 
 def test_the_page_is_switched_off_where_an_app_gets_its_endpoint(folder: Path) -> None:
