@@ -33,11 +33,13 @@ async def send_raw(
     method: str = "POST",
     path: str = "/mcp",
     breaks_off: bool = False,
+    leaves: bool = False,
     **more: Any,
 ) -> RawReply:
     """Send the chunks of a body one by one, as they are asked for.
 
-    A client that `breaks_off` is gone after its last chunk; other ones wait for the answer.
+    A client that `breaks_off` is gone after its last chunk, and one that `leaves` after the whole
+    body; other ones wait for the answer.
     """
     waiting = iter(chunks)
     following = next(waiting, b"")
@@ -48,7 +50,7 @@ async def send_raw(
     async def receive() -> Message:
         nonlocal following, received, whole
         if whole:
-            if not breaks_off:
+            if not (breaks_off or leaves):
                 await anyio.sleep_forever()
             return {"type": "http.disconnect"}
         chunk, rest = following, next(waiting, None)

@@ -1,5 +1,6 @@
 """One caller cannot open all sessions, nor make them large."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +9,11 @@ from fastapi import FastAPI
 
 from mcp_mount import mount_mcp
 from tests.access import bearer, static
+from tests.raw import send_raw
 from tests.sse import HANDSHAKE as OLD_HANDSHAKE
 from tests.sse import opened as stream_opened
 from tests.starting import started
-from tests.support import LEGACY, Reply, call, http, rpc
+from tests.support import LEGACY, Reply, call, envelope, http, rpc
 
 CLIENT = {"name": "client", "version": "1"}
 HANDSHAKE = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT}
@@ -166,3 +168,20 @@ async def test_what_keeps_nothing_takes_more() -> None:
     app = FastAPI()
     mount_mcp(app)
     assert (await initialize(app, 9_000)).status == 200
+
+
+@pytest.mark.parametrize("auth", [False, True])
+async def test_a_session_counts_whose_client_did_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch, *, auth: bool
+) -> None:
+    """F2: it is open all the same, and who opens many loses the oldest."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 3)
+    async with started(session_app(auth=auth)) as app:
+        theirs, first = await opened(app, BOB), await opened(app, ALICE)
+        headers, body = envelope("legacy", "initialize", HANDSHAKE)
+        for _ in range(3):
+            gone = await send_raw(
+                app, [json.dumps(body).encode()], {**headers, **ALICE}, leaves=True
+            )
+            assert gone.status == 499
+        assert await statuses(app, first, theirs) == [404, 200]

@@ -53,6 +53,23 @@ async def test_half_characters_of_a_large_result_are_mended_while_others_run() -
     assert kept["a"][0] == "\ufffd"
 
 
+@pytest.mark.parametrize("lines", [2, 999, 1_000])
+async def test_a_large_result_in_several_lines_is_kept_from_the_sdk(lines: int) -> None:
+    """F1: 20 MB in two lines held the event loop for 1.7 s; in very many, it is no message."""
+    outgoing, said = OutgoingRequest(), {"a": ["x" * 150_000, *range(lines - 2)]}
+    rows = [f"data: {each},\n" for each in range(lines - 2)]
+    begin = f'data: {{"jsonrpc":"2.0","id":1,"result":{{"a":["{"x" * 150_000}"'
+    event = "".join([begin, *([",\n", *rows] if rows else "\n")])
+    event = event.rstrip(",\n") + "\ndata: ]}}\nevent: message\n\n"
+    left = await event_without_large_result(event.encode(), outgoing)
+    assert len(left) < 100
+    assert left.endswith(b"\nevent: message\n\n")
+    if lines == 1_000:
+        assert left.startswith(b"data: {\n")
+    else:
+        assert outgoing.large_result == (1, said)
+
+
 async def test_a_large_notice_and_a_large_result_are_read() -> None:
     """R1: one as it is, the other kept."""
     outgoing = OutgoingRequest()

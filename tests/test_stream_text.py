@@ -307,6 +307,7 @@ def test_no_stream_of_any_form_breaks_it(values: list[Any], are_events: bool) ->
         {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}},
         "word ",
         "word",
+        {"id": "NUMBER", "choices": [{"index": "NUMBER", "delta": {}}]},
     ],
 )
 def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
@@ -314,7 +315,8 @@ def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
     spent = []
     for size in (2_000, 20_000):
         items = StreamItems(StreamForm(), 1_000, are_events=True)
-        piece = Event(json.dumps(value), {})
+        text = json.dumps(value)
+        pieces = [Event(text.replace('"NUMBER"', f"{each}"), {}) for each in range(size)]
         calls = [0]
 
         def count(*_: object, calls: list[int] = calls) -> None:
@@ -322,7 +324,7 @@ def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
 
         sys.setprofile(count)
         try:
-            for _ in range(size):
+            for piece in pieces:
                 items.add(piece)
             items.lines()
         finally:

@@ -7,6 +7,7 @@ Management").
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from anyio import CancelScope
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -81,8 +82,9 @@ class SessionShare:
             if message["type"] == "http.response.start":
                 opened = _session_in(message["headers"])
                 if opened is not None:
-                    for each, owner in self._add(opened, callers, scope):
-                        await self._end(each, owner, scope)
+                    with CancelScope(shield=True):
+                        for each, owner in self._add(opened, callers, scope):
+                            await self._end(each, owner, scope)
             await send(message)
 
         await self._app(scope, receive, send_and_count)

@@ -52,6 +52,7 @@ class StreamItems:
         self._text: list[str] = []
         # Tokens bring their own blanks; words and lines may not.
         self._are_tokens = False
+        self._has_finished = False
         # How many items there were when the last text came.
         self._size_at_text = 0
         self._begins_anew = False
@@ -121,10 +122,12 @@ class StreamItems:
         """Take a chunk of a chat completion, which continues the one before."""
         text = take_chunk_text(value)
         kept = self._kept.get(CHUNK)
-        if kept is not None:
+        if kept is not None and self._has_finished:
             before = kept.value["data"] if self._are_events else kept.value
-            if before.get("id") != value.get("id") and has_finished(before):
+            if before.get("id") != value.get("id"):
                 self._kept.close(CHUNK)
+                self._has_finished = False
+        self._has_finished = self._has_finished or has_finished(value)
         self._kept.merge(CHUNK, item, CHUNK_PARTS)
         return self._add_text(text)
 

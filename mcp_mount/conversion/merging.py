@@ -88,9 +88,11 @@ def says_something(value: object) -> bool:
 
 
 def has_finished(chunk: Mapping[str, Any]) -> bool:
-    """Whether a merged chat completion has told why it ended."""
-    choices = chunk.get("choices") or {}
-    return any(each.get("finish_reason") for each in choices.values() if isinstance(each, dict))
+    """Whether a chunk of a chat completion tells why that ended."""
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(
+        each.get("finish_reason") for each in choices if isinstance(each, dict)
+    )
 
 
 def join_words(words: Iterable[str]) -> str:

@@ -1,10 +1,10 @@
 """An operation's results: their ``outputSchema``, and what they must conform to. No I/O."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import compress
+from itertools import compress, islice
 from operator import not_
 from typing import Any, Literal
 
@@ -24,11 +24,18 @@ _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
 # What an object's schema may have, so that ``{}`` conforms to it.
 _UNCONDITIONAL = frozenset({"type", "properties", "$defs"})
 
+# A validator compares a value with each alternative of a union; so much takes it 40 ms.
+_MOST_WORK = 20_000_000
+# So deep, and among so many values beside each other, the place is looked for that the log names.
+_DEEPEST_PLACE = 8
+_MOST_COMPARED = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
+    `alternatives` is how many schemas a value may be compared with, one after the other.
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
     each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
     `stream` where their text is. `operation` is for the log.
@@ -39,12 +46,17 @@ class OutputSchema:
     stream: StreamForm = UNKNOWN_FORM
     are_items: bool = False
     operation: str = ""
+    alternatives: int = 0
     _logged: set[str] = field(default_factory=set, compare=False)
 
     @property
     def is_declared(self) -> bool:
         """Whether results must have structured content."""
         return self.wrapped is not None
+
+    def is_costly(self, size: int) -> bool:
+        """Whether it would hold up the process to compare so many bytes with the schema."""
+        return self.alternatives * size > _MOST_WORK
 
     def conforms(self, content: object) -> bool:
         """Whether structured content is as the schema says."""
@@ -87,14 +99,45 @@ class OutputSchema:
             )
 
     def stray_place(self, content: object) -> str:
-        """Return where structured content first strays from the schema, e.g. ``"/items/0/id"``."""
-        try:
-            if self.validator is not None:
-                # The first error only: all of a long list would take seconds.
-                self.validator().validate(content)
-        except jsonschema_rs.ValidationError as error:
-            return "".join(f"/{part}" for part in error.instance_path)
-        return ""
+        """Return where structured content first strays from the schema, e.g. ``"/items/0/id"``.
+
+        What a validator tells of an error takes twice as long with each level of a recursive union:
+        so each value is compared by itself, with all beside it left out, which `read_output_schema`
+        makes a question that can be asked.
+        """
+        place, within, rest = "", list[str | int](), content
+        while len(within) < _DEEPEST_PLACE:
+            children = rest.items() if isinstance(rest, dict) else enumerate(_items(rest))
+            for key, each in islice(children, _MOST_COMPARED):
+                if not self.conforms(_alone([*within, key], each)):
+                    within, rest = [*within, key], each
+                    place += f"/{key}"
+                    break
+            else:
+                break
+        return place
+
+
+def _alternatives(schema: object) -> int:
+    """Return how many schemas there are in all unions of one."""
+    if isinstance(schema, list):
+        return sum(map(_alternatives, schema))
+    if not isinstance(schema, dict):
+        return 0
+    unions = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
+    count = sum(len(each) for each in unions if isinstance(each, list))
+    return count + sum(map(_alternatives, schema.values()))
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _alone(path: Sequence[str | int], value: object) -> object:
+    """Return a value where it stands, without what is beside it."""
+    for key in reversed(path):
+        value = [value] if isinstance(key, int) else {key: value}
+    return value
 
 
 def read_output_schema(
@@ -138,6 +181,7 @@ def read_output_schema(
             stream=stream,
             are_items=media.item_schema is not None,
             operation=str(operation),
+            alternatives=_alternatives(schema),
         )
 
 

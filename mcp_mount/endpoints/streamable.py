@@ -107,14 +107,17 @@ class Streamable:
         )
         refuse_unreadable_tokens(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        return app
+        # It has to see what opens a session also where nobody is left to hear of it.
+        shares = self._share() if mount.server.auth is None else []
+        started: ASGIApp = app
+        for cls, args, options in shares:
+            started = cls(started, *args, **options)
+        return started
 
     def _inner_middleware(self) -> list[Middleware]:
         return [*self._seal(), Middleware(Dispatcher, **self._dispatch_options()), *self._share()]
 
     def _wrap(self, app: ASGIApp) -> ASGIApp:
-        for cls, args, options in self._share():
-            app = cls(app, *args, **options)
         wrapped: ASGIApp = Dispatcher(app, **self._dispatch_options())
         for cls, args, options in reversed(self._seal()):
             wrapped = cls(wrapped, *args, **options)

@@ -23,6 +23,9 @@ _MESSAGE: Final = 10_000
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Half a character, of which the other half may be missing."""
 
+_MOST_LINES: Final = 1_000
+"""Lines of a large event's data; what is pretty-printed has fewer than a large message."""
+
 _NO_MESSAGE: Final = b"{"
 """What the SDK refuses at once. Of what is large and no message it would write all into errors."""
 
@@ -53,15 +56,19 @@ async def without_large_result(message: bytes, outgoing: OutgoingRequest) -> byt
 
 
 async def event_without_large_result(event: bytes, outgoing: OutgoingRequest) -> bytes:
-    """Do so for an event whose data is in one line."""
+    """Do so for an event, whose data may be in several lines."""
     if len(event) <= LARGE:
         return event
-    lines = [*islice(values_of(event, b"data:"), 2)]
-    if len(lines) != 1:
+    lines = [*islice(values_of(event, b"data:"), _MOST_LINES)]
+    if not lines:
         return event
-    begin, end = lines[0]
-    message = await without_large_result(event[begin:end], outgoing)
-    return event[:begin] + message + event[end:]
+    if len(lines) == _MOST_LINES:
+        data = _NO_MESSAGE
+    else:
+        # No line ends within a string, so that a blank is as good in JSON.
+        data = b" ".join(event[begin:end] for begin, end in lines)
+    message = await without_large_result(data, outgoing)
+    return event[: lines[0][0]] + message + event[lines[-1][1] :]
 
 
 def _read(message: bytes) -> Any:

@@ -1,0 +1,84 @@
+"""What results are compared with costs no more than a document can make of it."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Response
+
+from mcp_mount import mount_mcp
+from tests.support import ERAS, Era, call
+from tests.test_linear import within_seconds
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+NODE = {"$ref": "#/components/schemas/Node"}
+# Two of a kind, as folders and files with the folder that they are in.
+UNION = {
+    "anyOf": [
+        {"type": "object", "properties": {"in": NODE, "size": {"type": "integer"}}},
+        {"type": "object", "properties": {"in": NODE, "name": {"type": "string"}}},
+    ]
+}
+
+
+def answering(schema: dict[str, Any], answer: Any) -> FastAPI:
+    """Return an app with a tool that answers so, and documents its answer with a schema."""
+    app, body = FastAPI(), json.dumps(answer)
+
+    @app.get("/found", operation_id="found")
+    def found() -> Response:
+        return Response(body, media_type="application/json")
+
+    document = app.openapi()
+    content = document["paths"]["/found"]["get"]["responses"]["200"]["content"]
+    content["application/json"] = {"schema": schema}
+    document["components"] = {"schemas": {"Node": UNION}}
+    mount_mcp(app)
+    return app
+
+
+def nested(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = {"in": value}
+    return value
+
+
+@eras
+async def test_where_an_answer_strays_is_soon_found(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F1: with each level of a recursive union, the place took twice as long to be told."""
+    caplog.set_level(logging.WARNING, "mcp_mount")
+    app = answering(NODE, nested(None, 25))
+    with within_seconds(5):
+        reply = await call(app, "found", era=era)
+    assert reply.result["structuredContent"] == {"undocumented": nested(None, 25)}
+    assert f"with another value at '/result{'/in' * 7}'" in caplog.text
+
+
+@eras
+async def test_the_place_that_the_log_names_is_the_first_that_strays(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R1: in lists and objects, whatever is beside it."""
+    caplog.set_level(logging.WARNING, "mcp_mount")
+    row = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": row}}}
+    await call(answering(schema, {"x": 1, "a": [{"id": 1}, {"id": "b"}, 3]}), "found", era=era)
+    assert "with another value at '/a/1/id'" in caplog.text
+
+
+@eras
+async def test_a_large_answer_is_not_compared_with_many_alternatives(era: Era) -> None:
+    """F1: 900 of them and half a megabyte held the event loop for 0.8 s at each call."""
+    kinds = [
+        {"type": "object", "properties": {"a": {"enum": [f"x{number}"]}}} for number in range(900)
+    ]
+    schema = {"type": "array", "items": {"anyOf": kinds}}
+    for count, member in ((5, "result"), (5_000, "undocumented")):
+        rows = [{"a": "x899"}] * count
+        reply = await call(answering(schema, rows), "found", era=era)
+        assert reply.result["structuredContent"] == {member: rows}
+        assert json.loads(reply.text_content) == rows
