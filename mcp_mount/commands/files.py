@@ -1,4 +1,4 @@
-"""Writes a server into a client's file without losing what is there.
+"""Writes files whole, and a server into a client's without losing what is there.
 
 A file of JSON is read whole and written whole, in its own indentation and with its own numbers; one
 that could not be written back as it was, for its comments for example, is left alone. To TOML
@@ -6,9 +6,11 @@ something is added at the end only.
 """
 
 import json
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from tempfile import NamedTemporaryFile
@@ -121,12 +123,28 @@ def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the whole file or nothing, with the rights and behind the links that it has."""
-    try:
+    with _telling(path):
         content = text.encode()
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content, new=0o600)
+
+
+def write_whole(path: Path, content: bytes, *, new: int = 0o666) -> None:
+    """Write the whole file or nothing, with the rights and behind the links that it has.
+
+    A `new` file has these rights, less what the umask takes. What is no file, such as a pipe, is
+    written as it is.
+
+    Raises:
+        MountError: it cannot be written.
+    """
+    with _telling(path):
         real = path.resolve()
-        real.parent.mkdir(parents=True, exist_ok=True)
-        mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
+        if real.exists() and not real.is_file():
+            real.write_bytes(content)
+            return
+        os.umask(umask := os.umask(0o077))
+        mode = real.stat().st_mode & 0o777 if real.exists() else new & ~umask
         with NamedTemporaryFile(dir=real.parent, delete=False) as file:
             temporary = Path(file.name)
             try:
@@ -136,6 +154,12 @@ def _write(path: Path, text: str) -> None:
                 temporary.replace(real)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MountError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
     except UnicodeEncodeError:
