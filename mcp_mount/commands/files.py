@@ -19,13 +19,17 @@ from typing import Any
 from mcp_mount.errors import MountError
 
 
-def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) -> bool:
+def add_to_json(
+    path: Path, group: str, name: str, server: Mapping[str, Any], *, has_key: bool = False
+) -> bool:
     """Add a server to the object `group` of a file; return whether it was not there yet.
+
+    With a key in it, the file is its owner's alone then.
 
     Raises:
         MountError: the file is not plain JSON, or has another server of that name.
     """
-    text = _read(path)
+    bom, text = _read(path)
     # Python's own numbers are not those of others: 1e400 would be written as Infinity.
     mark = f"number {token_hex()} "
     known = _parse(text, path, mark) if text.strip() else {}
@@ -44,17 +48,18 @@ def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) ->
     written = re.sub(f'"{mark}([^"]*)"', r"\1", written)
     # Half a character, which only JSON can hold.
     written = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", written)
-    _write(path, f"{written}\n".replace("\n", "\r\n" if "\r\n" in text else "\n"))
+    written = f"{written}\n".replace("\n", "\r\n" if "\r\n" in text else "\n")
+    _write(path, bom + written, has_key=has_key)
     return True
 
 
-def add_to_toml(path: Path, group: str, name: str, table: str) -> bool:
-    """Add a table at the end of a file; return whether it was not there yet.
+def add_to_toml(path: Path, group: str, name: str, table: str, *, has_key: bool = False) -> bool:
+    """Add a table at the end of a file; return whether it was not there yet. For a key, see above.
 
     Raises:
         MountError: the file is no TOML, has another server of that name, or takes no more tables.
     """
-    text = _read(path)
+    bom, text = _read(path)
     try:
         servers = tomllib.loads(text).get(group, {})
         server = tomllib.loads(table)[group][name]
@@ -67,17 +72,20 @@ def add_to_toml(path: Path, group: str, name: str, table: str) -> bool:
         tomllib.loads(added)
     except tomllib.TOMLDecodeError as error:
         raise MountError(f"{str(path)!r} cannot be added to: {error}.") from None
-    _write(path, added)
+    _write(path, bom + added, has_key=has_key)
     return True
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> tuple[str, str]:
+    """Return the byte order mark of a file, if it has one, and what comes behind it."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
-        return ""
+        return "", ""
     except (OSError, UnicodeDecodeError) as error:
         raise MountError(f"{str(path)!r} cannot be read: {error}.") from None
+    rest = text.removeprefix("\ufeff")
+    return text[: len(text) - len(rest)], rest
 
 
 def _parse(text: str, path: Path, mark: str) -> Any:
@@ -122,15 +130,17 @@ def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
         )
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, has_key: bool) -> None:
     with _telling(path):
         content = text.encode()
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content, new=0o600)
+    write_whole(path, content, new=0o600, most=0o700 if has_key else 0o777)
 
 
-def write_whole(path: Path, content: bytes, *, new: int = 0o666) -> None:
+def write_whole(path: Path, content: bytes, *, new: int = 0o666, most: int = 0o777) -> None:
     """Write the whole file or nothing, with the rights and behind the links that it has.
+
+    It keeps no more than the rights `most`.
 
     A `new` file has these rights, less what the umask takes. What is no file, such as a pipe, is
     written as it is.
@@ -144,7 +154,7 @@ def write_whole(path: Path, content: bytes, *, new: int = 0o666) -> None:
             real.write_bytes(content)
             return
         os.umask(umask := os.umask(0o077))
-        mode = real.stat().st_mode & 0o777 if real.exists() else new & ~umask
+        mode = real.stat().st_mode & most if real.exists() else new & ~umask
         with NamedTemporaryFile(dir=real.parent, delete=False) as file:
             temporary = Path(file.name)
             try:
