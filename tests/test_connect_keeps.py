@@ -47,7 +47,7 @@ def test_what_a_file_holds_is_written_as_it_was(shell: Shell, value: str, end: s
 
 
 @pytest.mark.parametrize("client", ["vscode", "codex"])
-def test_a_file_with_a_key_is_for_its_owner_alone_and_keeps_its_byte_order_mark(
+def test_what_everybody_could_read_is_its_owners_alone_with_a_key_and_keeps_its_mark(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -24,7 +24,7 @@ def add_to_json(
 ) -> bool:
     """Add a server to the object `group` of a file; return whether it was not there yet.
 
-    With a key in it, the file is its owner's alone then.
+    With a key in it, a file that everybody could read is its owner's alone then.
 
     Raises:
         MountError: the file is not plain JSON, or has another server of that name.
@@ -134,13 +134,13 @@ def _write(path: Path, text: str, *, has_key: bool) -> None:
     with _telling(path):
         content = text.encode()
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content, new=0o600, most=0o700 if has_key else 0o777)
+    write_whole(path, content, new=0o600, has_key=has_key)
 
 
-def write_whole(path: Path, content: bytes, *, new: int = 0o666, most: int = 0o777) -> None:
+def write_whole(path: Path, content: bytes, *, new: int = 0o666, has_key: bool = False) -> None:
     """Write the whole file or nothing, with the rights and behind the links that it has.
 
-    It keeps no more than the rights `most`.
+    One with a key that everybody could read is its owner's alone then.
 
     A `new` file has these rights, less what the umask takes. What is no file, such as a pipe, is
     written as it is.
@@ -154,7 +154,9 @@ def write_whole(path: Path, content: bytes, *, new: int = 0o666, most: int = 0o7
             real.write_bytes(content)
             return
         os.umask(umask := os.umask(0o077))
-        mode = real.stat().st_mode & most if real.exists() else new & ~umask
+        mode = real.stat().st_mode & 0o777 if real.exists() else new & ~umask
+        if has_key and mode & 0o007:
+            mode &= 0o700
         with NamedTemporaryFile(dir=real.parent, delete=False) as file:
             temporary = Path(file.name)
             try:
