@@ -15,6 +15,7 @@ from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.upstream import Upstream, encode_headers
 from mcp_mount.checks import OPTIONS, SOURCES, check_app
 from mcp_mount.errors import MountError
+from mcp_mount.halves import mend_document, mend_text
 from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.fetching import Access
 from mcp_mount.openapi.operations import Operation, read_operations
@@ -53,6 +54,23 @@ class Source:
     watch: Callable[[], object] = lambda: None
 
 
+class _Written:
+    """The document that an app writes: the same object as long as the app's own is the same."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._last: tuple[object, Mapping[str, Any]] = object(), {}
+
+    def __call__(self) -> Mapping[str, Any]:
+        # An app may set an `openapi` of its own later.
+        document = self._app.openapi()
+        written, mended = self._last
+        if document is not written:
+            mended = mend_document(document)
+            self._last = document, mended
+        return mended
+
+
 def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
     """Return the app's routes as a source, described by `openapi` or else by the app itself.
 
@@ -68,11 +86,10 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         info = document.get("info") or {}
     changes = Changes(app, is_described=document is None)
     return Source(
-        name=str(info.get("title") or app.title),
-        version=str(info.get("version") or app.version),
-        instructions=_instructions(info) or app.description or app.summary or None,
-        # An app may set an `openapi` of its own later.
-        document=lambda: app.openapi() if document is None else document,
+        name=mend_text(str(info.get("title") or app.title)),
+        version=mend_text(str(info.get("version") or app.version)),
+        instructions=_instructions(info) or mend_text(app.description or app.summary or "") or None,
+        document=_Written(app) if document is None else lambda: document,
         backend=lambda provider: ASGIBackend(app, provider),
         changes=changes,
         watch=changes.watch if document is None else lambda: None,

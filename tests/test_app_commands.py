@@ -132,6 +132,11 @@ def test_an_error_of_the_tool_is_code_1_and_on_stderr(shell: Shell) -> None:
         (("call", "parts:app", "get_part", "3"), "'3' has not the form name=value."),
         (("check", "parts:app", "--silence", "long-nam"), "Did you mean 'long-name'?"),
         (("list", "parts:app", "-H", "x"), "--header has the form 'Name: value'."),
+        (
+            ("list", "parts:app", "-H", "x: a\nb"),
+            "--header has the form 'Name: value', in one line.",
+        ),
+        (("list", "parts:app", "-H", "x: a\x01b"), "--header has the form 'Name: value', in one l"),
         (("connect", "kb.example", "--client", "zed"), "It begins with http:// or https://."),
     ],
 )

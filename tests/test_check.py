@@ -18,6 +18,7 @@ from mcp_mount.check.subject import Subject
 from mcp_mount.commands.target import Target
 from mock_api.app import create_app
 from mock_api.settings import Settings
+from tests.test_linear import within_seconds
 
 PAGE = (Path(__file__).parent.parent / "docs" / "check.md").read_text("utf-8")
 _, RULES_OF_PAGE = PAGE.split("# Rules\n")
@@ -55,6 +56,15 @@ async def test_a_rule_finds_its_bad_example_and_not_its_good_one(name: str) -> N
     bad, good = BLOCK.findall(EXAMPLES[name])
     assert name in await check_example(*bad)
     assert name not in await check_example(*good)
+
+
+@pytest.mark.parametrize("name", ["t", "t{}"])
+def test_a_list_is_checked_in_time_that_grows_with_its_length(name: str) -> None:
+    tool = {"description": "Say the same.", "inputSchema": {"type": "object", "$ref": "#"}}
+    subjects = [Subject({"name": name.format(number), **tool}) for number in range(5_000)]
+    with within_seconds(3):
+        report = check_tools(subjects)
+    assert len(report.tools) == 5_000
 
 
 def app_with_secret(**mark: Any) -> FastAPI:

@@ -2,12 +2,15 @@
 
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from mcp_mount.commands import asking
+from mcp_mount.commands import asking, calling
 from tests.others import raw, tool
 from tests.test_app_commands import Shell
 
@@ -95,6 +98,30 @@ def test_a_list_of_another_form_is_one_line(
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("mcp-mount: The server answers what is not MCP: ")
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("bound", ["_MOST_MESSAGES", "_MOST_CHARACTERS"])
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_call_that_tells_of_its_progress_for_ever_is_left(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, bound: str, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(calling, bound, 50)
+
+    async def endless(token: Any) -> AsyncIterator[str]:
+        while True:
+            params = {"progressToken": token, "progress": 1, "message": "y"}
+            notice = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+            yield f"data: {json.dumps(notice)}\n\n"
+            await anyio.lowlevel.checkpoint()
+
+    def answer(params: dict[str, Any]) -> Response:
+        body = endless(params["_meta"]["progressToken"])
+        return StreamingResponse(body, media_type="text/event-stream")
+
+    with raw([tool("t")], call=answer) as (_, url):
+        ran = shell("call", url, "t", *more)
+    assert ran.code == 1
+    assert ran.err == "mcp-mount: The tool tells of its progress without an end; it is left.\n"
 
 
 def test_the_expression_of_a_server_is_not_evaluated(shell: Shell) -> None:

@@ -1,5 +1,6 @@
 """What `connect` keeps of a file that it writes to, and of a key that it shows."""
 
+import codecs
 import json
 import shlex
 from pathlib import Path
@@ -43,6 +44,26 @@ def test_what_a_file_holds_is_written_as_it_was(shell: Shell, value: str, end: s
     assert path.stat().st_mode & 0o777 == 0o640
     assert [*path.parent.iterdir()] == [path]
     assert "already" in shell(*WRITE).err
+
+
+@pytest.mark.parametrize("client", ["vscode", "codex"])
+def test_what_everybody_could_read_is_its_owners_alone_with_a_key_and_keeps_its_mark(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = {"vscode": Path(".vscode/mcp.json"), "codex": Path(".codex/config.toml")}[client]
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(codecs.BOM_UTF8 + {"vscode": b"{}", "codex": b"a = 1\n"}[client])
+    path.chmod(0o644)
+    words = ("connect", URL, "--client", client, "--write", "--name")
+    assert shell(*words, "open").code == 0
+    assert path.stat().st_mode & 0o777 == 0o644
+    ran = shell(*words, "kb", "--header", "X-Api-Key: s3cret")
+    assert (ran.code, path.stat().st_mode & 0o777) == (0, 0o600)
+    written = path.read_bytes()
+    assert written.startswith(codecs.BOM_UTF8)
+    assert written.count(codecs.BOM_UTF8) == 1
+    assert b"s3cret" in written
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": -Infinity}', "[" * 100_000, '{"a": 01}'])

@@ -33,7 +33,9 @@ def shell(
     return Shell(capsys)
 
 
-@pytest.mark.parametrize("header", ["X-Api-Key s3cret", "X-Api-Key=s3cret!;", "", "X Key: s3cret"])
+@pytest.mark.parametrize(
+    "header", ["X-Api-Key s3cret", "X-Api-Key=s3cret!;", "", "X Key: s3cret", "X-Key: a\ns3cret"]
+)
 @pytest.mark.parametrize("more", [(), ("--write",)])
 def test_a_header_without_its_colon_is_refused_and_not_repeated(
     shell: Shell, header: str, more: tuple[str, ...]

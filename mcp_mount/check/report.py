@@ -1,5 +1,6 @@
 """What the rules find in a list of tools, with a grade for each and for the whole."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -100,18 +101,20 @@ def check_tools(subjects: Sequence[Subject], silenced: frozenset[str] = frozense
         Finding(rule, tool, message) for rule in RULES for tool, message in rule.look(subjects)
     ]
     quiet = silenced | marked
-    kept = [each for each in found if not {each.rule.id, f"{each.tool}:{each.rule.id}"} & quiet]
+    kept: defaultdict[str, list[Finding]] = defaultdict(list)
+    for each in found:
+        if not {each.rule.id, f"{each.tool}:{each.rule.id}"} & quiet:
+            kept[each.tool].append(each)
+    silent = len(found) - sum(map(len, kept.values()))
+    of_list = tuple(kept.pop("", ()))
     return Report(
         tools=tuple(
-            ToolReport(
-                subject.name,
-                subject.size,
-                tuple(each for each in kept if each.tool == subject.name),
-            )
+            # Of several with one name the first has what was found of all.
+            ToolReport(subject.name, subject.size, tuple(kept.pop(subject.name, ())))
             for subject in subjects
         ),
-        findings=tuple(each for each in kept if not each.tool),
-        silenced=len(found) - len(kept),
+        findings=of_list,
+        silenced=silent,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from mcp_mount.check.subject import Subject
 
@@ -11,6 +11,9 @@ Level = Literal["error", "warning"]
 
 Look = Callable[[Sequence[Subject]], Iterator[tuple[str, str]]]
 """Yields the name of a tool, or nothing for the list as a whole, and what was found there."""
+
+SHOWN: Final = 5
+"""Names that a finding says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def each(look: Callable[[Subject], Iterator[str]]) -> Look:
     return look_at_all
 
 
-def name_some(names: Sequence[str], most: int = 5) -> str:
-    """Return names as a sentence has them, e.g. ``"'a', 'b' and 3 more"``."""
-    more = len(names) - most
-    return ", ".join(map(repr, names[:most])) + (f" and {more} more" if more > 0 else "")
+def name_some(names: Sequence[str], of: int | None = None) -> str:
+    """Return the first names, of so many, as a sentence has them, ``"'a', 'b' and 3 more"``."""
+    more = (len(names) if of is None else of) - SHOWN
+    return ", ".join(map(repr, names[:SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -64,7 +64,7 @@ class Subject:
     def size(self) -> int:
         """The bytes that it takes of a list."""
         text = json.dumps(self.tool, ensure_ascii=False, separators=(",", ":"))
-        return len(text.encode())
+        return len(text.encode("utf-8", "surrogatepass"))
 
 
 async def known_operations(

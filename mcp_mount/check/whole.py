@@ -3,9 +3,10 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from mcp_mount.check.rule import Rule, each, name_some
+from mcp_mount.check.rule import SHOWN, Rule, each, name_some
 from mcp_mount.check.subject import Subject, estimate_tokens
 from mcp_mount.check.words import words_of
 
@@ -40,15 +41,16 @@ def _heavy_tool(subject: Subject) -> Iterator[str]:
 
 def _alike(subjects: Sequence[Subject]) -> Iterator[tuple[str, str]]:
     """Yield tools whose descriptions have the same words, but for a path before them."""
-    groups: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
     for subject in subjects:
         words = tuple(words_of(_WHERE.sub("", subject.description, count=1)))
         if words:
-            groups[words].append(subject.name)
+            groups[words][subject.name] = None
     for names in groups.values():
         for name in names if len(names) > 1 else ():
-            others = [other for other in names if other != name]
-            yield name, f"A model cannot tell it from {name_some(others)}: they say the same."
+            others = islice((other for other in names if other != name), SHOWN)
+            listed = name_some([*others], len(names) - 1)
+            yield name, f"A model cannot tell it from {listed}: they say the same."
 
 
 def _clashing(subjects: Sequence[Subject]) -> Iterator[tuple[str, str]]:

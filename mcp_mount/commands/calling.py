@@ -1,7 +1,7 @@
 """A call of a tool, whose stream is shown while it arrives."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mcp_mount.commands.output import (
     FAILED,
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from mcp_mount.commands.target import Target
+
+_MOST_MESSAGES: Final = 1_000_000
+_MOST_CHARACTERS: Final = 64 * 1024 * 1024
+"""Of the progress of one call."""
 
 
 def call(
@@ -98,6 +102,8 @@ async def _call(
                     raise
                 hint = did_you_mean(tool, [*tools])
                 raise MountError(f"There is no tool {tool!r}. {hint}") from None
+    if shown.is_endless:
+        raise RuntimeError("The tool tells of its progress without an end; it is left.")
     return None
 
 
@@ -124,7 +130,13 @@ class _Shown:
         self._is_live = is_live
         self._text = ""
         self._bar: Progress | None = None
+        self._messages = self._characters = 0
         self.cancel: Callable[[], None] | None = None
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether more was told than anybody waits for; the server says when a call ends."""
+        return self._messages > _MOST_MESSAGES or self._characters > _MOST_CHARACTERS
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +147,11 @@ class _Shown:
 
     async def show(self, progress: float, total: float | None, message: str | None) -> None:
         """Show one notification of progress."""
-        if total is not None:
+        self._messages += 1
+        self._characters += len(message or "")
+        if self.is_endless and self.cancel is not None:
+            self.cancel()
+        elif total is not None:
             self._advance(progress, total, message or "")
         elif message is not None and self._is_live:
             try:

@@ -162,9 +162,10 @@ def _write(
     group = FILES[client].group
     if client == "codex":
         table = _with_value(found["Codex"].text, value)
-        return add_to_toml(path, group, name, table)
+        return add_to_toml(path, group, name, table, has_key=bool(value))
     text = json.dumps(server_of(client, found, name), ensure_ascii=False)
-    return add_to_json(path, group, name, json.loads(_with_value(text, value)))
+    server = json.loads(_with_value(text, value))
+    return add_to_json(path, group, name, server, has_key=bool(value))
 
 
 def _show(connection: Connection, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Writes a server into a client's file without losing what is there.
+"""Writes files whole, and a server into a client's without losing what is there.
 
 A file of JSON is read whole and written whole, in its own indentation and with its own numbers; one
 that could not be written back as it was, for its comments for example, is left alone. To TOML
@@ -6,9 +6,11 @@ something is added at the end only.
 """
 
 import json
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from tempfile import NamedTemporaryFile
@@ -17,13 +19,17 @@ from typing import Any
 from mcp_mount.errors import MountError
 
 
-def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) -> bool:
+def add_to_json(
+    path: Path, group: str, name: str, server: Mapping[str, Any], *, has_key: bool = False
+) -> bool:
     """Add a server to the object `group` of a file; return whether it was not there yet.
+
+    With a key in it, a file that everybody could read is its owner's alone then.
 
     Raises:
         MountError: the file is not plain JSON, or has another server of that name.
     """
-    text = _read(path)
+    bom, text = _read(path)
     # Python's own numbers are not those of others: 1e400 would be written as Infinity.
     mark = f"number {token_hex()} "
     known = _parse(text, path, mark) if text.strip() else {}
@@ -42,17 +48,18 @@ def add_to_json(path: Path, group: str, name: str, server: Mapping[str, Any]) ->
     written = re.sub(f'"{mark}([^"]*)"', r"\1", written)
     # Half a character, which only JSON can hold.
     written = re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", written)
-    _write(path, f"{written}\n".replace("\n", "\r\n" if "\r\n" in text else "\n"))
+    written = f"{written}\n".replace("\n", "\r\n" if "\r\n" in text else "\n")
+    _write(path, bom + written, has_key=has_key)
     return True
 
 
-def add_to_toml(path: Path, group: str, name: str, table: str) -> bool:
-    """Add a table at the end of a file; return whether it was not there yet.
+def add_to_toml(path: Path, group: str, name: str, table: str, *, has_key: bool = False) -> bool:
+    """Add a table at the end of a file; return whether it was not there yet. For a key, see above.
 
     Raises:
         MountError: the file is no TOML, has another server of that name, or takes no more tables.
     """
-    text = _read(path)
+    bom, text = _read(path)
     try:
         servers = tomllib.loads(text).get(group, {})
         server = tomllib.loads(table)[group][name]
@@ -65,17 +72,20 @@ def add_to_toml(path: Path, group: str, name: str, table: str) -> bool:
         tomllib.loads(added)
     except tomllib.TOMLDecodeError as error:
         raise MountError(f"{str(path)!r} cannot be added to: {error}.") from None
-    _write(path, added)
+    _write(path, bom + added, has_key=has_key)
     return True
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> tuple[str, str]:
+    """Return the byte order mark of a file, if it has one, and what comes behind it."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
-        return ""
+        return "", ""
     except (OSError, UnicodeDecodeError) as error:
         raise MountError(f"{str(path)!r} cannot be read: {error}.") from None
+    rest = text.removeprefix("\ufeff")
+    return text[: len(text) - len(rest)], rest
 
 
 def _parse(text: str, path: Path, mark: str) -> Any:
@@ -120,13 +130,33 @@ def _check_same(path: Path, name: str, found: object, wanted: object) -> None:
         )
 
 
-def _write(path: Path, text: str) -> None:
-    """Write the whole file or nothing, with the rights and behind the links that it has."""
-    try:
+def _write(path: Path, text: str, *, has_key: bool) -> None:
+    with _telling(path):
         content = text.encode()
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content, new=0o600, has_key=has_key)
+
+
+def write_whole(path: Path, content: bytes, *, new: int = 0o666, has_key: bool = False) -> None:
+    """Write the whole file or nothing, with the rights and behind the links that it has.
+
+    One with a key that everybody could read is its owner's alone then.
+
+    A `new` file has these rights, less what the umask takes. What is no file, such as a pipe, is
+    written as it is.
+
+    Raises:
+        MountError: it cannot be written.
+    """
+    with _telling(path):
         real = path.resolve()
-        real.parent.mkdir(parents=True, exist_ok=True)
-        mode = real.stat().st_mode & 0o777 if real.exists() else 0o600
+        if real.exists() and not real.is_file():
+            real.write_bytes(content)
+            return
+        os.umask(umask := os.umask(0o077))
+        mode = real.stat().st_mode & 0o777 if real.exists() else new & ~umask
+        if has_key and mode & 0o007:
+            mode &= 0o700
         with NamedTemporaryFile(dir=real.parent, delete=False) as file:
             temporary = Path(file.name)
             try:
@@ -136,6 +166,12 @@ def _write(path: Path, text: str) -> None:
                 temporary.replace(real)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MountError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
     except UnicodeEncodeError:

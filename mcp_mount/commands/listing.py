@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mcp_mount.commands.files import write_whole
 from mcp_mount.commands.output import (
     Header,
     Token,
@@ -71,7 +72,6 @@ def export(
     import anyio
 
     from mcp_mount.commands.target import find_target
-    from mcp_mount.errors import MountError
 
     with exiting():
         subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
@@ -79,10 +79,7 @@ def export(
         if output is None:
             write_json(tools)
             return 0
-        try:
-            text = json.dumps(tools, indent=2, ensure_ascii=False)
-            output.write_text(f"{text}\n", "utf-8")
-        except OSError as error:
-            raise MountError(f"{str(output)!r} cannot be written: {error.strerror}.") from None
+        text = json.dumps(tools, indent=2, ensure_ascii=False)
+        write_whole(output, f"{text}\n".encode())
     note(f"{len(tools)} tool{'' if len(tools) == 1 else 's'} in {output}")
     return 0

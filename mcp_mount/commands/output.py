@@ -32,6 +32,7 @@ Token = Annotated[str | None, Parameter(name="--auth", show_default=False)]
 """An access token."""
 
 _TOKEN: Final = re.compile(r"[!-~]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f]")
 
 
 def visible(text: str) -> str:
@@ -124,13 +125,17 @@ def read_headers(lines: tuple[str, ...], token: str | None = None) -> dict[str, 
     """Read headers as curl takes them, e.g. ``("X-Api-Key: secret",)``, and add that of a token.
 
     Raises:
-        MountError: one has no colon, or what says who calls is no token, or is said twice.
+        MountError: one has no colon, or several lines; or what says who calls is no token, or is
+            said twice.
     """
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
             raise MountError("--header has the form 'Name: value'.")
+        if _CONTROL.search(line.strip()):
+            # An HTTP library would refuse it, too, and say what the value is.
+            raise MountError("--header has the form 'Name: value', in one line.")
         headers[name.strip()] = value.strip()
     if token is None:
         return headers

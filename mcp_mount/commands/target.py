@@ -10,6 +10,7 @@ from mcp_mount.check.subject import Subject, known_operations, subject_of
 from mcp_mount.commands.output import note
 from mcp_mount.errors import MountError
 from mcp_mount.finding import import_app
+from mcp_mount.halves import mend
 
 if TYPE_CHECKING:
     from fastmcp import Client
@@ -115,7 +116,8 @@ async def _all_tools(context: "MountContext") -> Sequence["Tool"]:
 
 def _as_wire(tool: "Tool") -> dict[str, Any]:
     listed = tool.to_mcp_tool(name=tool.name)
-    return listed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    wire: dict[str, Any] = mend(listed.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return wire
 
 
 def find_target(name: str, header: Mapping[str, str]) -> Target:

@@ -2,19 +2,16 @@
 
 import json
 import math
-import re
-from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from mcp_mount.conversion.structure import is_simple
+from mcp_mount.halves import mend
 
 # What is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
-# Parts of a text in which the two halves of a character stay together.
-_PARTS: Final = re.compile(r"(?s).{1,16384}(?:(?<=[\ud800-\udbff])[\udc00-\udfff])?")
 
 
 class TooManyValues(ValueError):
@@ -72,19 +69,3 @@ def _is_deep(value: object) -> bool:
         )
         level = [each for each in inner if isinstance(each, dict | list)]
     return bool(level)
-
-
-def mend(value: object) -> object:
-    """Replace half characters (lone surrogates), which no encoder writes."""
-    if isinstance(value, str):
-        # Part by part: a step of a megabyte would hold up the process.
-        return "".join(map(_mend_text, _PARTS.findall(value)))
-    if isinstance(value, list):
-        return [mend(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(mend(key)): mend(item) for key, item in value.items()}
-    return value
-
-
-def _mend_text(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

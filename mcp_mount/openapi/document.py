@@ -11,14 +11,16 @@ import httpx2
 import yaml
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.halves import ESCAPED, mend, mend_document, mend_text
 from mcp_mount.http_log import read_message
 from mcp_mount.openapi.fetching import MAX_BYTES, Access, Refused, fetch
 
 _OPEN: Final = Access()
+_HALF: Final = re.compile(ESCAPED)
 
 
 def load_document(source: Mapping[str, Any] | str | Path, access: Access = _OPEN) -> dict[str, Any]:
-    """Return an OpenAPI 3 document.
+    """Return an OpenAPI 3 document, without half characters.
 
     Args:
         source: The document itself, a path (``"openapi.yaml"``), or a URL
@@ -30,7 +32,7 @@ def load_document(source: Mapping[str, Any] | str | Path, access: Access = _OPEN
         InvalidDocument: it cannot be read, or is no OpenAPI 3 document.
     """
     if isinstance(source, Mapping):
-        return _check_version(source, "The document given")
+        return _check_version(_mended(source), "The document given")
     if is_url(source):
         name = without_secrets(str(source))
         return _check_version(_parse(_fetch(str(source), access), name), f"What is at {name!r}")
@@ -84,6 +86,14 @@ def _fetch(url: str, access: Access) -> bytes:
         raise InvalidDocument(message) from None
 
 
+def _mended(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return mend_document(document)
+    except (ValueError, RecursionError):
+        message = "The document given holds itself, or is nested too deeply."
+        raise InvalidDocument(message) from None
+
+
 def _parse(data: bytes, name: str) -> object:
     text = _decode(data, name)
     if text.lstrip().startswith("<"):
@@ -91,7 +101,8 @@ def _parse(data: bytes, name: str) -> object:
         raise InvalidDocument(message)
     try:
         try:
-            return json.loads(text, parse_constant=_refuse_constant)
+            document = json.loads(text, parse_constant=_refuse_constant)
+            return mend(document) if _HALF.search(text) else document
         except ValueError as error:
             json_error = error
         return _parse_yaml(text, name)
@@ -160,6 +171,10 @@ class _Loader(yaml.SafeLoader):
 
     # PyYAML's own are those of YAML 1.1, where `12:30` is the number 750.
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's, for the whole class
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """Mend half characters here, and not once more for each alias."""
+        return mend_text(super().construct_scalar(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         """Make every key a string, as in JSON: a status is often written as a number."""

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from mcp_mount.conversion.values import mend
+from mcp_mount.halves import ESCAPED, mend
 from mcp_mount.loops import in_thread
 from mcp_mount.remotes.bounds import MAX_UNASKED
 from mcp_mount.remotes.events import values_of
@@ -20,8 +20,7 @@ from mcp_mount.tools.converting import LARGE
 _MESSAGE: Final = 10_000
 """Characters of a large error's message."""
 
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-"""Half a character, of which the other half may be missing."""
+_HALF: Final = re.compile(ESCAPED.encode())
 
 _MOST_LINES: Final = 1_000
 """Lines of a large event's data; what is pretty-printed has fewer than a large message."""
@@ -75,7 +74,7 @@ def _read(message: bytes) -> Any:
     # Of bytes it would guess that they are UTF-16, of which no value has been counted.
     read = json.loads(str(message, "utf-8"))
     # Half a character alone could not be sent on.
-    return mend(read) if _SURROGATE.search(message) else read
+    return mend(read) if _HALF.search(message) else read
 
 
 def take_large_result(request: OutgoingRequest, request_id: Any) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mcp_mount.errors import InvalidMark
+from mcp_mount.halves import mend
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.tools.naming import is_name
@@ -165,7 +166,7 @@ def read_marks(tools: ToolMarks) -> Mapping[Selector, ToolOverrides]:
         InvalidMark: a value has another form, or a key that is not known.
     """
     marks = {
-        selector: _convert(mark, f"What tools= says of {selector!r}", "a mapping")
+        selector: _convert(mend(mark), f"What tools= says of {selector!r}", "a mapping")
         for selector, mark in tools.items()
     }
     for selector, mark in marks.items():
