@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 from fastmcp import Client
 
 from mock_api.about import SUBJECTS, answer_about_service, asks_for_time
@@ -24,8 +25,16 @@ QUERY_LENGTH: Final = 500
 GOOD: Final = 0.5
 """How good a match must be beside the best one, to be a source."""
 
-Words = Mapping[str, Sequence[str]]
-"""The words of a question, each with other words for it."""
+LONGEST_COMPARED: Final = 50_000
+"""Characters of an article in which the best passage is looked for."""
+
+MOST_PARAGRAPHS: Final = 500
+"""Paragraphs of it."""
+
+LONGEST_PASSAGE: Final = 2_000
+
+Sought = Sequence[Sequence[str]]
+"""How each word of a question, or another word for it, stands in a text as `_plain` writes it."""
 
 NOTHING: Final = (
     "The knowledge base has nothing on this. It covers product lifecycle management with"
@@ -50,31 +59,35 @@ async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -
     elif (about := answer_about_service(question)) is not None:
         text = f"{_asked(question)}\n\n{about}"
     else:
-        text = composed(question, await _articles(client, question))
+        found = await _found(client, question)
+        # In a thread: comparing words takes as long as the articles want.
+        text = await anyio.to_thread.run_sync(composed, question, found)
     for number, word in enumerate(re.findall(r"\S+\s*", text)):
         if number:
             await anyio.sleep(pace)
         await say(word)
 
 
-def composed(question: str, articles: Sequence[Article]) -> str:
-    """Write the answer that these articles give."""
+def composed(question: str, found: Sequence[tuple[float, Article]]) -> str:
+    """Write the answer that these articles give, each with how well it matches."""
+    sought = _sought(alternatives(question))
+    articles = _fitting(found, sought)
     if not articles:
         return f"{_asked(question)}\n\n{NOTHING}"
-    words = alternatives(question)
     passages = [
-        f"{article.title} [{article.slug}]\n{best_passage(article.body, words)}"
+        f"{article.title} [{article.slug}]\n{_cut(best_passage(article.body, sought))}"
         for article in articles
     ]
     sources = ", ".join(article.slug for article in articles)
     return "\n\n".join([_asked(question), *passages, f"Sources: {sources}"])
 
 
-def best_passage(body: str, words: Words) -> str:
+def best_passage(body: str, sought: Sought) -> str:
     """Return the paragraph of a Markdown text that has the most of the words, or the first such."""
-    paragraphs = [part.strip() for part in re.split(r"\n{2,}", body)]
+    parts = re.split(r"\n{2,}", body[:LONGEST_COMPARED], maxsplit=MOST_PARAGRAPHS)
+    paragraphs = [part.strip() for part in parts[:MOST_PARAGRAPHS]]
     prose = [part for part in paragraphs if part and not part.startswith("#")]
-    return max(prose or [body.strip()], key=lambda part: _overlap(part, words))
+    return max(prose or [body.strip()], key=lambda part: _overlap(part, sought))
 
 
 def search_query(question: str) -> str:
@@ -94,10 +107,10 @@ def _asked(question: str) -> str:
     return f"You asked: {short}"
 
 
-async def _articles(client: Client[Any], question: str) -> list[Article]:
-    words = alternatives(question)
+async def _found(client: Client[Any], question: str) -> list[tuple[float, Article]]:
+    """Return the articles that match best, with their scores."""
     query = search_query(question)
-    if not words or not query:
+    if not query or not terms(question):
         return []
     output = await call(client, "search_articles", {"q": query, "limit": MAX_PASSAGES})
     page = SearchPage.model_validate(_needed("search_articles", output).data)
@@ -110,15 +123,19 @@ async def _articles(client: Client[Any], question: str) -> list[Article]:
         for hit in page.items:
             tasks.start_soon(read, hit.slug)
     # One that was deleted meanwhile is left out.
-    found = [
+    return [
         (hit.score or 0, Article.model_validate(outputs[hit.slug].data))
         for hit in page.items
         if not outputs[hit.slug].is_error
     ]
+
+
+def _fitting(found: Sequence[tuple[float, Article]], sought: Sought) -> list[Article]:
+    """Return those that are about the question."""
     # A single word in common with a longer question is chance: "the capital of France" is not
     # about capital letters.
     text = "\n".join(f"{each.slug} {each.title} {each.body}" for _, each in found)
-    if _overlap(text, words) < min(2, len(words)):
+    if _overlap(text, sought) < max(1, min(2, len(sought))):
         return []
     best = max(score for score, _ in found)
     return [article for score, article in found if score >= GOOD * best]
@@ -134,15 +151,31 @@ def _quoted(term: str) -> str:
     return f'"{term}"' if " " in term else term
 
 
-def _overlap(text: str, words: Words) -> int:
+def _cut(passage: str) -> str:
+    if len(passage) <= LONGEST_PASSAGE:
+        return passage
+    # Not in the middle of a word.
+    return f"{passage[:LONGEST_PASSAGE].rpartition(' ')[0] or passage[:LONGEST_PASSAGE]}…"
+
+
+def _overlap(text: str, sought: Sought) -> int:
     """Count the words that a text has, in whichever form or other words."""
-    text = " ".join(re.findall(r"\w+", text))
-    return sum(any(_has(text, said) for said in (word, *others)) for word, others in words.items())
+    plain = _plain(text)
+    return sum(any(said in plain for said in each) for each in sought)
 
 
-def _has(text: str, said: str) -> bool:
+def _plain(text: str) -> str:
+    """Return the words of a text, each between blanks: searching them takes no expressions."""
+    return " ".join(["", *re.findall(r"\w+", text.lower()), ""])
+
+
+def _sought(words: Mapping[str, Sequence[str]]) -> Sought:
+    return [[_beginning(said) for said in (word, *others)] for word, others in words.items()]
+
+
+def _beginning(said: str) -> str:
+    if len(said) < 4:
+        # A short one must be the whole word: "so" is not the beginning of "some".
+        return f" {said} "
     # Without its last letters a word finds its other forms: "releasing", "released".
-    stem = said[: max(4, len(said) - 3)] if " " not in said else said
-    # A short one must be the whole word: "so" is not the beginning of "some".
-    end = r"\b" if len(said) < 4 else ""
-    return re.search(rf"\b{re.escape(stem)}{end}", text, re.IGNORECASE) is not None
+    return f" {said[: max(4, len(said) - 3)] if ' ' not in said else said}"

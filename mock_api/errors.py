@@ -6,6 +6,7 @@ KnowledgeBaseError
 ├── AlreadyExists     409
 ├── TooLarge          413
 ├── Loop              508
+├── SearchTooLong     503
 ├── StorageError      503
 │   ├── StorageBusy       503
 │   └── StorageFull       507
@@ -56,6 +57,13 @@ class Loop(KnowledgeBaseError):
     """A question that comes from the answer to another one."""
 
     status = 508
+
+
+class SearchTooLong(KnowledgeBaseError):
+    """A search that others would have to wait for."""
+
+    status = 503
+    retry_after = 5
 
 
 class StorageError(KnowledgeBaseError):

@@ -1,5 +1,6 @@
 """The application that a server runs: `uvicorn mock_api.main:app`."""
 
+import gc
 import logging
 
 from pydantic import ValidationError
@@ -35,3 +36,6 @@ def _log_to_stderr(level: str) -> None:
 _settings = _read_settings()
 _log_to_stderr(_settings.log_level)
 app = create_app(_settings)
+# What lives as long as the process is not looked at by each collection of garbage, which stops it.
+gc.collect()
+gc.freeze()

@@ -1,15 +1,17 @@
 """What the service takes and gives, as JSON."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 WORDS = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 """Lower-case words joined by hyphens: `"baseline-a-structure"`."""
@@ -19,7 +21,11 @@ Tag = Annotated[str, StringConstraints(pattern=WORDS, max_length=40)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Summary = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Body = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
-Tags = Annotated[tuple[Tag, ...], Field(max_length=20)]
+# One error for each of 100,000 wrong tags takes a second.
+Tags = Annotated[tuple[Tag, ...], FailFast(), Field(max_length=20)]
+
+MOST_FIELDS: Final = 20
+"""Fields of what is written; with so many, each one that is unknown is an error of its own."""
 
 Action = Literal["created", "replaced", "updated", "deleted", "attached"]
 
@@ -41,10 +47,25 @@ class Attachment(BaseModel):
     caption: str | None = None
 
 
-class ArticleContent(BaseModel):
-    """Everything of an article that its author writes, except its slug."""
+class _Written(BaseModel):
+    """What a client writes; fields that there are not are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, data: object) -> object:
+        if isinstance(data, dict) and len(data) > MOST_FIELDS:
+            raise PydanticCustomError(
+                "too_many_fields",
+                "Send these fields only: {known}; there are {count}",
+                {"known": ", ".join(cls.model_fields), "count": len(data)},
+            )
+        return data
+
+
+class ArticleContent(_Written):
+    """Everything of an article that its author writes, except its slug."""
 
     title: Title = Field(description="What lists and searches show, such as a question.")
     summary: Summary | None = Field(default=None, description="One or two sentences.")
@@ -60,10 +81,8 @@ class NewArticle(ArticleContent):
     slug: Slug = Field(description="The article's name in URLs.", examples=["baseline-a-structure"])
 
 
-class ArticlePatch(BaseModel):
+class ArticlePatch(_Written):
     """The fields to change; a field that is left out keeps its value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # A default factory keeps the meaningless default out of the schema; what was sent is
     # told by `model_fields_set`.

@@ -3,11 +3,15 @@
 import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice, pairwise
 from typing import Final
 
+from mock_api.errors import SearchTooLong
 from mock_api.models import SearchHit, SearchPage
+from mock_api.snippets import CLOSING, OPENING, best_part
 from mock_api.synonyms import meanings, root
 
 MAX_TERMS: Final = 32
@@ -24,7 +28,13 @@ _STOP: Final = frozenset(_STOP_WORDS.split())
 # A hit in the slug or the title counts for more than one in the summary or the tags, and these
 # for more than one in the text.
 RANK: Final = "bm25(article_search, 6.0, 8.0, 4.0, 4.0, 1.0)"
-SNIPPET: Final = "snippet(article_search, 4, '**', '**', '…', 32)"
+HIGHLIGHTED: Final = "highlight(article_search, 4, ?, ?)"
+
+SECONDS: Final = 2.0
+"""How long a search may take: a thread is not free for others before it is done."""
+
+STEPS: Final = 10_000
+"""Steps of SQLite's machine between two looks at the clock; about a thousand a millisecond."""
 
 NEIGHBOURS: Final = 0.6
 """What two terms count for where they stand together, as in the question, beside each by itself."""
@@ -70,17 +80,36 @@ def search(
     """Return the articles that have any of the terms or of their synonyms, best match first.
 
     Without terms, the articles that changed last. Each tag narrows the search.
+
+    Raises:
+        SearchTooLong: it took too long.
     """
     found = terms(text)
-    if not found:
-        return _latest(db, tags, limit, offset)
-    near = (f"NEAR({_quoted(one)} {_quoted(other)}, 3)" for one, other in pairwise(found))
-    weights = (
-        dict.fromkeys(_synonyms(text), SYNONYM)
-        | dict.fromkeys(map(_quoted, found), 1.0)
-        | dict.fromkeys(near, NEIGHBOURS)
-    )
-    return _matching(db, weights, tags, limit, offset)
+    with _in_time(db):
+        if not found:
+            return _latest(db, tags, limit, offset)
+        words = dict.fromkeys(_synonyms(text), SYNONYM) | dict.fromkeys(map(_quoted, found), 1.0)
+        near = (f"NEAR({_quoted(one)} {_quoted(other)}, 3)" for one, other in pairwise(found))
+        return _matching(
+            db, words, dict.fromkeys(near, NEIGHBOURS), tags, limit=limit, offset=offset
+        )
+
+
+@contextmanager
+def _in_time(db: sqlite3.Connection) -> Iterator[None]:
+    """End what is asked of the database when its time is over."""
+    end = time.monotonic() + SECONDS
+    db.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise SearchTooLong(
+            "The search takes too long: try again later, or with fewer words."
+        ) from None
+    finally:
+        db.set_progress_handler(None, 0)
 
 
 def _synonyms(text: str) -> list[str]:
@@ -109,17 +138,22 @@ def _tagged(tags: Sequence[str]) -> str:
 
 def _matching(
     db: sqlite3.Connection,
-    weights: Mapping[str, float],
+    words: Mapping[str, float],
+    near: Mapping[str, float],
     tags: Sequence[str],
+    *,
     limit: int,
     offset: int,
 ) -> SearchPage:
-    """Return the articles that match any expression, by the sum of what their matches count for."""
+    """Return the articles that have any of the words, by the sum of what their matches count for.
+
+    Words that stand together (`near`) count more, and find nothing by themselves.
+    """
     matching = (
         "FROM article_search JOIN articles ON articles.id = article_search.rowid"
         " WHERE article_search MATCH ?" + _tagged(tags)
     )
-    expression = " OR ".join(weights)
+    expression = " OR ".join(words)
     (total,) = db.execute(f"SELECT count(*) {matching}", (expression, *tags)).fetchone()
     # Whole before they are summed, because FTS5 ranks no rows of a group.
     ranked = (
@@ -129,12 +163,24 @@ def _matching(
     rows = db.execute(
         f"WITH ranked AS MATERIALIZED ({ranked}),"  # noqa: S608 - made of our own words
         " scored AS (SELECT id, sum(score) AS score FROM ranked GROUP BY id)"
-        f" SELECT articles.*, {SNIPPET} AS snippet,"
+        " SELECT articles.id, articles.slug, articles.title, articles.summary, articles.tags,"
+        " articles.updated,"
         " (SELECT score FROM scored WHERE scored.id = articles.id) AS score"
-        f" {matching} ORDER BY score DESC, slug LIMIT ? OFFSET ?",
-        (json.dumps(weights), expression, *tags, limit, offset),
-    )
-    return SearchPage(items=tuple(map(_hit, rows)), total=total, limit=limit, offset=offset)
+        f" {matching} ORDER BY score DESC, articles.slug LIMIT ? OFFSET ?",
+        (json.dumps({**words, **near}), expression, *tags, limit, offset),
+    ).fetchall()
+    items = tuple(_hit(row, _snippet(db, expression, row["id"])) for row in rows)
+    return SearchPage(items=items, total=total, limit=limit, offset=offset)
+
+
+def _snippet(db: sqlite3.Connection, expression: str, article_id: int) -> str:
+    # One at a time: sorted together with what it was made of, a page would be ten megabytes.
+    (highlighted,) = db.execute(
+        f"SELECT {HIGHLIGHTED} FROM article_search"  # noqa: S608 - made of our own words
+        " WHERE article_search MATCH ? AND rowid = ?",
+        (OPENING, CLOSING, expression, article_id),
+    ).fetchone()
+    return best_part(highlighted)
 
 
 def _latest(db: sqlite3.Connection, tags: Sequence[str], limit: int, offset: int) -> SearchPage:
@@ -145,16 +191,17 @@ def _latest(db: sqlite3.Connection, tags: Sequence[str], limit: int, offset: int
         f" {matching} ORDER BY updated DESC, slug LIMIT ? OFFSET ?",
         (*tags, limit, offset),
     )
-    return SearchPage(items=tuple(map(_hit, rows)), total=total, limit=limit, offset=offset)
+    items = tuple(_hit(row, row["snippet"]) for row in rows)
+    return SearchPage(items=items, total=total, limit=limit, offset=offset)
 
 
-def _hit(row: sqlite3.Row) -> SearchHit:
+def _hit(row: sqlite3.Row, snippet: str) -> SearchHit:
     return SearchHit(
         slug=row["slug"],
         title=row["title"],
         summary=row["summary"],
         tags=json.loads(row["tags"]),
         updated=row["updated"],
-        snippet=row["snippet"],
+        snippet=snippet,
         score=None if row["score"] is None else round(row["score"], 3),
     )

@@ -2,9 +2,11 @@
 
 * Everything goes through the mounted endpoint, in process: who asks is shown, and may call, what it
   could call itself, and each call is in the log like any other.
-* `chat` is not among them, and a question that comes from an answer is refused (`refuse_loop`).
+* `chat` is not among them, nor one of another server whose name ends so, and a question that comes
+  from an answer is refused (`refuse_loop`). The header that tells it reaches no other server.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -33,8 +35,9 @@ CALL_SECONDS: Final = 20.0
 # are nested too deeply to be written (ValueError).
 _FAILURES: Final = (MCPError, FastMCPError, httpx2.HTTPError, RuntimeError, ValueError)
 
-# The one would ask itself, and the other never ends.
-_LEFT_OUT: Final = frozenset({"chat", "watch_changes"})
+# The one would ask itself, and the other never ends; a gateway that lists this service has them as
+# `kb_chat` and `kb_watch_changes`.
+_LEFT_OUT: Final = re.compile(r"(?:.*[^A-Za-z0-9])?(?:chat|watch_changes)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
     return {
         tool.name: tool
         for tool in tools
-        if tool.name not in _LEFT_OUT and (writing or only_reads(tool))
+        if not _LEFT_OUT.fullmatch(tool.name) and (writing or only_reads(tool))
     }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response, Security
+from pydantic import FailFast
 
 from mock_api.identity import current_caller
 from mock_api.models import (
@@ -19,7 +20,10 @@ from mock_api.models import (
 from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals
 from mock_api.tokens import ADMIN, WRITE
 
-router = APIRouter(tags=["articles"])
+MOST_BYTES = 640 * 1024
+"""Of a request: 100,000 characters, each as `\\uXXXX`. JSON is read on the event loop."""
+
+router = APIRouter(tags=["articles"], max_body_size=MOST_BYTES)
 
 WRITES = [Security(current_caller, scopes=[WRITE])]
 DELETES = [Security(current_caller, scopes=[ADMIN])]
@@ -55,6 +59,7 @@ def search_articles(
     ] = "",
     tag: Annotated[
         list[Tag],
+        FailFast(),
         Query(
             max_length=10,
             description="Only articles that have all of these tags, such as bom, change, "
@@ -111,7 +116,7 @@ def get_article(
     status_code=201,
     responses={
         201: headers(location="The new article."),
-        **refusals(409, 507),
+        **refusals(409, 413, 507),
     },
 )
 def create_article(
@@ -128,7 +133,7 @@ def create_article(
     operation_id="replace_article",
     summary="Replace an article",
     dependencies=WRITES,
-    responses=refusals(404, 507),
+    responses=refusals(404, 413, 507),
 )
 def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) -> Article:
     """Give an existing article a new title, summary, tags and text, all at once.
@@ -143,7 +148,7 @@ def replace_article(slug: SlugPath, article: ArticleContent, store: StoreDep) ->
     operation_id="update_article",
     summary="Change parts of an article",
     dependencies=WRITES,
-    responses=refusals(404, 507),
+    responses=refusals(404, 413, 507),
 )
 def update_article(slug: SlugPath, patch: ArticlePatch, store: StoreDep) -> Article:
     """Change only the given fields of an article; `"summary": null` removes the summary."""

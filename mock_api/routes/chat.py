@@ -14,7 +14,10 @@ from mock_api.routes.common import refusals
 from mock_api.telling import EVENTS, JSON, OFFERS, TEXT, Telling
 from mock_api.tools import refuse_loop
 
-router = APIRouter(tags=["chat"])
+MOST_BYTES: Final = 128 * 1024
+"""Of a question: 4,000 characters, each as `\\uXXXX\\uXXXX`, under both of its names."""
+
+router = APIRouter(tags=["chat"], max_body_size=MOST_BYTES)
 
 WORD_EVENT = {
     "type": "object",
@@ -43,7 +46,7 @@ MOST_AT_ONCE: Final = 50
                 JSON: {"schema": Answer.model_json_schema()},
             },
         },
-        **refusals(406, 502, 503, 504, 508),
+        **refusals(406, 413, 502, 503, 504, 508),
     },
     # POST for the length of a question; it changes nothing over MCP: see `may_write`.
     openapi_extra={

@@ -14,7 +14,7 @@ REASONS = {
     404: "There is no such article or attachment.",
     406: "The service has none of the representations that are accepted.",
     409: "Something of this name is there already.",
-    413: "The file is too large.",
+    413: "The request, or the file in it, is too large.",
     502: "The model has failed, or refuses to answer.",
     503: "What the answer needs, such as the database or the model, cannot be used now.",
     504: "The model has not finished in time.",

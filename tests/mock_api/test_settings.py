@@ -154,6 +154,26 @@ async def test_the_tools_of_another_server_are_used_for_answers(settings: Settin
             assert "rain in Ulm" in said
 
 
+async def test_the_model_is_not_asked_anew_by_way_of_another_server(settings: Settings) -> None:
+    """A gateway that lists this service has its `chat` under another name, `kb_chat`."""
+    other = other_server()
+    for name in ("chat", "kb_chat", "kb_watch_changes", "kb_chat_rooms"):
+        other.add_api_route(f"/{name}", lambda: "No.", operation_id=name)
+    script = in_turn(calls(("other_kb_chat", {})), words("Done."))
+    with served(other) as url:
+        async with fake_model(script) as model:
+            app = create_app(model.settings(settings, mcp_server_url=f"{url}/mcp"))
+            with served(app) as base:
+                async with httpx.AsyncClient(base_url=base, timeout=20) as client:
+                    with anyio.fail_after(20):
+                        while not await has_tool(client, "other_kb_chat"):
+                            await anyio.lowlevel.checkpoint()
+                    await client.post("/chat", json={"prompt": "Who else knows?"})
+            offered = {name for name in model.offered if name.startswith("other_")}
+            assert offered == {"other_weather", "other_kb_chat_rooms"}
+            assert model.outputs[0].startswith("Error: There is no tool 'other_kb_chat'.")
+
+
 async def test_a_server_that_is_away_takes_nothing_from_the_own_tools(settings: Settings) -> None:
     app = create_app(changed(settings, mcp_server_url="http://127.0.0.1:9/mcp"))
     with served(app) as base:

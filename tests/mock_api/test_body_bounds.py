@@ -1,0 +1,69 @@
+"""What a request may hold that is read on the event loop. Promise F1."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastmcp import Client
+
+JSON = {"Content-Type": "application/json"}
+ARTICLE = {"slug": "new", "title": "New", "body": "Text."}
+
+
+async def refused(client: httpx.AsyncClient, method: str, path: str, body: object) -> Any:
+    response = await client.request(method, path, json=body)
+    assert response.status_code == 422
+    return response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/articles"), ("PUT", "/articles/bom"), ("PATCH", "/articles/bom")],
+)
+async def test_a_refusal_does_not_grow_with_what_is_wrong(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    """FastAPI makes an error of each wrong value: 300,000 tags took six seconds."""
+    body = {**ARTICLE, "tags": [0] * 15_000}
+    wrong = await refused(client, method, path, body)
+    assert [each["loc"] for each in wrong if "tags" in each["loc"]] == [["body", "tags", 0]]
+    (wrong,) = await refused(client, method, path, {f"x{each}": 0 for each in range(4_000)})
+    assert wrong["type"] == "too_many_fields"
+    assert "Send these fields only: title, summary, tags, body" in wrong["msg"]
+    # Where there are few, each is named.
+    wrong = await refused(client, method, path, {**ARTICLE, "autor": 0, "date": 0, "tags": []})
+    named = [each["loc"] for each in wrong if each["loc"] != ["body", "slug"]]
+    assert named == [["body", "autor"], ["body", "date"]]
+
+
+async def test_a_refusal_over_mcp_does_not_grow_either(app: FastAPI) -> None:
+    async with Client(app.state.mounted.server) as client:
+        for name, arguments in (
+            ("create_article", {**ARTICLE, "tags": [0] * 15_000}),
+            ("search_articles", {"tag": ["A"] * 3_000}),
+        ):
+            result = await client.call_tool(name, arguments, raise_on_error=False)
+            assert result.is_error
+            assert len(str(result.content)) < 2_000
+
+
+async def test_the_longest_article_and_question_fit_however_they_are_written(
+    client: httpx.AsyncClient,
+) -> None:
+    article = json.dumps({**ARTICLE, "body": "構" * 100_000})
+    assert len(article) > 600_000
+    assert (await client.post("/articles", content=article, headers=JSON)).status_code == 201
+    question = json.dumps({"message": "🦓" * 4_000, "prompt": "🦓" * 4_000})
+    assert (await client.post("/chat", content=question, headers=JSON)).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "most"), [("/articles", 640 * 1024), ("/chat", 128 * 1024)])
+async def test_a_larger_request_is_refused_before_it_is_read(
+    client: httpx.AsyncClient, path: str, most: int
+) -> None:
+    fits = await client.post(path, content=b" " * (most - 2) + b"{}", headers=JSON)
+    assert fits.status_code == 422
+    larger = await client.post(path, content=b" " * (most - 1) + b"{}", headers=JSON)
+    assert larger.status_code == 413
