@@ -51,7 +51,7 @@ async def test_a_refusal_over_mcp_does_not_grow_either(app: FastAPI) -> None:
             assert len(str(result.content)) < 2_000
 
 
-async def test_the_longest_article_and_question_fit_however_they_are_written(
+async def test_the_longest_article_and_question_fit_with_every_character_escaped(
     client: httpx.AsyncClient,
 ) -> None:
     article = json.dumps({**ARTICLE, "body": "構" * 100_000})
