@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query, Request, Response, Security
+from fastapi import Header, Query, Request, Response, Security
 from pydantic import FailFast
 
 from mock_api.identity import current_caller
@@ -17,13 +17,13 @@ from mock_api.models import (
     SearchPage,
     Tag,
 )
-from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals
+from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals, router_of
 from mock_api.tokens import ADMIN, WRITE
 
 MOST_BYTES = 640 * 1024
 """Of a request: 100,000 characters, each as `\\uXXXX`. JSON is read on the event loop."""
 
-router = APIRouter(tags=["articles"], max_body_size=MOST_BYTES)
+router = router_of("articles", most=MOST_BYTES)
 
 WRITES = [Security(current_caller, scopes=[WRITE])]
 DELETES = [Security(current_caller, scopes=[ADMIN])]

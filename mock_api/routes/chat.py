@@ -3,21 +3,21 @@
 from functools import partial
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
 from mock_api.answering import Answerer
 from mock_api.errors import NotAcceptable
 from mock_api.models import Answer, ChatRequest
 from mock_api.negotiation import negotiate
-from mock_api.routes.common import refusals
+from mock_api.routes.common import refusals, router_of
 from mock_api.telling import EVENTS, JSON, OFFERS, TEXT, Telling
 from mock_api.tools import refuse_loop
 
 MOST_BYTES: Final = 128 * 1024
 """Of a question: 4,000 characters, each as `\\uXXXX\\uXXXX`, under both of its names."""
 
-router = APIRouter(tags=["chat"], max_body_size=MOST_BYTES)
+router = router_of("chat", most=MOST_BYTES)
 
 WORD_EVENT = {
     "type": "object",

@@ -1,8 +1,9 @@
 """What the operations share: their store, their settings, and how they document refusals."""
 
+from inspect import signature
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 
 from mock_api.models import Error
 from mock_api.settings import Settings
@@ -48,6 +49,13 @@ READABLE = [Depends(check_readable)]
 SlugPath = Annotated[
     str, Path(description="The article's slug, as search_articles gives it.", max_length=80)
 ]
+
+
+def router_of(tag: str, *, most: int) -> APIRouter:
+    """Return a router whose requests may have so many bytes, with a FastAPI that bounds them."""
+    can_bound = "max_body_size" in signature(APIRouter).parameters
+    options: dict[str, Any] = {"max_body_size": most} if can_bound else {}
+    return APIRouter(tags=[tag], **options)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
