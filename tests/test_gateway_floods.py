@@ -360,7 +360,8 @@ for line in sys.stdin:
     with heard() as log:
         async with started(gateway_app([program("dies", code)])):
             await log.line("'dies' is up", times=4)
-    assert len([each for each in log.lines if each == "dies: E"]) <= 1_000
+    # Of 1,600. Another one is let in every few seconds.
+    assert len([each for each in log.lines if each == "dies: E"]) < 1_100
     assert len([each for each in log.lines if "writes a lot" in each]) == 1
 
 
