@@ -15,11 +15,14 @@ from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
 from fastmcp.utilities.types import Image
+from mcp.shared.message import SessionMessage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import Remote, gateway_app
+from mcp_mount.remotes.bounds import Pace
+from mcp_mount.remotes.stdio import read_messages
 from tests.starting import started
 from tests.support import MODERN, served
 
@@ -275,3 +278,24 @@ async def gateway(*remotes: Remote, **options: Any) -> AsyncIterator[ASGIApp]:
             for remote in remotes:
                 await log.line(f"{remote.name!r} is up")
             yield app
+
+
+class Chunks:
+    """The output of a program, and what came of it."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = iter(chunks)
+
+    def __aiter__(self) -> "Chunks":
+        return self
+
+    async def __anext__(self) -> bytes:
+        for each in self._chunks:
+            return each
+        raise StopAsyncIteration
+
+    async def messages(self, pace: Pace) -> list[Any]:
+        sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1_000)
+        await read_messages(self, sending, 30_000_000, anyio.Event(), pace)  # type: ignore[arg-type]
+        with receiving:
+            return [each.message async for each in receiving if isinstance(each, SessionMessage)]

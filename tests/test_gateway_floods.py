@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
-from mcp.shared.message import SessionMessage
 from mcp_types import LOG_LEVEL_META_KEY, JSONRPCRequest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,10 +20,9 @@ from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.hearing import hear_changes
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import Lists
-from mcp_mount.remotes.stdio import read_messages
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 from tests.foreign import HELD, Heartbeat
-from tests.others import Raw, gateway, heard, program, raw, text, tool
+from tests.others import Chunks, Raw, gateway, heard, program, raw, text, tool
 from tests.starting import started
 from tests.support import call, rpc, served
 
@@ -135,27 +133,6 @@ async def test_a_notification_may_be_much_smaller_than_a_result() -> None:
     said = [each["params"]["data"] for each in reply.messages[:-1]]
     assert said == ["small"]
     assert reply.text_content == "done"
-
-
-class Chunks:
-    """The output of a program, and what came of it."""
-
-    def __init__(self, *chunks: bytes) -> None:
-        self._chunks = iter(chunks)
-
-    def __aiter__(self) -> "Chunks":
-        return self
-
-    async def __anext__(self) -> bytes:
-        for each in self._chunks:
-            return each
-        raise StopAsyncIteration
-
-    async def messages(self, pace: Pace) -> list[Any]:
-        sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1_000)
-        await read_messages(self, sending, 30_000_000, anyio.Event(), pace)  # type: ignore[arg-type]
-        with receiving:
-            return [each.message async for each in receiving if isinstance(each, SessionMessage)]
 
 
 def note(size: int, *, method_first: bool) -> bytes:

@@ -9,12 +9,11 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import Pace
-from mcp_mount.remotes.stdio import read_messages
+from tests.others import Chunks
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
 OBJECTS = st.dictionaries(st.text(max_size=3), SCALARS, max_size=2)
@@ -33,35 +32,9 @@ MESSAGES = st.fixed_dictionaries(
 )
 
 
-class Output:
-    """What a program writes."""
-
-    def __init__(self, *chunks: bytes) -> None:
-        self._chunks = iter(chunks)
-
-    def __aiter__(self) -> "Output":
-        return self
-
-    async def __anext__(self) -> bytes:
-        for each in self._chunks:
-            return each
-        raise StopAsyncIteration
-
-
 def read(line: bytes) -> Any:
     """Return the message of a line, or None."""
-
-    async def main() -> Any:
-        sending, receiving = anyio.create_memory_object_stream[SessionMessage | Exception](1)
-        output: Any = Output(line + b"\n")
-        with receiving:
-            await read_messages(output, sending, 10_000_000, anyio.Event(), Pace())
-            async for each in receiving:
-                assert isinstance(each, SessionMessage)
-                return each.message
-        return None
-
-    return anyio.run(main)
+    return next(iter(anyio.run(Chunks(line + b"\n").messages, Pace())), None)
 
 
 def by_sdk(line: bytes) -> Any:

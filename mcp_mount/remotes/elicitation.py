@@ -164,7 +164,7 @@ def _schemas_in(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str
         yield key, value
         for name, each in value.items():
             yield from _schemas_in(each, key if name in _WITHIN else name)
-    elif value is True:
+    elif value is True:  # As a schema it accepts anything, a secret too.
         yield key, {}
 
 
