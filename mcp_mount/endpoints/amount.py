@@ -49,6 +49,9 @@ async def _too_much(body: bytes) -> str | None:
     if values > _MOST_ASIDE and values - await _count(outline.arguments) > _MOST_ASIDE:
         # All but a call's arguments is read again and again, and checked, by what is behind this.
         return f"The request has more than {_MOST_ASIDE:,} JSON values beside a call's arguments."
+    if outline.repeated > SLICE:
+        # Each event of a stream repeats them.
+        return f"The id, the progress token and the name have more than {SLICE:,} characters."
     if outline.address is not None and len(outline.address) > _LONGEST_ADDRESS:
         return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
     return None
