@@ -1,6 +1,8 @@
 """A stream of the older HTTP+SSE transport that nobody reads takes so much, and no more."""
 
 import gc
+import json
+import time
 
 import anyio
 import pytest
@@ -162,3 +164,32 @@ async def test_what_a_call_began_is_forgotten_when_it_has_ended() -> None:
             assert await stream.called("noted") == '"noted"'
         [open_stream] = [each for each in gc.get_objects() if isinstance(each, streams.Stream)]
         assert len(open_stream.tasks) <= 2
+
+
+async def test_large_arguments_are_read_in_turns() -> None:
+    """F1: they are checked, read again and handed on; in one step that took 130 ms."""
+    many = {str(number): 1 for number in range(60_000)}
+    params = {"name": "small", "arguments": many}
+    content = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    turns: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            begun = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            turns.append(time.thread_time() - begun)
+
+    async with (
+        started(large_app()) as app,
+        initialized(app) as stream,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(watch)
+        gc.disable()
+        try:
+            assert (await stream.post(content.encode())).status_code == 202
+            await stream.message()
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()
+    assert max(turns) < sum(turns) / 2

@@ -218,6 +218,8 @@ class StreamGate:
             refusal = refuse(400, "The body is no message of JSON-RPC 2.0.", _PARSE_ERROR)
             await refusal(scope, receive, send)
             return
+        # The SDK reads all of it again.
+        await asyncio.sleep(0)
         if (ctx := request_context.get()) is not None:
             stream.tasks[:] = [task for task in stream.tasks if not task.done()]
             ctx.tasks = stream.tasks
