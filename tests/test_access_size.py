@@ -1,13 +1,17 @@
 """How large a request may be, and that what is larger is not kept."""
 
+import gc
 import json
+import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import anyio
 import pytest
 from fastapi import Body, Depends, FastAPI, Request
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.page.negotiation import DETAILS_TYPE
 from tests.access import bearer, static
 from tests.raw import RawReply, send_raw
 from tests.sse import HANDSHAKE
@@ -210,6 +214,33 @@ async def test_a_request_has_a_head_of_some_size(
         assert (await send_raw(running, [content], {**headers, **few})).status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_long_query_is_not_read(method: str) -> None:
+    """Some servers bound none: two megabytes took a second."""
+    app = FastAPI()
+    mount_mcp(app)
+    headers, body = envelope("modern", "tools/list")
+    query = b"surface=search" + b"&a" * 1_000_000
+    headers |= {"accept": DETAILS_TYPE} if method == "GET" else {}
+    begun = time.thread_time()
+    reply = await send_raw(
+        app, [json.dumps(body).encode()], headers, method=method, query_string=query
+    )
+    assert time.thread_time() - begun < 0.15
+    assert (reply.status, reply.received) == (431, 0)
+    assert "Query and header fields" in reply.answer["error"]["message"]
+
+
+async def test_a_long_list_of_what_is_accepted_is_not_read() -> None:
+    """Two megabytes took 0.9 s, before the header fields were found too many."""
+    app = FastAPI()
+    mount_mcp(app)
+    begun = time.thread_time()
+    reply = await send_raw(app, [b""], {"accept": "," * 2_000_000}, method="GET")
+    assert time.thread_time() - begun < 0.15
+    assert reply.status == 431
+
+
 @pytest.mark.parametrize("options", [{}, {"sessions": True}, {"sse_path": "/sse"}], ids=repr)
 async def test_what_is_not_parsed_takes_no_time(options: dict[str, Any]) -> None:
     """F1: four megabytes took 1.4 s where sessions or streams keep how they were opened."""
@@ -268,3 +299,57 @@ async def test_an_address_that_is_no_address_is_not_read(era: Era) -> None:
         headers["mcp-name"] = uri[:20_000]
         reply = await send_raw(app, [json.dumps(body).encode()], headers)
         assert reply.status == status
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("place", ["id", "token", "name"])
+async def test_what_answers_repeat_is_not_long(place: str, era: Era) -> None:
+    """Each event of a stream repeats them, and each has its own number after the id."""
+    app = FastAPI()
+    mount_mcp(app)
+    for length, is_refused_now in ((60_000, False), (70_000, True)):
+        long = "é" * length
+        params: dict[str, Any] = {"name": long if place == "name" else "no", "arguments": {}}
+        headers, body = envelope(era, "tools/call", params, token=long if place == "token" else "t")
+        headers["mcp-name"] = "no"
+        body |= {"id": long} if place == "id" else {}
+        reply = await send_raw(app, [json.dumps(body).encode()], headers)
+        said = "The id, the progress token and the name have more than 65,536 characters."
+        assert (said in json.dumps(reply.answer)) == is_refused_now
+
+
+@pytest.mark.parametrize("surface", ["tools", "search"])
+async def test_large_arguments_are_read_in_turns(surface: Literal["tools", "search"]) -> None:
+    """Each of five steps reads all of an unusual request; in one they took 150 ms."""
+    app = FastAPI()
+
+    @app.get("/ping")
+    async def ping() -> str:
+        return "pong"
+
+    mount_mcp(app, surface=surface)
+    many = {str(number): 1 for number in range(60_000)}
+    called: dict[str, Any] = {"name": "no", "arguments": many}
+    if surface == "search":
+        called = {"name": "call_tool", "arguments": called}
+    headers, body = envelope("modern", "tools/call", called)
+    body["params"]["_meta"]["unusual"] = True
+    turns: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            begun = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            turns.append(time.thread_time() - begun)
+
+    content = json.dumps(body).encode()
+    async with started(app) as running, anyio.create_task_group() as tasks:
+        await send_raw(running, [content], headers)
+        tasks.start_soon(watch)
+        gc.disable()
+        try:
+            assert (await send_raw(running, [content], headers)).status == 200
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()
+    assert max(turns) < sum(turns) / 2

@@ -1,5 +1,6 @@
 """A client of a session whose connection broke comes back, and gets what it missed."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from tests.resuming import (
 )
 from tests.starting import started
 from tests.stores import needs_redis, running
-from tests.support import BASE_URL, call, connected
+from tests.support import BASE_URL, call, connected, envelope
 
 # What py-key-value calls of Redis' client is deprecated there.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -208,6 +209,22 @@ async def test_the_stream_of_what_is_no_answer_goes_on_from_any_event() -> None:
         forgotten = f"{scope}:_GET_stream/forgotten"
         async with resuming(app, session, forgotten) as again:
             assert (await primed(again)).startswith(f"{scope}:_GET_stream/")
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", PRIMED])
+async def test_a_request_with_a_long_id_is_refused(
+    version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """X1: events that it is part of were more than is kept: a traceback, and no answer ever."""
+    async with started(Slow().app) as app:
+        session = await opened(app, version)
+        headers, body = envelope("legacy", "ping")
+        content = json.dumps({**body, "id": "/" * 3_000_000}).encode()
+        refused = await send_raw(app, [content], {**headers, **session})
+        assert refused.status == 400
+        reply = await send_raw(app, [json.dumps(body).encode()], {**headers, **session})
+        assert reply.status == 200
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 @pytest.mark.parametrize("last", ["x" * 301, "a b/c", "\x1b[2J/x", "é/x"])

@@ -457,3 +457,15 @@ async def test_half_a_character_is_an_error_and_no_line_in_the_log(
     assert error is not None or reply.answer["result"]["isError"]
     assert error is None or error["code"] in {-32700, -32602, -32020}
     assert not [each for each in caplog.records if each.exc_info]
+
+
+@eras
+@pytest.mark.parametrize("value", [b'"\xff"', b"1" * 5_000, b'"\x01"', b"[" * 2_000], ids=repr)
+async def test_a_call_that_is_no_json_is_a_parse_error(value: bytes, era: Era) -> None:
+    """Whoever sent one made a traceback in the server's log."""
+    app, _ = parts_app(surface="search")
+    headers, body = envelope(era, "tools/call", {"name": "call_tool", "arguments": {"name": "x17"}})
+    content = json.dumps(body).encode().replace(b'"x17"', b'"x17", "arguments": {"a": %b}' % value)
+    async with started(app) as running:
+        reply = await send_raw(running, [content], headers)
+    assert (reply.status, reply.answer["error"]["code"]) == (400, -32700)

@@ -1,6 +1,8 @@
 """A stream of the older HTTP+SSE transport that nobody reads takes so much, and no more."""
 
 import gc
+import json
+import time
 
 import anyio
 import pytest
@@ -77,6 +79,37 @@ async def test_many_small_results_count_too(monkeypatch: pytest.MonkeyPatch) -> 
         assert await call_until_closed(stream, 50, "small") <= 40
 
 
+async def test_requests_whose_answers_nobody_reads_count_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2: four megabytes are kept for an answer of forty bytes, which took gigabytes."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 1000 * KIB)
+    params = {"_meta": {"long": "x" * 100 * KIB}}
+    async with started(large_app()) as app, initialized(app) as stream:
+        taken: list[int] = []
+        for _ in range(20):
+            number = next(stream.ids)
+            body = {"jsonrpc": "2.0", "id": number, "method": "ping", "params": params}
+            if (await stream.post(body)).status_code == 202:
+                taken.append(number)
+            await anyio.wait_all_tasks_blocked()
+        # Those that wait, and those on their way to the client.
+        assert 1000 // 232 <= len(taken) <= 1000 // 232 + 5
+        assert [(await stream.message())["id"] for _ in taken] == taken
+        await anyio.wait_all_tasks_blocked()
+        assert (await stream.post({**body, "id": 0})).status_code == 202
+        assert (await stream.message())["id"] == 0
+
+
+async def test_many_values_count_as_what_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: a byte or two of a request may be a hundred when it is parsed."""
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 1000 * KIB)
+    params = {"name": "small", "arguments": {"a": [[]] * 10_000}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    async with started(large_app()) as app, initialized(app) as stream:
+        assert (await stream.post(body)).status_code == 429
+
+
 async def test_many_streams_share_what_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """F2: the one on which most waits is closed."""
     monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST", 1500 * KIB)
@@ -131,3 +164,32 @@ async def test_what_a_call_began_is_forgotten_when_it_has_ended() -> None:
             assert await stream.called("noted") == '"noted"'
         [open_stream] = [each for each in gc.get_objects() if isinstance(each, streams.Stream)]
         assert len(open_stream.tasks) <= 2
+
+
+async def test_large_arguments_are_read_in_turns() -> None:
+    """F1: they are checked, read again and handed on; in one step that took 130 ms."""
+    many = {str(number): 1 for number in range(60_000)}
+    params = {"name": "small", "arguments": many}
+    content = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    turns: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            begun = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            turns.append(time.thread_time() - begun)
+
+    async with (
+        started(large_app()) as app,
+        initialized(app) as stream,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(watch)
+        gc.disable()
+        try:
+            assert (await stream.post(content.encode())).status_code == 202
+            await stream.message()
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()
+    assert max(turns) < sum(turns) / 2

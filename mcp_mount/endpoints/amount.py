@@ -42,19 +42,22 @@ async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
 
 
 async def _too_much(body: bytes) -> str | None:
-    values = await _count(body)
+    values = await count_values(body)
     if values > MAX_VALUES:
         return f"The request has more than {MAX_VALUES:,} JSON values."
     outline = read_outline(body)
-    if values > _MOST_ASIDE and values - await _count(outline.arguments) > _MOST_ASIDE:
+    if values > _MOST_ASIDE and values - await count_values(outline.arguments) > _MOST_ASIDE:
         # All but a call's arguments is read again and again, and checked, by what is behind this.
         return f"The request has more than {_MOST_ASIDE:,} JSON values beside a call's arguments."
+    if outline.repeated > SLICE:
+        # Each event of a stream repeats them.
+        return f"The id, the progress token and the name have more than {SLICE:,} characters."
     if outline.address is not None and len(outline.address) > _LONGEST_ADDRESS:
         return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
     return None
 
 
-async def _count(body: bytes) -> int:
+async def count_values(body: bytes) -> int:
     """Return how many values there are; where there are too many, some number above that."""
     meter, turns = Meter(math.inf), Turns()
     for start in range(0, len(body), SLICE):

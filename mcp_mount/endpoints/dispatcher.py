@@ -27,6 +27,7 @@ from mcp_mount.endpoints.unwrap import unwrap
 from mcp_mount.fastpath.messages import HotRequest, MessageReader
 from mcp_mount.fastpath.outline import read_outline
 from mcp_mount.fastpath.responder import FastPath
+from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
 from mcp_mount.tools.tracing import joined_trace, trace_of
@@ -122,7 +123,7 @@ class Dispatcher:
     async def _dispatch_message(
         self, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        ctx = request_context.get()
+        ctx, turns = request_context.get(), Turns()
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         if hot is not None:
             tool, trace_context = hot.called_tool, hot.message.params.meta.trace
@@ -132,20 +133,25 @@ class Dispatcher:
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
+        # Each of these steps may read all of a large message.
+        await turns.take()
         refusal = await self._refuse_scopes(tool, granted_scopes.get(), body)
         if refusal is None and hot is None and self._fast_path is not None:
             refusal = reject_form(scope, body)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        await turns.take()
         with joined_trace(trace_context, scope["headers"]):
             if await self._respond(hot, ctx, receive, send):
                 return
             if inner is not None:
                 body = inner.body(body)
+                await turns.take()
                 scope = inner.scope(scope, body)
             if ctx is not None:
                 ctx.input_schema, ctx.called_tool = await self._mount.own_schema(tool), tool
+            await turns.take()
             await self._app(scope, replay_body(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:

@@ -19,7 +19,8 @@ _INVALID_REQUEST = -32600
 
 _MOST_FIELDS: Final = 200
 _LARGEST_HEAD: Final = 64 * 1024
-"""Header fields of a request, and their bytes: a session keeps those that it was opened with."""
+"""Header fields of a request, and their bytes with the query's: a session keeps those that it was
+opened with."""
 
 Dispatch = Callable[[Scope, Receive, Send], Awaitable[None]]
 """Serves a request that was let in."""
@@ -53,7 +54,8 @@ def reject_head(
     if len(scope["headers"]) > _MOST_FIELDS:
         return refuse(431, f"The request has more than {_MOST_FIELDS} header fields.")
     origin = host = None
-    size = 0
+    # Some servers bound neither.
+    size = len(scope["query_string"])
     for name, value in scope["headers"]:
         size += len(name) + len(value)
         if name == b"origin":
@@ -63,7 +65,7 @@ def reject_head(
         elif name == b"host" and host is None:
             host = value.decode("latin-1")
     if size > _LARGEST_HEAD:
-        return refuse(431, f"The header fields have more than {_LARGEST_HEAD} bytes.")
+        return refuse(431, f"Query and header fields have more than {_LARGEST_HEAD} bytes.")
     if not is_page and scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse(about or "Method Not Allowed", 405, headers=allow)

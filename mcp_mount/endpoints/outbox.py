@@ -5,6 +5,7 @@ Whoever opens a stream need not read it, and can have any number of results made
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -21,11 +22,18 @@ _MOST: Final = 128 * 1024 * 1024
 _EACH: Final = 32 * 1024
 """Bytes that a message takes beside its text: the task that sends it."""
 
+_EACH_VALUE: Final = 64
+"""Bytes that a value of a request takes, beside twice the request's own."""
+
 _PIECE: Final = 64 * 1024
 """Bytes that are handed to the server at once, which holds what the client has not read."""
 
 _PATIENCE: Final = 30.0
 """Seconds that a client may take to read a piece."""
+
+
+request_size: ContextVar[int] = ContextVar("mcp_mount_request_size", default=0)
+"""Bytes that the request takes which is handled: it is there as long as its answer waits."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +43,10 @@ class Outbox:
     _others: set["Outbox"]
     is_closed: anyio.Event = field(default_factory=anyio.Event)
     waiting: int = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether so much more may wait on this stream."""
+        return self.waiting + size <= _MOST_OF_A_STREAM
 
     @asynccontextmanager
     async def counted(self, size: int) -> AsyncIterator[None]:
@@ -56,6 +68,11 @@ class Outbox:
             self.waiting -= size
 
 
+def size_of_request(body: bytes, values: int) -> int:
+    """Return the bytes that a request takes, as it came and as it was parsed."""
+    return 2 * len(body) + _EACH_VALUE * values
+
+
 class CountedStream:
     """The SDK's stream of messages to a client, by way of an outbox."""
 
@@ -67,7 +84,7 @@ class CountedStream:
     async def send(self, item: SessionMessage) -> None:
         """Send a message, when its turn has come."""
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        size = _EACH + len(text)
+        size = _EACH + request_size.get() + len(text)
         del text
         async with self._outbox.counted(size):
             await self._inner.send(item)

@@ -103,16 +103,11 @@ class Streamable:
             path=self.path,
             stateless_http=not mount.guard.sessions,
             event_store=mount.open_events(stack) if mount.open_events is not None else None,
-            middleware=self._inner_middleware() if mount.server.auth is not None else None,
+            middleware=self._inner_middleware() if mount.server.auth is not None else self._share(),
         )
         refuse_unreadable_tokens(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        # It has to see what opens a session also where nobody is left to hear of it.
-        shares = self._share() if mount.server.auth is None else []
-        started: ASGIApp = app
-        for cls, args, options in shares:
-            started = cls(started, *args, **options)
-        return started
+        return app
 
     def _inner_middleware(self) -> list[Middleware]:
         return [*self._seal(), Middleware(Dispatcher, **self._dispatch_options()), *self._share()]
@@ -137,6 +132,7 @@ class Streamable:
         return [Middleware(SessionSeal, credentials=self.mount.provider.credentials)]
 
     def _share(self) -> list[Middleware]:
+        """Return what has to see what opens a session where nobody is left to hear of it, too."""
         if not self.mount.guard.sessions:
             return []
         credentials = self.mount.provider.credentials

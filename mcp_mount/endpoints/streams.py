@@ -24,8 +24,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
+from mcp_mount.endpoints.amount import count_values
 from mcp_mount.endpoints.guard import refuse, replay_body
-from mcp_mount.endpoints.outbox import Outbox, send_in_pieces
+from mcp_mount.endpoints.outbox import Outbox, request_size, send_in_pieces, size_of_request
 
 logger = logging.getLogger("mcp_mount")
 
@@ -35,6 +36,7 @@ _ENDPOINT = re.compile(rb"\?session_id=([0-9a-f]{32})(?=\r\n)")
 # The SDK gives out no such id, so it answers as it does for a stream that is not there.
 _NOBODYS = b"session_id=" + b"0" * 32
 _PARSE_ERROR = -32700
+_UNREAD = "Too much waits on this stream: read it, and send the message again."
 
 
 @dataclass(slots=True)
@@ -90,11 +92,12 @@ class Streams:
         stream.id = id_
         self._by_id[id_] = stream
 
-    def tasks_of(self, id_: str, caller: bytes) -> list[asyncio.Task[None]] | None:
-        """Return the tasks of a stream; None where the caller has no such stream."""
+    def find(self, id_: str, caller: bytes) -> Stream | None:
+        """Return a stream; None where the caller has no such stream."""
         stream = self._by_id.get(id_)
-        is_own = stream is not None and hmac.compare_digest(stream.caller, caller)
-        return stream.tasks if stream is not None and is_own else None
+        if stream is None or stream.outbox.is_closed.is_set():
+            return None
+        return stream if hmac.compare_digest(stream.caller, caller) else None
 
     def until_stopped(self, receive: Receive, outbox: Outbox) -> Receive:
         """Return a `receive` to which the server's end, and the outbox's, is the client's."""
@@ -199,24 +202,38 @@ class StreamGate:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, caller: bytes) -> None:
         id_ = Request(scope).query_params.get("session_id")
-        tasks = self._streams.tasks_of(id_, caller) if id_ is not None else None
-        if id_ is not None and tasks is None:
-            scope = {**scope, "query_string": _NOBODYS}
+        stream = self._streams.find(id_, caller) if id_ is not None else None
         body = (await receive()).get("body", b"")
-        if tasks is not None and not _is_message(body):
+        if stream is None:
+            if id_ is not None:
+                scope = {**scope, "query_string": _NOBODYS}
+            await self._app(scope, replay_body(body, receive), send)
+            return
+        size = size_of_request(body, await count_values(body))
+        if not stream.outbox.has_room(size):
+            await refuse(429, _UNREAD)(scope, receive, send)
+            return
+        if not _is_message(body):
             # The SDK would write it to the log, with a traceback.
             refusal = refuse(400, "The body is no message of JSON-RPC 2.0.", _PARSE_ERROR)
             await refusal(scope, receive, send)
             return
-        if (ctx := request_context.get()) is not None and tasks is not None:
-            tasks[:] = [task for task in tasks if not task.done()]
-            ctx.tasks = tasks
+        # The SDK reads all of it again.
+        await asyncio.sleep(0)
+        if (ctx := request_context.get()) is not None:
+            stream.tasks[:] = [task for task in stream.tasks if not task.done()]
+            ctx.tasks = stream.tasks
+        token = request_size.set(size)
         try:
-            await self._app(scope, replay_body(body, receive), send)
+            # It waits here while the stream's session takes none, and there with its answer.
+            async with stream.outbox.counted(size):
+                await self._app(scope, replay_body(body, receive), send)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # The stream has ended between the answer to this, 202, and its being handed on. Nobody
             # is left to be told.
             return
+        finally:
+            request_size.reset(token)
 
 
 def _is_message(body: bytes) -> bool:

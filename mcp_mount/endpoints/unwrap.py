@@ -25,6 +25,8 @@ from mcp_mount.search.snapshot import NAMES
 _NAME: Final = b"mcp-name"
 _PARAMETER: Final = b"mcp-param-"
 
+_LONGEST_NAME: Final = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class InnerCall:
@@ -94,7 +96,10 @@ async def unwrap(
         return None
     try:
         asked = read_arguments(CallArguments, _read_arguments(body, hot))
-    except InvalidArguments:
+    except (InvalidArguments, ValueError, RecursionError):
+        # Only the outline of an unusual request was read until now.
+        return None
+    if len(asked.name) > _LONGEST_NAME:
         return None
     tool = snapshot.tools.get(asked.name)
     if outer == names.call_read and (tool is None or not is_read_only(tool)):

@@ -23,6 +23,7 @@ class _Params(msgspec.Struct, frozen=True):
 class Outline(msgspec.Struct, frozen=True):
     """What of a JSON-RPC message is read; whatever is missing, or no message at all, is None."""
 
+    id: Any = None
     method: Any = None
     params: _Params = _Params()
 
@@ -35,6 +36,15 @@ class Outline(msgspec.Struct, frozen=True):
     def address(self) -> str | None:
         """The address that it reads a resource at; None where it reads none."""
         return self._text(self.params.uri) if self.method == "resources/read" else None
+
+    @property
+    def repeated(self) -> int:
+        """The characters of what answers repeat: the id, the token of progress, the name."""
+        meta = self.params.meta
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        return sum(
+            len(each) for each in (self.id, token, self.params.name) if isinstance(each, str)
+        )
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -74,6 +84,6 @@ def _read_all(body: bytes) -> Outline:
         return Outline()
     params = message.get("params")
     if not isinstance(params, dict):
-        return Outline(message.get("method"))
+        return Outline(message.get("id"), message.get("method"))
     given = _Params(params.get("name"), params.get("uri"), meta=params.get("_meta"))
-    return Outline(message.get("method"), given)
+    return Outline(message.get("id"), message.get("method"), given)

@@ -8,6 +8,9 @@ DETAILS_TYPE: Final = "application/vnd.mcp-mount.details+json"
 """What the page's own script asks for. No MCP client does, so all of them keep their answers."""
 
 _STREAM: Final = "text/event-stream"
+_MOST_READ: Final = 8 * 1024
+"""Bytes of what a request accepts; nobody has a tenth of them to say."""
+
 _ABOUT: Final = (
     "This is an MCP endpoint, for clients of the Model Context Protocol: they POST JSON-RPC with "
     "'Content-Type: application/json' and 'Accept: application/json, text/event-stream'.\n"
@@ -47,7 +50,7 @@ def _accepted(scope: Scope) -> set[str]:
     """Return the media types that a request accepts; ``q=0`` accepts none (RFC 9110 §12.5.1)."""
     lines = (value for name, value in scope["headers"] if name == b"accept")
     found = set()
-    for item in b",".join(lines).decode("latin-1").lower().split(","):
+    for item in b",".join(lines)[:_MOST_READ].decode("latin-1").lower().split(","):
         media_type, *parameters = (part.strip() for part in item.split(";"))
         weights = [part[2:] for part in parameters if part.startswith("q=")]
         if not weights or weights[0].strip("0.") != "":
