@@ -1,13 +1,14 @@
 """M7: whoever collects spans gets the same ones, whichever way a request goes."""
 
+import time
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from opentelemetry import trace
 
 from mcp_mount import mount_mcp
-from tests.lanes import called, exchange
+from tests.lanes import called, exchange, request_of
 from tests.messages import KINDS, TRACE, every_answer
 from tests.support import ERAS, Era
 from tests.tracing import traced
@@ -56,3 +57,40 @@ async def test_the_span_of_the_call_is_current_in_the_route(way: Way, era: Era) 
     with traced():
         answer = await called(app, era, "span")
     assert answer.text == "true"
+
+
+@either_way
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("baggage", "a=b\nforged " * 10_000),
+        ("tracestate", "a=b" + " " * 100_000),
+        ("tracestate", "a=" + " " * 1_000 + "b"),
+        ("traceparent", f"{TRACE['traceparent']}-{' ' * 100_000}\n"),
+    ],
+    ids=["baggage", "tracestate", "blanks", "traceparent"],
+)
+async def test_what_is_too_long_for_a_trace_is_left_out(
+    way: Way, era: Era, key: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some versions of OpenTelemetry take hours to read a megabyte, others write it to the log."""
+    app, sent = FastAPI(), {}
+
+    @app.get("/part")
+    async def part(request: Request) -> int:
+        sent.update(request.headers)
+        return 1
+
+    force(mount_mcp(app), way)
+    params = {"name": "part", "arguments": {}, "_meta": {**TRACE, key: value}}
+    headers, body = request_of(era, "tools/call", params)
+    with traced() as provider:
+        began = time.thread_time()
+        answer = await exchange(app, headers, body)
+        assert time.thread_time() - began < 1
+    assert answer.text == "1"
+    assert provider.spans
+    assert key not in sent or key == "traceparent"
+    assert max(map(len, sent.values())) < 1_000
+    assert "forged" not in caplog.text
+    assert value[:100] not in caplog.text

@@ -8,7 +8,9 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 
 _NOTHING: Final[AbstractContextManager[None]] = nullcontext()
-_KEYS = ("traceparent", "tracestate", "baggage")
+_KEYS: Final = {"traceparent": 512, "tracestate": 2_048, "baggage": 8_192}
+"""What tells of a trace, and the characters of each that are read (W3C asks for 512 of
+``tracestate`` and 8,192 of ``baggage``)."""
 
 
 def is_traced() -> bool:
@@ -17,8 +19,18 @@ def is_traced() -> bool:
 
 
 def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Return the trace context of a message's ``_meta``."""
-    return {key: meta[key] for key in _KEYS if isinstance(meta.get(key), str)}
+    """Return the trace context of a message's ``_meta``, or of headers.
+
+    What is longer than `_KEYS` says, or no header could hold, is left out: OpenTelemetry writes it
+    to the log as it is, and its older versions look for a comma behind each of many blanks anew.
+    """
+    return {key: value for key in _KEYS if _is_sound(value := meta.get(key), _KEYS[key])}
+
+
+def _is_sound(value: object, longest: int) -> bool:
+    if not isinstance(value, str) or len(value) > longest or "  " in value:
+        return False
+    return value.isascii() and value.isprintable()
 
 
 def joined_trace(
