@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from opentelemetry import trace
 
 from mcp_mount import mount_mcp
@@ -60,37 +60,32 @@ async def test_the_span_of_the_call_is_current_in_the_route(way: Way, era: Era) 
 
 
 @either_way
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("baggage", "a=b\nforged " * 10_000),
         ("tracestate", "a=b" + " " * 100_000),
+        ("tracestate", ["a=b" + " " * 100_000]),
         ("tracestate", "a=" + " " * 1_000 + "b"),
-        ("traceparent", f"{TRACE['traceparent']}-{' ' * 100_000}\n"),
+        ("traceparent", f"{TRACE['traceparent']}-{' ' * 100_000}\nx"),
     ],
-    ids=["baggage", "tracestate", "blanks", "traceparent"],
+    ids=["baggage", "tracestate", "list", "blanks", "traceparent"],
 )
-async def test_what_is_too_long_for_a_trace_is_left_out(
-    way: Way, era: Era, key: str, value: str, caplog: pytest.LogCaptureFixture
+async def test_what_no_header_could_hold_is_no_trace(
+    way: Way, era: Era, method: str, key: str, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Some versions of OpenTelemetry take hours to read a megabyte, others write it to the log."""
-    app, sent = FastAPI(), {}
-
-    @app.get("/part")
-    async def part(request: Request) -> int:
-        sent.update(request.headers)
-        return 1
-
-    force(mount_mcp(app), way)
-    params = {"name": "part", "arguments": {}, "_meta": {**TRACE, key: value}}
-    headers, body = request_of(era, "tools/call", params)
-    with traced() as provider:
+    """Most versions of OpenTelemetry take hours to read a megabyte; others write it to the log."""
+    app = FastAPI()
+    mounted = mount_mcp(app)
+    mounted.server.prompt(lambda: "Hello", name="ping")
+    force(mounted, way)
+    params = {"name": "ping", "arguments": {}, "_meta": {**TRACE, key: value}}
+    headers, body = request_of(era, method, params)
+    with traced():
         began = time.thread_time()
         answer = await exchange(app, headers, body)
         assert time.thread_time() - began < 1
-    assert answer.text == "1"
-    assert provider.spans
-    assert key not in sent or key == "traceparent"
-    assert max(map(len, sent.values())) < 1_000
-    assert "forged" not in caplog.text
-    assert value[:100] not in caplog.text
+    assert answer.status == 400
+    assert answer.messages[-1]["error"]["message"] == f"{key!r} in _meta is no trace context."
+    assert not caplog.text

@@ -15,8 +15,6 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.types import Scope
 
-from mcp_mount.tools.tracing import trace_of
-
 _HANDSHAKE_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
 _MEDIA_HEADERS: Final = frozenset((b"accept", b"content-type"))
 _EMPTY: Final = msgspec.Raw(b"")
@@ -60,7 +58,7 @@ class _Meta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("tracestate", self.tracestate),
             ("baggage", self.baggage),
         )
-        return trace_of(dict(pairs))
+        return {name: value for name, value in pairs if isinstance(value, str)}
 
 
 _NO_META: Final = _Meta()
