@@ -1,5 +1,6 @@
 """M7: whoever collects spans gets the same ones, whichever way a request goes."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from fastapi import FastAPI
 from opentelemetry import trace
 
 from mcp_mount import mount_mcp
-from tests.lanes import called, exchange
+from tests.lanes import called, exchange, request_of
 from tests.messages import KINDS, TRACE, every_answer
 from tests.support import ERAS, Era
 from tests.tracing import traced
@@ -56,3 +57,35 @@ async def test_the_span_of_the_call_is_current_in_the_route(way: Way, era: Era) 
     with traced():
         answer = await called(app, era, "span")
     assert answer.text == "true"
+
+
+@either_way
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("baggage", "a=b\nforged " * 10_000),
+        ("tracestate", "a=b" + " " * 100_000),
+        ("tracestate", ["a=b" + " " * 100_000]),
+        ("tracestate", "a=" + " " * 1_000 + "b"),
+        ("traceparent", f"{TRACE['traceparent']}-{' ' * 100_000}\nx"),
+    ],
+    ids=["baggage", "tracestate", "list", "blanks", "traceparent"],
+)
+async def test_what_no_header_could_hold_is_no_trace(
+    way: Way, era: Era, method: str, key: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Most versions of OpenTelemetry take hours to read a megabyte; others write it to the log."""
+    app = FastAPI()
+    mounted = mount_mcp(app)
+    mounted.server.prompt(lambda: "Hello", name="ping")
+    force(mounted, way)
+    params = {"name": "ping", "arguments": {}, "_meta": {**TRACE, key: value}}
+    headers, body = request_of(era, method, params)
+    with traced():
+        began = time.thread_time()
+        answer = await exchange(app, headers, body)
+        assert time.thread_time() - began < 1
+    assert answer.status == 400
+    assert answer.messages[-1]["error"]["message"] == f"{key!r} in _meta is no trace context."
+    assert not caplog.text

@@ -30,7 +30,7 @@ from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
-from mcp_mount.tools.tracing import joined_trace, trace_of
+from mcp_mount.tools.tracing import joined_trace, trace_of, unsound_trace
 
 _NO_PAGE_OF_OURS: Final = (
     "What the page shows is told to a page at this server's own address: at localhost, at an IP "
@@ -126,10 +126,13 @@ class Dispatcher:
         ctx, turns = request_context.get(), Turns()
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         if hot is not None:
-            tool, trace_context = hot.called_tool, hot.message.params.meta.trace
+            tool, meta = hot.called_tool, hot.message.params.meta.trace
         else:
             outline = read_outline(body)
-            tool, trace_context = outline.tool, trace_of(outline.meta)
+            tool, meta = outline.tool, outline.meta
+        if (unsound := unsound_trace(meta)) is not None:
+            await refuse(400, f"{unsound!r} in _meta is no trace context.")(scope, receive, send)
+            return
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
@@ -142,7 +145,7 @@ class Dispatcher:
             await refusal(scope, receive, send)
             return
         await turns.take()
-        with joined_trace(trace_context, scope["headers"]):
+        with joined_trace(trace_of(meta), scope["headers"]):
             if await self._respond(hot, ctx, receive, send):
                 return
             if inner is not None:

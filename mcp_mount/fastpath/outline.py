@@ -48,9 +48,8 @@ class Outline(msgspec.Struct, frozen=True):
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The ``_meta`` of a call."""
-        meta = self.params.meta
-        return meta if self.method == "tools/call" and isinstance(meta, dict) else {}
+        """The ``_meta`` of its parameters."""
+        return self.params.meta if isinstance(self.params.meta, dict) else {}
 
     @property
     def arguments(self) -> bytes:

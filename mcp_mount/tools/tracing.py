@@ -8,7 +8,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 
 _NOTHING: Final[AbstractContextManager[None]] = nullcontext()
-_KEYS = ("traceparent", "tracestate", "baggage")
+_KEYS: Final = {"traceparent": 512, "tracestate": 8_192, "baggage": 8_192}
+"""What tells of a trace, and how many characters of each there may be (W3C Baggage §3.3.2)."""
 
 
 def is_traced() -> bool:
@@ -17,8 +18,25 @@ def is_traced() -> bool:
 
 
 def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Return the trace context of a message's ``_meta``."""
-    return {key: meta[key] for key in _KEYS if isinstance(meta.get(key), str)}
+    """Return the trace context of a message's ``_meta``, or of headers, without what is unsound."""
+    return {key: value for key in _KEYS if _is_sound(key, value := meta.get(key))}
+
+
+def unsound_trace(meta: Mapping[str, Any]) -> str | None:
+    """Return a key of ``_meta`` whose value no library should read; None where all are sound.
+
+    Most versions of OpenTelemetry look at many blanks anew for each of them, which takes hours for
+    a megabyte, and others write what is too long to the log as it is.
+    """
+    given = (key for key in _KEYS if meta.get(key) is not None)
+    return next((key for key in given if not _is_sound(key, meta[key])), None)
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Whether a header could hold a value, which has no two blanks side by side."""
+    if not isinstance(value, str) or len(value) > _KEYS[key] or "  " in value:
+        return False
+    return value.isascii() and value.isprintable()
 
 
 def joined_trace(
