@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import anyio
@@ -223,14 +224,14 @@ def _told(tool: Tool, arguments: Mapping[str, Any]) -> str:
     What is changed comes first: in a tool's schema, the path's parameters stand before the others.
     """
     known = [name for name in tool.input_schema.get("properties", {}) if name in arguments]
-    names = dict.fromkeys([*known, *arguments])
+    names = islice(dict.fromkeys([*known, *arguments]), LONGEST_TOLD)
     told = ", ".join(f"{_shown(name)}: {_shown(arguments[name])}" for name in names)
     return f"{{{told}}}" if len(told) <= LONGEST_TOLD else f"{{{told[:LONGEST_TOLD]}…"
 
 
 def _shown(value: object) -> str:
     """Write a value as JSON, cut after each character that cannot be seen has got longer."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)[: LONGEST_VALUE + 1]
     # Such as what turns the direction of the text, or moves a terminal's cursor.
     seen = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
     if len(seen) <= LONGEST_VALUE:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,7 +11,9 @@ import anyio.lowlevel
 import pytest
 from starlette.responses import Response, StreamingResponse
 
+from mcp_mount.check.subject import Subject
 from mcp_mount.commands import asking, calling
+from mcp_mount.commands.values import read_arguments
 from tests.others import raw, tool
 from tests.test_app_commands import Shell
 
@@ -135,3 +138,22 @@ def test_the_expression_of_a_server_is_not_evaluated(shell: Shell) -> None:
     assert ran.code == 0
     assert json.loads(ran.out)["structuredContent"] == answer["structuredContent"]
     assert taken < 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 5},
+        {"type": [["string"]]},
+        {"enum": 5},
+        {"anyOf": 5},
+        {"type": "array", "anyOf": [True]},
+        {"properties": 5},
+    ],
+)
+def test_whatever_a_server_says_of_an_argument_it_is_read(schema: Any, tmp_path: Path) -> None:
+    """`call`: as JSON or as text, or as the file's text; there was a traceback."""
+    subject = Subject({"name": "t", "inputSchema": {"properties": {"a": schema}}})
+    assert read_arguments(subject, ["a=x"])["a"] in ("x", ["x"])
+    (tmp_path / "x").write_text("x")
+    assert read_arguments(subject, [f"a=@{tmp_path}/x"])["a"] in ("x", ["x"])

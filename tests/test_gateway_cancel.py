@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
@@ -105,3 +106,23 @@ async def test_a_caller_who_leaves_between_two_pieces_of_progress_ends_the_call(
         async with calling(app, "modern", "example_count_slowly"):
             pass
         assert (await call(app, "example_hello_world")).text_content.startswith("Hello")
+
+
+async def test_who_leaves_waits_for_none_of_the_calls_that_wait_in_the_session() -> None:
+    """Gateway, C7: all callers of a modern server share one session, which sends one by one."""
+    with raw([tool()], call=never) as (server, url):
+        async with gateway(Remote("raw", url=url)) as app, anyio.create_task_group() as tasks:
+            visit = Visit("modern", "raw_tool")
+            tasks.start_soon(visit.run, app)
+            assert await to_thread.run_sync(server.called.wait, 5)
+            for _ in range(300):
+                tasks.start_soon(Visit("modern", "raw_tool").run, app)
+            with anyio.fail_after(60):
+                while server.methods.count("tools/call") < 5:
+                    await anyio.lowlevel.checkpoint()
+                visit.gone.set()
+                while not server.left.is_set():
+                    await anyio.lowlevel.checkpoint()
+            sent = server.methods.count("tools/call")
+            tasks.cancel_scope.cancel()
+    assert sent < 150

@@ -24,8 +24,9 @@ def read_upload(schema: Mapping[str, Any], path: str) -> Any:
             f"The file {path!r} cannot be read: {error.strerror}. A value that begins with '@' "
             f"names a file; write '@@{path}' for the text itself."
         ) from None
-    for option in _options(schema):
-        if {"base64", "text"} <= {*(option.get("properties") or ())}:
+    for option in options_of(schema):
+        parts = option.get("properties")
+        if isinstance(parts, Mapping) and {"base64", "text"} <= parts.keys():
             found = {"filename": Path(path).name, "base64": b64encode(content).decode()}
             kind = guess_type(path)[0]
             return {**found, "media_type": kind} if kind is not None else found
@@ -37,9 +38,11 @@ def read_upload(schema: Mapping[str, Any], path: str) -> Any:
         raise MountError(f"The file {path!r} is no text, and the argument takes no file.") from None
 
 
-def _options(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def options_of(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a schema, and those that it has to choose from, whatever else a server has written."""
     yield schema
     for key in _UNIONS:
-        for option in schema.get(key, ()):
+        options = schema.get(key)
+        for option in options if isinstance(options, list) else ():
             if isinstance(option, Mapping):
-                yield from _options(option)
+                yield from options_of(option)

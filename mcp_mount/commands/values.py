@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from mcp_mount.check.subject import Subject
 from mcp_mount.commands.output import did_you_mean
-from mcp_mount.commands.uploads import read_upload
+from mcp_mount.commands.uploads import options_of, read_upload
 from mcp_mount.errors import MountError
-
-_UNIONS: Final = ("anyOf", "oneOf")
 
 
 def read_arguments(subject: Subject, words: Sequence[str]) -> dict[str, Any]:
@@ -62,15 +60,16 @@ def read_value(schema: Mapping[str, Any], text: str) -> Any:
 
 def kinds_of(schema: Mapping[str, Any]) -> set[str]:
     """Return the types that a schema allows, e.g. ``{"string", "null"}``."""
-    kind = schema.get("type")
-    kinds = {kind} if isinstance(kind, str) else set(kind or ())
-    kinds |= {"string" for value in schema.get("enum", ()) if isinstance(value, str)}
-    for key in _UNIONS:
-        for option in schema.get(key, ()):
-            kinds |= kinds_of(option) if isinstance(option, Mapping) else set()
+    kinds: set[str] = set()
+    for option in options_of(schema):
+        kind, values = option.get("type"), option.get("enum")
+        named = kind if isinstance(kind, list) else [kind]
+        kinds |= {each for each in named if isinstance(each, str)}
+        if isinstance(values, list) and any(isinstance(value, str) for value in values):
+            kinds.add("string")
     return kinds
 
 
 def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    options = [schema, *(each for key in _UNIONS for each in schema.get(key, ()))]
-    return next((each["items"] for each in options if isinstance(each.get("items"), Mapping)), {})
+    found = (option.get("items") for option in options_of(schema))
+    return next((items for items in found if isinstance(items, Mapping)), {})

@@ -140,6 +140,10 @@ def _connection_pool() -> httpx2.AsyncHTTPTransport:
 
 
 class _HTTPSession(Session):
+    def __init__(self, *streams: Any, **options: Any) -> None:
+        super().__init__(*streams, **options)
+        self.dispatcher.ends_by_closing = True
+
     async def send_request(self, *arguments: Any, **options: Any) -> Any:
         request = current_request()
         if request is None:
@@ -200,6 +204,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         response = httpx2.Response(504)
         try:
             if _REQUEST.match(request.content):
+                if outgoing.is_abandoned:
+                    return response
                 with anyio.CancelScope() as outgoing.reading:
                     response = await self._send(request)
             else:

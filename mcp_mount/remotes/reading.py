@@ -78,6 +78,9 @@ async def _read_body(
             chunks.append(chunk)
     except httpx2.TransportError as error:
         outgoing.failure, chunks = error, []
+    if outgoing.is_abandoned:
+        # Nobody reads it, but half an answer is no MCP, which the SDK would tell.
+        chunks = [_too_large_answer(request)]
     body = b"".join(chunks)
     outgoing.ends = body[:_ENDS] + body[-_ENDS:]
     yield await without_large_result(body, outgoing)

@@ -73,7 +73,10 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
     Attributes:
         entries: Those of the list that came last, as the server wrote them; None if it is none.
         ended: Set when nothing comes any more.
+        ends_by_closing: Whether a modern request is cancelled by the end of its connection.
     """
+
+    ends_by_closing = False
 
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
@@ -115,6 +118,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             # The modern era: each request says for itself what its caller's client can do.
             options["headers"] = {**options.get("headers", {}), **request.param_headers}
             params = _declare(params or {}, request)
+            # The SDK's way waits for all that is sent in this session; `abandon` does not.
+            options["cancel_on_abandon"] = not self.ends_by_closing
         try:
             result = await super().send_raw_request(method, params, options, **more)
         finally:

@@ -17,6 +17,7 @@ from mock_api.store import Store
 router = APIRouter(tags=["changes"])
 
 MAX_ID = 2**63 - 1
+LONGEST_ID = 20
 
 
 @router.get(
@@ -57,7 +58,8 @@ async def watch_changes(
 
 async def _start(store: Store, since: int | None, last_event_id: str | None) -> int:
     if last_event_id and last_event_id.isascii() and last_event_id.isdigit():
-        return min(int(last_event_id), MAX_ID)
+        # Python reads no number of thousands of digits; so many are more than there are.
+        return min(int(last_event_id[:LONGEST_ID]), MAX_ID)
     return await anyio.to_thread.run_sync(store.last_change) if since is None else since
 
 

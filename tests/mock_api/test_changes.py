@@ -73,6 +73,12 @@ async def test_a_watcher_resumes_after_the_last_event_it_saw(
             assert (await watched.event())["id"] == "3"
 
 
+async def test_an_id_of_thousands_of_digits_is_one_that_was_never_given(app: FastAPI) -> None:
+    async with streamed(app, "GET", "/changes", headers={"Last-Event-ID": "9" * 5_000}) as watched:
+        assert watched.headers["content-type"].startswith("text/event-stream")
+        await listening(app)
+
+
 async def test_without_a_start_only_new_changes_are_told(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
