@@ -133,7 +133,7 @@ class SessionPool:
                 answer = await send_in(kept.session, send)
             except anyio.get_cancelled_exc_class():
                 request.abandon()
-                if request.scope.cancel_called:
+                if request.scope.cancel_called and not kept.has_ended:
                     self._doubt(kept, kept.session)
                 raise
         kept.misses = 0
