@@ -268,6 +268,27 @@ async def test_a_program_that_does_not_end_takes_the_place_of_another(
     assert max(running) <= 3
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_program_of_one_caller_that_hangs_is_started_anew(hangs: bool) -> None:  # noqa: FBT001
+    """Gateway: as the first one is; one that answers beside a long call is left alone."""
+    long = "for _ in sys.stdin: pass" if hangs else "continue"
+    begins = "        notes.append("
+    code = KEEPING.replace(
+        begins, f"        if 'long' in str(message['params']):\n            {long}\n{begins}"
+    )
+    async with gateway(program("notes", code, limits={"timeout": 1.5})) as app:
+        assert await notes(app, "a", caller="alice") == ["a"]
+        process = (await note(app, "b", caller="bob"))["process"]
+        for _ in range(pool.MAX_MISSES):
+            arguments, headers = {"text": "long"}, {"authorization": "Bearer bob"}
+            late = await call(app, "notes_note", arguments, headers=headers)
+            assert "has not answered within" in late.text_content
+        again = await note(app, "c", caller="bob")
+        assert (again["process"] != process) == hangs
+        assert again["result"] == (["c"] if hangs else ["b", "c"])
+        assert await notes(app, "d", caller="alice") == ["a", "d"]
+
+
 async def test_a_program_can_be_shared() -> None:
     """Gateway: `Remote(session="shared")`, one process for all."""
     async with gateway(program("notes", KEEPING, session="shared")) as app:

@@ -32,6 +32,7 @@ from mcp_mount.remotes.hearing import hear_changes, tells_of
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import list_everything
 from mcp_mount.remotes.outgoing import OutgoingRequest, sending
+from mcp_mount.remotes.pool import MAX_MISSES
 from mcp_mount.remotes.program import StdioConnection
 from mcp_mount.remotes.remote import Remote, RemoteState, Status
 from mcp_mount.remotes.session import Session
@@ -47,9 +48,6 @@ _PROGRAM_PATIENCE: Final = 5.0
 
 _MIN_INTERVAL: Final = 1.0
 """Seconds between two questions, however many calls fail."""
-
-_MAX_MISSES: Final = 4
-"""Questions that a program can leave unanswered before it is started anew."""
 
 _MAX_LEFT_OUT: Final = 20
 """Lines in the log on what is left out of a server's lists."""
@@ -193,7 +191,7 @@ class Monitor:
     def _is_borne(self, error: Exception, misses: int) -> bool:
         """Whether calls that still run are left to it: it may be busy with them, or starting."""
         is_late = any(isinstance(each, TimeoutError) for each in find_causes(error))
-        return self.remote.url is not None or (is_late and misses < _MAX_MISSES)
+        return self.remote.url is not None or (is_late and misses < MAX_MISSES)
 
     async def wait_until_known(self) -> None:
         """Wait until the server has been asked, for a short time at the most."""

@@ -31,6 +31,9 @@ _PART: Final = 2
 """The part of them that one caller can have: each kind of client it uses has a session of its own,
 and a program knows four."""
 
+MAX_MISSES: Final = 4
+"""Questions in a row that a program, or a session, leaves unanswered before it is ended."""
+
 _EVERYONE: Final = ""
 
 _FAREWELL: Final = 1.0
@@ -61,6 +64,7 @@ class _Kept:
     error: Exception | None = None
     users: int = 0
     used: float = 0.0
+    misses: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -126,10 +130,27 @@ class SessionPool:
             raise kept.error or ConnectionError
         with sending(request):
             try:
-                return await send_in(kept.session, send)
+                answer = await send_in(kept.session, send)
             except anyio.get_cancelled_exc_class():
                 request.abandon()
+                if request.scope.cancel_called and not kept.has_ended:
+                    self._doubt(kept, kept.session)
                 raise
+        kept.misses = 0
+        return answer
+
+    def _doubt(self, kept: _Kept, session: Session) -> None:
+        """Ask a session that has not answered in time whether it hangs; end it where it does."""
+
+        async def ask() -> None:
+            await send_in(session, Session.send_ping)
+            kept.misses = 0
+
+        kept.misses += 1
+        if kept.misses < MAX_MISSES:
+            self._context.run(self._tasks.start_soon, ask)
+        else:
+            kept.close()
 
     def expire(self) -> None:
         """End the sessions that nobody has used for a while."""
