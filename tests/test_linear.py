@@ -220,3 +220,34 @@ def test_much_in_one_operation_takes_time_that_grows_with_it(large: str) -> None
     """S3: where each looked at all the others, it took several times as long."""
     with within_seconds(4):
         read(LARGE[large])
+
+
+MANY = [
+    Operation("GET", f"/{{a}}{'x' * (number // 50)}/{{b}}{'y' * (number % 50)}")
+    for number in range(2_000)
+]
+ENDINGS = [Operation("GET", f"/{{a}}{f'q{number}' if number else ''}") for number in range(3_000)]
+LIKE_A_LITERAL = [Operation("GET", "/{a}"), Operation("GET", f"/{{a}}{'a' * 5_000}b{{c}}")]
+
+
+@pytest.mark.parametrize(
+    ("look", "is_refused"),
+    [
+        (lambda: Paths(MANY).found("GET", f"/{'x' * 99}/{'y' * 99}"), True),
+        (lambda: Paths(ENDINGS).leads_to(ENDINGS[0], f"/{'q' * 60_000}"), True),
+        (lambda: Paths(LIKE_A_LITERAL).leads_to(LIKE_A_LITERAL[0], f"/{'a' * 60_000}"), False),
+    ],
+)
+def test_paths_are_looked_up_in_no_time_however_many_a_document_has(
+    look: Callable[[], object],
+    is_refused: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    with within_seconds(0.25):
+        assert bool(look()) is not is_refused
+
+
+@pytest.mark.parametrize("path", ["/", "/A", "/a/", "/é/K"])
+def test_paths_lead_where_they_did_in_either_case(path: str) -> None:
+    plain = [Operation("GET", "/{a}"), Operation("GET", "/a"), Operation("GET", "/É/k")]
+    found = Paths(plain).found("GET", path)
+    assert (found and found.path) == {"/": None, "/é/K": "/É/k"}.get(path, "/a")
