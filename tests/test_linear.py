@@ -32,6 +32,7 @@ from mcp_mount.search.ranker import Ranker
 from mcp_mount.tools.describing import description_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
+from mcp_mount.tools.uris import match_template
 
 LENGTH = 50_000
 SECONDS = 1.0
@@ -251,3 +252,10 @@ def test_paths_lead_where_they_did_in_either_case(path: str) -> None:
     plain = [Operation("GET", "/{a}"), Operation("GET", "/a"), Operation("GET", "/É/k")]
     found = Paths(plain).found("GET", path)
     assert (found and found.path) == {"/": None, "/é/K": "/É/k"}.get(path, "/a")
+
+
+def test_thousands_of_templates_are_compared_with_a_long_address_in_no_time() -> None:
+    templates = [f"kb://articles/{{slug}}/{number}" for number in range(10_000)]
+    with within_seconds(0.15):
+        assert not any(match_template(each, "kb:/" + "/a" * 8_000) for each in templates)
+    assert match_template("kb://{rest*}", "kb://a/b/c") == {"rest": "a/b/c"}
