@@ -4,9 +4,12 @@ import time
 import tracemalloc
 
 import pytest
+from fastmcp.tools import Tool
 
+from mcp_mount.search.answers import write_tags
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
+from mcp_mount.search.snapshot import Snapshot
 from mcp_mount.search.synonyms import RELATED
 from mcp_mount.search.words import split, stem
 from tests.test_linear import within_seconds
@@ -203,3 +206,16 @@ def test_words_that_all_tools_have_cost_no_more_than_words_that_some_have() -> N
         assert [*ranker.search(" ".join(common))]
         taken.append(time.thread_time() - started)
     assert min(taken) < 0.08
+
+
+def test_tags_are_counted_and_written_in_no_time_however_many_there_are() -> None:
+    made = {
+        name: Tool(
+            name=name, parameters={}, tags={f"{name}_{tag}_{'t' * 80}" for tag in range(400)}
+        )
+        for name in map("tool_{}".format, range(500))
+    }
+    snapshot = Snapshot(made, {}, {}, is_plain=True)
+    with within_seconds(0.1):
+        view = snapshot.view(frozenset(), frozenset(made))
+        assert len(write_tags(view.tags)) < 250_000
