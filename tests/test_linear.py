@@ -29,7 +29,7 @@ from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
-from mcp_mount.tools.describing import description_of
+from mcp_mount.tools.describing import description_of, title_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
 from mcp_mount.tools.uris import match_template
@@ -259,3 +259,10 @@ def test_thousands_of_templates_are_compared_with_a_long_address_in_no_time() ->
     with within_seconds(0.15):
         assert not any(match_template(each, "kb:/" + "/a" * 8_000) for each in templates)
     assert match_template("kb://{rest*}", "kb://a/b/c") == {"rest": "a/b/c"}
+
+
+def test_a_title_is_no_longer_than_a_description() -> None:
+    """Each search reads the titles of what it finds."""
+    title = title_of(Operation("GET", "/a", summary="many words " * 100_000), ToolOverrides())
+    assert title is not None
+    assert len(title) <= 2_000
