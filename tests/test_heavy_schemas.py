@@ -1,12 +1,14 @@
 """A few schemas that stand for more than could be written cost no more than large ones do."""
 
 import logging
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from mcp_mount import proxy_app
+from mcp_mount.errors import InvalidDocument
 from tests import hostile
 from tests.profile import check_list
 from tests.support import tools
@@ -83,3 +85,58 @@ def test_a_hostile_document_is_read_in_the_time_of_a_large_one(number: int) -> N
     made = hostile.document(3, number)
     with within_seconds(SECONDS):
         proxy_app(made, "http://localhost:9")
+
+
+MANY = 2_100
+ANSWERS: Schema = {"200": {"description": ""}}
+WIDE: Schema = {"type": "object", "properties": {f"p{number}": {} for number in range(MANY)}}
+PARAMETERS = [{"name": name, "in": "query"} for name in WIDE["properties"]]
+
+
+def wide(schema: Schema) -> Schema:
+    """Return many operations that take the same body."""
+    return {
+        f"/a{number}": {
+            "post": {
+                "requestBody": {"content": {"application/json": {"schema": {**schema}}}},
+                "responses": ANSWERS,
+            }
+        }
+        for number in range(MANY)
+    }
+
+
+def shared() -> Schema:
+    """Return many paths that are one."""
+    return {f"/a{number}": {"$ref": "#/components/pathItems/P"} for number in range(MANY)}
+
+
+def methods() -> Schema:
+    """Return many methods of one path, which has what all of them take."""
+    each = {f"M{number}": {"responses": ANSWERS} for number in range(MANY)}
+    return {"/a": {"parameters": PARAMETERS, "additionalOperations": each}}
+
+
+@pytest.mark.parametrize(
+    ("paths", "is_too_much"),
+    [
+        (wide(ref("Wide")), False),
+        (wide({"allOf": [ref("Wide"), {"properties": {"x": {}}}]}), False),
+        (shared(), True),
+        (methods(), True),
+    ],
+    ids=["bodies", "merged", "paths", "methods"],
+)
+def test_what_many_operations_share_is_not_written_for_each(
+    paths: Schema,
+    is_too_much: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """Promise of docs/security.md: what a document stands for is bounded, and so is its cost."""
+    item = {"get": {"parameters": PARAMETERS, "responses": ANSWERS}}
+    components = {"schemas": {"Wide": WIDE}, "pathItems": {"P": item}}
+    made = {"openapi": "3.2.0", "info": {"title": "a", "version": "1"}, "paths": paths}
+    with (
+        within_seconds(2 * SECONDS),
+        pytest.raises(InvalidDocument, match="200,000") if is_too_much else nullcontext(),
+    ):
+        proxy_app({**made, "components": components}, "http://localhost:9")

@@ -29,9 +29,10 @@ from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
-from mcp_mount.tools.describing import description_of
+from mcp_mount.tools.describing import description_of, title_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
+from mcp_mount.tools.uris import match_template
 
 LENGTH = 50_000
 SECONDS = 1.0
@@ -220,3 +221,48 @@ def test_much_in_one_operation_takes_time_that_grows_with_it(large: str) -> None
     """S3: where each looked at all the others, it took several times as long."""
     with within_seconds(4):
         read(LARGE[large])
+
+
+MANY = [
+    Operation("GET", f"/{{a}}{'x' * (number // 50)}/{{b}}{'y' * (number % 50)}")
+    for number in range(2_000)
+]
+ENDINGS = [Operation("GET", f"/{{a}}{f'q{number}' if number else ''}") for number in range(3_000)]
+LIKE_A_LITERAL = [Operation("GET", "/{a}"), Operation("GET", f"/{{a}}{'a' * 5_000}b{{c}}")]
+
+
+@pytest.mark.parametrize(
+    ("look", "is_refused"),
+    [
+        (lambda: Paths(MANY).found("GET", f"/{'x' * 99}/{'y' * 99}"), True),
+        (lambda: Paths(ENDINGS).leads_to(ENDINGS[0], f"/{'q' * 60_000}"), True),
+        (lambda: Paths(LIKE_A_LITERAL).leads_to(LIKE_A_LITERAL[0], f"/{'a' * 60_000}"), False),
+    ],
+)
+def test_paths_are_looked_up_in_no_time_however_many_a_document_has(
+    look: Callable[[], object],
+    is_refused: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    with within_seconds(0.25):
+        assert bool(look()) is not is_refused
+
+
+@pytest.mark.parametrize("path", ["/", "/A", "/a/", "/é/K"])
+def test_paths_lead_where_they_did_in_either_case(path: str) -> None:
+    plain = [Operation("GET", "/{a}"), Operation("GET", "/a"), Operation("GET", "/É/k")]
+    found = Paths(plain).found("GET", path)
+    assert (found and found.path) == {"/": None, "/é/K": "/É/k"}.get(path, "/a")
+
+
+def test_thousands_of_templates_are_compared_with_a_long_address_in_no_time() -> None:
+    templates = [f"kb://articles/{{slug}}/{number}" for number in range(10_000)]
+    with within_seconds(0.15):
+        assert not any(match_template(each, "kb:/" + "/a" * 8_000) for each in templates)
+    assert match_template("kb://{rest*}", "kb://a/b/c") == {"rest": "a/b/c"}
+
+
+def test_a_title_is_no_longer_than_a_description() -> None:
+    """Each search reads the titles of what it finds."""
+    title = title_of(Operation("GET", "/a", summary="many words " * 100_000), ToolOverrides())
+    assert title is not None
+    assert len(title) <= 2_000

@@ -1,12 +1,20 @@
 """Which tools a request finds, and in which order."""
 
 import time
+import tracemalloc
 
 import pytest
+from fastmcp.tools import Tool
 
+from mcp_mount.search.answers import write_tags
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
+from mcp_mount.search.snapshot import Snapshot
+from mcp_mount.search.synonyms import RELATED
 from mcp_mount.search.words import split, stem
+from tests.test_linear import within_seconds
+
+DIGITS = str.maketrans("0123456789", "abcdfghijk")
 
 PARTS = (
     Entry("list_parts", "List parts", method="GET", path="/parts", tags=("parts",)),
@@ -150,3 +158,64 @@ def test_a_thousand_tools_are_searched_in_time() -> None:
     list(ranker.search("delete the order 17 of the team and list all users"))
     assert built - started < 5
     assert time.process_time() - built < 0.1
+
+
+def test_a_word_that_is_near_a_million_others_is_found_in_no_time() -> None:
+    letters = [chr(code) for code in range(0xE0, 0x20000) if chr(code).islower()]
+    letters += [chr(code) for code in range(0x4E00, 0x4E00 + 20_000)]
+    near = [word for each in letters for word in (f"usr{each}", f"us{each}r", f"u{each}sr")]
+    hostile = (
+        Entry(f"tool_{at}", description=" ".join(near[at : at + 250]))
+        for at in range(0, len(near), 250)
+    )
+    ranker = Ranker([*hostile, Entry("known", description="usrz")])
+    with within_seconds(0.2):
+        for _ in range(2):
+            assert [*ranker.search("usrq usrb usrc usrd usrf usrg usrh usrj usrk usrl usrm usrn")]
+
+
+def test_an_index_keeps_no_more_of_a_tool_than_makes_it_found() -> None:
+    words = iter(range(10**15, 10**16, 10**9 + 7))
+
+    def texts(characters: int) -> str:
+        made = (str(next(words)).translate(DIGITS) for _ in range(characters // 17))
+        return " ".join(made)
+
+    entries = [
+        Entry(
+            f"tool_{at}", description=texts(1_500), parameters=tuple(texts(64) for _ in range(200))
+        )
+        for at in range(40)
+    ]
+    tracemalloc.start()
+    try:
+        ranker = Ranker(entries)
+        assert tracemalloc.get_traced_memory()[0] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert next(ranker.search("tool 7")).name
+
+
+def test_words_that_all_tools_have_cost_no_more_than_words_that_some_have() -> None:
+    common = sorted(RELATED, key=lambda word: -len(RELATED[word]))[:12]
+    text = " ".join(dict.fromkeys([*common, *(each for word in common for each in RELATED[word])]))
+    ranker = Ranker(Entry(f"tool_{at}", description=text) for at in range(5_000))
+    taken = []
+    for _ in range(3):
+        started = time.thread_time()
+        assert [*ranker.search(" ".join(common))]
+        taken.append(time.thread_time() - started)
+    assert min(taken) < 0.08
+
+
+def test_tags_are_counted_and_written_in_no_time_however_many_there_are() -> None:
+    made = {
+        name: Tool(
+            name=name, parameters={}, tags={f"{name}_{tag}_{'t' * 80}" for tag in range(400)}
+        )
+        for name in map("tool_{}".format, range(500))
+    }
+    snapshot = Snapshot(made, {}, {}, is_plain=True)
+    with within_seconds(0.1):
+        view = snapshot.view(frozenset(), frozenset(made))
+        assert len(write_tags(view.tags)) < 250_000

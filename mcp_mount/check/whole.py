@@ -14,7 +14,7 @@ _MANY: Final = 40
 _TOO_MANY: Final = 128
 _MOST_TOKENS_OF_TOOL: Final = 2_000
 _MOST_TOKENS: Final = 25_000
-_WHERE: Final = re.compile(r"[A-Z]+ /\S*?: ")
+_WHERE: Final = re.compile(r"(?<![A-Z])[A-Z]+ /\S*?: ")
 
 
 def _many(subjects: Sequence[Subject]) -> Iterator[tuple[str, str]]:

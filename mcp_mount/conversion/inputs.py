@@ -91,7 +91,8 @@ def _arguments(operation: Operation, schemas: Schemas) -> Arguments:
         if not is_reserved(parameter, operation)
     )
     if body is not None:
-        if _splits_into_arguments(resolved, body.media_type):
+        can_split = _splits_into_arguments(resolved, body.media_type)
+        if can_split and schemas.work.can_list(resolved):
             fields = [*_fields(body, resolved, schemas, add, patch=operation.method == "PATCH")]
         else:
             schema = _whole_schema(body, schemas, patch=operation.method == "PATCH")

@@ -72,8 +72,7 @@ class Models:
             parts += map(without_children, resolved) if inherits else resolved
         if not parts:
             return node
-        self.work.spend_merge(parts)
-        return merge([*parts, node])
+        return merge([*parts, node]) if self.work.spend_merge(parts) else {}
 
     def _resolve_pointer(
         self, pointer: str, seen: tuple[str, ...], *, depth: int, is_base: bool

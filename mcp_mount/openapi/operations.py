@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Media, read_body, read_media
@@ -16,6 +16,8 @@ _METHODS = ("get", "put", "post", "delete", "patch", "query")
 # `additionalOperations` may not repeat a method that has its own key, and CONNECT has no response
 # (RFC 9110 §9.3.6).
 _NEVER_ADDITIONAL = frozenset({*_METHODS, "head", "options", "trace", "connect"})
+_MOST_PARTS: Final = 200_000
+"""Parameters, responses and scopes of all operations, which a few references can make many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,13 @@ def read_operations(
     # then lead to another operation, so none of them is offered.
     shared = {_route_of(path) for path, _ in items if _route_of(path) != path}
     found = []
+    parts = 0
     for path, item in items:
         for method, node in _read_methods(path, item):
-            read = _read_operation(document, path, item, method, node)
+            parts += sum(_count(each, "parameters") for each in (item, node))
+            is_too_much = parts > _MOST_PARTS
+            read = _read_operation(document, path, item, method, node, is_too_much=is_too_much)
+            parts += sum(map(len, (read.scopes, *read.responses.values())))
             if _route_of(path) in shared and not read.fault:
                 fault = f"{read}: only a query or fragment tells it from others of its path."
                 read = replace(read, fault=fault)
@@ -128,8 +134,19 @@ def _read_methods(path: str, item: Mapping[str, Any]) -> Iterator[tuple[str, obj
                 yield method, node
 
 
+def _count(node: object, key: str) -> int:
+    parts = node.get(key) if isinstance(node, Mapping) else None
+    return len(parts) if isinstance(parts, list) else 0
+
+
 def _read_operation(
-    document: Mapping[str, Any], path: str, item: Mapping[str, Any], method: str, raw: object
+    document: Mapping[str, Any],
+    path: str,
+    item: Mapping[str, Any],
+    method: str,
+    raw: object,
+    *,
+    is_too_much: bool,
 ) -> Operation:
     read = Operation(method=method, path=path)
     try:
@@ -139,6 +156,9 @@ def _read_operation(
             read = replace(
                 read, mark=node.get("x-mcp"), id=get_text(node, "operationId"), tags=_tags(node)
             )
+            if is_too_much:
+                what = f"more than {_MOST_PARTS:,} parameters and answers"
+                raise InvalidDocument(f"with it, the operations have {what}.")
             secured = node if node.get("security") is not None else document
             return replace(
                 read,

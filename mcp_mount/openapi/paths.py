@@ -6,38 +6,70 @@ Upper and lower case are the same, as some servers have it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote
 
 from mcp_mount.openapi.operations import Operation
 
 _PARAMETER = re.compile(r"\{[^{}]+\}")
 _ANY_VALUE = "\0"
+_MOST_WORK: Final = 3_000_000
+"""Characters of a path that are compared with templates, in all of them together."""
+_OF_EACH: Final = 100
+"""Characters that are as much work as one template."""
+_MOST_TAKEN: Final = 50
+"""Templates that may all take the path of a redirect."""
+_MOST_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Route:
-    """An operation and the decoded paths that it takes.
+    """An operation and the decoded paths that it takes, all of them in one case.
 
-    `sample` is one of these paths, whose values match nothing but a parameter; `prefix` is what all
-    of them begin with.
+    `literals` is what stands before, between and behind the values. `sample` is one of the paths,
+    whose values match nothing but a parameter.
     """
 
     operation: Operation
-    pattern: re.Pattern[str]
+    literals: tuple[str, ...]
     sample: str
-    prefix: str
+    may_hold_slashes: bool
 
     def takes(self, path: str) -> bool:
-        return self.pattern.fullmatch(path) is not None
+        """Whether a path is the template's; it takes time in proportion to the path."""
+        first, *others = self.literals
+        if not path.startswith(first):
+            return False
+        if not others:
+            return path[len(first) :] in {"", "/"}
+        *inner, last = others
+        # Servers redirect to the path with or without a slash at its end, as they like.
+        ends = [len(path) - len(end) for end in (last, f"{last}/") if path.endswith(end)]
+        start, slash = len(first), -1
+        for literal in inner if ends else ():
+            if slash < start:
+                slash = self._slash(path, start)
+            # The first place where a literal stands is as good as any later one.
+            place = path.find(literal, start + 1, slash + len(literal))
+            if place < 0:
+                return False
+            start = place + len(literal)
+        return any(start < end <= self._slash(path, start) for end in ends)
+
+    def _slash(self, path: str, start: int) -> int:
+        """Return where a value that begins there ends at the latest."""
+        place = -1 if self.may_hold_slashes else path.find("/", start)
+        return len(path) if place < 0 else place
 
     def may_overlap(self, other: "_Route") -> bool:
         """Whether a path could be taken by both, and servers differ in which they prefer."""
-        shared = min(len(self.prefix), len(other.prefix))
+        first, second = self.literals[0], other.literals[0]
+        is_same = (self.literals, self.may_hold_slashes) == (other.literals, other.may_hold_slashes)
         return (
-            self.prefix[:shared] == other.prefix[:shared]
-            and self.pattern.pattern != other.pattern.pattern
+            (first.startswith(second) or second.startswith(first))
+            and not is_same
             and not other.takes(self.sample)
         )
 
@@ -52,7 +84,7 @@ class Paths:
         """
         self._slashes = frozenset(slashes)
         self._routes: dict[str, dict[str, _Route]] = {}
-        self._rivals: dict[_Route, tuple[_Route, ...]] = {}
+        self._rivals: dict[_Route, tuple[_Route, ...] | None] = {}
         for each in operations:
             route = _build_route(each, may_hold_slashes=self.may_hold_slashes(each))
             self._routes.setdefault(each.method, {})[each.path] = route
@@ -67,38 +99,55 @@ class Paths:
         return str(operation) in self._slashes
 
     def leads_to(self, operation: Operation, path: str) -> bool:
-        """Whether a percent-encoded path leads to this operation, and to no other on any server."""
+        """Whether a percent-encoded path leads to this operation, and to no other on any server.
+
+        Of what would take too long to find out, it is not said.
+        """
         own = self._routes[operation.method][operation.path]
-        decoded = unquote(path)
-        return own.takes(decoded) and not any(each.takes(decoded) for each in self._rivals_of(own))
+        decoded = _fold(unquote(path))
+        rivals = self._rivals_of(own)
+        return (
+            rivals is not None
+            and _is_little(rivals, decoded)
+            and own.takes(decoded)
+            and not any(each.takes(decoded) for each in rivals)
+        )
 
     def found(self, method: str, path: str) -> Operation | None:
         """Return the operation that a percent-encoded path leads to, if it is exactly one."""
-        operations = [each.operation for each in self._routes.get(method, {}).values()]
-        found = [each for each in operations if self.leads_to(each, path)]
-        return found[0] if len(found) == 1 else None
+        decoded, routes = _fold(unquote(path)), self._routes.get(method, {}).values()
+        if not _is_little(routes, decoded):
+            return None
+        taking = [each for each in routes if each.takes(decoded)]
+        if len(taking) > _MOST_TAKEN:
+            return None
+        found = [own for own in taking if not any(map(own.may_overlap, taking))]
+        return found[0].operation if len(found) == 1 else None
 
-    def _rivals_of(self, own: _Route) -> tuple[_Route, ...]:
-        """Return the routes that a server may prefer for some path of `own`."""
+    def _rivals_of(self, own: _Route) -> tuple[_Route, ...] | None:
+        """Return the routes that a server may prefer for some path of `own`; None: too many."""
         if own not in self._rivals:
+            if len(self._rivals) >= _MOST_KEPT:
+                self._rivals.clear()
             others = self._routes[own.operation.method].values()
-            self._rivals[own] = tuple(each for each in others if own.may_overlap(each))
+            known = filter(own.may_overlap, others) if _is_little(others, own.sample) else None
+            self._rivals[own] = None if known is None else tuple(known)
         return self._rivals[own]
 
 
+def _is_little(routes: Collection[_Route], path: str) -> bool:
+    """Whether a path can be compared with so many templates while everything else waits."""
+    return len(routes) * (len(path) + _OF_EACH) <= _MOST_WORK
+
+
+def _fold(path: str) -> str:
+    """Return a path with one case for all that a server may take for the same character."""
+    return path if path.isascii() and path.islower() else path.replace("İ", "i").upper().casefold()
+
+
 def _build_route(operation: Operation, *, may_hold_slashes: bool) -> _Route:
-    literals = [unquote(each) for each in _PARAMETER.split(operation.path)]
+    literals = [_fold(unquote(each)) for each in _PARAMETER.split(operation.path)]
     # An empty segment is taken by nothing but a value with slashes.
     sample = (f"{_ANY_VALUE}//{_ANY_VALUE}" if may_hold_slashes else _ANY_VALUE).join(literals)
-    # Servers redirect to the path with or without a slash at its end, as they like.
     literals[-1] = literals[-1].removesuffix("/")
-    value = "." if may_hold_slashes else "[^/]"
-    first, *others = map(re.escape, literals)
-    # Up to the last one, the first place where a literal stands is as good as any later one. The
-    # atomic groups keep matching linear in the length of the path.
-    inner = "".join(f"(?>{value}+?{each})" for each in others[:-1])
-    last = "".join(f"{value}+{each}" for each in others[-1:])
-    pattern = re.compile(f"{first}{inner}{last}/?", re.IGNORECASE | re.DOTALL)
-    # Outside of ASCII, a character may have several other cases.
-    prefix = re.split(r"[^\x00-\x7f]", literals[0], maxsplit=1)[0].lower()
-    return _Route(operation, pattern, sample, prefix)
+    return _Route(operation, tuple(literals), sample, may_hold_slashes)

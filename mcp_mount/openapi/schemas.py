@@ -90,7 +90,8 @@ class _Writer:
         self._work.begin()
         root = {**self._models.resolve_directed(schema, self._direction)}
         is_union = bool({"anyOf", "oneOf", "allOf"} & root.keys())
-        if self._direction == "input" and root.get("properties") and not is_union:
+        can_list = bool(root.get("properties")) and self._work.can_list(root)
+        if self._direction == "input" and can_list and not is_union:
             arguments = root.pop("properties")
             nullable = root.pop("nullable", False)
             published = self._fit(root)
@@ -102,6 +103,7 @@ class _Writer:
             published = simplify(published, nullable=nullable, shows_values=True)
         else:
             published = self._fit(root)
+        self._work.spend_properties(published)
         definitions: dict[str, Schema] = {}
         waiting = [*find_references(published)]
         while waiting:
@@ -129,7 +131,7 @@ class _Writer:
         self._nodes, self._is_cut, self._is_tight = 0, False, tight
         return self._write(node, levels, depth)
 
-    def _write(self, node: object, levels: int, depth: int) -> Schema:
+    def _write(self, node: object, levels: int, depth: int) -> Schema:  # noqa: C901 - one case each
         self._nodes += 1
         if not isinstance(node, Mapping):
             return tidy(node)
@@ -153,6 +155,8 @@ class _Writer:
                 resolved = {"type": resolved["type"]} if "type" in resolved else {}
         elif levels == 0 and resolved.get("properties"):
             self._is_cut = True
+            resolved = without_properties(resolved, node)
+        if not self._work.can_list(resolved):
             resolved = without_properties(resolved, node)
         self._above += [pointer] if pointer is not None and is_recursive else []
         written = {

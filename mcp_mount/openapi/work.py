@@ -19,6 +19,11 @@ _MAX_OF_PATH: Final = 1_000
 _LARGE: Final = 1_000
 # Properties of merged schemas that are.
 _MERGED: Final = 8
+# The same that are merged in all, each of which takes memory.
+_MOST_MERGED: Final = 3_000_000
+# Properties that are written of one object, and of all bodies and results.
+_MOST_OF_OBJECT: Final = 2_000
+_MOST_PROPERTIES: Final = 1_000_000
 
 
 class Work:
@@ -30,6 +35,8 @@ class Work:
         many = len(paths) if isinstance(paths, Mapping) else 0
         self._left_of_all = _MAX_OF_ALL + many * _MAX_OF_PATH
         self._left = 0
+        self._left_to_merge = _MOST_MERGED
+        self._left_of_properties = _MOST_PROPERTIES
         self.unfinished = 0
         """How many schemas are not written to their end."""
 
@@ -47,9 +54,22 @@ class Work:
         sizes = (len(each) for each in schema.values() if isinstance(each, str | list | dict))
         self._spend(1 + sum(sizes) // _LARGE)
 
-    def spend_merge(self, parts: Sequence[Schema]) -> None:
-        """Count schemas that are merged."""
-        self._spend(sum(len(each.get("properties", ())) for each in parts) // _MERGED)
+    def spend_merge(self, parts: Sequence[Schema]) -> bool:
+        """Count schemas that are to be merged, and return whether they may be."""
+        many = sum(len(each.get("properties", ())) for each in parts)
+        self._left_to_merge -= many
+        self._spend(many // _MERGED)
+        self.unfinished += self._left_to_merge < 0
+        return self._left_to_merge >= 0
+
+    def can_list(self, schema: Schema) -> bool:
+        """Whether the properties of an object are few enough to be written."""
+        many = len(schema.get("properties", ()))
+        return many <= min(_MOST_OF_OBJECT, self._left_of_properties)
+
+    def spend_properties(self, schema: Schema) -> None:
+        """Count the properties of a body or result that is written."""
+        self._left_of_properties -= len(schema.get("properties", ()))
 
     def _spend(self, cost: int) -> None:
         if self._left > 0:

@@ -77,7 +77,7 @@ def read_arguments(kind: type[Arguments], arguments: Mapping[str, Any]) -> Argum
         return msgspec.convert(arguments, kind)
     except msgspec.ValidationError as wrong:
         takes = ", ".join(map(repr, kind.__struct_fields__))
-        raise InvalidArguments(f"{wrong}. The tool takes: {takes}.") from None
+        raise InvalidArguments(f"{str(wrong)[:200]}. The tool takes: {takes}.") from None
 
 
 async def search(surface: Surface, arguments: Mapping[str, Any]) -> Result:

@@ -54,19 +54,19 @@ def weigh(entry: Entry, weights: FieldWeights) -> dict[str, float]:
     """Return how much each stem counts for a tool."""
     lead, _, rest = entry.description[:_LONGEST_TEXT].partition(". ")
     segments = (part for part in entry.path.split("/") if not part.startswith("{"))
-    name, title = stems(entry.name), stems(entry.title)
+    name, title = _stems(entry.name), _stems(entry.title)
     fields = (
         (weights.name, name),
         (weights.title, title),
-        (weights.keywords, stems(" ".join(entry.keywords))),
-        (weights.path, stems(" ".join(segments))),
-        (weights.tags, stems(" ".join(entry.tags))),
-        (weights.lead, stems(lead)),
-        (weights.description, stems(rest)),
-        (weights.parameters, stems(" ".join(entry.parameters))),
-        (weights.parameter_texts, stems(entry.parameter_texts[:_LONGEST_TEXT])),
-        (weights.tag_descriptions, stems(entry.tag_descriptions[:_LONGEST_TEXT])),
-        (weights.examples, stems(entry.examples[:_LONGEST_TEXT])),
+        (weights.keywords, _stems(*entry.keywords)),
+        (weights.path, _stems(*segments)),
+        (weights.tags, _stems(*entry.tags)),
+        (weights.lead, _stems(lead)),
+        (weights.description, _stems(rest)),
+        (weights.parameters, _stems(*entry.parameters)),
+        (weights.parameter_texts, _stems(entry.parameter_texts)),
+        (weights.tag_descriptions, _stems(entry.tag_descriptions)),
+        (weights.examples, _stems(entry.examples)),
         # Some write "load balancer", and some "loadbalancer".
         (
             weights.compound,
@@ -78,3 +78,7 @@ def weigh(entry: Entry, weights: FieldWeights) -> dict[str, float]:
         for term, count in Counter(found).items():
             weighed[term] += weight * min(count, 3) ** 0.5
     return weighed
+
+
+def _stems(*texts: str) -> list[str]:
+    return stems(" ".join(texts)[:_LONGEST_TEXT])

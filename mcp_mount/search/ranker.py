@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
+from itertools import islice
 from typing import Final
 
 from mcp_mount.search.entries import Entry, FieldWeights, weigh
@@ -22,10 +23,16 @@ from mcp_mount.search.spelling import Spelling
 from mcp_mount.search.synonyms import ACTIONS, METHODS, RELATED, Action, expand_phrases
 from mcp_mount.search.words import separate, split, stem, stems, without_values
 
-_LONGEST_QUERY: Final = 1_000
+_LONGEST: Final = 1_000
+"""Characters of a request, a name or a path that are read."""
+_MOST_WORDS: Final = 64
 _MOST_TERMS: Final = 16
 _MOST_WEIGHED: Final = 100
 """Tools that are looked at closely for one request."""
+_MOST_INDEXED: Final = 100
+"""Words that are kept of a tool, the weightiest; most have half as many."""
+_MOST_COUNTED: Final = 100_000
+"""Tools that are counted for one request, once for each word by which they may be meant."""
 _QUESTIONS: Final = frozenset(
     ("what", "which", "who", "whose", "how", "why", "when", "where", "is", "are")
 )
@@ -91,9 +98,13 @@ class Ranker:
         self._entries = [*entries]
         self._postings: dict[str, dict[int, float]] = defaultdict(dict)
         for number, entry in enumerate(self._entries):
-            for term, weight in weigh(entry, weights.fields).items():
-                self._postings[term][number] = weight / (weight + weights.saturation)
-        self._heads = [frozenset(stems(f"{each.name} {each.title}")) for each in self._entries]
+            weighed = weigh(entry, weights.fields)
+            for term in nlargest(_MOST_INDEXED, weighed, key=weighed.__getitem__):
+                strength = weighed[term] / (weighed[term] + weights.saturation)
+                self._postings[term][number] = strength
+        self._heads = [
+            frozenset(stems(f"{each.name} {each.title}"[:_LONGEST])) for each in self._entries
+        ]
         self._in_heads = frozenset().union(*self._heads)
         count = len(self._entries)
         self._rarity = {term: _rarity(len(found), count) for term, found in self._postings.items()}
@@ -110,7 +121,7 @@ class Ranker:
             query: The request, in plain words.
             allowed: Whether a tool may be found.
         """
-        read = self._read(query[:_LONGEST_QUERY])
+        read = self._read(query[:_LONGEST])
         scores, covered = self._score(read.terms)
         whole = sum(term.weight for term in read.terms)
         likely = nlargest(_MOST_WEIGHED, scores, key=scores.__getitem__)
@@ -131,7 +142,7 @@ class Ranker:
         named = {stem(word.lower()) for word in _NAMED.findall(query)}
         terms: list[_Term] = []
         has_object = False
-        for word in dict.fromkeys(stems(text)):
+        for word in islice(dict.fromkeys(stems(text)), _MOST_WORDS):
             alternatives = self._alternatives(word)
             if word in named and word not in RELATED and word not in self._in_heads:
                 # It is the value of an argument, such as somebody's name.
@@ -168,10 +179,16 @@ class Ranker:
         """Return the scores of tools, by their numbers, and how much of the request they cover."""
         scores: dict[int, float] = defaultdict(float)
         covered: dict[int, float] = defaultdict(float)
+        left = _MOST_COUNTED
         for term in terms:
             best: dict[int, float] = {}
             for word, likelihood in term.alternatives.items():
-                for number, strength in self._postings[word].items():
+                found = self._postings[word]
+                if len(found) > left:
+                    # What tells the fewest tools apart is left out: the rarest words come first.
+                    continue
+                left -= len(found)
+                for number, strength in found.items():
                     if (value := likelihood * strength) > best.get(number, 0.0):
                         best[number] = value
             if term.is_verb and scores and len(best) > self._many:
@@ -205,7 +222,7 @@ class Ranker:
         for number in ranked:
             entry = self._entries[number]
             title = entry.title or entry.description[:200]
-            twin = entry.method, title, _VARYING.sub("", entry.path)
+            twin = entry.method, title, _VARYING.sub("", entry.path[:_LONGEST])
             if title and entry.path and twin in seen:
                 late.append(number)
             else:

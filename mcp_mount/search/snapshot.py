@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import nsmallest
+from itertools import islice
 from typing import Final
 
 from fastmcp.tools import Tool
@@ -17,6 +19,9 @@ from mcp_mount.tools.naming import fold_name
 NAMES: Final = ("search_tools", "describe_tool", "call_read_tool", "call_tool")
 _PREFIX: Final = "api_"
 _MOST_VIEWS: Final = 64
+_MOST_TAGS: Final = 1_000
+_MOST_TAGS_OF_TOOL: Final = 20
+_LONGEST_TAG: Final = 200
 
 Alternatives = Sequence[Scopes]
 Guard = tuple[Scopes, ...]
@@ -138,7 +143,13 @@ class Snapshot:
                 for name in self.tools.keys() & allowed
                 if not refused or tuple(self.guards.get(name, ())) not in refused
             )
-            counts = Counter(tag for name in names for tag in self.tools[name].tags)
-            tags = dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+            # A document may have hundreds of thousands, which are made and written on the loop.
+            counts = Counter(
+                tag
+                for name in names
+                for tag in islice(self.tools[name].tags, _MOST_TAGS_OF_TOOL)
+                if len(tag) <= _LONGEST_TAG
+            )
+            tags = dict(nsmallest(_MOST_TAGS, counts.items(), lambda each: (-each[1], each[0])))
             self._views[key] = View(names, tags)
         return self._views[key]

@@ -21,7 +21,7 @@ _ENTITY = re.compile(r"&#?\w{2,8};")
 
 def title_of(operation: Operation, mark: ToolOverrides) -> str | None:
     """Return the title: what the mark says, else the operation's summary."""
-    return mark.title or " ".join(operation.summary.split()) or None
+    return _cut(mark.title or " ".join(operation.summary.split())) or None
 
 
 def description_of(operation: Operation, mark: ToolOverrides) -> str:
