@@ -72,7 +72,7 @@ async def test_the_span_of_the_call_is_current_in_the_route(way: Way, era: Era) 
     ],
     ids=["baggage", "tracestate", "list", "blanks", "traceparent"],
 )
-async def test_what_no_header_could_hold_is_no_trace(
+async def test_what_no_header_could_hold_is_no_trace(  # noqa: PLR0917 - a row of the table
     way: Way, era: Era, method: str, key: str, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Most versions of OpenTelemetry take hours to read a megabyte; others write it to the log."""

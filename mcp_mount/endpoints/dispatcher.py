@@ -1,6 +1,7 @@
 """Serves the requests of an endpoint: reads each, checks its scopes, answers it or hands it on."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi.exception_handlers import http_exception_handler
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -125,6 +126,7 @@ class Dispatcher:
     ) -> None:
         ctx, turns = request_context.get(), Turns()
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
+        meta: Mapping[str, Any]
         if hot is not None:
             tool, meta = hot.called_tool, hot.message.params.meta.trace
         else:

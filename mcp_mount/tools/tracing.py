@@ -19,7 +19,7 @@ def is_traced() -> bool:
 
 def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
     """Return the trace context of a message's ``_meta``, or of headers, without what is unsound."""
-    return {key: value for key in _KEYS if _is_sound(key, value := meta.get(key))}
+    return {key: meta[key] for key in _KEYS if _is_sound(key, meta.get(key))}
 
 
 def unsound_trace(meta: Mapping[str, Any]) -> str | None:
