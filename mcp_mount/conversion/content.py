@@ -179,7 +179,7 @@ def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | No
 
 def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> dict[str, Any]:
     """Write a value as structured content that conforms to the schema, where there is one."""
-    if output.alternatives and output.is_costly(reader.size):
+    if reader.size > output.most_bytes:
         told = {"undocumented": value}
         return told if output.conforms(told) else {}
     structured = output.wrap(value)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import compress, islice
+from math import inf
 from operator import not_
 from typing import Any, Literal
 
@@ -24,8 +25,11 @@ _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
 # What an object's schema may have, so that ``{}`` conforms to it.
 _UNCONDITIONAL = frozenset({"type", "properties", "$defs"})
 
-# A validator compares a value with each alternative of a union; so much takes it 40 ms.
+# A validator compares a value with each alternative of a union; so much takes it 40 ms. To compare
+# it with a number takes as long as with so many alternatives, and much longer with a fraction.
 _MOST_WORK = 20_000_000
+_NUMBER = 30
+_FRACTION = 500
 # So deep, and among so many values beside each other, the place is looked for that the log names.
 _DEEPEST_PLACE = 8
 _MOST_COMPARED = 1_000
@@ -35,10 +39,10 @@ _MOST_COMPARED = 1_000
 class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
-    `alternatives` is how many schemas a value may be compared with, one after the other.
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
     each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
-    `stream` where their text is. `operation` is for the log.
+    `stream` where their text is. `operation` is for the log. A body of more than `most_bytes` is
+    not compared with the schema, which would hold up the process.
     """
 
     wrapped: bool | None = None
@@ -46,17 +50,13 @@ class OutputSchema:
     stream: StreamForm = UNKNOWN_FORM
     are_items: bool = False
     operation: str = ""
-    alternatives: int = 0
+    most_bytes: float = inf
     _logged: set[str] = field(default_factory=set, compare=False)
 
     @property
     def is_declared(self) -> bool:
         """Whether results must have structured content."""
         return self.wrapped is not None
-
-    def is_costly(self, size: int) -> bool:
-        """Whether it would hold up the process to compare so many bytes with the schema."""
-        return self.alternatives * size > _MOST_WORK
 
     def conforms(self, content: object) -> bool:
         """Whether structured content is as the schema says."""
@@ -118,15 +118,25 @@ class OutputSchema:
         return place
 
 
-def _alternatives(schema: object) -> int:
-    """Return how many schemas there are in all unions of one."""
+def _work(schema: object) -> int:
+    """Return how many alternatives there are in a schema; numbers in it count for several."""
     if isinstance(schema, list):
-        return sum(map(_alternatives, schema))
+        return sum(map(_work, schema))
     if not isinstance(schema, dict):
         return 0
     unions = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
     count = sum(len(each) for each in unions if isinstance(each, list))
-    return count + sum(map(_alternatives, schema.values()))
+    numbers = _numbers([schema.get("enum"), schema.get("const")])
+    return count + numbers + sum(map(_work, schema.values()))
+
+
+def _numbers(value: object) -> int:
+    """Return what the numbers count that stand in a value."""
+    if isinstance(value, dict | list):
+        return sum(map(_numbers, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, float):
+        return _FRACTION
+    return _NUMBER if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _items(value: object) -> list[object]:
@@ -181,7 +191,7 @@ def read_output_schema(
             stream=stream,
             are_items=media.item_schema is not None,
             operation=str(operation),
-            alternatives=_alternatives(schema),
+            most_bytes=_MOST_WORK / work if (work := _work(schema)) else inf,
         )
 
 
