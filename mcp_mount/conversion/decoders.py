@@ -59,8 +59,6 @@ class TextDecoder:
 
 def decode_whole(body: bytes, charset: str) -> str:
     """Return a body as text, part by part: where much is to be replaced, a megabyte takes long."""
-    if len(body) <= SLICE:
-        return body.decode(charset, "replace")
     decoder = TextDecoder(charset)
     starts = range(0, len(body), SLICE)
     parts = (decoder.decode(body[at : at + SLICE], final=at + SLICE >= len(body)) for at in starts)

@@ -255,6 +255,8 @@ class ResponseReader:
             # Most begin with an ASCII character and no zero byte, which is UTF-8.
             is_utf8 = body[:1] in _JSON_BEGINS and body[1:2] != b"\0"
             charset = "utf-8" if is_utf8 else json.detect_encoding(body)
+        if len(body) <= SLICE:
+            return body.decode(charset, "replace")
         return decode_whole(body, charset)
 
     def body(self) -> bytes:
