@@ -34,6 +34,9 @@ _SHORTENED: Final = (
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
 write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_LONGEST_TYPE: Final = 127
+"""Characters of a media type (RFC 6838 §4.2)."""
+
 # Sent beside the result, for a client's code rather than its model.
 _REPORTED_HEADERS = frozenset({"location", "etag", "link", "x-total-count"})
 # What a caller needs to go on after an error or a redirect.
@@ -200,8 +203,8 @@ def _undocumented_result(
     """Return a result without a value, which no schema allows for; `kind` says of what it is."""
     structured = None
     if output.is_declared:
-        kind = kind or (reader.media_type if reader.size else "no content")
-        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
+        kind = kind or (reader.media_type[:_LONGEST_TYPE] if reader.size else "no content")
+        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind!r}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
 

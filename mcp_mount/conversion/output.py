@@ -33,6 +33,9 @@ _FRACTION = 500
 # So deep, and among so many values beside each other, the place is looked for that the log names.
 _DEEPEST_PLACE = 8
 _MOST_COMPARED = 1_000
+_LONGEST_NAMED = 64
+# Kinds of what strays, each of which the log names once.
+_MOST_KINDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class OutputSchema:
 
     def log_stray(self, kind: str, what: Callable[[], str]) -> None:
         """Warn, once for each kind, of a success that is not what its operation documents."""
-        if kind not in self._logged:
+        if kind not in self._logged and len(self._logged) < _MOST_KINDS:
             self._logged.add(kind)
             logger.warning(
                 "%s answered %s, which is not what it documents. What conforms to the tool's "
@@ -105,17 +108,17 @@ class OutputSchema:
         so each value is compared by itself, with all beside it left out, which `read_output_schema`
         makes a question that can be asked.
         """
-        place, within, rest = "", list[str | int](), content
+        within, rest = list[str | int](), content
         while len(within) < _DEEPEST_PLACE:
-            children = rest.items() if isinstance(rest, dict) else enumerate(_items(rest))
+            children = rest.items() if isinstance(rest, dict) else ()
+            children = enumerate(rest) if isinstance(rest, list) else children
             for key, each in islice(children, _MOST_COMPARED):
                 if not self.conforms(_alone([*within, key], each)):
                     within, rest = [*within, key], each
-                    place += f"/{key}"
                     break
             else:
                 break
-        return place
+        return "".join(f"/{str(key)[:_LONGEST_NAMED]}" for key in within)
 
 
 def _work(schema: object) -> int:
@@ -137,10 +140,6 @@ def _numbers(value: object) -> int:
     if isinstance(value, float):
         return _FRACTION
     return _NUMBER if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _alone(path: Sequence[str | int], value: object) -> object:
