@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import tracemalloc
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -70,3 +72,57 @@ async def test_numbers_that_are_compared_with_an_enumeration(
     body = json.dumps([value] * 50_000).encode()
     schema = {"type": "array", "items": {"enum": options}}
     assert await held(answering(body, "application/json", schema=schema)) < 5 * HELD
+
+
+def indexed(number: int) -> str:
+    """Return an element whose index has the same hash as that of all others."""
+    return f'{{"index":{number * (2**61 - 1)}}}'
+
+
+def chunks(members: Iterable[str]) -> bytes:
+    """Return the events of a chat completion, each with another member."""
+    start = 'data: {"object":"chat.completion.chunk",'
+    return "".join(f"{start}{member}}}\n\n" for member in members).encode()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        # Integers of one hash.
+        [
+            f'"choices":[{",".join(map(indexed, range(at, at + 1_700)))}]'
+            for at in range(0, 60_000, 1_700)
+        ],
+        [f'"choices":[],"k{each}":[{",".join(["0.12345678"] * 80_000)}]' for each in range(10)],
+    ],
+    ids=["indexes", "fractions"],
+)
+async def test_chunks_that_add_to_what_goes_on(members: list[str]) -> None:
+    """F1: two megabytes of either held the loop for a second at a time."""
+    body = chunks(members)
+    assert await held(answering(body, "text/event-stream")) < 5 * HELD
+
+
+async def test_what_goes_on_is_kept_as_json_where_it_is_much() -> None:
+    """F1, S2: ten megabytes of `{}` took 400 MB; nothing of it is lost, and the text is one."""
+    many = ",".join(["{}"] * 30_000)
+    members = [
+        f'"choices":[{{"index":0,"delta":{{"content":"{each}"}}}}],"k{each}":[{many}]'
+        for each in range(9)
+    ]
+    app = answering(chunks(members), "text/event-stream")
+    tracemalloc.start()
+    reply = await call(app, "found")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    structured = reply.result["structuredContent"]
+    assert structured["text"] == "012345678"
+    assert len(structured["result"]) == 5
+    assert peak < 30_000_000
+
+
+async def test_a_line_of_fractions_that_was_shown() -> None:
+    """F1: to see how much of it fits took 0.2 s."""
+    body = f"[{','.join(['0.1234567890123456'] * 190_000)}]\n".encode()
+    app = answering(body, "application/jsonl")
+    assert await held(app, token="t") < 5 * HELD

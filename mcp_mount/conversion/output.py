@@ -110,8 +110,8 @@ class OutputSchema:
         """
         within, rest = list[str | int](), content
         while len(within) < _DEEPEST_PLACE:
-            children = rest.items() if isinstance(rest, dict) else ()
-            children = enumerate(rest) if isinstance(rest, list) else children
+            listed = enumerate(rest if isinstance(rest, list) else ())
+            children = rest.items() if isinstance(rest, dict) else listed
             for key, each in islice(children, _MOST_COMPARED):
                 if not self.conforms(_alone([*within, key], each)):
                     within, rest = [*within, key], each
