@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import tracemalloc
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from fastapi import FastAPI, Response
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.conversion.styles import query_writer
+from mcp_mount.errors import InvalidArguments
+from mcp_mount.openapi.parameters import Parameter
 from tests.foreign import HELD, Heartbeat
 from tests.support import call
 
@@ -126,3 +130,27 @@ async def test_a_line_of_fractions_that_was_shown() -> None:
     body = f"[{','.join(['0.1234567890123456'] * 190_000)}]\n".encode()
     app = answering(body, "application/jsonl")
     assert await held(app, token="t") < 5 * HELD
+
+
+@pytest.mark.in_process
+def test_a_deep_answer_is_cut_soon() -> None:
+    """F1: each level was written twice; a body of 120 KB held the loop for a second."""
+    value: Any = [1] * 60_000
+    for _ in range(90):
+        value = [value]
+    app = answering(json.dumps(value).encode(), "application/json", max_result_chars=3_000)
+    begun = time.process_time()
+    for _ in range(3):
+        reply = asyncio.run(call(app, "found"))
+    assert time.process_time() - begun < 1
+    assert len(reply.text_content) < 3_000
+
+
+@pytest.mark.in_process
+def test_a_name_that_no_query_takes_is_refused_before_it_is_written() -> None:
+    """F1: four megabytes took 0.5 s."""
+    write = query_writer([("a", Parameter("a", "query", {}, style="deepObject", explode=True))])
+    begun = time.process_time()
+    with pytest.raises(InvalidArguments):
+        write({"a": {"/" * 3_900_000: 1}})
+    assert time.process_time() - begun < 0.05

@@ -6,7 +6,6 @@ Text content and structured content always carry the same information.
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from json import JSONEncoder
 from mimetypes import guess_extension
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from mcp_types import (
     EmbeddedResource,
     ImageContent,
 )
+from pydantic_core import to_json
 
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.fields import Tree, pick
@@ -33,7 +33,6 @@ _SHORTENED: Final = (
     "[This is only the beginning: all of it came as progress, and the message that ends such a "
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
-write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LONGEST_TYPE: Final = 127
 """Characters of a media type (RFC 6838 §4.2)."""
 
@@ -70,6 +69,11 @@ _NO_ANSWER: Final = {
     "broken": "before it failed. The call was ended.",
     "shutdown": "before the server was shut down. What the call was to do may or may not be done.",
 }
+
+
+def write_json(value: object) -> str:
+    """Write a value as JSON; Python's own takes ten times as long for fractions, in one step."""
+    return str(to_json(value), "utf-8")
 
 
 def error(text: str) -> Result:
