@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import Any, Final
 
-from mcp_mount.conversion.structure import count_values
+from mcp_mount.conversion.structure import weigh_values
 from mcp_mount.conversion.values import read_json
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
@@ -49,7 +49,7 @@ class _Budget:
         """
         self._spend(_STRING + len(text) // 64, place)
         if _IS_COUNTED.search(text):
-            self._spend(_COUNTED + count_values(text), place)
+            self._spend(_COUNTED + weigh_values(text), place)
         try:
             return read_json(text)[0]
         except ValueError:
