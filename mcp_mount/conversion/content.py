@@ -207,8 +207,9 @@ def _undocumented_result(
     """Return a result without a value, which no schema allows for; `kind` says of what it is."""
     structured = None
     if output.is_declared:
-        kind = kind or (reader.media_type[:_LONGEST_TYPE] if reader.size else "no content")
-        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind!r}")
+        said = repr(reader.media_type[:_LONGEST_TYPE])[1:-1]
+        kind = kind or (said if reader.size else "no content")
+        output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))
 
