@@ -82,3 +82,34 @@ async def test_a_large_answer_is_not_compared_with_many_alternatives(era: Era) -
         reply = await call(answering(schema, rows), "found", era=era)
         assert reply.result["structuredContent"] == {member: rows}
         assert json.loads(reply.text_content) == rows
+
+
+async def test_a_tool_whose_answers_stray_in_ever_new_ways_fills_neither_log_nor_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """F1: each media type was a line, and was kept; a name in an answer had ten megabytes."""
+    caplog.set_level(logging.WARNING, "mcp_mount")
+    app, types = FastAPI(), [f"text/x-{number}-{'x' * 1_000}\x1b[2J" for number in range(30)]
+
+    @app.get("/found", operation_id="found", response_model=dict[str, int])
+    def found() -> Response:
+        if types:
+            return Response(b"1", media_type=types.pop())
+        return Response(json.dumps({"n" * 100_000: "x"}), media_type="application/json")
+
+    mount_mcp(app)
+    for _ in range(31):
+        await call(app, "found")
+    assert len(caplog.records) == 10
+    assert max(len(record.getMessage()) for record in caplog.records) < 500
+    assert "\x1b" not in caplog.text
+
+
+async def test_the_log_names_the_beginning_of_a_long_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """F1."""
+    caplog.set_level(logging.WARNING, "mcp_mount")
+    schema = {"type": "object", "properties": {"n" * 100_000: {"type": "string"}}}
+    await call(answering(schema, {"n" * 100_000: 1}), "found")
+    assert f"at '/{'n' * 64}'" in caplog.text

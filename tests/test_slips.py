@@ -229,3 +229,15 @@ def test_a_whole_fraction_becomes_an_integer_of_no_more_digits_than_it_has(
     read = slip_reader({"properties": {"a": {"type": "integer"}}}, ["a"], [])
     assert read is not None
     assert repr(read({"a": text})["a"]) == repr(value)
+
+
+@pytest.mark.in_process
+def test_alternatives_that_refer_to_each_other_are_looked_at_once() -> None:
+    """F1: a hundred of them took 40 s."""
+    definitions = {
+        f"A{each}": {"anyOf": [{"$ref": f"#/$defs/A{other}"} for other in range(100)]}
+        for each in range(100)
+    }
+    schema = {"properties": {"a": {"$ref": "#/$defs/A0"}}, "$defs": definitions}
+    with within_seconds(1):
+        assert slip_reader(schema, {"a"}, ()) is None

@@ -6,7 +6,6 @@ Text content and structured content always carry the same information.
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from json import JSONEncoder
 from mimetypes import guess_extension
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from mcp_types import (
     EmbeddedResource,
     ImageContent,
 )
+from pydantic_core import to_json
 
 from mcp_mount.backends.request import ResponseEnd
 from mcp_mount.conversion.fields import Tree, pick
@@ -33,7 +33,9 @@ _SHORTENED: Final = (
     "[This is only the beginning: all of it came as progress, and the message that ends such a "
     "stream is limited (max_event_bytes). A call without a progress token gets the whole.]"
 )
-write_json: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_LONGEST_TYPE: Final = 127
+"""Characters of a media type (RFC 6838 §4.2)."""
+
 # Sent beside the result, for a client's code rather than its model.
 _REPORTED_HEADERS = frozenset({"location", "etag", "link", "x-total-count"})
 # What a caller needs to go on after an error or a redirect.
@@ -67,6 +69,11 @@ _NO_ANSWER: Final = {
     "broken": "before it failed. The call was ended.",
     "shutdown": "before the server was shut down. What the call was to do may or may not be done.",
 }
+
+
+def write_json(value: object) -> str:
+    """Write a value as JSON; Python's own takes ten times as long for fractions, in one step."""
+    return str(to_json(value), "utf-8")
 
 
 def error(text: str) -> Result:
@@ -179,7 +186,7 @@ def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | No
 
 def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> dict[str, Any]:
     """Write a value as structured content that conforms to the schema, where there is one."""
-    if output.alternatives and output.is_costly(reader.size):
+    if reader.size > output.most_bytes:
         told = {"undocumented": value}
         return told if output.conforms(told) else {}
     structured = output.wrap(value)
@@ -200,7 +207,8 @@ def _undocumented_result(
     """Return a result without a value, which no schema allows for; `kind` says of what it is."""
     structured = None
     if output.is_declared:
-        kind = kind or (reader.media_type if reader.size else "no content")
+        said = repr(reader.media_type[:_LONGEST_TYPE])[1:-1]
+        kind = kind or (said if reader.size else "no content")
         output.log_stray(kind, lambda: f"{_status_line(reader.status)} with {kind}")
         structured = output.fit(block if isinstance(block, str) else kind)
     return Result((block,), structured, _meta(reader))

@@ -8,7 +8,10 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
+
+from mcp_mount.conversion.structure import SLICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,14 @@ class TextDecoder:
             name = codecs.lookup(self._charset).name
             self._decoder = codecs.getincrementaldecoder(f"{name}-le")(errors="replace")
             return (self._decoder.decode(held + chunk, final),)
+
+
+def decode_whole(body: bytes, charset: str) -> str:
+    """Return a body as text, part by part: where much is to be replaced, a megabyte takes long."""
+    decoder = TextDecoder(charset)
+    starts = range(0, len(body), SLICE)
+    parts = (decoder.decode(body[at : at + SLICE], final=at + SLICE >= len(body)) for at in starts)
+    return "".join(chain.from_iterable(parts))
 
 
 class _LineDecoder:

@@ -38,6 +38,9 @@ from mcp_mount.conversion.spooled import beginning, json_length
 from mcp_mount.conversion.structure import SLICE, is_simple
 from mcp_mount.conversion.values import parsed_or_text
 
+_MOST_PARSED: Final = 50_000
+"""Values of what goes on, beyond which it is written as JSON: 10 MB of `{}` would be 200 MB."""
+
 _MARKED: Final = Kind(family="marked")
 _NO_PARTS: Final = frozenset[str]()
 
@@ -56,6 +59,7 @@ class StreamItems:
         # How many items there were when the last text came.
         self._size_at_text = 0
         self._begins_anew = False
+        self._length = 0  # of all that has come
 
     @property
     def is_full(self) -> bool:
@@ -68,6 +72,14 @@ class StreamItems:
 
     def add(self, piece: str | Event) -> str | None:
         """Take an event or a line; return what of it is to be shown now."""
+        self._length += len(piece)
+        shown = self._add(piece)
+        if self._kept.values > _MOST_PARSED:
+            for item in self._kept.settle():
+                item.json, item.value, item.parts = self._line(item), None, None
+        return shown
+
+    def _add(self, piece: str | Event) -> str | None:
         form = self._form
         if self.is_full:
             return None
@@ -152,7 +164,7 @@ class StreamItems:
             self._kept.drop(kind)
             if self._text:
                 told = drop_told_text(value)
-                line = _json({**item, "data": told} if self._are_events else told)
+                line = _json({**item, "data": told} if self._are_events else told, len(piece))
         # The states of a response, and its end, are shown when nothing takes their place.
         return self._kept.put(kind, Item(line, is_shown=kind.subject is not None))
 
@@ -181,7 +193,7 @@ class StreamItems:
             return item.json
         value: Any = finish(item.value)
         said = value.get("data") if self._are_events else value
-        return _json(value) if says_something(said) else ""
+        return _json(value, self._length) if says_something(said) else ""
 
     def unshown(self) -> list[str]:
         """Return the items that were not shown as they came, now that they are whole."""
@@ -214,13 +226,19 @@ class StreamItems:
         kept, whole = beginning(text, most // 2), list[str]()
         most -= 2 * json_length(kept)
         for line in lines if kept == text else ():
-            most -= json_length(line + "\n") + json_length(parsed_or_text(line))
+            most -= json_length(line + "\n") + _written_length(parsed_or_text(line))
             if most < 0:
                 break
             whole.append(line)
         self._text, self._are_tokens = [kept], True
         self._kept.replace(whole)
         return kept != text or len(whole) < len(lines)
+
+
+def _written_length(value: object) -> int:
+    """Return the bytes that a value takes as JSON in ASCII, at the most."""
+    text = _json(value, SLICE + 1)
+    return len(text) if text.isascii() else json_length(text)
 
 
 def _json(value: object, size: int = 0) -> str:

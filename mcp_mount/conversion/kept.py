@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from mcp_mount.conversion.deltas import Kind
-from mcp_mount.conversion.merging import Parts, merge
+from mcp_mount.conversion.merging import Parts, count_parsed, merge
 
 
 @dataclass(slots=True)
@@ -30,10 +30,12 @@ class KeptItems:
     Attributes:
         is_full: Whether there was an item more than there may be.
         size: How many there are.
+        values: How many values those in slots have, about, as far as they are not JSON.
     """
 
     is_full = False
     size = 0
+    values = 0
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -60,6 +62,8 @@ class KeptItems:
         if before is None and not self._has_room():
             return None
         item.place = next(self._places) if before is None else before.place
+        if item.json is None:
+            self.values += count_parsed(item.value)
         self._open.setdefault(kind.family, {}).setdefault(kind.subject, {})[kind.slot] = item
         return item.json if item.is_shown else None
 
@@ -69,7 +73,7 @@ class KeptItems:
         if item is None:
             item = Item(None, {})
             self.put(kind, item)
-        merge(item.value, value, parts)
+        self.values += merge(item.value, value, parts)
 
     def close(self, kind: Kind) -> None:
         """Let what is in the slots of a subject, or of all of its family, stand as it is."""
@@ -78,6 +82,13 @@ class KeptItems:
     def drop(self, kind: Kind) -> None:
         """Forget what is in the slots of a subject, or of all of its family."""
         self.size -= sum(1 for _ in self._take(kind))
+
+    def settle(self) -> list[Item]:
+        """Let what is in all slots stand as it is, and return it."""
+        items = [*self._going_on()]
+        self._standing += items
+        self._open, self.values = {}, 0
+        return items
 
     def replace(self, lines: list[str]) -> None:
         """Keep these items instead of all."""
@@ -88,10 +99,12 @@ class KeptItems:
 
     def __iter__(self) -> Iterator[Item]:
         """Return the items in the order in which they began."""
-        families = self._open.values()
-        slots = (slots for family in families for slots in family.values())
-        going_on = (item for each in slots for item in each.values())
-        return iter(sorted([*self._standing, *going_on], key=lambda item: item.place))
+        items = [*self._standing, *self._going_on()]
+        return iter(sorted(items, key=lambda item: item.place))
+
+    def _going_on(self) -> Iterator[Item]:
+        slots = (slots for family in self._open.values() for slots in family.values())
+        return (item for each in slots for item in each.values())
 
     def _has_room(self) -> bool:
         self.is_full = self.is_full or self.size >= self._most

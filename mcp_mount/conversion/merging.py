@@ -23,21 +23,28 @@ class Elements(dict[object, Any]):
     """The elements of a list, by their ``index`` where they have one."""
 
 
-def merge(kept: dict[str, Any], new: Mapping[str, Any], parts: frozenset[str]) -> None:
+_LARGEST_INDEX: Final = 2**32
+"""Integers beyond that can be chosen so that they all have one hash; nothing counts so far."""
+
+
+def merge(kept: dict[str, Any], new: Mapping[str, Any], parts: frozenset[str]) -> int:
     """Merge what came later into what was kept: the later value counts, null for nothing.
 
     Strings of the names `parts` are continued, and with them lists; without, all are replaced.
+    Return how many values there are more.
     """
+    more = 0
     for name, value in new.items():
         old = kept.get(name)
+        more += name not in kept
         if isinstance(value, dict):
             if not isinstance(old, dict) or isinstance(old, Elements):
                 old = kept[name] = {}
-            merge(old, value, parts)
+            more += merge(old, value, parts)
         elif isinstance(value, list) and parts:
             if not isinstance(old, Elements):
                 old = kept[name] = Elements()
-            _merge_elements(old, value, parts)
+            more += _merge_elements(old, value, parts)
         elif isinstance(value, str) and name in parts:
             if isinstance(old, Parts):
                 old.append(value)
@@ -45,15 +52,29 @@ def merge(kept: dict[str, Any], new: Mapping[str, Any], parts: frozenset[str]) -
                 kept[name] = Parts([value])
         elif value is not None or name not in kept:
             kept[name] = value
+            if isinstance(value, list):
+                more += count_parsed(value) - count_parsed(old)
+    return more
 
 
-def _merge_elements(kept: Elements, new: list[Any], parts: frozenset[str]) -> None:
+def _merge_elements(kept: Elements, new: list[Any], parts: frozenset[str]) -> int:
+    more = 0
     for each in new:
         index = each.get("index") if isinstance(each, dict) else None
-        if isinstance(index, int):
-            merge(kept.setdefault(index, {}), each, parts)
+        if isinstance(index, int) and abs(index) < _LARGEST_INDEX:
+            more += index not in kept
+            more += merge(kept.setdefault(index, {}), each, parts)
         else:
             kept["after", len(kept)] = each
+            more += count_parsed(each)
+    return more
+
+
+def count_parsed(value: object) -> int:
+    """Return how many values there are in a parsed one, itself counted where it holds others."""
+    if isinstance(value, dict | list):
+        return 1 + sum(map(count_parsed, value.values() if isinstance(value, dict) else value))
+    return 1
 
 
 def split_part(value: dict[str, Any], path: Path) -> Parts:

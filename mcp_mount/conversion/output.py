@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import compress, islice
+from math import inf
 from operator import not_
 from typing import Any, Literal
 
@@ -24,21 +25,27 @@ _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
 # What an object's schema may have, so that ``{}`` conforms to it.
 _UNCONDITIONAL = frozenset({"type", "properties", "$defs"})
 
-# A validator compares a value with each alternative of a union; so much takes it 40 ms.
+# A validator compares a value with each alternative of a union; so much takes it 40 ms. To compare
+# it with a number takes as long as with so many alternatives, and much longer with a fraction.
 _MOST_WORK = 20_000_000
+_NUMBER = 30
+_FRACTION = 500
 # So deep, and among so many values beside each other, the place is looked for that the log names.
 _DEEPEST_PLACE = 8
 _MOST_COMPARED = 1_000
+_LONGEST_NAMED = 64
+# Kinds of what strays, each of which the log names once.
+_MOST_KINDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
     """How a tool's results are written: as its ``outputSchema`` says, where it has one.
 
-    `alternatives` is how many schemas a value may be compared with, one after the other.
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
     each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
-    `stream` where their text is. `operation` is for the log.
+    `stream` where their text is. `operation` is for the log. A body of more than `most_bytes` is
+    not compared with the schema, which would hold up the process.
     """
 
     wrapped: bool | None = None
@@ -46,17 +53,13 @@ class OutputSchema:
     stream: StreamForm = UNKNOWN_FORM
     are_items: bool = False
     operation: str = ""
-    alternatives: int = 0
+    most_bytes: float = inf
     _logged: set[str] = field(default_factory=set, compare=False)
 
     @property
     def is_declared(self) -> bool:
         """Whether results must have structured content."""
         return self.wrapped is not None
-
-    def is_costly(self, size: int) -> bool:
-        """Whether it would hold up the process to compare so many bytes with the schema."""
-        return self.alternatives * size > _MOST_WORK
 
     def conforms(self, content: object) -> bool:
         """Whether structured content is as the schema says."""
@@ -90,7 +93,7 @@ class OutputSchema:
 
     def log_stray(self, kind: str, what: Callable[[], str]) -> None:
         """Warn, once for each kind, of a success that is not what its operation documents."""
-        if kind not in self._logged:
+        if kind not in self._logged and len(self._logged) < _MOST_KINDS:
             self._logged.add(kind)
             logger.warning(
                 "%s answered %s, which is not what it documents. What conforms to the tool's "
@@ -105,32 +108,38 @@ class OutputSchema:
         so each value is compared by itself, with all beside it left out, which `read_output_schema`
         makes a question that can be asked.
         """
-        place, within, rest = "", list[str | int](), content
+        within, rest = list[str | int](), content
         while len(within) < _DEEPEST_PLACE:
-            children = rest.items() if isinstance(rest, dict) else enumerate(_items(rest))
+            listed = enumerate(rest if isinstance(rest, list) else ())
+            children = rest.items() if isinstance(rest, dict) else listed
             for key, each in islice(children, _MOST_COMPARED):
                 if not self.conforms(_alone([*within, key], each)):
                     within, rest = [*within, key], each
-                    place += f"/{key}"
                     break
             else:
                 break
-        return place
+        return "".join(f"/{str(key)[:_LONGEST_NAMED]}" for key in within)
 
 
-def _alternatives(schema: object) -> int:
-    """Return how many schemas there are in all unions of one."""
+def _work(schema: object) -> int:
+    """Return how many alternatives there are in a schema; numbers in it count for several."""
     if isinstance(schema, list):
-        return sum(map(_alternatives, schema))
+        return sum(map(_work, schema))
     if not isinstance(schema, dict):
         return 0
     unions = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
     count = sum(len(each) for each in unions if isinstance(each, list))
-    return count + sum(map(_alternatives, schema.values()))
+    numbers = _numbers([schema.get("enum"), schema.get("const")])
+    return count + numbers + sum(map(_work, schema.values()))
 
 
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _numbers(value: object) -> int:
+    """Return what the numbers count that stand in a value."""
+    if isinstance(value, dict | list):
+        return sum(map(_numbers, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, float):
+        return _FRACTION
+    return _NUMBER if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _alone(path: Sequence[str | int], value: object) -> object:
@@ -181,7 +190,7 @@ def read_output_schema(
             stream=stream,
             are_items=media.item_schema is not None,
             operation=str(operation),
-            alternatives=_alternatives(schema),
+            most_bytes=_MOST_WORK / work if (work := _work(schema)) else inf,
         )
 
 

@@ -18,6 +18,7 @@ from mcp_mount.conversion.decoders import (
     EventDecoder,
     JSONLinesDecoder,
     TextDecoder,
+    decode_whole,
     looks_like_text,
 )
 from mcp_mount.conversion.deltas import UNKNOWN_FORM, StreamForm
@@ -139,7 +140,7 @@ class ResponseReader:
             chunk = chunk[:room]
         if self._has_no_type and chunk:
             self._has_no_type = False
-            if self.status < 300 and looks_like_text(chunk):
+            if self.status < 300 and looks_like_text(chunk[:SLICE]):
                 # As a browser would (WHATWG MIME Sniffing §7): a stream of words often has no type.
                 self.media_type = "text/plain"
                 self._decoder, self._text = TextDecoder("utf-8"), SpooledText()
@@ -254,7 +255,9 @@ class ResponseReader:
             # Most begin with an ASCII character and no zero byte, which is UTF-8.
             is_utf8 = body[:1] in _JSON_BEGINS and body[1:2] != b"\0"
             charset = "utf-8" if is_utf8 else json.detect_encoding(body)
-        return body.decode(charset, "replace")
+        if len(body) <= SLICE:
+            return body.decode(charset, "replace")
+        return decode_whole(body, charset)
 
     def body(self) -> bytes:
         """Return the collected bytes of a body that is no stream."""

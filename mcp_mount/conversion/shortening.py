@@ -5,7 +5,7 @@ What is left says how much there was, and which arguments ask for less.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from typing import Any, Final
 
 from mcp_mount.conversion.content import Block, Result, write_json
@@ -16,6 +16,8 @@ from mcp_mount.conversion.values import parsed_or_text
 _LONGEST_NOTE: Final = 240
 _LONGEST_PLACE: Final = 40
 _MOST_ARGUMENTS: Final = 5
+_DEEPEST: Final = 10
+"""Levels that are cut inside; what is deeper is left out, because each level is written anew."""
 _BETWEEN_WORDS: Final = dict.fromkeys(map(ord, "_-.$"))
 # What arguments that ask for a part are called, in lower case and without what separates words.
 _ASKING = frozenset(
@@ -145,7 +147,7 @@ class _Cutter:
         if len(texts) > max(kept, 1):
             self._cuts.append((len(texts) - kept, f"{max(kept, 1):,} of {len(texts):,} texts"))
 
-    def cut(self, value: Any, most: int, place: str = "") -> Any:
+    def cut(self, value: Any, most: int, place: str = "", depth: int = 0) -> Any:
         """Return a value that takes no more than `most` characters as JSON, as far as it can."""
         size = len(write_json(value))
         if size <= most:
@@ -154,22 +156,29 @@ class _Cutter:
             # What has to be escaped takes more.
             return self._cut_text(value, max(most - 2, 0) * len(value) // size, place)
         if isinstance(value, list):
-            return self._cut_list(value, most, place)
-        return self._cut_object(value, most, place) if isinstance(value, dict) else value
+            return self._cut_list(value, most, place, depth)
+        return self._cut_object(value, most, place, depth) if isinstance(value, dict) else value
 
-    def _cut_list(self, value: list[Any], most: int, place: str) -> list[Any]:
+    def _cut_list(self, value: list[Any], most: int, place: str, depth: int) -> list[Any]:
         ends = accumulate((len(write_json(each)) + 1 for each in value), initial=1)
-        kept = sum(end <= most for end in islice(ends, 1, None))
-        if not kept:
-            return [self.cut(value[0], most - 2, _within(place, "0"))]
+        kept = sum(1 for _ in takewhile(lambda end: end <= most, islice(ends, 1, None)))
+        if not kept and depth < _DEEPEST:
+            return [self.cut(value[0], most - 2, _within(place, "0"), depth + 1)]
         self._cuts.append((len(value) - kept, f"{kept:,} of {len(value):,} items{_in(place)}"))
         return value[:kept]
 
-    def _cut_object(self, value: dict[str, Any], most: int, place: str) -> dict[str, Any]:
+    def _cut_object(
+        self, value: dict[str, Any], most: int, place: str, depth: int
+    ) -> dict[str, Any]:
         """Cut the largest members until all fit; where that is not enough, leave some out."""
         names = sum(len(write_json(name)) + 2 for name in value)
         share = _fair_share([len(write_json(each)) for each in value.values()], most - names - 2)
-        cut = {name: self.cut(each, share, _within(place, name)) for name, each in value.items()}
+        cut = value
+        if depth < _DEEPEST:
+            cut = {
+                name: self.cut(each, share, _within(place, name), depth + 1)
+                for name, each in value.items()
+            }
         sizes = (len(write_json(name)) + len(write_json(each)) + 2 for name, each in cut.items())
         kept = sum(end <= most for end in islice(accumulate(sizes, initial=2), 1, None))
         if kept < len(cut):

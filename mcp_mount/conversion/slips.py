@@ -7,17 +7,16 @@ fits, an object or a list is refused; a number or a boolean is for the API to re
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from itertools import chain
 from typing import Any, Final
 
-from mcp_mount.conversion.structure import count_values
+from mcp_mount.conversion.structure import weigh_values
 from mcp_mount.conversion.values import read_json
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 
 _STRUCTURES: Final = frozenset({"object", "array"})
 _DEEPEST: Final = 8
-"""Levels of a value, and of references, that are looked into."""
+"""Levels of a value, and of references to the one that is meant, that are looked into."""
 
 _MOST_VALUES: Final = 100_000
 """What the strings of one call may hold together, read in some 30 ms. See `structure`."""
@@ -49,7 +48,7 @@ class _Budget:
         """
         self._spend(_STRING + len(text) // 64, place)
         if _IS_COUNTED.search(text):
-            self._spend(_COUNTED + count_values(text), place)
+            self._spend(_COUNTED + weigh_values(text), place)
         try:
             return read_json(text)[0]
         except ValueError:
@@ -199,22 +198,26 @@ class _ArgumentReader:
                 break
         return schema
 
-    def _types_of(self, schema: Schema, depth: int = 0) -> Types | None:
+    def _types_of(self, schema: Schema) -> Types | None:
         """Return the types that a schema allows; None where it does not say."""
-        if depth > _DEEPEST:
-            return None
-        if "$ref" in schema:
-            target = self._definitions.get(schema["$ref"].rpartition("/")[2], {})
-            return self._types_of(target, depth + 1)
-        if "anyOf" in schema:
-            options = [self._types_of(each, depth + 1) for each in schema["anyOf"]]
-            known = [each for each in options if each is not None]
-            return frozenset(chain(*known)) if len(known) == len(options) else None
-        values = schema.get("enum", [schema["const"]] if "const" in schema else None)
-        if isinstance(values, list):
-            return frozenset(map(_type_of, values))
-        kind = schema.get("type")
-        return frozenset({kind}) if isinstance(kind, str) else None
+        types, waiting, seen = set[str](), [schema], set[str]()
+        while waiting:
+            each = waiting.pop()
+            values = each.get("enum", [each["const"]] if "const" in each else None)
+            if "$ref" in each:
+                # Once: alternatives that refer to each other would be looked at for ever.
+                name = each["$ref"].rpartition("/")[2]
+                waiting += [self._definitions.get(name, {})] if name not in seen else []
+                seen.add(name)
+            elif "anyOf" in each:
+                waiting += each["anyOf"]
+            elif isinstance(values, list):
+                types.update(map(_type_of, values))
+            elif isinstance(kind := each.get("type"), str):
+                types.add(kind)
+            else:
+                return None
+        return frozenset(types)
 
     @staticmethod
     def _takes_no_string(types: Types | None) -> bool:

@@ -112,11 +112,11 @@ def is_simple(text: str) -> bool:
     if len(text) <= _SMALL:
         return True
     is_short = len(text) <= SLICE and is_small(text.encode("utf-8", "surrogatepass"))
-    return is_short or count_values(text) <= MAX_VALUES
+    return is_short or weigh_values(text) <= MAX_VALUES
 
 
-def count_values(text: str) -> int:
-    """Return how many values a text has; where there are too many, some number above that."""
+def weigh_values(text: str) -> int:
+    """Return what the values of a text count; where that is too much, some number above that."""
     meter = Meter(math.inf)
     for start in range(0, len(text), SLICE):
         if not meter.add(text[start : start + SLICE].encode("utf-8", "surrogatepass")):

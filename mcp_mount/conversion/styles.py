@@ -100,7 +100,7 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
     safe = _RESERVED if parameter.allow_reserved else ","
     start = f"{percent_encode(parameter.name)}="
 
-    def encode(text: str) -> str:
+    def encode(text: str, safe: str = safe) -> str:
         check_length(argument, len(text))
         return percent_encode(text, safe)
 
@@ -115,7 +115,7 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
         pairs = query_pairs(argument, parameter, value)
         if parameter.is_whole:
             return "".join(encode(text) for _, text in pairs)
-        texts = (f"{percent_encode(name)}={encode(text)}" for name, text in pairs)
+        texts = (f"{encode(name, '')}={encode(text)}" for name, text in pairs)
         return join(argument, "&", texts)
 
     return write
