@@ -1,0 +1,67 @@
+"""What the SDK makes models of is small: for each value that is wrong it writes several errors."""
+
+from typing import Any
+
+import pytest
+
+from mcp_mount import Remote, gateway_app
+from tests.others import gateway, heard, raw, tool
+from tests.starting import started
+from tests.support import MODERN, call
+from tests.test_gateway_fair import fair
+
+pytestmark = pytest.mark.faults
+
+WRONG: list[dict[str, Any]] = [{}] * 40_000
+
+
+def asks(*content: Any, **more: Any) -> dict[str, Any]:
+    params = {"messages": [{"role": "user", "content": [*content]}], "maxTokens": 1, **more}
+    request = {"method": "sampling/createMessage", "params": params}
+    return {"resultType": "input_required", "inputRequests": {"a": request}, "requestState": "x"}
+
+
+def annotated(*audience: Any) -> dict[str, Any]:
+    return {"type": "text", "text": "", "annotations": {"audience": [*audience]}}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        asks(*WRONG),
+        asks({"type": "tool_result", "toolUseId": "a", "content": WRONG}),
+        asks(tools=WRONG),
+        {"content": [annotated(*[0] * 19_000)]},
+    ],
+    ids=["question", "nested", "tools", "audience"],
+)
+async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) -> None:
+    """Promise F1: what is no question, and no block, is refused before models are made of it."""
+    with raw([tool()], call=answer) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            result = await call(app, "raw_tool", {})
+    assert result.is_error
+
+
+async def test_blocks_are_for_users_and_models() -> None:
+    block = annotated("user", "assistant")
+    with raw([tool()], call={"content": [block]}) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            result = await call(app, "raw_tool", {})
+    assert result.result["content"] == [block]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+async def test_what_a_server_says_of_itself_is_small(modern: bool) -> None:  # noqa: FBT001
+    """Each session keeps it, and there may be hundreds of them."""
+    capabilities: dict[str, Any] = {"tools": {}}
+    said: dict[str, Any] = {"capabilities": capabilities, "instructions": "x" * 1_000_000}
+    if modern:
+        said |= {"supportedVersions": [MODERN]}
+    else:
+        server = {"name": "raw", "version": "1"}
+        said |= {"protocolVersion": "2025-06-18", "serverInfo": server}
+    answers: dict[str, Any] = {"discover" if modern else "initialize": said}
+    with raw([tool()], modern=modern, **answers) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url)])):
+            await log.line("is down")
