@@ -1,10 +1,12 @@
 """What the SDK makes models of is small: for each value that is wrong it writes several errors."""
 
+import time
 from typing import Any
 
 import pytest
 
 from mcp_mount import Remote, gateway_app
+from mcp_mount.remotes.schemas import publish_output
 from tests.others import gateway, heard, raw, tool
 from tests.starting import started
 from tests.support import MODERN, call
@@ -65,3 +67,13 @@ async def test_what_a_server_says_of_itself_is_small(modern: bool) -> None:  # n
     with raw([tool()], modern=modern, **answers) as (_, url), heard() as log:
         async with started(gateway_app([Remote("raw", url=url)])):
             await log.line("is down")
+
+
+def test_a_schema_of_many_alternatives_is_read_in_proportion_to_them() -> None:
+    """Gateway: the other servers' lists wait meanwhile."""
+    options = [{"const": f"option {number}"} for number in range(1_500)]
+    begun = time.thread_time()
+    published = publish_output({"type": "object", "properties": {"a": {"anyOf": options}}})
+    assert time.thread_time() - begun < 0.3
+    assert published is not None
+    assert published["properties"]["a"]["anyOf"] == options
