@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from mcp_mount import Remote, gateway_app
+from mcp_mount.remotes.catalog import read_catalog
+from mcp_mount.remotes.listing import Lists
 from mcp_mount.remotes.schemas import publish_output
 from tests.others import gateway, heard, raw, tool
 from tests.starting import started
-from tests.support import MODERN, call
+from tests.support import MODERN, call, rpc
 from tests.test_gateway_fair import fair
 
 pytestmark = pytest.mark.faults
@@ -77,3 +79,37 @@ def test_a_schema_of_many_alternatives_is_read_in_proportion_to_them() -> None:
     assert time.thread_time() - begun < 0.3
     assert published is not None
     assert published["properties"]["a"]["anyOf"] == options
+
+
+async def test_many_templates_are_compared_in_turns() -> None:
+    """Promise F1: an address may be compared with a thousand templates, of fifty segments each."""
+    segments = "/".join(f"{{a{number}}}" for number in range(48))
+    templates = [
+        {"name": "t", "uriTemplate": f"x://{segments}/{number}"} for number in range(1_000)
+    ]
+    deep = {"name": "deep", "uriTemplate": "y://" + "/".join("{a}" for _ in range(300))}
+    listed = {"resourceTemplates": [deep, *templates]}
+    answers: dict[str, Any] = {
+        "resources/templates/list": listed,
+        "resources/read": {"contents": []},
+    }
+    uri = "x://raw/" + "/".join(["a"] * 48) + "/none"
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            reply = await rpc(app, "modern", "resources/templates/list", {})
+            assert len(reply.result["resourceTemplates"]) == 999
+            async with fair():
+                await rpc(app, "modern", "resources/read", {"uri": uri})
+
+
+def test_what_an_entry_of_a_list_says_is_bounded() -> None:
+    """Promise F1: a model of it is made in one step, and its name is looked at in one."""
+    long = [tool("t" * 1_001), tool("a", icons=WRONG), tool("b", execution=WRONG)]
+    resource = {"name": "r", "uri": "x://a", "annotations": {"audience": ["user"] * 500}}
+    begun = time.thread_time()
+    lists = Lists(tools=[*long, tool("c", annotations=WRONG)], resources=[resource])
+    catalog = read_catalog(lists, Remote("raw", url="https://raw.example"), "gateway")
+    assert time.thread_time() - begun < 0.3
+    assert [*catalog.tools] == ["a"]
+    ((_, fields),) = catalog.resources
+    assert fields["annotations"].audience == ["user"]
