@@ -218,6 +218,15 @@ async def test_a_line_that_nobody_waits_for_costs_what_a_message_does(
     assert pace.owe(1_500, time.monotonic()) > 0
 
 
+@pytest.mark.parametrize(("begin", "end"), [(b"x" * 300_000, b""), (b'{"result":"', b"\n")])
+async def test_what_is_no_answer_is_slow_while_one_is_waited_for(begin: bytes, end: bytes) -> None:
+    """Gateway: a program may leave a call unanswered for good."""
+    pace = Pace()
+    pace.asked(JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call"))
+    assert not await Chunks(begin, *[b"x" * 1_000_000] * 6, end).messages(pace)
+    assert pace.owe(1_500, time.monotonic()) > 0
+
+
 @pytest.mark.parametrize("said", [":\n\n", "event:\n\n", "data\n\n", "id: 1\r\r"])
 async def test_lines_without_messages_cost_what_messages_do(said: str) -> None:
     """Gateway: where a server speaks by itself."""
