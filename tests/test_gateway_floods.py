@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 from mcp.shared.message import SessionMessage
@@ -438,3 +439,21 @@ def test_what_is_large_in_a_list_is_not_written_out(monkeypatch: pytest.MonkeyPa
     assert max(written, default=0) < 200_000
     assert max(map(len, catalog.left_out)) < 1_000
     assert any("the tool 'dict' is not valid" in line for line in catalog.left_out)
+
+
+async def test_a_server_that_changes_all_the_time_has_few_lines_in_the_log() -> None:
+    """Gateway: as a program that writes all the time."""
+    asked = 0
+
+    def listing(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [{"name": f"wrong {asked} {number}"} for number in range(20)]}
+
+    with raw([], list=listing) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url, refresh=0.01)])):
+            await log.line("changes a lot")
+            told = asked
+            while asked < told + 3:
+                await anyio.lowlevel.checkpoint()
+    assert len(log.lines) < 110
