@@ -3,12 +3,17 @@
 import time
 from typing import Any
 
+import anyio
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from mcp_mount import Remote, gateway_app
 from mcp_mount.remotes.catalog import read_catalog
 from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.schemas import publish_output
+from mcp_mount.remotes.session import Session
 from tests.others import gateway, heard, raw, tool
 from tests.starting import started
 from tests.support import MODERN, call, rpc
@@ -113,3 +118,42 @@ def test_what_an_entry_of_a_list_says_is_bounded() -> None:
     assert [*catalog.tools] == ["a"]
     ((_, fields),) = catalog.resources
     assert fields["annotations"].audience == ["user"]
+
+
+async def test_questions_that_are_taken_back_leave_room_for_others() -> None:
+    """Gateway: a hundred wait at the most, however many a session has had."""
+
+    async def never(*_: Any) -> ErrorData:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception]()
+    write, from_session = anyio.create_memory_object_stream[SessionMessage]()
+    asks = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+    with to_session, from_session:
+        async with Session(read, write, max_blocks=1, elicitation_callback=never):
+            with anyio.fail_after(20):
+                for number in range(150):
+                    question = JSONRPCRequest(
+                        jsonrpc="2.0", id=number, method="elicitation/create", params=asks
+                    )
+                    taken_back = JSONRPCNotification(
+                        jsonrpc="2.0",
+                        method="notifications/cancelled",
+                        params={"requestId": number},
+                    )
+                    await to_session.send(SessionMessage(question))
+                    await to_session.send(SessionMessage(taken_back))
+                ping = JSONRPCRequest(jsonrpc="2.0", id="last", method="ping")
+                await to_session.send(SessionMessage(ping))
+                answer = (await from_session.receive()).message
+    assert isinstance(answer, JSONRPCResponse)
+    assert answer.id == "last"
+
+
+async def test_a_user_is_asked_no_longer_than_a_call_can_last() -> None:
+    request = OutgoingRequest()
+    with request.limited(0.01):
+        pass
+    with pytest.raises(TimeoutError), request.waiting_for_user():
+        await anyio.sleep_forever()

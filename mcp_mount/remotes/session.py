@@ -15,7 +15,7 @@ from typing import Any, Final
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp import ClientSession
-from mcp.shared.dispatcher import CallOptions, coerce_request_id
+from mcp.shared.dispatcher import CallOptions, OnRequest, coerce_request_id
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
@@ -89,16 +89,25 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
         self._unanswered = waiting.unanswered
+        self._waiting = waiting
         super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
         self.entries: list[Any] | None = None
         self.ended = anyio.Event()
         self._ids = ids
         self._max_blocks = max_blocks
 
-    async def run(self, *arguments: Any, **options: Any) -> None:
+    async def run(self, on_request: OnRequest, *arguments: Any, **options: Any) -> None:
         """Take what comes, until the end."""
+
+        async def answer(context: Any, *said: Any) -> dict[str, Any]:
+            try:
+                return await on_request(context, *said)
+            finally:
+                # The server has taken its question back, and gets no answer.
+                self._waiting.count -= context.cancel_requested.is_set()
+
         try:
-            await super().run(*arguments, **options)
+            await super().run(answer, *arguments, **options)
         finally:
             self.ended.set()
 
@@ -304,9 +313,11 @@ class _Outbound(ObjectSendStream[SessionMessage]):
     async def send(self, item: SessionMessage) -> None:
         if isinstance(item.message, JSONRPCRequest):
             self._waiting.sent(item.message)
-        await self._stream.send(item)
-        if isinstance(item.message, JSONRPCResponse | JSONRPCError):
-            self._waiting.count -= 1
+        try:
+            await self._stream.send(item)
+        finally:
+            if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+                self._waiting.count -= 1
 
     async def send_eof(self) -> None:
         await self.aclose()
