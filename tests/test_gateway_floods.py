@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 from mcp_types import LOG_LEVEL_META_KEY, JSONRPCRequest
@@ -192,6 +193,15 @@ async def test_a_line_that_nobody_waits_for_costs_what_a_message_does(
     """Gateway: an answer to no question, and what is no message."""
     pace = Pace()
     await Chunks((json.dumps({"jsonrpc": "2.0", **line}) + "\n").encode() * count).messages(pace)
+    assert pace.owe(1_500, time.monotonic()) > 0
+
+
+@pytest.mark.parametrize(("begin", "end"), [(b"x" * 300_000, b""), (b'{"result":"', b"\n")])
+async def test_what_is_no_answer_is_slow_while_one_is_waited_for(begin: bytes, end: bytes) -> None:
+    """Gateway: a program may leave a call unanswered for good."""
+    pace = Pace()
+    pace.asked(JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call"))
+    assert not await Chunks(begin, *[b"x" * 1_000_000] * 6, end).messages(pace)
     assert pace.owe(1_500, time.monotonic()) > 0
 
 
@@ -406,3 +416,21 @@ def test_what_is_large_in_a_list_is_not_written_out(monkeypatch: pytest.MonkeyPa
     assert max(written, default=0) < 200_000
     assert max(map(len, catalog.left_out)) < 1_000
     assert any("the tool 'dict' is not valid" in line for line in catalog.left_out)
+
+
+async def test_a_server_that_changes_all_the_time_has_few_lines_in_the_log() -> None:
+    """Gateway: as a program that writes all the time."""
+    asked = 0
+
+    def listing(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"tools": [{"name": f"wrong {asked} {number}"} for number in range(20)]}
+
+    with raw([], list=listing) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url, refresh=0.01)])):
+            await log.line("changes a lot")
+            told = asked
+            while asked < told + 3:
+                await anyio.lowlevel.checkpoint()
+    assert len(log.lines) < 110

@@ -12,6 +12,8 @@ from mcp_mount.openapi.tidy import MAPS
 _MAX_ENUM = 50
 _SHOWN_OF_ENUM = 5
 _MAX_EXAMPLE = 60
+# So many alternatives are compared with each other.
+_FEW = 50
 # Keywords that tell a model more than an example does.
 _TELLING = frozenset({"description", "enum", "const", "default", "format", "properties"})
 _ANNOTATIONS = frozenset({"description", "default", "deprecated"})
@@ -114,11 +116,13 @@ def _flatten_union(schema: Schema) -> Schema:
     options = schema.get("anyOf")
     if not isinstance(options, list):
         return schema
-    flat: list[Schema] = []
-    for option in options:
-        for each in option["anyOf"] if option.keys() == {"anyOf"} else [option]:
-            if each not in flat:
-                flat.append(each)
+    flat = _once(
+        [
+            each
+            for option in options
+            for each in (option["anyOf"] if option.keys() == {"anyOf"} else [option])
+        ]
+    )
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     if {} in flat:
         return rest
@@ -130,10 +134,25 @@ def _flatten_union(schema: Schema) -> Schema:
     return {**rest, "anyOf": flat}
 
 
+def _once(options: list[Schema]) -> list[Schema]:
+    """Return each alternative once; of many those that are written alike, which is soon seen."""
+    if len(options) > _FEW:
+        return [*{repr(each): each for each in options}.values()]
+    return [each for place, each in enumerate(options) if each not in options[:place]]
+
+
 def _join_lists(options: list[Schema]) -> list[Schema]:
-    """Write lists that differ only in how long they are, as positions of two or three numbers."""
+    """Write lists that differ only in how long they are, as positions of two or three numbers.
+
+    Many stay as they are.
+    """
+    if sum(option.get("type") == "array" for option in options) > _FEW:
+        return options
     joined: list[Schema] = []
     for option in options:
+        if option.get("type") != "array":
+            joined.append(option)
+            continue
         for place, other in enumerate(joined):
             if (both := _as_one_list(other, option)) is not None:
                 joined[place] = both
@@ -145,10 +164,10 @@ def _join_lists(options: list[Schema]) -> list[Schema]:
 
 def _as_one_list(first: Schema, second: Schema) -> Schema | None:
     """Return the list that is either one; None where there is none without other lengths."""
+    if first.get("type") != "array":
+        return None
     alike = {key: each for key, each in first.items() if key not in _LENGTHS}
-    if first.get("type") != "array" or alike != {
-        key: each for key, each in second.items() if key not in _LENGTHS
-    }:
+    if alike != {key: each for key, each in second.items() if key not in _LENGTHS}:
         return None
     (least, most), (other_least, other_most) = sorted(
         (each.get("minItems", 0), each.get("maxItems", inf)) for each in (first, second)

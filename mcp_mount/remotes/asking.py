@@ -103,6 +103,8 @@ async def _ask(request: Any, kind: Any) -> Any:
             )
     except MCPError as error:
         return error.error
+    except TimeoutError:
+        return ErrorData(code=INVALID_REQUEST, message="The user has not answered in time.")
 
 
 def calling_on_change(call: Callable[[], None]) -> Callable[[object], Awaitable[None]]:

@@ -20,6 +20,9 @@ ASKS_TOO_MUCH: Final = -32097
 MAX_UNASKED: Final = 256 * 1024
 """Characters of a notification or a request of a server; a result may have many more."""
 
+MAX_DATA: Final = 10_000
+"""Characters of what an error has beside its message, each value counting four."""
+
 _BURST: Final = 2_000.0
 _RATE: Final = 500.0
 """Messages that nobody asked for, at once and a second; beyond that they are read more slowly."""

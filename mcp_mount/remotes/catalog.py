@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import mcp_types
 from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
 from mcp_types import ToolAnnotations
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.schemas import MAX_WORK, publish_input, publish_output, work_of
-from mcp_mount.remotes.text import clean_description, clean_title
+from mcp_mount.remotes.text import clean_description, clean_title, count_values
 from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.uris import is_template, is_uri
@@ -29,11 +29,30 @@ VIA_KEY: Final = "mcp-mount/via"
 
 _MAX_GATEWAYS: Final = 4
 _MAX_NAME: Final = 100
+_LONGEST_NAME: Final = 1_000
+"""Characters of a name as its server writes it, which is looked at in one step."""
+
+_PLAIN: Final = frozenset({"inputSchema", "outputSchema", "_meta"})
+"""What a model holds as it is."""
+
+_MAX_SAID: Final = 1_000
+"""JSON values of an entry beside these."""
+
+_READ: Final = _PLAIN | {
+    *("name", "title", "description", "annotations", "execution"),
+    *("uri", "uriTemplate", "mimeType", "arguments"),
+}
+"""The members of entries that are looked at."""
+
+_MOST_SLASHES: Final = 50
+"""Of an address template: with each address that is read, all templates are compared."""
+
 _MAX_DATE: Final = 40
 _MAX_PROMPT_ARGUMENTS: Final = 50
 _MIME: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 
 Kind = mcp_types.Resource | mcp_types.ResourceTemplate | mcp_types.Prompt
+Entry = TypeVar("Entry", bound=BaseModel)
 Item = tuple[str, Mapping[str, Any]]
 """The server's own name or address of something, and the fields of what stands for it here."""
 
@@ -119,7 +138,7 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
             for uri, fields in _read_items(
                 mcp_types.ResourceTemplate, lists.templates, gateway, left_out
             )
-            if is_template(uri)
+            if is_template(uri) and uri.count("/") <= _MOST_SLASHES
         ),
         prompts=tuple(
             (name, {**prompts[name], "name": given})
@@ -143,7 +162,7 @@ def _read_tools(
     work = 0
     for entry in entries[:MAX_ENTRIES]:
         try:
-            tool = mcp_types.Tool.model_validate(entry, by_name=False)
+            tool = _read(mcp_types.Tool, entry)
             is_valid = tool.input_schema.get("type") == "object"
             is_valid = is_valid and find_invalid_x_mcp_header(tool.input_schema) is None
         except ValidationError:
@@ -194,7 +213,7 @@ def _read_items(
     """Yield the entries of a list, cleaned."""
     for entry in entries[:MAX_ENTRIES]:
         try:
-            item = kind.model_validate(entry, by_name=False)
+            item = _read(kind, entry)
         except ValidationError:
             left_out.append(f"the {kind.__name__} {_name(entry)} is not valid MCP, and is left out")
             continue
@@ -220,6 +239,23 @@ def _read_items(
         yield (str(item.uri) if isinstance(item, mcp_types.Resource) else item.uri_template), fields
 
 
+def _read(kind: type[Entry], entry: object) -> Entry:
+    """Return the model of an entry.
+
+    Raises:
+        ValidationError: it is none, or has a name or values that no client would take.
+    """
+    if not isinstance(entry, dict):
+        return kind.model_validate(entry)
+    said = {key: each for key, each in entry.items() if key in _READ}
+    name = said.get("name")
+    is_long = isinstance(name, str) and len(name) > _LONGEST_NAME
+    if is_long or count_values(said, _MAX_SAID, _PLAIN) > _MAX_SAID:
+        # It would take long to say all that is wrong.
+        said = {}
+    return kind.model_validate(said, by_name=False)
+
+
 def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] | None:
     """Return the gateways, this one first; None if it is among them already, or they are many."""
     via = (meta or {}).get(VIA_KEY, [])
@@ -230,9 +266,13 @@ def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] |
 
 def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
     date = said.last_modified if said is not None else None
-    if said is None or date is None or (len(date) <= _MAX_DATE and date.isprintable()):
-        return said
-    return said.model_copy(update={"last_modified": None})
+    if said is None:
+        return None
+    is_date = date is None or (len(date) <= _MAX_DATE and date.isprintable())
+    audience = [*dict.fromkeys(said.audience)] if said.audience is not None else None
+    return said.model_copy(
+        update={"audience": audience, "last_modified": date if is_date else None}
+    )
 
 
 def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:

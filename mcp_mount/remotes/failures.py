@@ -13,12 +13,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ErrorData
 from pydantic import ValidationError
 
-from mcp_mount.remotes.bounds import TOO_LARGE
+from mcp_mount.remotes.bounds import MAX_DATA, TOO_LARGE
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _MAX_DEPTH: Final = 10
 _MAX_MESSAGE: Final = 2_000
-_MAX_DATA: Final = 10_000
 
 
 class Ended(Exception):
@@ -57,10 +56,10 @@ class ServerErrorMiddleware(Middleware):
 
 
 def _clean_data(data: Any) -> Any:
-    if not fits(data, _MAX_DATA):
+    if not fits(data, MAX_DATA):
         return None
     clean = clean_json(data)
-    return clean if len(json.dumps(clean)) <= _MAX_DATA else None
+    return clean if len(json.dumps(clean)) <= MAX_DATA else None
 
 
 _CATEGORIES: Final = (

@@ -24,6 +24,7 @@ from anyio.lowlevel import RunVar
 
 from mcp_mount.loops import PerLoop
 from mcp_mount.remotes.asking import calling_on_change, pass_on_log
+from mcp_mount.remotes.bounds import Allowance
 from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.contact import MIN_PAUSE, Contact
 from mcp_mount.remotes.exchange import Answer, Connection, exchange
@@ -51,6 +52,9 @@ _MIN_INTERVAL: Final = 1.0
 
 _MAX_LEFT_OUT: Final = 20
 """Lines in the log on what is left out of a server's lists."""
+
+_MAX_LINES: Final = 100
+"""The same on all that it changes, at once and each hour: it may change every second."""
 
 _MAX_FAILURES: Final = 6
 """After so many the pause grows no more: 32 seconds."""
@@ -98,6 +102,7 @@ class Monitor:
         self._tells = False
         self._contact: RunVar[Contact | None] = RunVar(remote.name, None)
         self._loops = 0
+        self._lines = Allowance(_MAX_LINES)
         # What a server says by itself, or to whoever calls it.
         self._callbacks: dict[str, Any] = {
             "logging_callback": pass_on_log,
@@ -271,9 +276,9 @@ class Monitor:
             )
         for line in self.catalog.left_out[:_MAX_LEFT_OUT] if is_new else ():
             if line not in was.left_out:
-                logger.warning("The remote %r: %s.", name, line)
+                self._tell(logging.WARNING, "The remote %r: %s.", name, line)
         if is_new and self.status == "up":
-            logger.info("The remote %r offers something else: %s", name, self.catalog)
+            self._tell(logging.INFO, "The remote %r offers something else: %s", name, self.catalog)
             self._changed()
         if self.status != "up":
             self._steady_at = time.monotonic() + _STEADY
@@ -281,6 +286,15 @@ class Monitor:
         elif time.monotonic() >= self._steady_at:
             self._failures = 0
         self._set_status("up")
+
+    def _tell(self, level: int, line: str, *said: object) -> None:
+        """Write a line on what the server offers to the log, if it has not had too many."""
+        if not self._lines.is_spent():
+            self._lines.take()
+            logger.log(level, line, *said)
+        elif self._lines.is_news():
+            name = self.remote.name
+            logger.warning("The remote %r: (it changes a lot; the rest is not told)", name)
 
     def _fail(self, error: Exception) -> None:
         """Hide what the server offers, and wait longer each time before the next question."""

@@ -88,10 +88,17 @@ class OutgoingRequest:
 
     @contextmanager
     def waiting_for_user(self) -> Iterator[None]:
-        """Leave a user the time that there is; the server waits for us."""
+        """Leave a user the time that there is; the server waits for us.
+
+        Nobody is asked for longer, also where the request itself has ended before.
+
+        Raises:
+            TimeoutError: there is no more time.
+        """
         self.scope.deadline = self.latest
         try:
-            yield
+            with anyio.fail_after(self.latest - anyio.current_time()):
+                yield
         finally:
             self.extend()
 

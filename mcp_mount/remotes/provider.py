@@ -22,6 +22,7 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 
 from mcp_mount.limits import Slots
+from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
@@ -224,7 +225,7 @@ class RemoteProvider(Provider):
         if await self._is_added(uri):
             return None
         resource = self._resources.get(uri)
-        if resource is None and self._find_template(uri) is None:
+        if resource is None and await self._find_template(uri) is None:
             owned = (unlisted_resource(uri, each) for each in self._bindings)
             resource = next((each for each in owned if each is not None), None)
         return _match_version(resource, version)
@@ -245,14 +246,17 @@ class RemoteProvider(Provider):
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
         await self._wait_until_known(self._bindings)
-        return (
-            None if await self._is_added(uri) else _match_version(self._find_template(uri), version)
-        )
-
-    def _find_template(self, uri: str) -> RemoteTemplate | None:
-        if len(uri) > 2 * MAX_URI:
+        if await self._is_added(uri):
             return None
-        return next((each for each in self._templates if each.matches(uri) is not None), None)
+        return _match_version(await self._find_template(uri), version)
+
+    async def _find_template(self, uri: str) -> RemoteTemplate | None:
+        turns = Turns()
+        for each in self._templates if len(uri) <= 2 * MAX_URI else ():
+            if each.matches(uri) is not None:
+                return each
+            await turns.take()
+        return None
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._wait_until_known(self._bindings)

@@ -6,6 +6,7 @@
 * What it says by itself, and asks, is dropped where it is large.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextvars import Context, copy_context
 from itertools import count
@@ -14,7 +15,7 @@ from typing import Any, Final
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp import ClientSession
-from mcp.shared.dispatcher import CallOptions, coerce_request_id
+from mcp.shared.dispatcher import CallOptions, OnRequest, coerce_request_id
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
@@ -35,7 +36,7 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
+from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_DATA, MAX_UNASKED, TOO_LARGE
 from mcp_mount.remotes.large import take_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, belonging_to, current_request
 from mcp_mount.remotes.text import count_values, fits
@@ -53,6 +54,16 @@ _MAX_META: Final = 64 * 1024
 _MAX_PARTS: Final = 10_000
 _PARTS: Final = 10
 """JSON values in a result's blocks altogether, and so many more for each that it may have."""
+_MAX_SAID: Final = 1_000
+"""JSON values in a question, or in a result beside its list, blocks or structure: the SDK takes up
+to 70 µs for each that is wrong."""
+
+_PLAIN: Final = frozenset({"requestedSchema", "inputSchema"})
+"""What the SDK takes as it is."""
+
+_MAX_AUDIENCE: Final = 2
+"""For whom a block can be: users and models."""
+
 _MAX_UNANSWERED: Final = 10_000
 """Requests of ours that are remembered; a server need not answer those that are cancelled."""
 
@@ -81,16 +92,25 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
     def __init__(self, read: Any, write: Any, *, ids: Iterator[int], max_blocks: int) -> None:
         waiting = _Waiting()
         self._unanswered = waiting.unanswered
+        self._waiting = waiting
         super().__init__(_Inbound(read, waiting), _Outbound(write, waiting))
         self.entries: list[Any] | None = None
         self.ended = anyio.Event()
         self._ids = ids
         self._max_blocks = max_blocks
 
-    async def run(self, *arguments: Any, **options: Any) -> None:
+    async def run(self, on_request: OnRequest, *arguments: Any, **options: Any) -> None:
         """Take what comes, until the end."""
+
+        async def answer(context: Any, *said: Any) -> dict[str, Any]:
+            try:
+                return await on_request(context, *said)
+            finally:
+                # The server has taken its question back, and gets no answer.
+                self._waiting.count -= context.cancel_requested.is_set()
+
         try:
-            await super().run(*arguments, **options)
+            await super().run(answer, *arguments, **options)
         finally:
             self.ended.set()
 
@@ -122,6 +142,10 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             options["cancel_on_abandon"] = not self.ends_by_closing
         try:
             result = await super().send_raw_request(method, params, options, **more)
+        except MCPError as error:
+            if not fits(error.error.data, MAX_DATA):
+                error.error.data = None
+            raise
         finally:
             if (sent := options["request_id"]) in self._unanswered:
                 self._unanswered[sent] = None
@@ -129,19 +153,40 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             result = take_large_result(request, options["request_id"]) or result
         if not fits(result.get("_meta"), _MAX_META):
             raise MCPError(code=TOO_LARGE, message="The answer has too much metadata.")
+        large = {"_meta", "structuredContent", _LISTS.get(method), _BLOCKS.get(method)}
+        rest = {key: each for key, each in result.items() if key not in large}
+        # Of a completion each value is cut or left out, which are texts.
+        if not _is_modest(rest, math.inf if method == "completion/complete" else MAX_UNASKED):
+            code = ASKS_TOO_MUCH if "inputRequests" in rest else TOO_LARGE
+            raise MCPError(code=code, message="The answer says too much beside what is asked for.")
         entries = result.get(_LISTS.get(method, ""))
         if isinstance(entries, list):
             self.entries = entries
             return {**result, _LISTS[method]: []}
-        if not fits(result.get("inputRequests"), MAX_UNASKED):
-            raise MCPError(code=ASKS_TOO_MUCH, message="The server asks too much.")
         blocks = result.get(_BLOCKS.get(method, ""))
         most = _MAX_PARTS + _PARTS * self._max_blocks
         if isinstance(blocks, list) and (
-            len(blocks) > self._max_blocks or count_values(blocks, most) > most
+            len(blocks) > self._max_blocks
+            or count_values(blocks, most) > most
+            or not all(map(_has_audience, blocks))
         ):
             raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
         return result
+
+
+def _is_modest(said: object, most: float = MAX_UNASKED) -> bool:
+    """Whether models of what a server says or asks are made in some milliseconds."""
+    return fits(said, most) and count_values(said, _MAX_SAID, _PLAIN) <= _MAX_SAID
+
+
+def _has_audience(block: object) -> bool:
+    """Whether a block, or that in a message, is for no more than there are; each is tried often."""
+    for part in (block, block.get("content")) if isinstance(block, dict) else ():
+        annotations = part.get("annotations") if isinstance(part, dict) else None
+        audience = annotations.get("audience") if isinstance(annotations, dict) else None
+        if isinstance(audience, list) and len(audience) > _MAX_AUDIENCE:
+            return False
+    return True
 
 
 def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, Any]:
@@ -247,7 +292,10 @@ class _Inbound(ObjectReceiveStream[Received]):
                 self._waiting.answered(message)
             if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
                 return item
-            if not fits(message.params, MAX_UNASKED):
+            is_question = isinstance(message, JSONRPCRequest)
+            if not fits(message.params, MAX_UNASKED) or (
+                is_question and not _is_modest(message.params)
+            ):
                 continue
             if (request := self._waiting.only()) is not None:
                 # What a program says belongs to its one request now, and perhaps not a line later.
@@ -270,9 +318,11 @@ class _Outbound(ObjectSendStream[SessionMessage]):
     async def send(self, item: SessionMessage) -> None:
         if isinstance(item.message, JSONRPCRequest):
             self._waiting.sent(item.message)
-        await self._stream.send(item)
-        if isinstance(item.message, JSONRPCResponse | JSONRPCError):
-            self._waiting.count -= 1
+        try:
+            await self._stream.send(item)
+        finally:
+            if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+                self._waiting.count -= 1
 
     async def send_eof(self) -> None:
         await self.aclose()

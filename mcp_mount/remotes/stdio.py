@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.loops import Turns
 from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer, too_large_error
+from mcp_mount.remotes.sdk_log import tell_of_junk
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -59,21 +60,22 @@ async def read_messages(
     line, turns = _Line(max_bytes), Turns()
     with messages, suppress(*CLOSED):
         async for chunk in output:
-            if not pace.expected:
+            if not pace.expected or line.is_dropped:
                 await pace.keep(0, len(chunk))
             *ends, rest = chunk.split(b"\n")
             is_junk = bool(ends)
             # A message is an object. Of other lines there may be thousands.
             for end in [*ends[:1], *(each for each in ends[1:] if each.lstrip()[:1] == b"{")]:
                 line.add(end)
-                message, line = line.parse(), _Line(max_bytes)
+                size, message, line = line.size, line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
                     await _keep_pace(pace, message)
                     await messages.send(message)
                     continue
                 await turns.take()
-                await pace.keep(_JUNK, 0)
+                # What no answer is was not waited for either.
+                await pace.keep(_JUNK, size if pace.expected else 0)
             line.add(rest)
             if is_junk:
                 await anyio.sleep(PAUSE)
@@ -97,12 +99,22 @@ class _Line:
         if self._head is not None:
             del self._text[:-_END]
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether what comes of it is not kept."""
+        return self._head is not None
+
+    @property
+    def size(self) -> int:
+        """How much was read of it until it was dropped."""
+        return self._meter.size
+
     def parse(self) -> SessionMessage | None:
         """Return the message, or the error that stands for one too large; None if it is none."""
         if self._head is not None:
             if not begins_answer(self._head):
                 return None
-            logger.warning("A program's answer is too large")
+            tell_of_junk()
             found = _ID_FIRST.match(self._head) or _ID_LAST.search(bytes(self._text[-_END:]))
             if found is None:
                 return None

@@ -33,7 +33,7 @@ _MAX_KNOWN: Final = 10_000
 _VISIBLE: Final = _Visible()
 
 
-def fits(value: Any, most: int) -> bool:
+def fits(value: Any, most: float) -> bool:
     """Whether a JSON value has no more than so many characters, each value counting a few.
 
     It looks at no more than that: what is far too large is found out as soon as what is not.
@@ -56,17 +56,21 @@ def fits(value: Any, most: int) -> bool:
     return True
 
 
-def count_values(value: Any, most: float = math.inf) -> int:
+def count_values(value: Any, most: float = math.inf, without: frozenset[str] = frozenset()) -> int:
     """Return how many values there are in a JSON value, itself counted; names are none.
 
-    Beyond `most` it counts no further.
+    Beyond `most` it counts no further. What has a name in `without` is not counted.
     """
     count, values = 0, [value]
     while values and count <= most:
         each = values.pop()
         count += 1
         if isinstance(each, dict):
-            values += each.values()
+            values += (
+                [member for name, member in each.items() if name not in without]
+                if without
+                else each.values()
+            )
         elif isinstance(each, list):
             values += each
     return count

@@ -1,0 +1,159 @@
+"""What the SDK makes models of is small: for each value that is wrong it writes several errors."""
+
+import time
+from typing import Any
+
+import anyio
+import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from mcp_mount import Remote, gateway_app
+from mcp_mount.remotes.catalog import read_catalog
+from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.outgoing import OutgoingRequest
+from mcp_mount.remotes.schemas import publish_output
+from mcp_mount.remotes.session import Session
+from tests.others import gateway, heard, raw, tool
+from tests.starting import started
+from tests.support import MODERN, call, rpc
+from tests.test_gateway_fair import fair
+
+pytestmark = pytest.mark.faults
+
+WRONG: list[dict[str, Any]] = [{}] * 40_000
+
+
+def asks(*content: Any, **more: Any) -> dict[str, Any]:
+    params = {"messages": [{"role": "user", "content": [*content]}], "maxTokens": 1, **more}
+    request = {"method": "sampling/createMessage", "params": params}
+    return {"resultType": "input_required", "inputRequests": {"a": request}, "requestState": "x"}
+
+
+def annotated(*audience: Any) -> dict[str, Any]:
+    return {"type": "text", "text": "", "annotations": {"audience": [*audience]}}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        asks(*WRONG),
+        asks({"type": "tool_result", "toolUseId": "a", "content": WRONG}),
+        asks(tools=WRONG),
+        {"content": [annotated(*[0] * 19_000)]},
+    ],
+    ids=["question", "nested", "tools", "audience"],
+)
+async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) -> None:
+    """Promise F1: what is no question, and no block, is refused before models are made of it."""
+    with raw([tool()], call=answer) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            result = await call(app, "raw_tool", {})
+    assert result.is_error
+
+
+async def test_blocks_are_for_users_and_models() -> None:
+    block = annotated("user", "assistant")
+    with raw([tool()], call={"content": [block]}) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            result = await call(app, "raw_tool", {})
+    assert result.result["content"] == [block]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+async def test_what_a_server_says_of_itself_is_small(modern: bool) -> None:  # noqa: FBT001
+    """Each session keeps it, and there may be hundreds of them."""
+    capabilities: dict[str, Any] = {"tools": {}}
+    said: dict[str, Any] = {"capabilities": capabilities, "instructions": "x" * 1_000_000}
+    if modern:
+        said |= {"supportedVersions": [MODERN]}
+    else:
+        server = {"name": "raw", "version": "1"}
+        said |= {"protocolVersion": "2025-06-18", "serverInfo": server}
+    answers: dict[str, Any] = {"discover" if modern else "initialize": said}
+    with raw([tool()], modern=modern, **answers) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url)])):
+            await log.line("is down")
+
+
+def test_a_schema_of_many_alternatives_is_read_in_proportion_to_them() -> None:
+    """Gateway: the other servers' lists wait meanwhile."""
+    options = [{"const": f"option {number}"} for number in range(1_500)]
+    begun = time.thread_time()
+    published = publish_output({"type": "object", "properties": {"a": {"anyOf": options}}})
+    assert time.thread_time() - begun < 0.3
+    assert published is not None
+    assert published["properties"]["a"]["anyOf"] == options
+
+
+async def test_many_templates_are_compared_in_turns() -> None:
+    """Promise F1: an address may be compared with a thousand templates, of fifty segments each."""
+    segments = "/".join(f"{{a{number}}}" for number in range(48))
+    templates = [
+        {"name": "t", "uriTemplate": f"x://{segments}/{number}"} for number in range(1_000)
+    ]
+    deep = {"name": "deep", "uriTemplate": "y://" + "/".join("{a}" for _ in range(300))}
+    listed = {"resourceTemplates": [deep, *templates]}
+    answers: dict[str, Any] = {
+        "resources/templates/list": listed,
+        "resources/read": {"contents": []},
+    }
+    uri = "x://raw/" + "/".join(["a"] * 48) + "/none"
+    with raw([], **answers) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app:
+            reply = await rpc(app, "modern", "resources/templates/list", {})
+            assert len(reply.result["resourceTemplates"]) == 999
+            async with fair():
+                await rpc(app, "modern", "resources/read", {"uri": uri})
+
+
+def test_what_an_entry_of_a_list_says_is_bounded() -> None:
+    """Promise F1: a model of it is made in one step, and its name is looked at in one."""
+    long = [tool("t" * 1_001), tool("a", icons=WRONG), tool("b", execution=WRONG)]
+    resource = {"name": "r", "uri": "x://a", "annotations": {"audience": ["user"] * 500}}
+    begun = time.thread_time()
+    lists = Lists(tools=[*long, tool("c", annotations=WRONG)], resources=[resource])
+    catalog = read_catalog(lists, Remote("raw", url="https://raw.example"), "gateway")
+    assert time.thread_time() - begun < 0.3
+    assert [*catalog.tools] == ["a"]
+    ((_, fields),) = catalog.resources
+    assert fields["annotations"].audience == ["user"]
+
+
+async def test_questions_that_are_taken_back_leave_room_for_others() -> None:
+    """Gateway: a hundred wait at the most, however many a session has had."""
+
+    async def never(*_: Any) -> ErrorData:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception]()
+    write, from_session = anyio.create_memory_object_stream[SessionMessage]()
+    asks = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+    with to_session, from_session:
+        async with Session(read, write, max_blocks=1, elicitation_callback=never):
+            with anyio.fail_after(20):
+                for number in range(150):
+                    question = JSONRPCRequest(
+                        jsonrpc="2.0", id=number, method="elicitation/create", params=asks
+                    )
+                    taken_back = JSONRPCNotification(
+                        jsonrpc="2.0",
+                        method="notifications/cancelled",
+                        params={"requestId": number},
+                    )
+                    await to_session.send(SessionMessage(question))
+                    await to_session.send(SessionMessage(taken_back))
+                ping = JSONRPCRequest(jsonrpc="2.0", id="last", method="ping")
+                await to_session.send(SessionMessage(ping))
+                answer = (await from_session.receive()).message
+    assert isinstance(answer, JSONRPCResponse)
+    assert answer.id == "last"
+
+
+async def test_a_user_is_asked_no_longer_than_a_call_can_last() -> None:
+    request = OutgoingRequest()
+    with request.limited(0.01):
+        pass
+    with pytest.raises(TimeoutError), request.waiting_for_user():
+        await anyio.sleep_forever()
