@@ -223,7 +223,7 @@ def test_much_in_one_operation_takes_time_that_grows_with_it(large: str) -> None
         read(LARGE[large])
 
 
-MANY = [
+TEMPLATES = [
     Operation("GET", f"/{{a}}{'x' * (number // 50)}/{{b}}{'y' * (number % 50)}")
     for number in range(2_000)
 ]
@@ -234,7 +234,7 @@ LIKE_A_LITERAL = [Operation("GET", "/{a}"), Operation("GET", f"/{{a}}{'a' * 5_00
 @pytest.mark.parametrize(
     ("look", "is_refused"),
     [
-        (lambda: Paths(MANY).found("GET", f"/{'x' * 99}/{'y' * 99}"), True),
+        (lambda: Paths(TEMPLATES).found("GET", f"/{'x' * 99}/{'y' * 99}"), True),
         (lambda: Paths(ENDINGS).leads_to(ENDINGS[0], f"/{'q' * 60_000}"), True),
         (lambda: Paths(LIKE_A_LITERAL).leads_to(LIKE_A_LITERAL[0], f"/{'a' * 60_000}"), False),
     ],
