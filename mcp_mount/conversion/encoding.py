@@ -59,8 +59,13 @@ _FormField = tuple[str, str, str | None]
 _Part = tuple[str, tuple[str | None, bytes, str | None]]
 """Name, file name, content and media type; without a file name it is a plain field."""
 
+_LONGEST_TYPE: Final = 255
+
 _MOST_PARTS: Final = 5_000
 """Values and files of a form, written in some 30 ms; servers take a thousand."""
+
+_LONGEST_NAMES: Final = 200_000
+"""Characters of their names, which are written again for each item of a list."""
 
 _LONG_FORM: Final = 100_000
 """Bytes of values, of which four million take 0.3 s to write as they are written elsewhere."""
@@ -173,11 +178,16 @@ def _counted(parts: Iterable[_Part | None]) -> Iterator[_Part]:
     Raises:
         InvalidArguments: there are more.
     """
+    length = 0
     for number, each in enumerate(parts):
         if number == _MOST_PARTS:
             message = f"The form has too many values: it takes {_MOST_PARTS:,} in all, with files."
             raise InvalidArguments(message)
         if each is not None:
+            length += len(each[0])
+            if length > _LONGEST_NAMES:
+                most = f"{_LONGEST_NAMES:,} characters of names"
+                raise InvalidArguments(f"The form has too long names: it takes {most} in all.")
             yield each
 
 
@@ -246,9 +256,10 @@ def _read_file(argument: str, value: object, expected: str = "") -> tuple[str, b
         message = f'{argument!r} has a `filename` that is empty, or holds ", \\ or a line break.'
         raise InvalidArguments(message)
     media_type = (expected or default) if file.media_type is None else file.media_type
-    # Each part ends where the next begins, so that no text takes long to refuse.
-    is_written_well = re.fullmatch(r"[!#$&^\w.+-]+/[!#$&^\w.+*-]+(;[ -~]*)?", media_type, re.ASCII)
-    if len(media_type) > 255 or not is_written_well or media_type.endswith(" "):
+    is_written_well = len(media_type) <= _LONGEST_TYPE and re.fullmatch(
+        r"[!#$&^\w.+-]+/[!#$&^\w.+*-]+(;[ -~]*)?", media_type, re.ASCII
+    )
+    if not is_written_well or media_type.endswith(" "):
         message = f"{argument!r} has a `media_type` that is none: write it like image/png."
         raise InvalidArguments(message)
     return filename, content, media_type

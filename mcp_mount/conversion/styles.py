@@ -30,6 +30,8 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 # as a space; a `%` is one that the value holds.
 _RESERVED: Final = ":/?@!$'()*,;="
 _DEEPEST: Final = 30
+_LONGEST_NAME: Final = 2_000
+"""Characters of a name with brackets, which is written anew for each value inside."""
 _SEPARATORS: Final[Mapping[str, str]] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -148,6 +150,9 @@ def _deep_pairs(
     """
     if depth > _DEEPEST:
         raise InvalidArguments(f"{argument!r} is nested too deeply for a query.")
+    if len(name) > _LONGEST_NAME:
+        message = f"{argument!r} has a name of more than {_LONGEST_NAME:,} characters."
+        raise InvalidArguments(message)
     if isinstance(value, Mapping):
         for key, item in value.items():
             if item is not None:
