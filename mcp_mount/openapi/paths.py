@@ -98,6 +98,8 @@ def _build_route(operation: Operation, *, may_hold_slashes: bool) -> _Route:
     # atomic groups keep matching linear in the length of the path.
     inner = "".join(f"(?>{value}+?{each})" for each in others[:-1])
     last = "".join(f"{value}+{each}" for each in others[-1:])
+    # What ends at a slash is taken at once: hundreds of routes may be asked.
+    inner, last = (re.sub(r"\[\^/\]\+\??(?=/|$)", "[^/]++", each) for each in (inner, last))
     pattern = re.compile(f"{first}{inner}{last}/?", re.IGNORECASE | re.DOTALL)
     # Outside of ASCII, a character may have several other cases.
     prefix = re.split(r"[^\x00-\x7f]", literals[0], maxsplit=1)[0].lower()
