@@ -32,6 +32,7 @@ from mcp_mount.search.ranker import Ranker
 from mcp_mount.tools.describing import description_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
+from mcp_mount.tools.uris import match_template
 
 LENGTH = 50_000
 SECONDS = 1.0
@@ -201,6 +202,29 @@ def test_a_long_path_is_soon_compared_with_hundreds_of_routes(path: str) -> None
     paths.found("GET", path.format("a"))
     with within_seconds(0.12):
         assert paths.found("GET", path.format("a" * 30_000)) is not None
+
+
+def test_arguments_that_are_left_out_are_soon_named() -> None:
+    """They were looked for once for each argument of the tool, for a second where it has 5,000."""
+    names = [f"a{number}" for number in range(5_000)]
+    schema = {"properties": dict.fromkeys(names, {"type": "string"}), "required": names}
+    document = operation("")
+    document["paths"]["/a"]["get"] |= {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
+    }
+    (only,) = read_operations(document)
+    arguments = read_arguments(only, Schemas(document))
+    with within_seconds(0.05), pytest.raises(InvalidArguments, match="Missing argument 'a4999'"):
+        arguments.request(dict.fromkeys(names[:-1], "a"))
+
+
+def test_an_address_is_soon_compared_with_hundreds_of_templates() -> None:
+    """No more of it is taken apart than a template has."""
+    address = "data://" + "a/" * 8_000
+    templates = [f"data://{{a}}/{{b}}/x{number}{{?q}}" for number in range(1_000)]
+    with within_seconds(0.02):
+        assert not any(match_template(each, address) for each in templates)
+    assert match_template("data://{a}/{b*}", "data://a/b/c/d") == {"a": "a", "b": "b/c/d"}
 
 
 NUMBERED = [f"a{number}" for number in range(MANY)]

@@ -57,7 +57,9 @@ def match_template(template: str, uri: str) -> dict[str, str] | None:
     It takes time in proportion to the address.
     """
     path, _, query = template.partition("{?")
-    segments, given = path.split("/"), (uri.partition("?")[0] if query else uri).split("/")
+    segments = path.split("/")
+    # No further than what can match: there may be hundreds of templates.
+    given = (uri.partition("?")[0] if query else uri).split("/", len(segments))
     values: dict[str, str] = {}
     for number, segment in enumerate(segments):
         before, _, rest = segment.partition("{")
