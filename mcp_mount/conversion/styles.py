@@ -13,8 +13,8 @@ from mcp_mount.conversion.texts import (
     SCALAR,
     check_length,
     join,
-    write_compact,
     write_delimited,
+    write_json,
     write_text,
 )
 from mcp_mount.errors import InvalidArguments
@@ -113,7 +113,10 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
             check_length(argument, len(value))
         if is_form and isinstance(value, Mapping):
             items = value.items()
-            value = {key: write_compact(e) if isinstance(e, Mapping) else e for key, e in items}
+            value = {
+                key: write_json(each).decode() if isinstance(each, Mapping) else each
+                for key, each in items
+            }
         pairs = query_pairs(argument, parameter, value)
         if parameter.is_whole:
             return "".join(encode(text) for _, text in pairs)
