@@ -32,6 +32,8 @@ _RESERVED: Final = ":/?@!$'()*,;="
 _DEEPEST: Final = 30
 _LONGEST_NAME: Final = 2_000
 """Characters of a name with brackets, which is written anew for each value inside."""
+_MOST_LINES: Final = 1_000
+"""Lines of one header; servers take fewer, and everybody between here and there reads each."""
 _SEPARATORS: Final[Mapping[str, str]] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -205,8 +207,12 @@ def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
         return []
     if isinstance(value, list) and not parameter.style:
         # A list without a style is one line for each item (RFC 9110 §5.3).
-        check_length(argument, len(value))
-        return [write_text(argument, item) for item in value]
+        if len(value) > _MOST_LINES:
+            message = f"{argument!r} is a header: it takes {_MOST_LINES:,} items at the most."
+            raise InvalidArguments(message)
+        texts = [write_text(argument, item) for item in value]
+        check_length(argument, sum(map(len, texts)))
+        return texts
     return [write_delimited(argument, parameter, value)]
 
 
