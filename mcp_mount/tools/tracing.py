@@ -9,6 +9,8 @@ from opentelemetry import propagate, trace
 
 _NOTHING: Final[AbstractContextManager[None]] = nullcontext()
 _KEYS = ("traceparent", "tracestate", "baggage")
+_LONGEST: Final = 8_192
+"""Characters of each (W3C Baggage §3.3.2)."""
 
 
 def is_traced() -> bool:
@@ -17,8 +19,17 @@ def is_traced() -> bool:
 
 
 def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Return the trace context of a message's ``_meta``."""
-    return {key: meta[key] for key in _KEYS if isinstance(meta.get(key), str)}
+    """Return the trace context of a message's ``_meta``, as far as a header can hold it.
+
+    What is longer, the tracer would write into the log.
+    """
+    return {key: meta[key] for key in _KEYS if _is_sent(meta.get(key))}
+
+
+def _is_sent(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return False
+    return value.isascii() and value.isprintable()
 
 
 def joined_trace(
@@ -58,10 +69,4 @@ def trace_headers(meta: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         named = {key: value for key, value in named.items() if key == "baggage"} | carrier
-    if not named:
-        return []
-    return [
-        (key.encode(), value.encode())
-        for key, value in named.items()
-        if value.isascii() and value.isprintable()
-    ]
+    return [(key.encode(), value.encode()) for key, value in named.items() if _is_sent(value)]
