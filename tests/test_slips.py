@@ -229,3 +229,17 @@ def test_a_whole_fraction_becomes_an_integer_of_no_more_digits_than_it_has(
     read = slip_reader({"properties": {"a": {"type": "integer"}}}, ["a"], [])
     assert read is not None
     assert repr(read({"a": text})["a"]) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [([], 66_000), ({}, 66_000), ({"a": 1, "b": 2, "c": 3, "d": 4}, 14_000)]
+)
+def test_what_holds_no_string_is_soon_passed_over(value: object, count: int) -> None:
+    """Each was looked into: 200,000 values took 50 to 120 ms."""
+    inner = {"type": "array" if value == [] else "object", "items": {"type": "integer"}}
+    inner["properties"] = dict.fromkeys("abcd", {"type": "integer"})
+    read = slip_reader({"properties": {"a": {"type": "array", "items": inner}}}, ["a"], [])
+    assert read is not None
+    given = {"a": [value] * count}
+    with within_seconds(0.03):
+        assert read(given) == given
