@@ -237,7 +237,7 @@ def test_a_whole_fraction_becomes_an_integer_of_no_more_digits_than_it_has(
 def test_what_holds_no_string_is_soon_passed_over(value: object, count: int) -> None:
     """Each was looked into: 200,000 values took 50 to 120 ms."""
     inner = {"type": "array" if value == [] else "object", "items": {"type": "integer"}}
-    inner["properties"] = dict.fromkeys("abcd", {"type": "integer"})
+    inner["properties"] = {key: {"type": "integer"} for key in "abcd"}
     read = slip_reader({"properties": {"a": {"type": "array", "items": inner}}}, ["a"], [])
     assert read is not None
     given = {"a": [value] * count}

@@ -37,7 +37,11 @@ FILE: Final[Schema] = {
 METHOD_FIELD: Final = "_method"
 """A field of a query or form that some frameworks take for the method of the request."""
 
-_OVERRIDE: Final = re.compile(rf"(?:^|[&;]){METHOD_FIELD}=", re.IGNORECASE)
+_OVERRIDE: Final = re.compile(
+    # PHP takes `.method` and `[method` for it, too, and Rack `[_method]`.
+    r"(?:^|[&;])(?:[\s\[\]+]|%20|%5[BD])*(?:_|\.|\[|%5B)method(?:\]|%5D|\0|%00)*=",
+    re.IGNORECASE,
+)
 
 AS_IS: Final = Encoding()
 """Of a field of which the document says nothing."""
