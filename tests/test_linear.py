@@ -13,10 +13,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcp_mount import MountError
+from mcp_mount.backends.asgi import ASGIBackend
+from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.values import parsed_or_text
 from mcp_mount.errors import InvalidArguments
@@ -255,3 +258,24 @@ def test_much_in_one_operation_takes_time_that_grows_with_it(large: str) -> None
     """S3: where each looked at all the others, it took several times as long."""
     with within_seconds(4):
         read(LARGE[large])
+
+
+class NoTools:
+    """An app without tools."""
+
+    routes = None
+
+    def may_lead_to(self, method: str, template: str) -> bool:  # noqa: ARG002
+        return False
+
+
+def test_a_redirect_to_a_long_path_is_soon_left_alone() -> None:
+    """Each of hundreds of routes was asked for it: a megabyte took four seconds."""
+    app = FastAPI()
+    for number in range(200):
+        app.add_api_route(f"/repos/{{owner}}/{{repo}}/x{number}", lambda: None)
+    backend = ASGIBackend(app, NoTools)
+    request = OperationRequest("GET", "/repos/a/b/x1", template="/repos/{owner}/{repo}/x1")
+    with within_seconds(0.1):
+        assert backend.follow(request, 307, f"/repos/{'a' * 1_000_000}/b/none") is None
+    assert backend.follow(request, 307, "/repos/a/b/x1") is not None
