@@ -68,14 +68,15 @@ class Paths:
 
     def leads_to(self, operation: Operation, path: str) -> bool:
         """Whether a percent-encoded path leads to this operation, and to no other on any server."""
-        own = self._routes[operation.method][operation.path]
-        decoded = unquote(path)
+        return self._takes(self._routes[operation.method][operation.path], unquote(path))
+
+    def _takes(self, own: _Route, decoded: str) -> bool:
         return own.takes(decoded) and not any(each.takes(decoded) for each in self._rivals_of(own))
 
     def found(self, method: str, path: str) -> Operation | None:
         """Return the operation that a percent-encoded path leads to, if it is exactly one."""
-        operations = [each.operation for each in self._routes.get(method, {}).values()]
-        found = [each for each in operations if self.leads_to(each, path)]
+        routes, decoded = self._routes.get(method, {}).values(), unquote(path)
+        found = [each.operation for each in routes if self._takes(each, decoded)]
         return found[0] if len(found) == 1 else None
 
     def _rivals_of(self, own: _Route) -> tuple[_Route, ...]:
