@@ -23,7 +23,7 @@ def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
 
     What is longer, the tracer would write into the log.
     """
-    return {key: meta[key] for key in _KEYS if _is_sent(meta.get(key))}
+    return {key: meta[key] for key in _KEYS if key in meta and _is_sent(meta[key])}
 
 
 def _is_sent(value: object) -> bool:
