@@ -69,4 +69,6 @@ def trace_headers(meta: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         named = {key: value for key, value in named.items() if key == "baggage"} | carrier
+    if not named:
+        return []
     return [(key.encode(), value.encode()) for key, value in named.items() if _is_sent(value)]
