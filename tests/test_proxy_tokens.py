@@ -204,6 +204,26 @@ async def test_an_issuer_that_never_comes_to_an_end_is_given_up() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_a_token_that_one_is_refused_with_serves_the_others_meanwhile() -> None:
+    """Proxy: who calls what the API refuses makes nobody else wait for the issuer."""
+    issuer = Issuer(expires_in=3600)
+    given = '{"access_token": "t1", "token_type": "Bearer", "expires_in": 3600}'
+    async with api(ok(given), None) as slow:
+        with served(issuer.app) as url:
+            auth = ClientCredentials(slow.url, client_id="proxy", client_secret="s")
+            app = proxy_app(issuer.app.openapi(), Upstream(url, auth=auth))
+            assert (await call(app, "list_parts")).text_content == '"here"'
+            slow.asked = anyio.Event()
+            issuer.refused.add("Bearer t1")
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(call, app, "add_part")
+                    await slow.asked.wait()
+                    issuer.refused.clear()
+                    assert (await call(app, "list_parts")).text_content == '"here"'
+                    tasks.cancel_scope.cancel()
+
+
 async def test_one_who_goes_leaves_the_others_their_token() -> None:
     """Proxy: the token is asked for by whoever is first; when that one goes, by the next."""
     issuer = Issuer()

@@ -241,3 +241,18 @@ def test_alternatives_that_refer_to_each_other_are_looked_at_once() -> None:
     schema = {"properties": {"a": {"$ref": "#/$defs/A0"}}, "$defs": definitions}
     with within_seconds(1):
         assert slip_reader(schema, {"a"}, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [([], 66_000), ({}, 66_000), ({"a": 1, "b": 2, "c": 3, "d": 4}, 14_000)]
+)
+def test_what_holds_no_string_is_soon_passed_over(value: object, count: int) -> None:
+    """Each was looked into: 200,000 values took 50 to 120 ms."""
+    inner: dict[str, Any] = {"type": "array" if value == [] else "object"}
+    inner["items"] = {"type": "integer"}
+    inner["properties"] = {key: {"type": "integer"} for key in "abcd"}
+    read = slip_reader({"properties": {"a": {"type": "array", "items": inner}}}, ["a"], [])
+    assert read is not None
+    given = {"a": [value] * count}
+    with within_seconds(0.03):
+        assert read(given) == given

@@ -16,6 +16,7 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.selection import select
+from tests.test_linear import within_seconds
 
 ARRAY = ["blue", "black", "brown"]
 OBJECT = {"R": 100, "G": 200, "B": 150}
@@ -377,3 +378,18 @@ def test_json_in_a_query_is_what_the_model_gave() -> None:
     name, _, text = sent(parameter, value, "/c").query.partition("=")
     assert json.loads(unquote(text)) == value
     assert name == "color"
+
+
+def test_a_long_name_with_brackets_is_refused_soon() -> None:
+    """It was written anew for each value inside, for seven seconds, also where that was empty."""
+    inside: dict[str, Any] = {str(number): {} for number in range(40_000)}
+    with within_seconds(0.3), pytest.raises(InvalidArguments, match="2,000 characters"):
+        sent({"in": "query", "style": "deepObject"}, {"a" * 2_000_000: inside}, path="/colors")
+
+
+@pytest.mark.parametrize("value", [["a"] * 64_000, ["a" * 1_000] * 100])
+def test_a_header_of_very_many_lines_is_refused_soon(value: list[str]) -> None:
+    """They took 50 ms to write, and 130 more to send to an API elsewhere."""
+    schema = {"type": "array", "items": {"type": "string"}, "title": "Color"}
+    with within_seconds(0.02), pytest.raises(InvalidArguments, match=r"is a header|is too long"):
+        sent({"in": "header", "schema": schema}, value, path="/colors")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from fastapi import FastAPI
@@ -26,6 +27,9 @@ from mcp_mount.errors import InvalidArguments, InvalidMark
 from mcp_mount.openapi.operations import Operation
 
 logger = logging.getLogger("mcp_mount")
+
+_LONGEST_PATH: Final = 8_192
+"""Characters of a path that a redirect leads to: all routes of the app are asked for it."""
 
 _HIDDEN = b"The app runs in debug mode, so this answer is not shown here. The server's log has it."
 
@@ -167,7 +171,7 @@ class ASGIBackend:
         if is_elsewhere or target.scheme not in {"", "http", "https"}:
             return None
         path = target.path or "/"
-        if not (path.startswith("/") and path.isascii()):
+        if not (path.startswith("/") and path.isascii()) or len(path) > _LONGEST_PATH:
             return None
         inside = route_path({**outer, "path": path})
         following = redirect_request(request, status, inside, target.query)

@@ -105,8 +105,11 @@ class ClientCredentials(httpx2.Auth):
         the issuer may be slow.
         """
         asked = time.monotonic()
+        if self._is_good(refused):
+            # One that is refused to another caller is waited for by them alone.
+            return self._token
         async with self._lock.get():
-            if self._token == refused or time.monotonic() > self._ends:
+            if not self._is_good(refused):
                 failed, reason = self._failed
                 if failed > asked - _PAUSE:
                     raise NoToken(reason)
@@ -116,6 +119,9 @@ class ClientCredentials(httpx2.Auth):
                     self._failed = (time.monotonic(), str(error))
                     raise
             return self._token
+
+    def _is_good(self, refused: str) -> bool:
+        return not (self._token == refused or time.monotonic() > self._ends)
 
     async def _renew(self) -> None:
         # Loaded when this was made.

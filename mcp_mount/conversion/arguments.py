@@ -81,5 +81,6 @@ class Arguments:
             takes = ", ".join(map(repr, known)) if known else "no arguments"
             named = ", ".join(repr(name[:_LONGEST_ECHO]) for name in unknown[:_MOST_ECHOES])
             raise InvalidArguments(f"Unknown argument {named}. The tool takes: {takes}.")
-        if missing := [name for name in known if name in self.required - arguments.keys()]:
+        left_out = self.required - arguments.keys()
+        if missing := [name for name in known if name in left_out]:
             raise InvalidArguments(f"Missing argument {', '.join(map(repr, missing))}.")

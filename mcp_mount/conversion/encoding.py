@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 
 from mcp_mount.conversion.styles import query_pairs
-from mcp_mount.conversion.texts import write_compact, write_text
+from mcp_mount.conversion.texts import write_json, write_text
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
@@ -37,7 +37,11 @@ FILE: Final[Schema] = {
 METHOD_FIELD: Final = "_method"
 """A field of a query or form that some frameworks take for the method of the request."""
 
-_OVERRIDE: Final = re.compile(rf"(?:^|[&;]){METHOD_FIELD}=", re.IGNORECASE)
+_OVERRIDE: Final = re.compile(
+    # PHP takes `.method` and `[method` for it, too, and Rack `[_method]`.
+    r"(?:^|[&;])(?:[\s\[\]+]|%20|%5[BD])*(?:_|\.|\[|%5B)method(?:\]|%5D|\0|%00)*=",
+    re.IGNORECASE,
+)
 
 AS_IS: Final = Encoding()
 """Of a field of which the document says nothing."""
@@ -59,8 +63,13 @@ _FormField = tuple[str, str, str | None]
 _Part = tuple[str, tuple[str | None, bytes, str | None]]
 """Name, file name, content and media type; without a file name it is a plain field."""
 
+_LONGEST_TYPE: Final = 255
+
 _MOST_PARTS: Final = 5_000
 """Values and files of a form, written in some 30 ms; servers take a thousand."""
+
+_LONGEST_NAMES: Final = 200_000
+"""Characters of their names, which are written again for each item of a list."""
 
 _LONG_FORM: Final = 100_000
 """Bytes of values, of which four million take 0.3 s to write as they are written elsewhere."""
@@ -88,19 +97,9 @@ def body_writer(
             return None
         if media_type in {FORM, MULTIPART}:
             return _write_form(given, media_type)
-        return _write_json({field.name: value for field, value in given}), media_type
+        return write_json({field.name: value for field, value in given}), media_type
 
     return write_body
-
-
-def _write_json(value: object) -> bytes:
-    try:
-        data = msgspec.json.encode(value)
-    except (ValueError, OverflowError, RecursionError):
-        # It holds half of a character, or an integer that is too large.
-        return write_compact(value).encode()
-    # NaN, which Python's readers know, would be null.
-    return write_compact(value).encode() if b"null" in data else data
 
 
 def _write_whole(argument: str, value: object, body: Body) -> Content:
@@ -116,7 +115,7 @@ def _write_whole(argument: str, value: object, body: Body) -> Content:
         )
         return _write_form(fields, media_type)
     if is_json(media_type):
-        return _write_json(value), media_type
+        return write_json(value), media_type
     if is_text(media_type):
         text = write_text(argument, value)
         media_type = media_type.replace("text/*", "text/plain")
@@ -173,11 +172,16 @@ def _counted(parts: Iterable[_Part | None]) -> Iterator[_Part]:
     Raises:
         InvalidArguments: there are more.
     """
+    length = 0
     for number, each in enumerate(parts):
         if number == _MOST_PARTS:
             message = f"The form has too many values: it takes {_MOST_PARTS:,} in all, with files."
             raise InvalidArguments(message)
         if each is not None:
+            length += len(each[0])
+            if length > _LONGEST_NAMES:
+                most = f"{_LONGEST_NAMES:,} characters of names"
+                raise InvalidArguments(f"The form has too long names: it takes {most} in all.")
             yield each
 
 
@@ -211,9 +215,10 @@ def _form_fields(field: Field, value: Any, media_type: str = "") -> Iterator[_Fo
         return
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict | list):
-            yield field.name, write_compact(item), media_type or "application/json"
+            yield field.name, write_json(item).decode(), media_type or "application/json"
         else:
-            text = write_compact(item) if is_json(media_type) else write_text(field.argument, item)
+            is_document = is_json(media_type)
+            text = write_json(item).decode() if is_document else write_text(field.argument, item)
             yield field.name, text, media_type or None
 
 
@@ -246,9 +251,10 @@ def _read_file(argument: str, value: object, expected: str = "") -> tuple[str, b
         message = f'{argument!r} has a `filename` that is empty, or holds ", \\ or a line break.'
         raise InvalidArguments(message)
     media_type = (expected or default) if file.media_type is None else file.media_type
-    # Each part ends where the next begins, so that no text takes long to refuse.
-    is_written_well = re.fullmatch(r"[!#$&^\w.+-]+/[!#$&^\w.+*-]+(;[ -~]*)?", media_type, re.ASCII)
-    if len(media_type) > 255 or not is_written_well or media_type.endswith(" "):
+    is_written_well = len(media_type) <= _LONGEST_TYPE and re.fullmatch(
+        r"[!#$&^\w.+-]+/[!#$&^\w.+*-]+(;[ -~]*)?", media_type, re.ASCII
+    )
+    if not is_written_well or media_type.endswith(" "):
         message = f"{argument!r} has a `media_type` that is none: write it like image/png."
         raise InvalidArguments(message)
     return filename, content, media_type

@@ -15,6 +15,9 @@ from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 
 _STRUCTURES: Final = frozenset({"object", "array"})
+_HOLDERS: Final = (dict, list)
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
+"""What holds nothing. It is asked of each value, and unions of types take their time."""
 _DEEPEST: Final = 8
 """Levels of a value, and of references to the one that is meant, that are looked into."""
 
@@ -150,9 +153,12 @@ class _ArgumentReader:
     def _read_inside(
         self, value: Any, schema: Schema, place: str, depth: int, budget: _Budget
     ) -> Any:
-        if depth > _DEEPEST:
+        is_object = isinstance(value, dict)
+        if depth > _DEEPEST or not (is_object or isinstance(value, list)):
             return value
-        if isinstance(value, dict):
+        if _PLAIN.issuperset(map(type, value.values() if is_object else value)):
+            return value
+        if is_object:
             properties = schema.get("properties", {})
             inside = {
                 name: self._read_inner(
@@ -161,10 +167,9 @@ class _ArgumentReader:
                 for name in properties.keys() & value.keys()
             }
             return {**value, **inside} if inside else value
-        if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
+        if isinstance(items := schema.get("items"), dict):
             _, types = self._look_up(items)
-            is_read = types is None or types & _STRUCTURES or self._takes_no_string(types)
-            if is_read and any(isinstance(each, str | dict | list) for each in value):
+            if types is None or types & _STRUCTURES or self._takes_no_string(types):
                 return [self._read_inner(each, items, place, depth, budget) for each in value]
         return value
 
@@ -175,7 +180,7 @@ class _ArgumentReader:
             _, types = self._look_up(schema)
             fits = types is not None and self._takes_no_string(types)
             return self._read_string(value, types or frozenset(), place, budget) if fits else value
-        if isinstance(value, dict | list):
+        if value and isinstance(value, _HOLDERS):
             return self._read_inside(value, self._look_up(schema)[0], place, depth + 1, budget)
         return value
 

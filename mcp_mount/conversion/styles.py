@@ -13,8 +13,8 @@ from mcp_mount.conversion.texts import (
     SCALAR,
     check_length,
     join,
-    write_compact,
     write_delimited,
+    write_json,
     write_text,
 )
 from mcp_mount.errors import InvalidArguments
@@ -30,6 +30,10 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 # as a space; a `%` is one that the value holds.
 _RESERVED: Final = ":/?@!$'()*,;="
 _DEEPEST: Final = 30
+_LONGEST_NAME: Final = 2_000
+"""Characters of a name with brackets, which is written anew for each value inside."""
+_MOST_LINES: Final = 1_000
+"""Lines of one header; servers take fewer, and everybody between here and there reads each."""
 _SEPARATORS: Final[Mapping[str, str]] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -111,7 +115,10 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
             check_length(argument, len(value))
         if is_form and isinstance(value, Mapping):
             items = value.items()
-            value = {key: write_compact(e) if isinstance(e, Mapping) else e for key, e in items}
+            value = {
+                key: write_json(each).decode() if isinstance(each, Mapping) else each
+                for key, each in items
+            }
         pairs = query_pairs(argument, parameter, value)
         if parameter.is_whole:
             return "".join(encode(text) for _, text in pairs)
@@ -148,6 +155,9 @@ def _deep_pairs(
     """
     if depth > _DEEPEST:
         raise InvalidArguments(f"{argument!r} is nested too deeply for a query.")
+    if len(name) > _LONGEST_NAME:
+        message = f"{argument!r} has a name of more than {_LONGEST_NAME:,} characters."
+        raise InvalidArguments(message)
     if isinstance(value, Mapping):
         for key, item in value.items():
             if item is not None:
@@ -197,8 +207,12 @@ def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
         return []
     if isinstance(value, list) and not parameter.style:
         # A list without a style is one line for each item (RFC 9110 §5.3).
-        check_length(argument, len(value))
-        return [write_text(argument, item) for item in value]
+        if len(value) > _MOST_LINES:
+            message = f"{argument!r} is a header: it takes {_MOST_LINES:,} items at the most."
+            raise InvalidArguments(message)
+        texts = [write_text(argument, item) for item in value]
+        check_length(argument, sum(map(len, texts)))
+        return texts
     return [write_delimited(argument, parameter, value)]
 
 

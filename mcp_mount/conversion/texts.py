@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import is_json
 from mcp_mount.openapi.parameters import Parameter
@@ -60,6 +62,15 @@ write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 """Writes JSON in ASCII: a lone surrogate stays the escape it was, and breaks no encoder."""
 
 
+def write_json(value: object) -> bytes:
+    """Write JSON in UTF-8, in a fifth of the time; in ASCII what holds half of a character."""
+    try:
+        # NaN stays what Python's readers know.
+        return to_json(value, inf_nan_mode="constants")
+    except (ValueError, RecursionError):
+        return write_compact(value).encode()
+
+
 def write_delimited(
     argument: str,
     parameter: Parameter,
@@ -77,6 +88,7 @@ def write_delimited(
     is_scalar, media_type = isinstance(value, SCALAR), parameter.media_type
     if media_type is not None and (is_json(media_type) or not is_scalar):
         # It is a document of its own (`content` instead of `schema`).
+        check_length(argument, len(write_json(value)))
         return encode(write_compact(value))
     if not isinstance(value, list | Mapping):
         return encode(write_text(argument, value))

@@ -31,7 +31,7 @@ from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
-from mcp_mount.tools.tracing import joined_trace, trace_of, unsound_trace
+from mcp_mount.tools.tracing import joined_trace, unsound_trace
 
 _NO_PAGE_OF_OURS: Final = (
     "What the page shows is told to a page at this server's own address: at localhost, at an IP "
@@ -132,7 +132,7 @@ class Dispatcher:
         else:
             outline = read_outline(body)
             tool, meta = outline.tool, outline.meta
-        if (unsound := unsound_trace(meta)) is not None:
+        if meta and (unsound := unsound_trace(meta)) is not None:
             await refuse(400, f"{unsound!r} in _meta is no trace context.")(scope, receive, send)
             return
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
@@ -147,7 +147,7 @@ class Dispatcher:
             await refusal(scope, receive, send)
             return
         await turns.take()
-        with joined_trace(trace_of(meta), scope["headers"]):
+        with joined_trace(meta, scope["headers"]):
             if await self._respond(hot, ctx, receive, send):
                 return
             if inner is not None:

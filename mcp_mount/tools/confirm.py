@@ -23,6 +23,7 @@ from starlette.requests import Request
 from mcp_mount.access.answered import ANSWER_SECONDS, Answered
 from mcp_mount.access.principals import principals_of
 from mcp_mount.conversion.content import Result, error
+from mcp_mount.conversion.texts import write_json
 from mcp_mount.errors import MountError
 
 _ASKED: Final = "mcp_mount:asked:"
@@ -122,7 +123,7 @@ def _write_question(what: str, arguments: Mapping[str, Any], first: Iterable[str
 
 def _shorten(value: object) -> str:
     """Write a value as JSON; a long one as a string of its two ends, which closes its quotes."""
-    text = value if isinstance(value, str) else _write_json(value)
+    text = value if isinstance(value, str) else write_json(value).decode()
     if len(text) <= _LONGEST_VALUE:
         return _write_json(value)
     end = _LONGEST_VALUE // 2

@@ -40,7 +40,7 @@ def _is_sound(key: str, value: object) -> bool:
 
 
 def joined_trace(
-    meta: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]]
+    meta: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]
 ) -> AbstractContextManager[None]:
     """Serve a request within the trace of its client, which HTTP headers or ``_meta`` name.
 
@@ -51,12 +51,13 @@ def joined_trace(
 
 @contextmanager
 def _joined_trace(
-    meta: Mapping[str, str], headers: Iterable[tuple[bytes, bytes]]
+    meta: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]]
 ) -> Iterator[None]:
     sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    named = trace_of(sent) if "traceparent" in sent else meta
-    is_joined = named is not meta and trace.get_current_span().get_span_context().is_valid
-    if is_joined or "traceparent" not in named:
+    has_joined = "traceparent" in sent
+    named = trace_of(sent if has_joined else meta)
+    has_joined = has_joined and trace.get_current_span().get_span_context().is_valid
+    if has_joined or "traceparent" not in named:
         yield
         return
     token = otel_context.attach(propagate.extract(named, otel_context.get_current()))
