@@ -23,20 +23,22 @@ def trace_of(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def unsound_trace(meta: Mapping[str, Any]) -> str | None:
-    """Return a key of ``_meta`` whose value no library should read; None where all are sound.
+    """Return a key of ``_meta`` whose value no library should read; None where all are harmless.
 
     Most versions of OpenTelemetry look at many blanks anew for each of them, which takes hours for
-    a megabyte, and others write what is too long to the log as it is.
+    a megabyte, and others write what is too long to the log as it is, line breaks too.
     """
-    given = (key for key in _KEYS if meta.get(key) is not None)
-    return next((key for key in given if not _is_sound(key, meta[key])), None)
+    return next((key for key in _KEYS if key in meta and not _is_harmless(key, meta[key])), None)
+
+
+def _is_harmless(key: str, value: object) -> bool:
+    text = str(value)
+    return len(text) <= _KEYS[key] and "  " not in text and text.isprintable()
 
 
 def _is_sound(key: str, value: object) -> bool:
-    """Whether a header could hold a value, which has no two blanks side by side."""
-    if not isinstance(value, str) or len(value) > _KEYS[key] or "  " in value:
-        return False
-    return value.isascii() and value.isprintable()
+    """Whether a header can hold a value."""
+    return isinstance(value, str) and value.isascii() and _is_harmless(key, value)
 
 
 def joined_trace(
