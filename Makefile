@@ -40,7 +40,7 @@ test: $(STAMP) ## Run the tests
 test-lowest: .venv-lowest/.installed-$(VERSION) ## Run the tests with the oldest versions that the bounds allow
 	@.venv-lowest/bin/python -m pytest -rs -n auto $(ARGS)
 
-faults: $(STAMP) ## Run the tests of programs that die, servers that misbehave, and crowds
+faults: $(STAMP) ## Run the tests of what dies, misbehaves, comes in crowds or takes long
 	@$(BIN)/python -m pytest -rs -n auto -m faults $(ARGS)
 
 servers: .venv-servers/.installed-$(VERSION) ## Run an app in four processes under each server, and behind nginx
