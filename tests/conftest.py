@@ -23,7 +23,7 @@ HEAVY: Final = frozenset(
     test_leaving.py test_linear.py test_long_texts.py test_package.py test_readme.py
     test_search_remotes.py test_shutdown.py test_sse_unread.py test_start_log.py test_structure.py
     test_system.py test_tasks_shared.py test_telemetry.py test_testing.py
-    """.split()
+    """.split()  # noqa: SIM905 - forty lines otherwise
 )
 """Files that take half of the time: what runs in processes of its own, and the worst that limits
 let through. They run with `make faults`."""
