@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import anyio
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
@@ -196,6 +196,37 @@ async def test_cancelling_ends_the_work_of_the_app() -> None:
         # What has ended stays as it is.
         assert "result" in (await ask(app, task_id, "cancel")).answer
         assert (await ask(app, task_id)).result["status"] == "cancelled"
+
+
+async def test_what_goes_on_after_the_response_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task that has ended is wanted by nobody, and so is no reason to stop the app's work."""
+    monkeypatch.setattr("mcp_mount.tasks.worker.LEASE", 0.03)
+    app, how, over = FastAPI(), [], asyncio.Event()
+
+    async def send_mails() -> None:
+        try:
+            await asyncio.sleep(0.3)
+            how.append("sent")
+        except asyncio.CancelledError:
+            how.append("cancelled")
+            raise
+        finally:
+            over.set()
+
+    @app.post("/orders", operation_id="order", openapi_extra=MARK)
+    async def order(background: BackgroundTasks) -> int:
+        background.add_task(send_mails)
+        return 1
+
+    mount_mcp(app, tasks=Tasks())
+    async with started(app) as served:
+        task = await ended(served, await start(served, "order"))
+        assert task["status"] == "completed"
+        with anyio.fail_after(30):
+            await over.wait()
+    assert how == ["sent"]
 
 
 async def test_what_waits_is_cancelled_before_it_begins() -> None:

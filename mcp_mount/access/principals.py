@@ -106,7 +106,8 @@ def _shown(request: Request, places: Iterable[tuple[str, str]]) -> Iterator[str]
 def _cookies(request: Request) -> dict[str, str]:
     """Return cookies as Starlette reads them.
 
-    Its own reader takes four seconds for 64 KiB of backslashes in Python up to 3.11.9 and 3.12.5 (CVE-2024-7592).
+    Its own reader takes four seconds for 64 KiB of backslashes in Python up to 3.11.9 and 3.12.5
+    (CVE-2024-7592).
     """
     found = {}
     for pair in ";".join(request.headers.getlist("cookie")).split(";"):

@@ -86,22 +86,28 @@ class TaskWorker:
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:
                 renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
+                ctx = self._context(request)
                 try:
-                    await self._run(name, request)
+                    await self._run(name, request, ctx)
                 finally:
+                    # What the app does in the background now is no part of the task.
                     renewing.cancel()
+                    with anyio.CancelScope(shield=True):
+                        await wait_for_tasks(ctx.tasks)
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
         finally:
             self.running -= 1
 
-    async def _run(self, name: str, request: KeptRequest) -> None:
-        ctx = RequestContext(
+    def _context(self, request: KeptRequest) -> RequestContext:
+        return RequestContext(
             scope=restore_scope(request["scope"], self._state),
             disconnect_ends_call=True,
             forward_cookies=self._cookies,
         )
+
+    async def _run(self, name: str, request: KeptRequest, ctx: RequestContext) -> None:
         status: Status = "failed"
         outcome = protocol_error(_FAILED)
         try:
@@ -116,7 +122,6 @@ class TaskWorker:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._insist(lambda: self._store.end(name, status, outcome))
-                await wait_for_tasks(ctx.tasks)
 
     async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
         await self._provider.refresh()
