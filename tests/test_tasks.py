@@ -379,6 +379,17 @@ async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks() -> None:
             await start(app, "report", {"title": "two"}, headers=made_up_alone)
 
 
+async def test_whoever_tells_callers_apart_for_the_rate_does_so_for_tasks() -> None:
+    """F2: where nothing checks keys, every made-up one would be a new caller."""
+    rate = RateLimit("9/hour", caller_of=lambda _: "everyone")
+    desk = Desk(tasks=Tasks(per_caller=1), rate_limit=rate)
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "May"}, headers=ALICE)
+        refused = await call(app, "report", {"title": "June"}, meta=META, headers=BOB)
+        assert refused.is_error
+        assert "You have too many tasks" in refused.text_content
+
+
 async def test_no_result_is_lost_for_a_task_that_is_refused() -> None:
     """One of two credentials has no room, so the other one's task that ended stays."""
     desk = Desk(tasks=Tasks(per_caller=1))

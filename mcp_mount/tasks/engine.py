@@ -182,7 +182,11 @@ class TaskEngine:
         seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
-        callers = callers_of(ctx.request, self._provider.credentials())
+        rate = tool.binding.rate
+        if rate is not None:
+            callers = rate.callers(ctx.request)
+        else:
+            callers = callers_of(ctx.request, self._provider.credentials())
         counted = [self._seal.name("of", each) for each in callers]
         task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
         try:
