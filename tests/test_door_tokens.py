@@ -1,6 +1,7 @@
 """The tokens that a proxy or a gateway takes: whichever algorithm the issuer's keys are for."""
 
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -82,6 +83,14 @@ async def test_each_algorithm_of_the_keys_is_accepted() -> None:
             assert accepted is not None, algorithm
             assert accepted.scopes == ["a", "b"]
     assert issuer.fetches == 1
+
+
+@pytest.mark.parametrize("header", ["[]", '"RS256"', "5", "null", '{"alg": []}', "[" * 50, "{"])
+async def test_a_token_whose_header_is_no_object_is_none(header: str) -> None:
+    """Proxy, C3: a stranger would have had an error 500, and a traceback in the log for each."""
+    token = f"{urlsafe_b64encode(header.encode()).decode().rstrip('=')}.e30.AAAA"
+    verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri="http://127.0.0.1:1/keys")
+    assert await verifier.verify_token(token) is None
 
 
 async def test_a_key_is_for_nothing_else_than_it_says() -> None:

@@ -64,9 +64,10 @@ class IssuerTokens(TokenVerifier):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, with all the scopes that it is worth."""
         try:
-            algorithm = decode_jwt_header(token).get("alg")
+            header: object = decode_jwt_header(token)
         except ValueError:
             return None
+        algorithm = header.get("alg") if isinstance(header, dict) else None
         verifier = self._verifiers.get(algorithm) if isinstance(algorithm, str) else None
         accepted = await verifier.verify_token(token) if verifier is not None else None
         if accepted is None or accepted.expires_at is None:
