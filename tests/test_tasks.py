@@ -379,6 +379,34 @@ async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks() -> None:
             await start(app, "report", {"title": "two"}, headers=made_up_alone)
 
 
+async def test_what_goes_on_after_the_response_keeps_no_place_and_no_server() -> None:
+    """It has a moment to end when the server stops, and other tasks run beside it before."""
+    app, begun, how = FastAPI(), asyncio.Event(), []
+
+    async def work_on() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            how.append("ended")
+            raise
+
+    @app.post("/orders", operation_id="order", openapi_extra=MARK)
+    async def order(background: BackgroundTasks) -> int:
+        background.add_task(work_on)
+        return 1
+
+    mount_mcp(app, tasks=Tasks(concurrency=1))
+    with anyio.fail_after(30):
+        async with started(app) as served:
+            for _ in range(2):
+                task = await ended(served, await start(served, "order"), seconds=10)
+                assert task["status"] == "completed"
+            await begun.wait()
+            assert how == []
+    assert how == ["ended", "ended"]
+
+
 async def test_whoever_tells_callers_apart_for_the_rate_does_so_for_tasks() -> None:
     """F2: where nothing checks keys, every made-up one would be a new caller."""
     rate = RateLimit("9/hour", caller_of=lambda _: "everyone")

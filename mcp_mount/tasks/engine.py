@@ -151,6 +151,7 @@ class TaskEngine:
                 # They have a moment to end, as calls have.
                 shutdown.get().begin()
         await working
+        await self._worker.end_what_is_left()
         if count:
             logger.warning("The worker has stopped. %d tasks were running, and have ended.", count)
 
