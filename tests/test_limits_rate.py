@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount import MountError, RateLimit, mount_mcp
 from mcp_mount.access.principals import credentials_of
 from mcp_mount.access.rates import CallRate
+from mcp_mount.access.rates import CallRate
 from mcp_mount.errors import Busy
 from tests.support import ERAS, Era, Reply, call, envelope, rpc
 
@@ -285,6 +286,21 @@ async def test_an_app_may_say_itself_who_calls() -> None:
     assert not (await ping(app, x_tenant="one", x_api_key="a")).is_error
     assert (await ping(app, x_tenant="one", x_api_key="b")).is_error
     assert not (await ping(app, x_tenant="two", x_api_key="a")).is_error
+
+
+def test_of_a_long_name_a_hash_is_kept() -> None:
+    """C6: it may be a token, of which a made-up one has 60 KB as well."""
+    rate = CallRate(RateLimit("1/day", caller_of=lambda request: request.headers["authorization"]))
+
+    def kept(shown: bytes) -> str:
+        scope = {"type": "http", "headers": [(b"authorization", shown)]}
+        (caller,) = rate.callers(Request(scope))
+        return caller
+
+    assert kept(b"Bearer ab") == "Bearer ab"
+    long = kept(b"Bearer " + b"\xe9" * 60_000)
+    assert len(long) < 100
+    assert long != kept(b"Bearer " + b"\xe9" * 60_001)
 
 
 def _raising(request: Request) -> str:
