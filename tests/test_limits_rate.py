@@ -25,7 +25,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_mount import MountError, RateLimit, mount_mcp
 from mcp_mount.access.principals import credentials_of
 from mcp_mount.access.rates import CallRate
-from mcp_mount.access.rates import CallRate
 from mcp_mount.errors import Busy
 from tests.support import ERAS, Era, Reply, call, envelope, rpc
 
