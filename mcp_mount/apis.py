@@ -11,7 +11,6 @@ from fastmcp.server.providers import Provider
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
-from mcp_mount.limits import Slots
 from mcp_mount.remotes.remote import is_remote_name
 from mcp_mount.source import OpenAPI, leave_out_elsewhere, provide, read_upstream
 from mcp_mount.tools.binding import CallPolicy
@@ -140,7 +139,8 @@ def _provide(
     except (TypeError, ValueError) as wrong:
         message = f"limits= of the API {api.name!r} sets a limit that cannot be: {wrong}"
         raise MountError(message) from None
-    slots = Slots(limits.max_concurrency) if "max_concurrency" in api.limits else policy.slots
+    has_own_slots = "max_concurrency" in api.limits
+    slots = policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots
 
     def adapt(selected: Sequence[SelectedOperation]) -> list[SelectedOperation]:
         names = names_within(api.name, [each.name for each in selected], ())

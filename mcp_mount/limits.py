@@ -120,6 +120,10 @@ class Slots:
         self._free = PerLoop(lambda: anyio.Semaphore(count))
         self._lent: PerLoop[set[Callable[[], None]]] = PerLoop(set)
 
+    def apart(self, count: int) -> "Slots":
+        """Return other slots, for the same callers."""
+        return Slots(count, self._max_wait, self._callers_of)
+
     def lend(self, end: Callable[[], None]) -> None:
         """Offer a slot that is taken to whoever waits: `end` is to end the call that holds it."""
         if self._free.get().statistics().tasks_waiting:

@@ -1,5 +1,6 @@
 """Serves an app until the process is told to stop: over HTTP, or to one client on stdio."""
 
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from mcp_mount.errors import MountError
+from mcp_mount.system import cancel_when_told, end_with_the_terminal
 
 if TYPE_CHECKING:
     import socket
@@ -36,12 +38,10 @@ def serve(application: "ASGIApp", *, host: str, port: int, about: str, path: str
     """
     import uvicorn
 
-    from mcp_mount.system import end_with_the_terminal, spare_what_stays
-
     class Server(uvicorn.Server):
         async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
             await super().startup(sockets)
-            spare_what_stays()
+            _spare_what_stays()
 
     config = server_config(application, host=host, port=port)
     logger.info(about)
@@ -51,6 +51,15 @@ def serve(application: "ASGIApp", *, host: str, port: int, about: str, path: str
     server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _spare_what_stays() -> None:
+    """Take what an app has made while it started out of every later garbage collection.
+
+    Each stops the process, and most of what it would look at lives as long as the process.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def server_config(application: Any, **options: Any) -> "uvicorn.Config":
@@ -135,10 +144,9 @@ async def _connected_here(
     from fastmcp.utilities.asgi_transport import StreamingASGITransport
 
     from mcp_mount.bridge import EndCancelled
-    from mcp_mount.system import spare_what_stays
 
     async with _started(config) as lifespan:
-        spare_what_stays()
+        _spare_what_stays()
 
         async def with_state(scope: "Scope", receive: "Receive", send: "Send") -> None:
             await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)
@@ -181,7 +189,6 @@ def run_tasks(application: "ASGIApp", tasks: "TaskEngine", *, about: str) -> Non
 
 def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
     """Run until that has ended, or the process is told to stop."""
-    from mcp_mount.system import cancel_when_told
 
     async def run_and_listen() -> None:
         failure: MountError | None = None

@@ -1,6 +1,5 @@
 """What differs between systems: signals, how a program is ended as a whole, where settings are."""
 
-import gc
 import os
 import signal
 import sys
@@ -28,15 +27,6 @@ def end_with_the_terminal() -> None:
     """Stop in order when the terminal is closed (SIGHUP), unless `nohup` says to go on."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-
-
-def spare_what_stays() -> None:
-    """Take what an app has made while it started out of every later garbage collection.
-
-    Each stops the process, and most of what it would look at lives as long as the process.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def cancel_when_told(

@@ -12,7 +12,7 @@ from fastmcp.server.auth import RemoteAuthProvider, require_scopes
 from fastmcp.server.context import Context
 from pydantic import AnyHttpUrl
 
-from mcp_mount import Mounted, mount_mcp
+from mcp_mount import Mounted, mount_mcp, proxy_app
 from mcp_mount.access.auth import ScopesOf
 from tests.access import BASE, METADATA, bearer, static
 from tests.mock_api.issuer import ISSUER
@@ -299,3 +299,20 @@ async def test_an_in_memory_client_is_shown_everything() -> None:
             result = await client.call_tool("write")
         assert result.structured_content == {"result": "written"}
         assert called == ["write"]
+
+
+@eras
+async def test_what_a_foreign_document_calls_a_scope_is_no_other_header(era: Era) -> None:
+    """F1: a scope that is none (RFC 6749 §3.3) is named in the body alone, and still asked for."""
+    scopes = ["kb:read", "x\r\nSet-Cookie: a=b", 'x", realm="y', "x\u20ac", "x" * 201]
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "KB", "version": "1"},
+        "paths": {"/it": {"get": {"operationId": "it", "security": [{"key": scopes}]}}},
+    }
+    upstream = "http://api.example"
+    app = proxy_app(document, upstream, scopes_of=lambda _: ["kb:read"])
+    reply = await call(app, "it", era=era)
+    assert reply.status == 403
+    challenge = 'Bearer error="insufficient_scope", scope="kb:read"'
+    assert reply.headers["www-authenticate"] == challenge

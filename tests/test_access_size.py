@@ -13,6 +13,7 @@ from fastapi import Body, Depends, FastAPI, Request
 from mcp_mount import Limits, mount_mcp
 from mcp_mount.page.negotiation import DETAILS_TYPE
 from tests.access import bearer, static
+from tests.lanes import exchange
 from tests.raw import RawReply, send_raw
 from tests.sse import HANDSHAKE
 from tests.starting import started
@@ -353,3 +354,16 @@ async def test_large_arguments_are_read_in_turns(surface: Literal["tools", "sear
             gc.enable()
         tasks.cancel_scope.cancel()
     assert max(turns) < sum(turns) / 2
+
+
+@eras
+async def test_a_query_is_short(era: Era) -> None:
+    """X5: who looks for a key or a `surface` in it reads all of it, each anew."""
+    app = sized_app([])
+    headers, content = request_of(era, LIMIT)
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    query = b"surface=tools&" + b"a&" * 4_089
+    assert (await exchange(app, pairs, content, query_string=query)).status == 200
+    refused = await exchange(app, pairs, content, query_string=query + b"a")
+    assert refused.status == 414
+    assert json.loads(refused.body)["error"]["message"] == "The query has more than 8192 bytes."

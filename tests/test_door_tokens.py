@@ -1,8 +1,13 @@
 """The tokens that a proxy or a gateway takes: whichever algorithm the issuer's keys are for."""
 
+import asyncio
+import contextlib
+import json
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 
+import anyio
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -84,6 +89,14 @@ async def test_each_algorithm_of_the_keys_is_accepted() -> None:
     assert issuer.fetches == 1
 
 
+@pytest.mark.parametrize("header", ["[]", '"RS256"', "5", "null", '{"alg": []}', "[" * 50, "{"])
+async def test_a_token_whose_header_is_no_object_is_none(header: str) -> None:
+    """Proxy, C3: a stranger would have had an error 500, and a traceback in the log for each."""
+    token = f"{urlsafe_b64encode(header.encode()).decode().rstrip('=')}.e30.AAAA"
+    verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri="http://127.0.0.1:1/keys")
+    assert await verifier.verify_token(token) is None
+
+
 async def test_a_key_is_for_nothing_else_than_it_says() -> None:
     """Proxy, C3, RFC 7517 §4.2, §4.4, and RFC 8725 §3.1."""
     packing = RSAKey.generate_key(2048, {"kid": "enc", "use": "enc"})
@@ -135,3 +148,34 @@ async def test_scopes_are_asked_for_as_the_issuer_knows_them(era: Era) -> None:
             assert 'scope="api://parts/parts:write"' in refused.headers["www-authenticate"]
             listed = await rpc(app, era, "tools/list", headers=headers)
             assert listed.status == 200
+
+
+async def test_keys_that_do_not_come_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C3: a byte now and then kept whoever needed the keys for ever, one after the other."""
+    monkeypatch.setattr("mcp_mount.access.issuer._FETCH_SECONDS", 0.1)
+    monkeypatch.setattr("mcp_mount.access.issuer._KEPT", 60.0)
+    asked, is_over = 0, asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not is_over.is_set():
+            writer.write(b" ")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await is_over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/keys"
+        verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri=url)
+        with anyio.fail_after(5):
+            for algorithm in ALGORITHMS:
+                header = urlsafe_b64encode(json.dumps({"alg": algorithm, "kid": "a"}).encode())
+                token = f"{header.decode().rstrip('=')}.e30.AAAA"
+                assert await verifier.verify_token(token) is None
+        is_over.set()
+    assert asked == 1

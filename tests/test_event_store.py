@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 from fastapi import FastAPI
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
@@ -17,6 +19,7 @@ from key_value.aio.stores.memory import MemoryStore
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.streamable_http import (
+    EventCallback,
     EventId,
     EventMessage,
     EventStore,
@@ -26,6 +29,7 @@ from mcp_types import JSONRPCResponse, TextContent
 
 from mcp_mount import MountError, mount_mcp
 from mcp_mount.endpoints import events
+from mcp_mount.endpoints.event_store import open_events
 from tests.access import bearer, static
 from tests.raw import send_raw
 from tests.resuming import (
@@ -261,6 +265,55 @@ async def test_an_answer_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatc
         async with resuming(app, session, last) as again:
             _, message = await answer(again)
             assert error_of(message).startswith(GONE)
+
+
+class Plain(EventStore):
+    """A store of the user's own."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    async def store_event(self, stream_id: StreamId, message: Any) -> EventId:  # noqa: ARG002
+        self.kept.append(stream_id)
+        return str(len(self.kept))
+
+    async def replay_events_after(
+        self, last_event_id: EventId, send_callback: EventCallback
+    ) -> StreamId:
+        await send_callback(EventMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={})))
+        return last_event_id
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_who_does_not_read_what_it_missed_takes_the_store_from_nobody(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, has_left: bool
+) -> None:
+    """It was taken for a store that fails, which was not asked for ten seconds, by any session."""
+    # A store that waits for anything takes too long.
+    monkeypatch.setattr("mcp_mount.access.store._SECONDS", 0)
+    store, is_sending = Plain(), anyio.Event()
+    guarded = open_events(store, None, AsyncExitStack())
+
+    async def send(_: EventMessage) -> None:
+        is_sending.set()
+        if has_left:
+            raise anyio.BrokenResourceError
+        await anyio.Event().wait()
+
+    async def come_back() -> None:
+        with suppress(anyio.BrokenResourceError):
+            await guarded.replay_events_after("0", send)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(come_back)
+            await is_sending.wait()
+            for _ in range(10):
+                await checkpoint()
+            await guarded.store_event("theirs", None)
+            tasks.cancel_scope.cancel()
+    assert store.kept == ["theirs"]
+    assert caplog.text == ""
 
 
 class Broken(EventStore):

@@ -180,6 +180,27 @@ async def test_a_made_up_key_beside_a_real_one_gets_no_more_places(era: Era) -> 
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_tool_with_places_of_its_own_keeps_some_for_others_too() -> None:
+    """C6."""
+    gate = Gate(Limits(), {"max_concurrency": 100})
+
+    async def ask(key: str) -> str:
+        return (await call(gate.app, "held", headers={"X-Api-Key": key})).text_content
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(101):
+                tasks.start_soon(ask, "greedy")
+            while gate.running < 101:
+                await anyio.lowlevel.checkpoint()
+            assert await ask("greedy") == BUSY
+            tasks.start_soon(ask, "other")
+            while gate.running < 102:
+                await anyio.lowlevel.checkpoint()
+            gate.let_go.set()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_few_places_are_for_whoever_comes_first() -> None:
     """C6: a small number protects what is behind the app, and is meant to the letter."""
     gate = Gate(Limits(max_concurrency=99))

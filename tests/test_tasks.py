@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import anyio
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
@@ -198,6 +198,37 @@ async def test_cancelling_ends_the_work_of_the_app() -> None:
         assert (await ask(app, task_id)).result["status"] == "cancelled"
 
 
+async def test_what_goes_on_after_the_response_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task that has ended is wanted by nobody, and so is no reason to stop the app's work."""
+    monkeypatch.setattr("mcp_mount.tasks.worker.LEASE", 0.03)
+    app, how, over = FastAPI(), [], asyncio.Event()
+
+    async def send_mails() -> None:
+        try:
+            await asyncio.sleep(0.3)
+            how.append("sent")
+        except asyncio.CancelledError:
+            how.append("cancelled")
+            raise
+        finally:
+            over.set()
+
+    @app.post("/orders", operation_id="order", openapi_extra=MARK)
+    async def order(background: BackgroundTasks) -> int:
+        background.add_task(send_mails)
+        return 1
+
+    mount_mcp(app, tasks=Tasks())
+    async with started(app) as served:
+        task = await ended(served, await start(served, "order"))
+        assert task["status"] == "completed"
+        with anyio.fail_after(30):
+            await over.wait()
+    assert how == ["sent"]
+
+
 async def test_what_waits_is_cancelled_before_it_begins() -> None:
     desk = Desk(tasks=Tasks(concurrency=1))
     async with started(desk.app) as app:
@@ -346,6 +377,45 @@ async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks() -> None:
         made_up_alone = {"x-api-key": "made up 1"}
         for _ in range(2):
             await start(app, "report", {"title": "two"}, headers=made_up_alone)
+
+
+async def test_what_goes_on_after_the_response_keeps_no_place_and_no_server() -> None:
+    """It has a moment to end when the server stops, and other tasks run beside it before."""
+    app, begun, how = FastAPI(), asyncio.Event(), []
+
+    async def work_on() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            how.append("ended")
+            raise
+
+    @app.post("/orders", operation_id="order", openapi_extra=MARK)
+    async def order(background: BackgroundTasks) -> int:
+        background.add_task(work_on)
+        return 1
+
+    mount_mcp(app, tasks=Tasks(concurrency=1))
+    with anyio.fail_after(30):
+        async with started(app) as served:
+            for _ in range(2):
+                task = await ended(served, await start(served, "order"), seconds=10)
+                assert task["status"] == "completed"
+            await begun.wait()
+            assert how == []
+    assert how == ["ended", "ended"]
+
+
+async def test_whoever_tells_callers_apart_for_the_rate_does_so_for_tasks() -> None:
+    """F2: where nothing checks keys, every made-up one would be a new caller."""
+    rate = RateLimit("9/hour", caller_of=lambda _: "everyone")
+    desk = Desk(tasks=Tasks(per_caller=1), rate_limit=rate)
+    async with started(desk.app) as app:
+        await start(app, "report", {"title": "May"}, headers=ALICE)
+        refused = await call(app, "report", {"title": "June"}, meta=META, headers=BOB)
+        assert refused.is_error
+        assert "You have too many tasks" in refused.text_content
 
 
 async def test_no_result_is_lost_for_a_task_that_is_refused() -> None:

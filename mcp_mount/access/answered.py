@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import OrderedDict
 from typing import Final, Protocol
 
 from mcp_mount.access.store import Connections, Failing, open_storage
@@ -29,7 +30,8 @@ class AnsweredHere:
     """Those that this process knows of, for as long as their answers would be accepted."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        # A dict would look for its first key behind all those that were taken out.
+        self._until: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
     async def add(self, state: str) -> bool:

@@ -8,6 +8,7 @@
   refuses it, as if there were no such tool.
 """
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -26,6 +27,9 @@ from starlette.responses import JSONResponse
 
 _CLOCK_SKEW: Final = 60
 """Seconds that the issuer's clock may be ahead of ours."""
+
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,200}")
+"""RFC 6749 §3.3, and of some length."""
 
 Scopes = frozenset[str]
 ScopesOf = Callable[[Request], Iterable[str] | Awaitable[Iterable[str] | None] | None]
@@ -84,7 +88,9 @@ class ScopeCheck:
         """Return a 403 that asks for the scopes a call needs (RFC 6750 §3.1, RFC 9728 §5.1)."""
         needed = sorted(scopes)
         asked = self._auth.get_challenge_scopes(needed) if self._auth is not None else needed
-        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(asked)}"'
+        # A document of others may call a scope what would be another header, or none at all.
+        named = " ".join(filter(_SCOPE.fullmatch, asked))
+        challenge = f'Bearer error="insufficient_scope", scope="{named}"'
         if self._metadata_url is not None:
             challenge += f', resource_metadata="{self._metadata_url}"'
         description = f"This call needs the scope {' '.join(needed)}."

@@ -7,6 +7,7 @@ says chooses among them: never ``none``, nor a secret that both sides have. A ke
 it is (RFC 7517 §4.2, §4.4) is for nothing else.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -29,6 +30,7 @@ _KEPT: Final = 5.0
 """Seconds for which the verifiers share what was fetched; each keeps its own keys for longer."""
 
 _FETCH_SECONDS: Final = 10.0
+"""For all of them: who waits for keys that do not come is not to wait for each try of others."""
 
 
 class IssuerTokens(TokenVerifier):
@@ -64,9 +66,10 @@ class IssuerTokens(TokenVerifier):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what a token says, with all the scopes that it is worth."""
         try:
-            algorithm = decode_jwt_header(token).get("alg")
+            header: object = decode_jwt_header(token)
         except ValueError:
             return None
+        algorithm = header.get("alg") if isinstance(header, dict) else None
         verifier = self._verifiers.get(algorithm) if isinstance(algorithm, str) else None
         accepted = await verifier.verify_token(token) if verifier is not None else None
         if accepted is None or accepted.expires_at is None:
@@ -87,7 +90,7 @@ class _Keys:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._fetched: tuple[float, httpx2.Response] | None = None
+        self._fetched: tuple[float, httpx2.Response | httpx2.HTTPError] | None = None
         self._lock = anyio.Lock()
 
     async def fetch(self) -> httpx2.Response:
@@ -97,11 +100,25 @@ class _Keys:
             HTTPError: there is none.
         """
         async with self._lock:
-            now = time.monotonic()
-            if self._fetched is None or now - self._fetched[0] > _KEPT:
-                async with httpx2.AsyncClient(timeout=_FETCH_SECONDS) as client:
-                    self._fetched = (now, await client.get(self._url))
-            return self._fetched[1]
+            if self._fetched is None or time.monotonic() - self._fetched[0] > _KEPT:
+                fetched = await self._fetch()
+                self._fetched = time.monotonic(), fetched
+            _, answer = self._fetched
+        if isinstance(answer, httpx2.HTTPError):
+            raise answer.with_traceback(None)
+        return answer
+
+    async def _fetch(self) -> httpx2.Response | httpx2.HTTPError:
+        try:
+            async with (
+                asyncio.timeout(_FETCH_SECONDS),
+                httpx2.AsyncClient(timeout=_FETCH_SECONDS) as client,
+            ):
+                return await client.get(self._url)
+        except TimeoutError:
+            return httpx2.ReadTimeout("The issuer's keys did not come in time.")
+        except httpx2.HTTPError as error:
+            return error
 
 
 class _KeysFor(httpx2.AsyncBaseTransport):

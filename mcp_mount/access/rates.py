@@ -1,5 +1,6 @@
 """How often a caller may call."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
+
+_LONGEST_CALLER: Final = 200
+"""Characters; of a longer one, which may be a token of many kilobytes, a hash is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +172,6 @@ def _strict(script: Callable[..., object]) -> Any:
 def _checked(caller: object) -> str:
     if not isinstance(caller, str):
         raise TypeError(f"caller_of= must return a string, not {caller!r}.")
-    return caller
+    if len(caller) <= _LONGEST_CALLER:
+        return caller
+    return f"sha256:{hashlib.sha256(caller.encode(errors='surrogatepass')).hexdigest()}"

@@ -8,7 +8,13 @@ from typing import Final
 from uuid import uuid4
 
 from key_value.aio.stores.memory import MemoryStore
-from mcp.server.streamable_http import EventCallback, EventId, EventStore, StreamId
+from mcp.server.streamable_http import (
+    EventCallback,
+    EventId,
+    EventMessage,
+    EventStore,
+    StreamId,
+)
 from mcp_types import JSONRPCMessage
 
 from mcp_mount.access.store import StoreGuard
@@ -36,10 +42,16 @@ class GuardedEvents(EventStore):
         self, last_event_id: EventId, send_callback: EventCallback
     ) -> StreamId | None:
         """Send the events of a stream after one of them; return the stream's id."""
-        store = self._store
-        return await self._guard.ask(
-            lambda: store.replay_events_after(last_event_id, send_callback)
-        )
+        store, missed = self._store, list[EventMessage]()
+
+        async def keep(event: EventMessage) -> None:
+            missed.append(event)
+
+        stream = await self._guard.ask(lambda: store.replay_events_after(last_event_id, keep))
+        # That a client does not read, or has left, is no failure of the store.
+        for each in missed:
+            await send_callback(each)
+        return stream
 
 
 def open_events(option: str | EventStore, key: str | None, stack: AsyncExitStack) -> EventStore:

@@ -21,7 +21,6 @@ from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 
-from mcp_mount.limits import Slots
 from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.changes import ListChanges
@@ -288,5 +287,5 @@ def _bind(
     # Text and `structuredContent` carry the same.
     most = 2 * limits.max_bytes + 1024 * 1024
     monitor = Monitor(remote, gateway, changed, max_bytes=most, max_blocks=limits.max_items)
-    slots = Slots(limits.max_concurrency) if has_own_slots else policy.slots
+    slots = policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots
     return RemoteBinding(monitor, policy, limits, slots)

@@ -151,6 +151,7 @@ class TaskEngine:
                 # They have a moment to end, as calls have.
                 shutdown.get().begin()
         await working
+        await self._worker.end_what_is_left()
         if count:
             logger.warning("The worker has stopped. %d tasks were running, and have ended.", count)
 
@@ -182,7 +183,11 @@ class TaskEngine:
         seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
-        callers = callers_of(ctx.request, self._provider.credentials())
+        rate = tool.binding.rate
+        if rate is not None:
+            callers = rate.callers(ctx.request)
+        else:
+            callers = callers_of(ctx.request, self._provider.credentials())
         counted = [self._seal.name("of", each) for each in callers]
         task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
         try:

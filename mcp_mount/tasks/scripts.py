@@ -48,6 +48,8 @@ end
 local bytes_all = tonumber(redis.call('HGET', sizes, 'all') or 0) + bytes
 if bytes_all > most_bytes_all then return 'bytes of all' end
 for _, ended in ipairs(making_room) do
+  -- Of one that the store has evicted, nobody has said that it has ended.
+  forget(sizes, ended)
   redis.call('DEL', prefix .. ended)
   redis.call('ZREM', all, ended)
   -- Of others that count it too, it is taken for one that has ended.

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from mcp_mount.conversion.texts import write_json
+
 _USE: Final = b"mcp_mount: tasks, "
 """What keys made of one secret are for, so that none serves for something else."""
 
@@ -29,7 +31,7 @@ class Seal:
 
     def close(self, value: Any) -> bytes:
         """Return a value of JSON, sealed."""
-        return self.close_bytes(write(value))
+        return self.close_bytes(write_json(value))
 
     def close_bytes(self, written: bytes) -> bytes:
         """Return a value that is written already, sealed."""
@@ -42,16 +44,10 @@ class Seal:
             Unreadable: it was not sealed with our key.
         """
         try:
-            return json.loads(self._fernet.decrypt(sealed).decode("utf-8", "surrogatepass"))
+            return json.loads(self._fernet.decrypt(sealed))
         except InvalidToken:
             raise Unreadable from None
 
     def name(self, *said: str) -> str:
         """Return the name of something in the store, from which nobody learns what it is."""
         return hmac.new(self._names, "\0".join(said).encode(), hashlib.sha256).hexdigest()[:40]
-
-
-def write(value: Any) -> bytes:
-    """Return a value as JSON, in which a text may have half characters."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")

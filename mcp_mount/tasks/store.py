@@ -16,11 +16,12 @@ from docket import Docket
 from redis.exceptions import RedisError
 
 from mcp_mount.access.store import Failing
+from mcp_mount.conversion.texts import write_json
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
 from mcp_mount.tasks.scripts import ADD, CLAIM, END, RENEW, TELL
-from mcp_mount.tasks.seal import Seal, Unreadable, write
+from mcp_mount.tasks.seal import Seal, Unreadable
 
 Status = Literal["working", "completed", "failed", "cancelled"]
 
@@ -90,12 +91,12 @@ class TaskStore:
         `seconds`.
 
         Raises:
-            InvalidArguments: the request is too large.
+            InvalidArguments: the request is too large, or cannot be written.
             Busy: there are too many, or the store does not answer.
         """
         options, now = self._options, time.time()
         about = {"tool": request["tool"], "created": now, "seconds": seconds}
-        written, most = write(request), options.max_bytes
+        written, most = write_json(request), options.max_bytes
         if len(written) > most:
             raise InvalidArguments(
                 f"A task may be started with {most} bytes, its arguments and the headers of "

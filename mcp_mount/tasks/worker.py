@@ -11,10 +11,11 @@ import anyio
 from mcp_types import INTERNAL_ERROR, CallToolResult
 
 from mcp_mount.access.auth import granted_scopes
-from mcp_mount.backends.request import RequestContext, request_context, wait_for_tasks
+from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.errors import Busy
+from mcp_mount.shutdown import GRACE
 from mcp_mount.tasks.request import KeptRequest, restore_scope
 from mcp_mount.tasks.seal import Unreadable
 from mcp_mount.tasks.store import LEASE, Status, TaskStore
@@ -70,6 +71,7 @@ class TaskWorker:
         self._cookies = cookies
         self._state = state
         self._max_bytes = max_bytes
+        self._left: set[asyncio.Task[None]] = set()
         self.running = 0
         self.stopping = asyncio.Event()
 
@@ -86,22 +88,44 @@ class TaskWorker:
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:
                 renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
+                ctx = self._context(request)
                 try:
-                    await self._run(name, request)
+                    await self._run(name, request, ctx)
                 finally:
                     renewing.cancel()
+                    self._leave(ctx.tasks)
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
         finally:
             self.running -= 1
 
-    async def _run(self, name: str, request: KeptRequest) -> None:
-        ctx = RequestContext(
+    def _leave(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Let go on what the app does in the background now: it is no part of a task."""
+        for each in tasks:
+            if not each.done():
+                self._left.add(each)
+                each.add_done_callback(self._left.discard)
+
+    async def end_what_is_left(self) -> None:
+        """End what the app does in the background; it has a moment, as calls have."""
+        if not self._left:
+            return
+        _, running = await asyncio.wait([*self._left], timeout=GRACE)
+        for each in running:
+            each.cancel()
+        if running:
+            # What a thread does cannot be ended.
+            await asyncio.wait(running, timeout=GRACE)
+
+    def _context(self, request: KeptRequest) -> RequestContext:
+        return RequestContext(
             scope=restore_scope(request["scope"], self._state),
             disconnect_ends_call=True,
             forward_cookies=self._cookies,
         )
+
+    async def _run(self, name: str, request: KeptRequest, ctx: RequestContext) -> None:
         status: Status = "failed"
         outcome = protocol_error(_FAILED)
         try:
@@ -116,7 +140,6 @@ class TaskWorker:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._insist(lambda: self._store.end(name, status, outcome))
-                await wait_for_tasks(ctx.tasks)
 
     async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
         await self._provider.refresh()

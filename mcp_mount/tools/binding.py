@@ -93,7 +93,7 @@ def bind_operation(
         output=output,
         backend=backend,
         limits=limits,
-        slots=Slots(limits.max_concurrency) if has_own_slots else policy.slots,
+        slots=policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots,
         has_own_slots=has_own_slots,
         rate=policy.rate,
         needs_confirmation=_needs_confirmation(selected, policy),
