@@ -335,3 +335,19 @@ async def test_the_sdk_logs_no_failure_for_odd_json(caplog: pytest.LogCaptureFix
         for body in (b"[" * 2_000 + b"]" * 2_000, b'{"a": "\\ud83d"}', b'{"a": NaN}'):
             await call(answering(body), "answer")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["content-type", "content-disposition"])
+async def test_a_parameter_in_parts_of_which_one_has_no_number(name: str) -> None:
+    """R2: Python's reader of headers raises for it, and the call was a traceback in the log."""
+    app = FastAPI()
+
+    @app.get("/file")
+    async def file() -> Response:
+        value = "text/x; charset*=a; charset*1*=b; filename*=a; filename*1*=b"
+        return Response(b"a", headers={"content-type": "application/x", name: value})
+
+    mount_mcp(app)
+    reply = await call(app, "file")
+    assert not reply.is_error
+    assert reply.result["content"][0]["type"] in {"text", "resource"}

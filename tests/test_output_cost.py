@@ -2,12 +2,15 @@
 
 import json
 import logging
+import time
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from fastapi import FastAPI, Response
 
 from mcp_mount import mount_mcp
+from mcp_mount.conversion.comparing import Comparison
 from tests.support import ERAS, Era, call
 from tests.test_linear import within_seconds
 
@@ -37,6 +40,10 @@ def answering(schema: dict[str, Any], answer: Any) -> FastAPI:
     document["components"] = {"schemas": {"Node": UNION}}
     mount_mcp(app)
     return app
+
+
+def row(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
 
 
 def nested(value: Any, depth: int) -> Any:
@@ -82,6 +89,46 @@ async def test_a_large_answer_is_not_compared_with_many_alternatives(era: Era) -
         reply = await call(answering(schema, rows), "found", era=era)
         assert reply.result["structuredContent"] == {member: rows}
         assert json.loads(reply.text_content) == rows
+
+
+@eras
+async def test_numbers_of_enumerations_are_compared_in_a_large_answer(era: Era) -> None:
+    """F1, R1: with five codes of ten values, no answer of more than 13 KB was what it documents."""
+    names, codes = "abcde", [*range(100, 1_000, 90)]
+    schema = {"type": "array", "items": row({name: {"enum": codes} for name in names})}
+    rows = [dict.fromkeys(names, 190)] * 4_000
+    for more, member in (([], "result"), ([dict.fromkeys(names, 200)], "undocumented")):
+        reply = await call(answering(schema, [*rows, *more]), "found", era=era)
+        assert reply.result["structuredContent"][member] == (more or rows)
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("options", [[n + 0.5 for n in range(50)], [*range(50), "a"]])
+def test_a_number_is_compared_with_fifty_in_one_step(options: list[Any]) -> None:
+    """F1: it was compared with each of them, so that this took one second, or nine."""
+    compare = Comparison({"type": "array", "items": {"enum": options}}).is_valid
+    begun = time.process_time()
+    assert compare([options[49]] * 190_000)
+    assert time.process_time() - begun < 0.4
+
+
+VALUES = [0, 1, 2.0, 2.5, -1, 10**30, 1e300, True, False, None, "1", "a", [1], [1.0], {"a": 1}, {}]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_what_is_compared_quickly_is_compared_alike(value: Any) -> None:
+    """R1: an enumeration with numbers, in each place where a schema can stand."""
+    options = [value, 2, "a", None]
+    enum, const = {"enum": options}, {"const": value}
+    both = {"type": "integer", **enum, **const, "allOf": [{"enum": [value, 1]}]}
+    for inner in (enum, const, both, {"anyOf": [const, {"type": "array", "items": enum}]}):
+        # Properties can have the names of keywords.
+        schema = row({"enum": inner, "const": {"$ref": "#/$defs/const"}})
+        schema["$defs"] = {"const": inner}
+        published = jsonschema_rs.Draft202012Validator(schema)
+        for each in [*VALUES, [value], [2.5]]:
+            content = {"enum": each, "const": each}
+            assert Comparison(schema).is_valid(content) == published.is_valid(content)
 
 
 async def test_a_tool_whose_answers_stray_in_ever_new_ways_fills_neither_log_nor_memory(

@@ -20,6 +20,7 @@ In the order in which to read them:
     items        the events or lines of a stream, their text joined
     reader       a response while it arrives
     fields       the argument by which a model asks for some of an answer
+    comparing    results, with their schema
     output       what results a tool declares
     content      a response, as what a model gets
     shortening   a result, cut down to what it may have

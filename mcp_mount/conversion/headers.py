@@ -30,14 +30,14 @@ def read_content_type(value: str) -> tuple[str, str]:
 def _read_content_type(value: str) -> tuple[str, str]:
     """Do so; an app has few of them, and reading one takes a while."""
     message = _parse("content-type", value)
-    charset = known_charset(str(message.get_param("charset", "utf-8")))
+    charset = known_charset(str(_parameter(message, "charset", "content-type") or "utf-8"))
     return message.get_content_type(), charset or "utf-8"
 
 
 def read_filename(disposition: str) -> str | None:
     """Return the file name that ``Content-Disposition`` gives (RFC 6266), without folders."""
     message = _parse("content-disposition", disposition)
-    given = message.get_param("filename", "", "content-disposition")
+    given = _parameter(message, "filename", "content-disposition")
     if isinstance(given, tuple):
         charset, language, text = given
         if (known := known_charset(charset or "us-ascii")) is None:
@@ -74,3 +74,13 @@ def _parse(name: str, value: str) -> Message:
     message = Message()
     message[name] = value[:_LONGEST_HEADER]
     return message
+
+
+def _parameter(
+    message: Message, name: str, header: str
+) -> str | tuple[str | None, str | None, str]:
+    try:
+        return message.get_param(name, "", header)
+    except TypeError:
+        # Python's reader sorts the parts (RFC 2231 §3), and not each of these has a number.
+        return ""

@@ -3,14 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import compress, islice
 from math import inf
 from operator import not_
 from typing import Any, Literal
 
-import jsonschema_rs
-
+from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.deltas import UNKNOWN_FORM, Path, StreamForm
 from mcp_mount.openapi.bodies import Media
 from mcp_mount.openapi.media import is_json
@@ -25,11 +23,6 @@ _NO_TEXT = frozenset({"format", "enum", "const", "pattern"})
 # What an object's schema may have, so that ``{}`` conforms to it.
 _UNCONDITIONAL = frozenset({"type", "properties", "$defs"})
 
-# A validator compares a value with each alternative of a union; so much takes it 40 ms. To compare
-# it with a number takes as long as with so many alternatives, and much longer with a fraction.
-_MOST_WORK = 20_000_000
-_NUMBER = 30
-_FRACTION = 500
 # So deep, and among so many values beside each other, the place is looked for that the log names.
 _DEEPEST_PLACE = 8
 _MOST_COMPARED = 1_000
@@ -44,17 +37,20 @@ class OutputSchema:
 
     `wrapped` tells that the schema is of ``{"result": …}``; None that there is no schema, so that
     each value decides for itself. `are_items` tells that it is of a stream of events or lines, and
-    `stream` where their text is. `operation` is for the log. A body of more than `most_bytes` is
-    not compared with the schema, which would hold up the process.
+    `stream` where their text is. `operation` is for the log.
     """
 
     wrapped: bool | None = None
-    validator: Callable[[], jsonschema_rs.Draft202012Validator] | None = None
+    comparison: Comparison | None = None
     stream: StreamForm = UNKNOWN_FORM
     are_items: bool = False
     operation: str = ""
-    most_bytes: float = inf
     _logged: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def most_bytes(self) -> float:
+        """How long a body may be that is compared with the schema."""
+        return inf if self.comparison is None else self.comparison.most_bytes
 
     @property
     def is_declared(self) -> bool:
@@ -63,7 +59,7 @@ class OutputSchema:
 
     def conforms(self, content: object) -> bool:
         """Whether structured content is as the schema says."""
-        return self.validator is None or self.validator().is_valid(content)
+        return self.comparison is None or self.comparison.is_valid(content)
 
     def wrap(self, value: object) -> dict[str, Any] | None:
         """Write a value as structured content, which is always an object; None if it cannot be."""
@@ -121,27 +117,6 @@ class OutputSchema:
         return "".join(f"/{str(key)[:_LONGEST_NAMED]}" for key in within)
 
 
-def _work(schema: object) -> int:
-    """Return how many alternatives there are in a schema; numbers in it count for several."""
-    if isinstance(schema, list):
-        return sum(map(_work, schema))
-    if not isinstance(schema, dict):
-        return 0
-    unions = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
-    count = sum(len(each) for each in unions if isinstance(each, list))
-    numbers = _numbers([schema.get("enum"), schema.get("const")])
-    return count + numbers + sum(map(_work, schema.values()))
-
-
-def _numbers(value: object) -> int:
-    """Return what the numbers count that stand in a value."""
-    if isinstance(value, dict | list):
-        return sum(map(_numbers, value.values() if isinstance(value, dict) else value))
-    if isinstance(value, float):
-        return _FRACTION
-    return _NUMBER if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
 def _alone(path: Sequence[str | int], value: object) -> object:
     """Return a value where it stands, without what is beside it."""
     for key in reversed(path):
@@ -185,12 +160,10 @@ def read_output_schema(
             schema = _wrap(schema) if wrapped else plain
         return schema, OutputSchema(
             wrapped=wrapped,
-            # On first use: most tools of a large API are never called.
-            validator=cache(lambda: jsonschema_rs.Draft202012Validator(schema)),
+            comparison=Comparison(schema),
             stream=stream,
             are_items=media.item_schema is not None,
             operation=str(operation),
-            most_bytes=_MOST_WORK / work if (work := _work(schema)) else inf,
         )
 
 

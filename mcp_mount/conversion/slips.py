@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from mcp_mount.conversion.structure import weigh_values
-from mcp_mount.conversion.values import read_json
+from mcp_mount.conversion.values import parse_json
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 
@@ -27,6 +27,8 @@ _STRING: Final = 5
 _NO_JSON: Final = 20
 """What a string takes that is read, in values, and what it takes more where it is no JSON."""
 _COUNTED: Final = 10
+_HALF: Final = 5
+"""What half a character takes that is written as an escape, in values; it may have to be mended."""
 _IS_COUNTED: Final = re.compile(r"[\[{eE]|.{20}", re.DOTALL)
 """What holds values, or could be a number that takes long; to count them takes as many values."""
 
@@ -51,9 +53,10 @@ class _Budget:
         """
         self._spend(_STRING + len(text) // 64, place)
         if _IS_COUNTED.search(text):
-            self._spend(_COUNTED + weigh_values(text), place)
+            halves = text.count("\\ud") + text.count("\\uD")
+            self._spend(_COUNTED + weigh_values(text) + _HALF * halves, place)
         try:
-            return read_json(text)[0]
+            return parse_json(text)[0]
         except ValueError:
             self._spend(_NO_JSON, place)
             raise

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from mcp_mount.conversion.structure import is_simple
-from mcp_mount.halves import mend
+from mcp_mount.halves import mend_text
 
 # What is nested deeper breaks whoever serializes it.
 _DEEPEST: Final = 100
@@ -38,13 +38,18 @@ def read_json(text: str) -> tuple[object, bool]:
     """
     if not is_simple(text):
         raise TooManyValues("more JSON values than are read")
+    return parse_json(text)
+
+
+def parse_json(text: str) -> tuple[object, bool]:
+    """Do so without counting its values, which are known not to be too many."""
     is_strict, value = True, None
     try:
         try:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError):
             # Python's own reader takes more.
-            is_strict, value = False, mend(_LENIENT.decode(text))
+            is_strict, value = False, _mend(_LENIENT.decode(text))
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
@@ -52,13 +57,21 @@ def read_json(text: str) -> tuple[object, bool]:
     return value, is_strict
 
 
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None)
 
 
-# `float("NaN")` is none that is finite, so one function does for both.
-_LENIENT = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+def _mend(value: Any) -> Any:
+    """Return what was read with nothing that cannot be written; by type, which is soon asked."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is str:
+        return mend_text(value)
+    if kind is list:
+        return [*map(_mend, value)]
+    if kind is dict:
+        return {mend_text(name): _mend(each) for name, each in value.items()}
+    return value
 
 
 def _is_deep(value: object) -> bool:

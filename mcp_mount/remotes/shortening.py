@@ -2,11 +2,11 @@
 
 from functools import partial
 
-import jsonschema_rs
 from fastmcp.tools import ToolResult
 from mcp_types import TextContent
 from pydantic_core import to_json
 
+from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.content import Result
 from mcp_mount.conversion.shortening import shorten_foreign
 from mcp_mount.remotes.catalog import PublishedTool
@@ -27,15 +27,11 @@ async def shorten_answer(answer: ToolResult, published: PublishedTool, most: int
         answer.is_error,
     )
 
-    def conforms(structured: object) -> bool:
-        schema = published.output_schema
-        return schema is None or jsonschema_rs.Draft202012Validator(schema).is_valid(structured)
-
     shorten = partial(
         shorten_foreign,
         whole,
         most,
-        conforms=conforms,
+        conforms=Comparison(published.output_schema or {}).is_valid,
         arguments=published.schema.get("properties", {}),
     )
     shortened = await run_apart(size, shorten)

@@ -12,7 +12,7 @@ from mcp_mount.conversion.shortening import shorten_result
 from mcp_mount.loops import in_thread
 from mcp_mount.tools.binding import ToolBinding
 
-LARGE: Final = 128 * 1024
+LARGE: Final = 64 * 1024
 """Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
 
 
