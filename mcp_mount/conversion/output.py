@@ -121,16 +121,16 @@ class OutputSchema:
         return "".join(f"/{str(key)[:_LONGEST_NAMED]}" for key in within)
 
 
-def _work(schema: object) -> int:
+def work_of(schema: object) -> int:
     """Return how many alternatives there are in a schema; numbers in it count for several."""
     if isinstance(schema, list):
-        return sum(map(_work, schema))
+        return sum(map(work_of, schema))
     if not isinstance(schema, dict):
         return 0
     unions = (schema.get(key) for key in ("anyOf", "oneOf", "allOf"))
     count = sum(len(each) for each in unions if isinstance(each, list))
     numbers = _numbers([schema.get("enum"), schema.get("const")])
-    return count + numbers + sum(map(_work, schema.values()))
+    return count + numbers + sum(map(work_of, schema.values()))
 
 
 def _numbers(value: object) -> int:
@@ -190,7 +190,7 @@ def read_output_schema(
             stream=stream,
             are_items=media.item_schema is not None,
             operation=str(operation),
-            most_bytes=_MOST_WORK / work if (work := _work(schema)) else inf,
+            most_bytes=_MOST_WORK / work if (work := work_of(schema)) else inf,
         )
 
 
