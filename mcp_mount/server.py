@@ -18,6 +18,7 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
+from mcp_mount.framework_log import shorten_log
 from mcp_mount.listed import inline_references, strip_meta_of_list
 from mcp_mount.near import near_names
 from mcp_mount.own import misfit_of_prompt, misfit_of_tool
@@ -144,6 +145,7 @@ def build_server(
 
     `search` finds them, for those who are not shown all.
     """
+    shorten_log()
     server: FastMCP[Any] = FastMCP(
         name=name,
         version=version,

@@ -1,5 +1,8 @@
 """A user's own tools, prompts and resources beside the operations, on `Mounted.server`."""
 
+import io
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -131,6 +134,29 @@ async def test_what_an_own_prompt_raises_does_not_reach_the_client(
     assert await got("nothing") == (-32602, "Unknown prompt: 'nothing'")
     said = (await got("leaky", count="many"))[1]
     assert said.startswith("Could not convert argument 'count' with value 'many'")
+
+
+@pytest.mark.in_process
+async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureRequest) -> None:
+    """F1: a `KeyError` of a megabyte was drawn in colours for a second, on the event loop."""
+    handler, logger = logging.StreamHandler(logged := io.StringIO()), logging.getLogger("fastmcp")
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def price(city: str) -> int:
+        return {"Ulm": 3}[city]
+
+    begun = time.thread_time()
+    reply = await call(app, "price", {"city": "x" * 1_000_000})
+    assert time.thread_time() - begun < 0.3
+    assert reply.text_content == "Error calling tool 'price'"
+    text = logged.getvalue()
+    assert text.startswith("Error calling tool 'price'\nTraceback")
+    assert "in price" in text
+    assert "KeyError: 'xxxx" in text
+    assert len(text) < 10_000
 
 
 @pytest.mark.parametrize("era", ERAS)
