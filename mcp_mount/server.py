@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import mcp_types
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, PromptError
+from fastmcp.exceptions import NotFoundError, PromptError, ToolError
 from fastmcp.prompts import PromptResult
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
@@ -18,8 +18,10 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
+from mcp_mount.framework_log import shorten_log
 from mcp_mount.listed import inline_references, strip_meta_of_list
 from mcp_mount.near import near_names
+from mcp_mount.own import misfit_of_prompt, misfit_of_tool
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.confirm import seal
@@ -50,7 +52,12 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
         Raises:
             MCPError: -32602, the tool is not known.
+            ToolError: many arguments of a tool that users added are not as its schema says.
         """
+        server, called = _server_of(context), context.message
+        misfit = server and await misfit_of_tool(server, called.name, called.arguments)
+        if misfit:
+            raise ToolError(misfit)
         try:
             return await call_next(context)
         except (NotFoundError, UnknownTool) as missing:
@@ -71,9 +78,14 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """Keep to the log what a prompt raises; FastMCP masks it for tools and resources only.
 
         Raises:
-            MCPError: -32602, an argument is missing (MCP "Prompts", "Error Handling").
+            MCPError: -32602, an argument is missing (MCP "Prompts", "Error Handling"), or has too
+                many values.
             PromptError: the prompt has failed, or says so itself.
         """
+        server, called = _server_of(context), context.message
+        misfit = server and await misfit_of_prompt(server, called.name, called.arguments)
+        if misfit:
+            raise MCPError(code=mcp_types.INVALID_PARAMS, message=misfit)
         try:
             return await call_next(context)
         except PromptError as error:
@@ -100,11 +112,15 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         return await inline_references(await self._search.show(await call_next(context)))
 
 
+def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
+    return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
+
+
 async def _unknown_tool(
     context: MiddlewareContext[mcp_types.CallToolRequestParams], name: str
 ) -> str:
     """Say that there is no such tool, and which of those that the caller sees are near."""
-    server = context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
+    server = _server_of(context)
     # As the caller would list them, with the scopes and the middleware.
     listed = await server.list_tools() if server is not None else ()
     names = [tool.name for tool in listed]
@@ -129,6 +145,7 @@ def build_server(
 
     `search` finds them, for those who are not shown all.
     """
+    shorten_log()
     server: FastMCP[Any] = FastMCP(
         name=name,
         version=version,

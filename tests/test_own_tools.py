@@ -1,8 +1,11 @@
 """A user's own tools, prompts and resources beside the operations, on `Mounted.server`."""
 
+import io
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import FastAPI
@@ -133,6 +136,29 @@ async def test_what_an_own_prompt_raises_does_not_reach_the_client(
     assert said.startswith("Could not convert argument 'count' with value 'many'")
 
 
+@pytest.mark.in_process
+async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureRequest) -> None:
+    """F1: a `KeyError` of a megabyte was drawn in colours for a second, on the event loop."""
+    handler, logger = logging.StreamHandler(logged := io.StringIO()), logging.getLogger("fastmcp")
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def price(city: str) -> int:
+        return {"Ulm": 3}[city]
+
+    begun = time.thread_time()
+    reply = await call(app, "price", {"city": "x" * 1_000_000})
+    assert time.thread_time() - begun < 0.3
+    assert reply.text_content == "Error calling tool 'price'"
+    text = logged.getvalue()
+    assert text.startswith("Error calling tool 'price'\nTraceback")
+    assert "in price" in text
+    assert "KeyError: 'xxxx" in text
+    assert len(text) < 10_000
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_references_in_the_schema_of_an_own_tool_are_inlined(era: Era) -> None:
     """P1: as in those of the operations; some clients do not follow them."""
@@ -199,3 +225,69 @@ async def test_an_operation_can_be_hidden_as_any_tool_of_fastmcp(era: Era) -> No
     assert await tools(app, era=era) == {}
     reply = await call(app, "search", {"text": "x"}, era=era)
     assert reply.answer["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_many_wrong_arguments_of_an_own_tool_are_one_error(era: Era) -> None:
+    """F1: of 100,000, pydantic wrote 21 MB, on the event loop."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def total(numbers: list[int], unit: Literal[1, 10, 100] = 1) -> int:
+        return sum(numbers) * unit
+
+    many = await call(app, "total", {"numbers": [1] * 20_000, "unit": 10}, era=era)
+    assert many.text_content == "200000"
+    few = await call(app, "total", {"numbers": ["x", "2"]}, era=era)
+    assert few.is_error
+    assert "numbers.0" in few.text_content
+    wrong: dict[str, dict[str, Any]] = {
+        "numbers": {"numbers": [*range(5_000), *["x"] * 5_000]},
+        "n0": {f"n{each}": 1 for each in range(5_000)},
+    }
+    for name, arguments in wrong.items():
+        reply = await call(app, "total", arguments, era=era)
+        assert reply.is_error
+        assert reply.text_content.startswith(f"The argument {name!r} is not as")
+        assert len(reply.text_content) < 500
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_nobody_is_told_of_the_arguments_of_an_own_tool_that_is_hidden(era: Era) -> None:
+    """C2: it is unknown, whatever it is called with."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool(auth=lambda _: False)
+    async def secret(numbers: list[int]) -> int:
+        return len(numbers)
+
+    reply = await rpc(
+        app, era, "tools/call", {"name": "secret", "arguments": {"numbers": ["x"] * 2_000}}
+    )
+    assert "Unknown tool: 'secret'" in reply.text
+    assert "inputSchema" not in reply.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_is_much_in_an_argument_of_an_own_prompt_is_not_parsed(era: Era) -> None:
+    """F1: 400,000 wrong numbers in one text took two seconds, and 88 MB of answer."""
+    app, mounted = mounted_app()
+
+    @mounted.server.prompt
+    async def sum_up(numbers: list[int]) -> str:
+        return str(len(numbers))
+
+    @mounted.server.prompt
+    async def explain(text: Annotated[str, "JSON"], also: str | None = None) -> str:
+        return f"{len(text)} {also and len(also)}"
+
+    async def get(name: str, **arguments: str) -> Any:
+        params = {"name": name, "arguments": arguments}
+        return (await rpc(app, era, "prompts/get", params)).messages[0]
+
+    assert "'2'" in str(await get("sum_up", numbers="[1,2]"))
+    text = f"[{','.join(['1'] * 6_000)}]"
+    assert "'12001 12001'" in str(await get("explain", text=text, also=text))
+    refused = await get("sum_up", numbers=text)
+    assert refused["error"]["code"] == -32602
+    assert refused["error"]["message"] == "The argument 'numbers' has more than 5,000 JSON values."

@@ -1,11 +1,13 @@
 """Redirects inside the app are followed; others are reported, and never fetched."""
 
+import gc
 import json
 import socket
-from typing import Any
+import tracemalloc
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import Body, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
@@ -219,3 +221,28 @@ async def test_a_redirect_is_no_way_around_the_slots_of_a_tool(era: Era) -> None
     assert (await call(app, "narrow", era=era)).text_content == '"narrow"'
     # The slot that the call has is the one that it needs.
     assert "new" in json.dumps((await call(app, "turn", {"name": "old"}, era=era)).result)
+
+
+async def test_a_long_redirect_is_not_followed_and_nothing_of_it_is_kept() -> None:
+    """C6: `urllib` keeps the addresses that it has read, 128 of them, whatever their length."""
+    app = FastAPI()
+
+    @app.post("/search")
+    async def search(words: Annotated[str, Body(embed=True)]) -> Response:
+        return RedirectResponse(f"/found?words={words}", 303)
+
+    @app.get("/found")
+    async def found(words: str) -> int:
+        return len(words)
+
+    mount_mcp(app)
+    assert (await call(app, "search", {"words": "a" * 60_000})).text_content == "60000"
+    tracemalloc.start()
+    for number in range(4):
+        reply = await call(app, "search", {"words": f"{number}{'a' * 1_000_000}"})
+        assert "Location: /found?words=" in reply.text_content
+    del reply
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 4_000_000

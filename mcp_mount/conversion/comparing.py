@@ -28,10 +28,14 @@ class Comparison:
         self._schema = schema
 
     @cached_property
+    def work(self) -> int:
+        """With how many alternatives each part of a value may be compared."""
+        return _work(_quick(self._schema))
+
+    @property
     def most_bytes(self) -> float:
         """How long a value may be, as JSON, so that to compare it does not hold up the process."""
-        work = _work(_quick(self._schema))
-        return _MOST_WORK / work if work else inf
+        return _MOST_WORK / self.work if self.work else inf
 
     @cached_property
     def is_valid(self) -> Callable[[object], bool]:

@@ -37,6 +37,10 @@ MAX_REDIRECTS: Final = 5
 _ABANDONED: Final = "Too many calls are running, and nobody waits for this one."
 _SHUT_DOWN: Final = "The server is shutting down. Nothing was done."
 
+_LONGEST_LOCATION: Final = 65_000
+"""Characters of where a redirect leads, as many as servers take of a URL: `urllib` keeps the last
+128 addresses that it has read."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -211,6 +215,8 @@ class ToolCall:
             if reader.status not in _REDIRECTS or "location" not in reader.headers:
                 break
             location = reader.headers["location"]
+            if len(location) > _LONGEST_LOCATION:
+                break
             following = self.binding.backend.follow(request, reader.status, location)
             if following is None or call.outcome in {"timeout", "shutdown"}:
                 break

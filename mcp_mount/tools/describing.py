@@ -81,8 +81,9 @@ def _cut(text: str) -> str:
     """Keep whole words within the length that every client shows."""
     if len(text) <= _LONGEST_DESCRIPTION:
         return text
-    whole_words = re.sub(r"\s+\S*$", "", text[: _LONGEST_DESCRIPTION - 2])
-    return f"{whole_words} …"
+    cut = text[: _LONGEST_DESCRIPTION - 2]
+    # Not with an expression, which would look at many blanks anew for each of them.
+    return f"{next(iter(cut.rsplit(None, 1)), '')} …"
 
 
 def annotations_of(operation: Operation, mark: ToolOverrides) -> ToolAnnotations:

@@ -1,0 +1,38 @@
+"""Keeps what FastMCP logs of its own tools, prompts and resources short.
+
+It logs what they raise with a handler that draws frames and colours, which takes seconds for each
+megabyte; and what is raised often repeats an argument, as `KeyError` does.
+"""
+
+import logging
+from traceback import format_exception
+from typing import Final
+
+_LONGEST: Final = 2_000
+"""Characters of what a record, or one exception, says."""
+
+_LONGEST_TRACEBACK: Final = 4_000
+"""The same of the beginning, and of the end, of a traceback in which one says more."""
+
+
+class _Filter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, str) and not record.args:
+            record.msg = record.msg[:_LONGEST]
+        if record.exc_info and record.exc_info[1] is not None:
+            parts = format_exception(record.exc_info[1])
+            if max(map(len, parts)) > _LONGEST:
+                text = "".join(f"{each[:_LONGEST].rstrip()}\n" for each in parts)
+                if len(text) > 2 * _LONGEST_TRACEBACK:
+                    text = f"{text[:_LONGEST_TRACEBACK]}\n…\n{text[-_LONGEST_TRACEBACK:]}"
+                record.exc_info, record.exc_text = None, text
+        return True
+
+
+_FILTER: Final = _Filter()
+
+
+def shorten_log() -> None:
+    """Keep what FastMCP's own handlers write short."""
+    for handler in logging.getLogger("fastmcp").handlers:
+        handler.addFilter(_FILTER)

@@ -1,0 +1,81 @@
+"""What is sent to tools and prompts of one's own, looked at before FastMCP reads it.
+
+FastMCP has pydantic read it, which writes an error of each wrong value, in one step.
+"""
+
+from collections.abc import Mapping
+from inspect import Parameter, signature
+from itertools import islice
+from typing import Any, Final, get_args
+
+from fastmcp import FastMCP
+from fastmcp.prompts.function_prompt import FunctionPrompt
+from fastmcp.tools.function_tool import FunctionTool
+
+from mcp_mount.conversion.comparing import Comparison
+from mcp_mount.conversion.structure import MAX_VALUES, weigh_values
+
+_MANY: Final = 1_000
+"""Values of arguments, of fewer of which errors are soon written."""
+
+_MOST_WORK: Final = 10_000_000
+"""Values times alternatives: to compare so much takes 50 ms."""
+
+_MOST_IN_PROMPT: Final = 5_000
+"""JSON values in a text for an argument of a prompt that is no text, counted as for responses."""
+
+_LOOKED_AT: Final = 100
+_LONGEST_NAME: Final = 64
+
+
+async def misfit_of_tool(server: FastMCP[Any], name: str, arguments: object) -> str | None:
+    """Return what is wrong with many arguments of an own tool; None for others, and for few."""
+    if not isinstance(arguments, dict) or not _has_more(arguments, _MANY):
+        return None
+    # As the caller sees it: to who may not use a tool, there is none.
+    tool = await server.get_tool(name)
+    if not isinstance(tool, FunctionTool) or tool.version is not None:
+        return None
+    # Without those that are missing, each can be compared by itself.
+    comparison = Comparison({**tool.parameters, "required": []})
+    most = _MOST_WORK // (comparison.work + 1)
+    if most < MAX_VALUES and _has_more(arguments, most):
+        return None
+    if comparison.is_valid(arguments):
+        return None
+    each = islice(arguments.items(), _LOOKED_AT)
+    wrong = next((name for name, value in each if not comparison.is_valid({name: value})), "")
+    return (
+        f"The argument {wrong[:_LONGEST_NAME]!r} is not as the tool's inputSchema says. "
+        f"Among more than {_MANY:,} values no text is converted into a number."
+    )
+
+
+async def misfit_of_prompt(
+    server: FastMCP[Any], name: str, arguments: Mapping[str, str] | None
+) -> str | None:
+    """Return what is too much in the arguments of an own prompt; None where nothing is.
+
+    Where an argument is no text, FastMCP parses what is given as JSON.
+    """
+    for argument, text in (arguments or {}).items():
+        if len(text) > _MOST_IN_PROMPT and weigh_values(text) > _MOST_IN_PROMPT:
+            prompt = await server.get_prompt(name)
+            known = signature(prompt.fn).parameters if isinstance(prompt, FunctionPrompt) else {}
+            kind = known[argument].annotation if argument in known else str
+            if {str, Parameter.empty}.isdisjoint((kind, *get_args(kind))):
+                return f"The argument {argument!r} has more than {_MOST_IN_PROMPT:,} JSON values."
+    return None
+
+
+def _has_more(value: object, most: int) -> bool:
+    """Whether there are more values than that in a value."""
+    waiting, left = [value], most
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            left -= len(each)
+            if left < 0:
+                return True
+            waiting.extend(each.values() if isinstance(each, dict) else each)
+    return False
