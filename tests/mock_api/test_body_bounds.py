@@ -44,6 +44,9 @@ async def test_a_refusal_does_not_grow_with_what_is_wrong(
     wrong = await refused(client, method, path, {**ARTICLE, "autor": 0, "date": 0, "tags": []})
     named = [each["loc"] for each in wrong if each["loc"] != ["body", "slug"]]
     assert named == [["body", "autor"], ["body", "date"]]
+    # Each by its beginning.
+    wrong = await refused(client, method, path, {**ARTICLE, "autor" * 100_000: 0})
+    assert max(len(str(each)) for each in wrong) < 300
 
 
 async def test_a_refusal_over_mcp_does_not_grow_either(app: FastAPI) -> None:
