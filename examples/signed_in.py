@@ -7,12 +7,16 @@
 
 It is FastAPI's own way of signing in: `OAuth2PasswordBearer`, and `current_user` for the routes.
 The one line that MCP needs is the last. Notes are tables of SQLModel, whose models are what a model
-is told of arguments and answers, too; `DATABASE_URL` says where they are kept, otherwise in memory.
+is told of arguments and answers, too; `DATABASE_URL` says where they are kept, otherwise in a
+file that ends with the process.
 """
 
+import atexit
 import hashlib
 import os
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -22,7 +26,7 @@ from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm, Se
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool
 from sqlmodel import Field, Session, SQLModel, col, create_engine, select
 from starlette.requests import Request
 
@@ -62,10 +66,12 @@ class NoteShown(NoteText):
     id: int
 
 
-URL = os.environ.get("DATABASE_URL", "sqlite://")
-# One connection, because each would have a database in memory of its own.
-in_memory = {"connect_args": {"check_same_thread": False}, "poolclass": StaticPool}
-engine = create_engine(URL, **(in_memory if URL == "sqlite://" else {}))
+# Not in memory: that is one connection, on which callers at the same time get each other's rows.
+FOLDER = tempfile.mkdtemp(prefix="notes-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+URL = os.environ.get("DATABASE_URL", f"sqlite:///{FOLDER}/notes.sqlite3")
+# Nobody waits for a connection with a thread that who has one needs.
+engine = create_engine(URL, poolclass=NullPool)
 SQLModel.metadata.create_all(engine)
 
 
@@ -120,7 +126,7 @@ def read_token(token: str) -> tuple[str, list[str]]:
     try:
         claims = jwt.decode(token, KEY, algorithms=["HS256"]).claims
         jwt.JWTClaimsRegistry(exp={"essential": True}, sub={"essential": True}).validate(claims)
-    except (JoseError, ValueError):
+    except (JoseError, TypeError, ValueError):
         # A client that reads this header asks its user for a new token.
         headers = {"WWW-Authenticate": "Bearer"}
         raise HTTPException(401, "Sign in at /token, and send the token.", headers) from None

@@ -15,7 +15,8 @@ _OF_API: Final = {each.name for each in fields(API)} - {"name", "upstream"}
 _OF_UPSTREAM: Final = {
     *("headers", "forward_headers", "slashes", "encoded_slashes", "base_path", "strict")
 }
-_OF_TOKEN: Final = {"token_url", "client_id", "client_secret", "scope"}
+_NEEDED_OF_TOKEN: Final = {"token_url", "client_id", "client_secret"}
+_OF_TOKEN: Final = {*_NEEDED_OF_TOKEN, "scope"}
 
 
 def read_api(name: str, entry: Mapping[str, Any], where: str) -> API:
@@ -30,7 +31,9 @@ def read_api(name: str, entry: Mapping[str, Any], where: str) -> API:
         raise MountError(f"{where} has the key {key!r}, which is not known. Near: {near}.")
     given = expand_variables(dict(entry), where)
     auth = given.get("auth")
-    if auth is not None and not (isinstance(auth, dict) and auth.keys() <= _OF_TOKEN):
+    if auth is not None and not (
+        isinstance(auth, dict) and _NEEDED_OF_TOKEN <= auth.keys() <= _OF_TOKEN
+    ):
         raise MountError(
             f"{where} has an auth that is none: write the token_url, client_id and client_secret "
             "of the API's tokens, or a key in headers."

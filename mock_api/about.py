@@ -72,6 +72,12 @@ _ANSWERS: Final = {
     r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings)(?: (?:there|you|all))?"
     r"|how are you(?: doing)?": _HELLO,
 }
+LONGEST: Final = 200
+"""Characters of a question about the service; what is polite may be said once more in each place.
+
+Of thousands, each way to share them out among the places would be tried: of 4,000, for seconds.
+"""
+
 _PATTERNS: Final = [
     (re.compile(rf"(?:{_POLITE} )*(?:{said})(?: {_AGAIN})*"), answer)
     for said, answer in _ANSWERS.items()
@@ -86,7 +92,7 @@ def asks_for_time(question: str) -> bool:
 def answer_about_service(question: str) -> str | None:
     """Answer `"What can you do?"` and the like; None for a question about something else."""
     bare = " ".join(re.findall(r"[\w']+", question.lower())) or question.strip()
-    for pattern, answer in _PATTERNS:
+    for pattern, answer in _PATTERNS if len(bare) <= LONGEST else ():
         if pattern.fullmatch(bare):
             return answer
     return None

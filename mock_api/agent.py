@@ -161,20 +161,20 @@ async def _outputs(
     client: Client[Any], tools: Mapping[str, Tool], calls: Sequence[ToolCall]
 ) -> list[dict[str, Any]]:
     """Make the calls of a round at the same time; return what they said, in their order."""
-    outputs: list[Output] = [
-        Output(f"Not called: {MOST_AT_ONCE} calls at once are the most.", is_error=True)
-    ] * len(calls)
+    most = min(LONGEST_OUTPUT, LONGEST_ROUND // len(calls))
+    not_called = Output(f"Not called: {MOST_AT_ONCE} calls at once are the most.", is_error=True)
+    contents = [_content(not_called, most)] * len(calls)
 
     async def make(number: int) -> None:
-        outputs[number] = await _output(client, tools, calls[number])
+        # Nothing else is kept of an output, which may have megabytes, while others are waited for.
+        contents[number] = _content(await _output(client, tools, calls[number]), most)
 
     async with anyio.create_task_group() as tasks:
         for number in range(min(len(calls), MOST_AT_ONCE)):
             tasks.start_soon(make, number)
-    most = min(LONGEST_OUTPUT, LONGEST_ROUND // len(calls))
     return [
-        {"role": "tool", "tool_call_id": each.id, "content": _content(output, most)}
-        for each, output in zip(calls, outputs, strict=True)
+        {"role": "tool", "tool_call_id": each.id, "content": content}
+        for each, content in zip(calls, contents, strict=True)
     ]
 
 

@@ -63,6 +63,9 @@ SECURITY = [Security(current_caller, scopes=[READ])]
 BODY_TO_FILE = 2
 BODY_OVERHEAD = 64 * 1024
 
+LONGEST_KEY = 100
+"""Characters of a key of JSON that a refusal repeats."""
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make an application with these settings, or with those of the environment.
@@ -171,6 +174,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     errors = error.errors() if isinstance(error, RequestValidationError) else []
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in errors]
     for item in detail:
+        # A key that there is not may be half a megabyte.
+        item["loc"] = [
+            part[:LONGEST_KEY] if isinstance(part, str) else part for part in item["loc"]
+        ]
         if item["type"] == "model_attributes_type" and "json" not in _content_type(request):
             # What FastAPI says of it is true of the bytes that it got, and helps nobody.
             item["msg"] = "Send it as JSON, with the header 'Content-Type: application/json'."

@@ -34,6 +34,9 @@ OPEN_PREFIX: Final = "/.well-known/"
 CLIENT_LEFT: Final = 499
 POLICY_VIOLATION: Final = 1008
 
+LONGEST_PATH: Final = 1_000
+"""Characters of a path that the log has; a server lets 64 KiB of it through."""
+
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -94,7 +97,7 @@ class AccessLogMiddleware:
             milliseconds = (time.perf_counter() - started) * 1000
             tool = f" tool={scope[TOOL_KEY]}" if TOOL_KEY in scope else ""
             # Quoted, because a decoded path may hold line breaks.
-            path = quote(scope["path"])
+            path = quote(scope["path"][:LONGEST_PATH])
             access_log.info(
                 "%s %s %d %.1fms id=%s%s",
                 *(scope["method"], path, status, milliseconds, request_id.get(), tool),

@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, pairwise
 from typing import Final
@@ -85,29 +85,39 @@ def search(
         SearchTooLong: it took too long.
     """
     found = terms(text)
-    with _in_time(db):
+    with _in_time(db) as check:
         if not found:
             return _latest(db, tags, limit, offset)
         words = dict.fromkeys(_synonyms(text), SYNONYM) | dict.fromkeys(map(_quoted, found), 1.0)
         near = (f"NEAR({_quoted(one)} {_quoted(other)}, 3)" for one, other in pairwise(found))
-        return _matching(
-            db, words, dict.fromkeys(near, NEIGHBOURS), tags, limit=limit, offset=offset
-        )
+        expression = " OR ".join(words)
+        parts = {**words, **dict.fromkeys(near, NEIGHBOURS)}
+        total, rows = _matching(db, expression, parts, tags, limit=limit, offset=offset)
+        items = []
+        for row in rows:
+            # SQLite looks at the clock while it goes from row to row; here each has its own query.
+            check()
+            items.append(_hit(row, _snippet(db, expression, row["id"])))
+        return SearchPage(items=tuple(items), total=total, limit=limit, offset=offset)
 
 
 @contextmanager
-def _in_time(db: sqlite3.Connection) -> Iterator[None]:
-    """End what is asked of the database when its time is over."""
+def _in_time(db: sqlite3.Connection) -> Iterator[Callable[[], None]]:
+    """End what is asked of the database when its time is over; yield what looks at the clock."""
     end = time.monotonic() + SECONDS
+    too_long = SearchTooLong("The search takes too long: try again later, or with fewer words.")
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise too_long
+
     db.set_progress_handler(lambda: time.monotonic() > end, STEPS)
     try:
-        yield
+        yield check
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
-        raise SearchTooLong(
-            "The search takes too long: try again later, or with fewer words."
-        ) from None
+        raise too_long from None
     finally:
         db.set_progress_handler(None, 0)
 
@@ -138,22 +148,21 @@ def _tagged(tags: Sequence[str]) -> str:
 
 def _matching(
     db: sqlite3.Connection,
-    words: Mapping[str, float],
-    near: Mapping[str, float],
+    expression: str,
+    parts: Mapping[str, float],
     tags: Sequence[str],
     *,
     limit: int,
     offset: int,
-) -> SearchPage:
-    """Return the articles that have any of the words, by the sum of what their matches count for.
+) -> tuple[int, list[sqlite3.Row]]:
+    """Return how many articles match, and a page of them, by what their matches of `parts` count.
 
-    Words that stand together (`near`) count more, and find nothing by themselves.
+    Words that stand together count more, and find nothing by themselves: the expression has none.
     """
     matching = (
         "FROM article_search JOIN articles ON articles.id = article_search.rowid"
         " WHERE article_search MATCH ?" + _tagged(tags)
     )
-    expression = " OR ".join(words)
     (total,) = db.execute(f"SELECT count(*) {matching}", (expression, *tags)).fetchone()
     # Whole before they are summed, because FTS5 ranks no rows of a group.
     ranked = (
@@ -167,10 +176,9 @@ def _matching(
         " articles.updated,"
         " (SELECT score FROM scored WHERE scored.id = articles.id) AS score"
         f" {matching} ORDER BY score DESC, articles.slug LIMIT ? OFFSET ?",
-        (json.dumps({**words, **near}), expression, *tags, limit, offset),
+        (json.dumps(parts), expression, *tags, limit, offset),
     ).fetchall()
-    items = tuple(_hit(row, _snippet(db, expression, row["id"])) for row in rows)
-    return SearchPage(items=items, total=total, limit=limit, offset=offset)
+    return total, rows
 
 
 def _snippet(db: sqlite3.Connection, expression: str, article_id: int) -> str:

@@ -127,6 +127,19 @@ def test_a_call_that_tells_of_its_progress_for_ever_is_left(
     assert ran.err == "mcp-mount: The tool tells of its progress without an end; it is left.\n"
 
 
+async def test_a_long_stream_takes_no_longer_than_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Four megabytes, word by word, took more than a minute to keep."""
+    shown = calling._Shown(is_live=True)  # noqa: SLF001 - a server so slow is no test
+    started = time.thread_time()
+    for number in range(60_000):
+        await shown.show(number, None, "x" * 64)
+    assert time.thread_time() - started < 0.5
+    shown.write_result("x" * 64 * 60_000, is_error=False)
+    assert capsys.readouterr().out == "x" * 64 * 60_000 + "\n"
+
+
 def test_the_expression_of_a_server_is_not_evaluated(shell: Shell) -> None:
     """One such takes longer than anybody waits; here it is short enough for a test that fails."""
     schema = {"type": "object", "properties": {"k": {"type": "string", "pattern": "^(a+)+$"}}}

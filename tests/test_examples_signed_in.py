@@ -1,7 +1,9 @@
 """The example of an app that gives out its own tokens, which needs SQLModel."""
 
+import base64
 import importlib
 
+import anyio
 import pytest
 
 from tests.support import ERAS, Era, call, http, rpc, tools
@@ -56,3 +58,28 @@ async def test_its_models_are_what_a_model_is_told() -> None:
     reply = await call(signed_in.app, "write_note", {"text": "x" * 2_001}, headers=alice)
     assert reply.is_error
     assert "2000" in reply.text_content
+
+
+async def test_callers_at_the_same_time_get_notes_of_their_own() -> None:
+    """On one connection for all threads, callers got the id and the text of another's note."""
+    alice = await sign_in("alice", "wonderland")
+    answers: dict[str, dict[str, object]] = {}
+    async with http(signed_in.app) as client:
+
+        async def write(text: str) -> None:
+            response = await client.post("/notes", json={"text": text}, headers=alice)
+            answers[text] = response.json()
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(write, f"Note {number}")
+    assert [answer["text"] for answer in answers.values()] == [*answers]
+    assert len({answer["id"] for answer in answers.values()}) == 30
+
+
+@pytest.mark.parametrize("header", ['{"alg":"HS256","crit":1}', '{"alg":"HS256","crit":[[]]}'])
+async def test_a_token_whose_header_is_odd_is_one_that_is_not_valid(header: str) -> None:
+    token = base64.urlsafe_b64encode(header.encode()).decode().rstrip("=") + ".e30.AA"
+    async with http(signed_in.app) as client:
+        refused = await client.get("/notes", headers={"authorization": f"Bearer {token}"})
+    assert refused.status_code == 401

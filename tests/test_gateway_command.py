@@ -153,6 +153,8 @@ def test_variables_of_the_environment_are_put_in(
         ({"url": "https://x.example/mcp", "headers": {"a": "b\r\nc: d"}}, "that HTTP allows"),
         ({"url": "https://x.example/mcp", "headers": {"a": "ü"}}, "that HTTP allows"),
         ({"url": "https://x.example/mcp", "auth": {"type": "x"}}, "auth= of the remote 'x'"),
+        ({"url": "https://x.example/mcp", "auth": "ü"}, "auth= of the remote 'x'"),
+        ({"openapi": {}, "auth": {"token_url": "https://x.example"}}, "an auth that is none"),
         ({"url": "https://x.example/mcp", "headers": {"a": "${input:key}"}}, "'${input:key}'"),
     ],
     ids=str,

@@ -128,7 +128,7 @@ class _Shown:
 
     def __init__(self, *, is_live: bool) -> None:
         self._is_live = is_live
-        self._text = ""
+        self._parts: list[str] = []
         self._bar: Progress | None = None
         self._messages = self._characters = 0
         self.cancel: Callable[[], None] | None = None
@@ -160,7 +160,7 @@ class _Shown:
                 # Here it would end a task of the SDK, and not the command.
                 if self.cancel is not None:
                     self.cancel()
-            self._text += message
+            self._parts.append(message)
 
     def _advance(self, progress: float, total: float, message: str) -> None:
         from rich.markup import escape
@@ -177,12 +177,13 @@ class _Shown:
 
     def write_result(self, text: str, *, is_error: bool) -> None:
         """Write what of a result has not been shown yet; an error on stderr."""
+        shown = "".join(self._parts)
         if is_error:
-            write("\n" if self._text else "")
+            write("\n" if shown else "")
             note(text)
             return
         # A stream's result is what streamed, or its beginning; other servers tell what they do.
-        rest = text.removeprefix(self._text) if text.startswith(self._text) else f"\n{text}"
-        if self._text and self._text.startswith(text):
+        rest = text.removeprefix(shown) if text.startswith(shown) else f"\n{text}"
+        if shown and shown.startswith(text):
             rest = ""
         write(f"{rest}\n")

@@ -194,7 +194,9 @@ def _are_headers(headers: Mapping[str, str]) -> bool:
 
 
 def _is_auth(auth: object) -> bool:
-    return isinstance(auth, str | None) or hasattr(auth, "async_auth_flow")
+    if isinstance(auth, str):
+        return _are_headers({"authorization": auth})
+    return auth is None or hasattr(auth, "async_auth_flow")
 
 
 def _is_http(url: object) -> bool:

@@ -5,6 +5,7 @@ import time
 import httpx
 from fastapi import FastAPI
 
+from mock_api.about import answer_about_service
 from mock_api.models import NewArticle
 from mock_api.store import Store
 
@@ -39,3 +40,14 @@ async def test_of_a_long_paragraph_the_beginning_is_told(
     answer = (await client.post("/chat", json={"prompt": "zebra okapi"})).text
     assert "okapi zebra…\n\nSources: long" in answer
     assert len(answer) < 2_500
+
+
+def test_a_very_polite_question_does_not_hold_up_others() -> None:
+    question = f"{'ok ' * 650}thanks{' again' * 330} x"
+    assert len(question) < 4_000
+    started = time.thread_time()
+    assert answer_about_service(question) is None
+    # It took 1.8 seconds.
+    assert time.thread_time() - started < 0.1
+    assert answer_about_service("ok ok, thanks again, thanks") is None
+    assert answer_about_service("ok ok, thanks a lot again") is not None

@@ -70,6 +70,16 @@ async def test_a_tool_call_has_the_id_of_the_request_that_brought_it(app: FastAP
     assert answered[1] != "outer"
 
 
+async def test_a_long_path_is_cut_in_the_access_log(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mock_api.access")
+    await client.get(f"/{'%FF' * 20_000}")
+    (line,) = access_lines(caplog)
+    assert " 404 " in line
+    assert len(line) < 10_000
+
+
 async def test_each_request_is_one_line_in_the_access_log(
     app: FastAPI, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,6 +79,22 @@ async def test_a_search_that_takes_too_long_is_ended(
     assert (await client.get("/health")).json()["status"] == "ok"
 
 
+def test_the_passages_of_a_page_are_not_searched_for_beyond_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is soon found, and a hundred of them took forty seconds."""
+    store = Store(tmp_path / "kb.sqlite3")
+    for number in range(12):
+        body = "x " * 50_000
+        store.create(NewArticle(slug=f"x-{number}", title="A long one", body=body))
+    assert store.search("x", limit=1).total == 12
+    # All together take 2 seconds, and the ranking before them some milliseconds.
+    monkeypatch.setattr(search, "SECONDS", 0.2)
+    with pytest.raises(SearchTooLong):
+        store.search("x", limit=12)
+    store.close()
+
+
 def test_other_errors_of_the_database_pass(tmp_path: Path) -> None:
     with (
         sqlite3.connect(tmp_path / "empty.sqlite3") as db,
