@@ -118,6 +118,13 @@ async def test_the_formats_say_the_same() -> None:
     assert error.startswith("::error title=secret-argument::login: It takes a secret")
 
 
+def test_a_long_word_in_capitals_is_soon_read() -> None:
+    """It was looked through once for each of its letters."""
+    subject = Subject({"name": "a", "inputSchema": {}, "description": "A" * 50_000})
+    with within_seconds(0.5):
+        check_tools([subject, subject])
+
+
 def test_a_line_for_github_cannot_be_broken_out_of() -> None:
     name = "a%0A\n::error::b"
     hostile = {"name": name, "inputSchema": {"type": "object", "properties": {}}}

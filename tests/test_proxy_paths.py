@@ -212,3 +212,16 @@ def test_a_mark_and_an_option_do_not_contradict_each_other() -> None:
     marks: ToolMarks = {"GET /parts/{part}": {"encoded_slashes": True}}
     with pytest.raises(MountError, match=r"both name 'GET /parts/\{part\}'"):
         proxy_app(PARTS, upstream, tools=marks)
+
+
+async def test_a_path_that_is_too_long_to_be_compared_says_so() -> None:
+    """C5: whether it leads to another operation is not known, so it is not sent."""
+    paths = {f"/{{id}}{'x' * 100}{{p{number}}}": {"get": {}} for number in range(200)}
+    paths["/{id}"] = {"get": {"operationId": "item"}}
+    async with api() as said:
+        app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url, include=["item"])
+        reply = await call(app, "item", {"id": "x" * 12_000})
+        assert reply.is_error
+        assert "too long to be compared" in reply.text_content
+        assert (await call(app, "item", {"id": "a"})).text_content == "here"
+    assert said.lines == ["GET /a"]

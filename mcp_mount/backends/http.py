@@ -137,7 +137,11 @@ class HTTPBackend:
             # Encoded or not, a server may take it for the end of a segment.
             message = f"No such path: {given} holds a slash, which no path of this API can."
             raise InvalidArguments(message)
-        if not (_is_inside(path) and self._paths.leads_to(operation, path)):
+        leads = _is_inside(path) and self._paths.leads_to(operation, path)
+        if leads is None:
+            message = "No such path: it is too long to be compared with the others of this API."
+            raise InvalidArguments(message)
+        if not leads:
             message = f"No such path: {given or path} leads to another operation, or to none."
             raise InvalidArguments(message)
         return path

@@ -19,9 +19,9 @@ _MOST_WORK: Final = 3_000_000
 """Characters of a path that are compared with templates, in all of them together."""
 _OF_EACH: Final = 100
 """Characters that are as much work as one template."""
-_MOST_TAKEN: Final = 50
-"""Templates that may all take the path of a redirect."""
-_MOST_KEPT: Final = 1_000
+_LITERAL: Final = 10
+"""Characters of a literal that may be looked for in the time that the path takes once more."""
+_MOST_KEPT: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,13 +29,26 @@ class _Route:
     """An operation and the decoded paths that it takes, all of them in one case.
 
     `literals` is what stands before, between and behind the values. `sample` is one of the paths,
-    whose values match nothing but a parameter.
+    whose values match nothing but a parameter. `slashes` is how many the literals have, and `cost`
+    how many times a path may be gone through to find them.
     """
 
     operation: Operation
     literals: tuple[str, ...]
     sample: str
+    slashes: int
+    cost: int
     may_hold_slashes: bool
+
+    def is_near(self, path: str, slashes: int) -> bool:
+        """Whether a path with so many slashes is worth being compared with the whole template."""
+        more = slashes - self.slashes
+        last = self.literals[-1]
+        return (
+            (self.may_hold_slashes or more in {0, 1})
+            and path.startswith(self.literals[0])
+            and path.endswith((last, f"{last}/"))
+        )
 
     def takes(self, path: str) -> bool:
         """Whether a path is the template's; it takes time in proportion to the path."""
@@ -65,12 +78,12 @@ class _Route:
 
     def may_overlap(self, other: "_Route") -> bool:
         """Whether a path could be taken by both, and servers differ in which they prefer."""
-        first, second = self.literals[0], other.literals[0]
+        first, second, sample = self.literals[0], other.literals[0], self.sample
         is_same = (self.literals, self.may_hold_slashes) == (other.literals, other.may_hold_slashes)
         return (
             (first.startswith(second) or second.startswith(first))
             and not is_same
-            and not other.takes(self.sample)
+            and not (other.is_near(sample, sample.count("/")) and other.takes(sample))
         )
 
 
@@ -85,6 +98,7 @@ class Paths:
         self._slashes = frozenset(slashes)
         self._routes: dict[str, dict[str, _Route]] = {}
         self._rivals: dict[_Route, tuple[_Route, ...] | None] = {}
+        self._kept = 0
         for each in operations:
             route = _build_route(each, may_hold_slashes=self.may_hold_slashes(each))
             self._routes.setdefault(each.method, {})[each.path] = route
@@ -98,28 +112,22 @@ class Paths:
         """Whether the values in an operation's path may hold slashes."""
         return str(operation) in self._slashes
 
-    def leads_to(self, operation: Operation, path: str) -> bool:
+    def leads_to(self, operation: Operation, path: str) -> bool | None:
         """Whether a percent-encoded path leads to this operation, and to no other on any server.
 
-        Of what would take too long to find out, it is not said.
+        None: it would take too long to find out.
         """
         own = self._routes[operation.method][operation.path]
         decoded = _fold(unquote(path))
         rivals = self._rivals_of(own)
-        return (
-            rivals is not None
-            and _is_little(rivals, decoded)
-            and own.takes(decoded)
-            and not any(each.takes(decoded) for each in rivals)
-        )
+        near = None if rivals is None else _near((own, *rivals), decoded)
+        return None if near is None else [each for each in near if each.takes(decoded)] == [own]
 
     def found(self, method: str, path: str) -> Operation | None:
         """Return the operation that a percent-encoded path leads to, if it is exactly one."""
         decoded, routes = _fold(unquote(path)), self._routes.get(method, {}).values()
-        if not _is_little(routes, decoded):
-            return None
-        taking = [each for each in routes if each.takes(decoded)]
-        if len(taking) > _MOST_TAKEN:
+        taking = [each for each in _near(routes, decoded) or () if each.takes(decoded)]
+        if _work(taking, decoded) * len(taking) > _MOST_WORK:
             return None
         found = [own for own in taking if not any(map(own.may_overlap, taking))]
         return found[0].operation if len(found) == 1 else None
@@ -127,17 +135,28 @@ class Paths:
     def _rivals_of(self, own: _Route) -> tuple[_Route, ...] | None:
         """Return the routes that a server may prefer for some path of `own`; None: too many."""
         if own not in self._rivals:
-            if len(self._rivals) >= _MOST_KEPT:
-                self._rivals.clear()
             others = self._routes[own.operation.method].values()
-            known = filter(own.may_overlap, others) if _is_little(others, own.sample) else None
-            self._rivals[own] = None if known is None else tuple(known)
+            is_little = _near(others, own.sample) is not None
+            known = tuple(filter(own.may_overlap, others)) if is_little else None
+            self._kept += 1 + len(known or ())
+            if self._kept > _MOST_KEPT:
+                self._rivals.clear()
+                self._kept = 1 + len(known or ())
+            self._rivals[own] = known
         return self._rivals[own]
 
 
-def _is_little(routes: Collection[_Route], path: str) -> bool:
-    """Whether a path can be compared with so many templates while everything else waits."""
-    return len(routes) * (len(path) + _OF_EACH) <= _MOST_WORK
+def _near(routes: Collection[_Route], path: str) -> list[_Route] | None:
+    """Return the routes that may take a path; None: they are too many while all else waits."""
+    if len(routes) * _OF_EACH > _MOST_WORK:
+        return None
+    slashes = path.count("/")
+    near = [each for each in routes if each.is_near(path, slashes)]
+    return near if _work(near, path) <= _MOST_WORK else None
+
+
+def _work(routes: Iterable[_Route], path: str) -> int:
+    return sum(_OF_EACH + len(path) * each.cost for each in routes)
 
 
 def _fold(path: str) -> str:
@@ -150,4 +169,6 @@ def _build_route(operation: Operation, *, may_hold_slashes: bool) -> _Route:
     # An empty segment is taken by nothing but a value with slashes.
     sample = (f"{_ANY_VALUE}//{_ANY_VALUE}" if may_hold_slashes else _ANY_VALUE).join(literals)
     literals[-1] = literals[-1].removesuffix("/")
-    return _Route(operation, tuple(literals), sample, may_hold_slashes)
+    cost = 1 + max(map(len, literals[1:-1]), default=0) // _LITERAL
+    slashes = sum(each.count("/") for each in literals)
+    return _Route(operation, tuple(literals), sample, slashes, cost, may_hold_slashes)
