@@ -46,7 +46,7 @@ class Outbox:
 
     def has_room(self, size: int) -> bool:
         """Whether so much more may wait on this stream."""
-        return self.waiting + size <= _MOST_OF_A_STREAM
+        return self.waiting + capped(size) <= _MOST_OF_A_STREAM
 
     def close(self) -> None:
         """Take and send nothing any more."""
@@ -66,6 +66,7 @@ class Outbox:
         Raises:
             BrokenResourceError: the stream is closed, which this may be the reason for.
         """
+        size = capped(size)
         self.waiting += size
         try:
             self.bound()
@@ -74,6 +75,11 @@ class Outbox:
             yield
         finally:
             self.waiting -= size
+
+
+def capped(size: int) -> int:
+    """Return what a message counts: where limits let in larger ones, one alone is not too much."""
+    return min(size, _MOST_OF_A_STREAM // 2)
 
 
 def size_of_request(body: bytes, values: int) -> int:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.endpoints.amount import count_values
 from mcp_mount.endpoints.guard import replay_body
-from mcp_mount.endpoints.outbox import EACH, Outbox, request_size, size_of_request
+from mcp_mount.endpoints.outbox import EACH, Outbox, capped, request_size, size_of_request
 
 logger = logging.getLogger("mcp_mount")
 
@@ -42,6 +42,7 @@ class SessionOutbox(Outbox):
 
     def hold(self, size: int, task: "asyncio.Task[Any]") -> None:
         """Count an answer until the task that hands it over has ended."""
+        size = capped(size)
         self.waiting += size
 
         def release(_: object) -> None:
