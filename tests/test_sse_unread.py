@@ -122,7 +122,9 @@ async def test_one_large_message_is_not_too_much(monkeypatch: pytest.MonkeyPatch
         await stream.call("large")
         text = b""
         while b"}\r\n\r\n" not in text:
-            text += await stream.response.chunk() or b""
+            chunk = await stream.response.chunk()
+            assert chunk is not None, "the stream was closed"
+            text += chunk
         assert text.count(b"x" * 100 * KIB) == 1
         assert (await stream.post(body)).status_code == 202
         assert (await stream.message())["id"] == 0
@@ -158,7 +160,9 @@ async def test_a_large_result_reaches_who_reads(monkeypatch: pytest.MonkeyPatch)
     async def read_one(stream: Stream) -> bytes:
         text = b""
         while not text.endswith(b"\r\n\r\n"):
-            text += await stream.response.chunk() or b""
+            chunk = await stream.response.chunk()
+            assert chunk is not None, "the stream was closed"
+            text += chunk
         return text
 
     async with started(large_app()) as app, initialized(app) as stream:
