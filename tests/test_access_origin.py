@@ -205,3 +205,15 @@ def test_a_public_url_without_a_host_stops_the_start_up() -> None:
     """X4: it would never match."""
     with pytest.raises(MountError, match="/mcp"):
         origins_app(public_url="/mcp")
+
+
+@pytest.mark.parametrize("name", ["origin", "content-type"])
+async def test_a_long_field_is_not_said_again(name: str) -> None:
+    """Nor is it remembered, as Python does with what is taken for a URL."""
+    app = FastAPI()
+    mount_mcp(app)
+    headers, body = envelope("modern", "tools/list")
+    headers |= {name: "https://" + "a" * 50_000}
+    reply = await send_raw(app, [json.dumps(body).encode()], headers)
+    assert reply.status == (403 if name == "origin" else 400)
+    assert len(json.dumps(reply.answer)) < 1_000

@@ -7,11 +7,15 @@ cannot do so with an IP address, which is no name.
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from mcp_mount.errors import MountError
 
 _PORTS = {"http": 80, "https": 443}
+_LONGEST: Final = 2_000
+"""Characters of an origin or host that is looked at: `urlsplit` remembers what it was asked."""
+
 _Origin = tuple[str, str, int | None]
 
 
@@ -55,6 +59,8 @@ class Origins:
 
 def _read(text: str) -> _Origin | None:
     """Return scheme, host and port of an origin or URL; None where it has no host."""
+    if len(text) > _LONGEST:
+        return None
     try:
         parts = urlsplit(text.strip().lower())
         port = parts.port or _PORTS.get(parts.scheme)

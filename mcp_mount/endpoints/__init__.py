@@ -14,8 +14,9 @@ In the order in which to read them:
     collapse      turns an event stream with one answer into JSON
     events        the events of sessions, for who comes back
     event_store   where they are kept
-    streamable    Streamable HTTP
     outbox        how much may wait on an event stream
+    unread        streams of a session that are not read
+    streamable    Streamable HTTP
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE
     client        a client of the endpoint, in this process

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.types import Scope
 
-from mcp_mount.endpoints.guard import refuse
+from mcp_mount.endpoints.guard import MOST_SAID, refuse
 
 _JSON = "application/json"
 
@@ -14,7 +14,7 @@ def reject_form(scope: Scope, body: bytes) -> Response | None:
     """Return a 400 response, or None if there is a message, or what the SDK calls a parse error."""
     given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"]
     if not given or given[0].partition(";")[0].strip().lower() != _JSON:
-        found = f"is {given[0]!r}" if given else "is missing"
+        found = f"is {given[0][:MOST_SAID]!r}" if given else "is missing"
         return refuse(400, f"The Content-Type {found}: send {_JSON}.")
     try:
         jsonrpc_message_adapter.validate_json(body)

@@ -17,6 +17,9 @@ from mcp_mount.backends.request import Headers
 
 _INVALID_REQUEST = -32600
 
+MOST_SAID: Final = 200
+"""Characters of what a request says that are said again in its refusal."""
+
 _MOST_FIELDS: Final = 200
 _LARGEST_HEAD: Final = 64 * 1024
 """Header fields of a request, and their bytes with the query's: a session keeps those that it was
@@ -75,9 +78,10 @@ def reject_head(
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse(about or "Method Not Allowed", 405, headers=allow)
     if not guard.origins.allow(origin, host):
+        said = origin[:MOST_SAID] if origin is not None else None
         return refuse(
             403,
-            f"The origin {origin!r} is not allowed. The server's public_url= and "
+            f"The origin {said!r} is not allowed. The server's public_url= and "
             "allowed_origins= say which are.",
         )
     return None

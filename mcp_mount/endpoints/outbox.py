@@ -3,7 +3,7 @@
 Whoever opens a stream need not read it, and can have any number of results made for it meanwhile.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _MOST_OF_A_STREAM: Final = 32 * 1024 * 1024
 _MOST: Final = 128 * 1024 * 1024
 """Bytes that may wait on all streams; the one on which most do is closed when more do."""
 
-_EACH: Final = 32 * 1024
+EACH: Final = 32 * 1024
 """Bytes that a message takes beside its text: the task that sends it."""
 
 _EACH_VALUE: Final = 64
@@ -40,13 +40,24 @@ request_size: ContextVar[int] = ContextVar("mcp_mount_request_size", default=0)
 class Outbox:
     """The messages that wait on one stream; it is closed when they are too much, or not read."""
 
-    _others: set["Outbox"]
+    _others: Collection["Outbox"]
     is_closed: anyio.Event = field(default_factory=anyio.Event)
     waiting: int = 0
 
     def has_room(self, size: int) -> bool:
         """Whether so much more may wait on this stream."""
-        return self.waiting + size <= _MOST_OF_A_STREAM
+        return self.waiting + capped(size) <= _MOST_OF_A_STREAM
+
+    def close(self) -> None:
+        """Take and send nothing any more."""
+        self.is_closed.set()
+
+    def bound(self) -> None:
+        """Close this one where too much waits, or the one on which most does."""
+        if self.waiting > _MOST_OF_A_STREAM:
+            self.close()
+        elif sum(each.waiting for each in self._others) > _MOST:
+            max(self._others, key=lambda each: each.waiting).close()
 
     @asynccontextmanager
     async def counted(self, size: int) -> AsyncIterator[None]:
@@ -55,17 +66,20 @@ class Outbox:
         Raises:
             BrokenResourceError: the stream is closed, which this may be the reason for.
         """
+        size = capped(size)
         self.waiting += size
         try:
-            if self.waiting > _MOST_OF_A_STREAM:
-                self.is_closed.set()
-            elif sum(each.waiting for each in self._others) > _MOST:
-                max(self._others, key=lambda each: each.waiting).is_closed.set()
+            self.bound()
             if self.is_closed.is_set():
                 raise anyio.BrokenResourceError
             yield
         finally:
             self.waiting -= size
+
+
+def capped(size: int) -> int:
+    """Return what a message counts: where limits let in larger ones, one alone is not too much."""
+    return min(size, _MOST_OF_A_STREAM // 2)
 
 
 def size_of_request(body: bytes, values: int) -> int:
@@ -84,7 +98,7 @@ class CountedStream:
     async def send(self, item: SessionMessage) -> None:
         """Send a message, when its turn has come."""
         text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        size = _EACH + request_size.get() + len(text)
+        size = EACH + request_size.get() + len(text)
         del text
         async with self._outbox.counted(size):
             await self._inner.send(item)

@@ -28,9 +28,11 @@ from mcp_mount.endpoints.collapse import collapse_single_event
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
+from mcp_mount.endpoints.unread import UnreadStreams, count_answer
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
 from mcp_mount.search.surface import UnknownSurface, asked_surface
+from mcp_mount.server import low_level_server
 
 _EVENT_ID: Final = re.compile(rb"[!-~]{1,300}")
 """An id of an event, ours or of a store of the user's: FastMCP writes it into the log as it is."""
@@ -49,6 +51,8 @@ class Streamable:
 
     def __post_init__(self) -> None:
         """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
+        if self.mount.guard.sessions:
+            low_level_server(self.mount.server).middleware.append(count_answer)
         # With `auth=`, FastMCP's app finds out first who calls.
         has_auth = self.mount.server.auth is not None
         self._entry = self._serve_with_fastmcp if has_auth else self._wrap(self._serve_with_fastmcp)
@@ -132,11 +136,17 @@ class Streamable:
         return [Middleware(SessionSeal, credentials=self.mount.provider.credentials)]
 
     def _share(self) -> list[Middleware]:
-        """Return what has to see what opens a session where nobody is left to hear of it, too."""
+        """Return what has to see what opens a session where nobody is left to hear of it, too.
+
+        And what bounds the answers that wait in one.
+        """
         if not self.mount.guard.sessions:
             return []
         credentials = self.mount.provider.credentials
-        return [Middleware(SessionShare, credentials=credentials, refuse=partial(refuse, 400))]
+        return [
+            Middleware(UnreadStreams),
+            Middleware(SessionShare, credentials=credentials, refuse=partial(refuse, 400)),
+        ]
 
     async def _serve_with_fastmcp(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self.running.here()
