@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -15,7 +16,18 @@ from starlette.types import ASGIApp
 from mcp_mount import MountError, Remote, gateway_app, mount_mcp
 from mcp_mount.remotes import pool
 from mcp_mount.remotes import program as remotes_program
-from tests.others import Notes, free_port, gateway, heard, offered, parts_server, program
+from tests.others import (
+    Notes,
+    free_port,
+    gateway,
+    heard,
+    offered,
+    parts_server,
+    program,
+    raw,
+    text,
+    tool,
+)
 from tests.starting import started
 from tests.support import ERAS, Era, call
 
@@ -119,11 +131,12 @@ async def test_each_call_can_have_a_session_of_its_own() -> None:
             assert await notes(app, "b") == ["b"]
 
 
-async def test_a_session_that_the_server_has_forgotten_is_opened_again() -> None:
+@pytest.mark.parametrize("session", ["caller", "shared"])
+async def test_a_session_that_the_server_has_forgotten_is_opened_again(session: Any) -> None:
     """Gateway: a restarted server answers 404; the caller sees nothing of it."""
     port = free_port()
     with heard() as log:
-        remote = Remote("notes", url=f"http://127.0.0.1:{port}/mcp")
+        remote = Remote("notes", url=f"http://127.0.0.1:{port}/mcp", session=session)
         async with started(gateway_app([remote])) as app:
             with Notes().offered(at=port):
                 await log.line("is up")
@@ -269,8 +282,12 @@ async def test_a_program_that_does_not_end_takes_the_place_of_another(
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-async def test_a_program_of_one_caller_that_hangs_is_started_anew(hangs: bool) -> None:  # noqa: FBT001
+async def test_a_program_of_one_caller_that_hangs_is_started_anew(
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,  # noqa: FBT001
+) -> None:
     """Gateway: as the first one is; one that answers beside a long call is left alone."""
+    monkeypatch.setattr(pool, "MAX_MISSES", 2)
     long = "for _ in sys.stdin: pass" if hangs else "continue"
     begins = "        notes.append("
     code = KEEPING.replace(
@@ -287,6 +304,44 @@ async def test_a_program_of_one_caller_that_hangs_is_started_anew(hangs: bool) -
         assert (again["process"] != process) == hangs
         assert again["result"] == (["c"] if hangs else ["b", "c"])
         assert await notes(app, "d", caller="alice") == ["a", "d"]
+
+
+async def test_calls_that_are_late_together_count_once() -> None:
+    """Gateway: else one slow call, made four times at once, would end what a caller keeps."""
+    begins = "        notes.append("
+    code = KEEPING.replace(
+        begins, f"        if 'long' in str(message['params']):\n            continue\n{begins}"
+    )
+    async with gateway(program("notes", code, limits={"timeout": 1.0})) as app:
+        # The process of the first caller is not theirs to end.
+        assert await notes(app, "a", caller="alice") == ["a"]
+        assert await notes(app, "b", caller="bob") == ["b"]
+        long = partial(call, headers={"authorization": "Bearer bob"})
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2 * pool.MAX_MISSES):
+                tasks.start_soon(long, app, "notes_note", {"text": "long"})
+        assert await notes(app, "c", caller="bob") == ["b", "c"]
+
+
+async def never(_: dict[str, Any]) -> None:
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("modern", [True, False])
+async def test_a_server_that_answers_no_ping_is_asked_once(modern: bool) -> None:  # noqa: FBT001
+    """Gateway: whatever it is asked and does not answer keeps a task and a connection."""
+
+    def answer(params: dict[str, Any]) -> object:
+        return never(params) if params["arguments"] else text("done")
+
+    with raw([tool()], modern=modern, call=answer, ping=never) as (server, url):
+        limits = {"timeout": 0.2}
+        async with gateway(Remote("raw", url=url, session="shared", limits=limits)) as app:
+            for _ in range(5):
+                late = await call(app, "raw_tool", {"is": "late"})
+                assert "has not answered within" in late.text_content
+                assert (await call(app, "raw_tool")).text_content == "done"
+    assert server.methods.count("ping") == 1
 
 
 async def test_a_program_can_be_shared() -> None:

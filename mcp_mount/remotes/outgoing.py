@@ -118,11 +118,11 @@ _current: ContextVar[OutgoingRequest | None] = ContextVar("mcp_mount_outgoing", 
 
 
 @contextmanager
-def sending(request: OutgoingRequest) -> Iterator[None]:
-    """Have what is sent meanwhile belong to a request."""
+def sending(request: OutgoingRequest) -> Iterator[OutgoingRequest]:
+    """Have what is sent meanwhile belong to a request, which is yielded."""
     token = _current.set(request)
     try:
-        yield
+        yield request
     finally:
         _current.reset(token)
 
