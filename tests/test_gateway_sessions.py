@@ -13,7 +13,7 @@ from fastapi.security import APIKeyHeader
 from fastmcp import Context
 from starlette.types import ASGIApp
 
-from mcp_mount import MountError, Remote, gateway_app, mount_mcp
+from mcp_mount import MountError, RateLimit, Remote, gateway_app, mount_mcp
 from mcp_mount.remotes import pool
 from mcp_mount.remotes import program as remotes_program
 from tests.others import (
@@ -185,6 +185,28 @@ async def test_a_made_up_key_beside_a_real_one_takes_no_session_of_others(
             assert await notes(app, "c", era, "bob") == ["a", "c"]
             assert await notes(app, "d", era, "alice", "made up 4") == ["b", "d"]
             assert await notes(app, "e", era, "alice", "made up 0") == ["e"]
+
+
+@eras
+async def test_sessions_count_against_whom_calls_count_and_belong_to_who_shows_the_same(
+    monkeypatch: pytest.MonkeyPatch, era: Era
+) -> None:
+    """Gateway, F2: `caller_of=` makes one caller of many keys, who share no session for that."""
+    monkeypatch.setattr(pool, "_MAX_HTTP", 4)
+    rate = RateLimit("100/hour", caller_of=lambda request: request.headers["x-name"])
+
+    async def told(name: str, key: str) -> list[str]:
+        headers = {"x-name": name, "authorization": f"Bearer {key}"}
+        reply = await call(app, "notes_note", {"text": key}, era=era, headers=headers)
+        said: list[str] = reply.result["structuredContent"]["result"]
+        return said
+
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url), rate_limit=rate) as app:
+            assert await told("bob", "b") == ["b"]
+            for number in range(5):
+                assert await told("alice", f"made up {number}") == [f"made up {number}"]
+            assert await told("bob", "b") == ["b", "b"]
 
 
 class HeldNotes(Notes):

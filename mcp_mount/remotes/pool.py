@@ -52,7 +52,8 @@ _LOST: Final = {400, 404}
 
 
 Key = tuple[tuple[str, ...], ...]
-"""Whose a session is: what its caller shows, and its callbacks. Nothing: everyone's."""
+"""Whose a session is: whom it counts against, what its caller shows, and its callbacks. Nothing:
+everyone's."""
 
 
 @dataclass(slots=True, eq=False)
