@@ -366,6 +366,28 @@ async def test_a_server_that_answers_no_ping_is_asked_once(modern: bool) -> None
     assert server.methods.count("ping") == 1
 
 
+async def test_a_caller_whose_calls_end_a_program_does_so_once_to_others() -> None:
+    """Gateway: who had the one that runs from the start has one of their own after that."""
+    begins = "        notes.append("
+    code = KEEPING.replace(
+        begins, f"        if 'die' in str(message['params']):\n            os._exit(1)\n{begins}"
+    )
+
+    async def die(app: ASGIApp) -> None:
+        headers = {"authorization": "Bearer alice"}
+        await call(app, "notes_note", {"text": "die"}, headers=headers)
+
+    with heard() as log:
+        async with gateway(program("notes", code)) as app:
+            assert await notes(app, "a", caller="alice") == ["a"]
+            await die(app)
+            await log.line("is up", times=2)
+            assert await notes(app, "b", caller="alice") == ["b"]
+            assert await notes(app, "c", caller="bob") == ["c"]
+            await die(app)
+            assert await notes(app, "d", caller="bob") == ["c", "d"]
+
+
 async def test_a_program_can_be_shared() -> None:
     """Gateway: `Remote(session="shared")`, one process for all."""
     async with gateway(program("notes", KEEPING, session="shared")) as app:
