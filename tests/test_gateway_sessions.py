@@ -3,11 +3,13 @@
 import os
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.abc import Process
 from fastapi import FastAPI, Security
 from fastapi.security import APIKeyHeader
 from fastmcp import Context
@@ -386,6 +388,28 @@ async def test_a_caller_whose_calls_end_a_program_does_so_once_to_others() -> No
             assert await notes(app, "c", caller="bob") == ["c"]
             await die(app)
             assert await notes(app, "d", caller="bob") == ["c", "d"]
+
+
+async def test_a_program_whose_guard_cannot_be_started_does_not_run_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Gateway: it is started again and again, for want of descriptors or of a shell."""
+    monkeypatch.setattr(remotes_program, "guard_of", lambda _: [str(tmp_path / "none")])
+    monkeypatch.setattr(remotes_program, "_GRACE", 0.5)
+    start, begun = anyio.open_process, []
+
+    async def remember(*arguments: Any, **options: Any) -> Process:
+        process = await start(*arguments, **options)
+        begun.append(process)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", remember)
+    with heard() as log:
+        async with started(gateway_app([program("notes", "import time; time.sleep(60)")])):
+            await log.line("is down")
+            ended = [each.returncode is not None for each in begun]
+    assert ended
+    assert all(ended)
 
 
 async def test_a_program_can_be_shared() -> None:

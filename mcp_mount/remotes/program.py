@@ -159,6 +159,10 @@ async def _run_program(
                     await _end(process)
                 tasks.cancel_scope.cancel()
     finally:
+        if process.returncode is None:
+            # It has no guard, for want of descriptors or a shell, or was cancelled meanwhile.
+            with anyio.CancelScope(shield=True):
+                await _end(process)
         for stream in (to_session, read, write, from_session):
             stream.close()
 
