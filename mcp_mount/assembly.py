@@ -136,6 +136,7 @@ def assemble(
         limits=limits,
         slots=Slots(limits.max_concurrency, callers_of=callers),
         credentials=credentials,
+        callers=callers,
         rate=rate,
         confirm=options["confirm"],
         answered=AnsweredInStore(state_store) if state_store is not None else ANSWERED_HERE,

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ToolsListChanged, listen
 from starlette.types import ASGIApp
 
-from mcp_mount import Remote, gateway_app
+from mcp_mount import RateLimit, Remote, gateway_app
 from mcp_mount.remotes import monitor
 from mcp_mount.shutdown import shutdown
 from tests.access import static
@@ -278,6 +278,20 @@ async def test_a_stream_of_changes_is_asked_for_with_few_credentials(
         async with started(gateway_app([Remote("raw", url=url)])) as app:
             refused = await rpc(app, "modern", "subscriptions/listen", wanted, headers=shown)
     assert "Too many credentials are shown: 2. Show one." in refused.answer["error"]["message"]
+
+
+async def test_streams_of_changes_count_against_whom_calls_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Gateway, F2: `caller_of=`, also where it cannot tell who calls."""
+    monkeypatch.setattr("mcp_mount.remotes.changes._MOST_OF_A_CALLER", 0)
+    rate = RateLimit("9/hour", caller_of=lambda request: request.headers["x-name"])
+    wanted = {"notifications": {"toolsListChanged": True}}
+    with raw([tool()]) as (_, url):
+        async with started(gateway_app([Remote("raw", url=url)], rate_limit=rate)) as app:
+            for shown, said in (({"x-name": "alice"}, "too many"), ({}, "cannot be checked")):
+                refused = await rpc(app, "modern", "subscriptions/listen", wanted, headers=shown)
+                assert said in refused.answer["error"]["message"]
 
 
 async def test_a_stream_of_changes_ends_when_the_server_stops() -> None:

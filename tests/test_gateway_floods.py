@@ -231,6 +231,16 @@ def whole(*chunks: bytes) -> tuple[list[bytes], int]:
     return [*found, *filter(None, [events.rest()])], events.dropped
 
 
+@pytest.mark.parametrize("line", [b"event: message", b"event", b"x"])
+def test_an_event_of_very_many_lines_is_none(line: bytes) -> None:
+    """Gateway: a message needs one; we and the SDK look at each."""
+    answer = b'data: {"jsonrpc":"2.0","id":1,"result":{}}\n'
+    begun = time.thread_time()
+    found, dropped = whole(answer + (line + b"\n") * 199_000 + b"\n", answer + b"\n")
+    assert (len(found), dropped) == (1, 1)
+    assert time.thread_time() - begun < 0.1
+
+
 @pytest.mark.parametrize("line", [b"\n", b"\r\n", b"\r"])
 def test_an_event_that_can_be_no_message_goes_no_further(line: bytes) -> None:
     """Gateway: wherever the stream is cut, and however its lines end."""

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import Pace
@@ -35,6 +35,17 @@ MESSAGES = st.fixed_dictionaries(
 def read(line: bytes) -> Any:
     """Return the message of a line, or None."""
     return next(iter(anyio.run(Chunks(line + b"\n").messages, Pace())), None)
+
+
+@pytest.mark.parametrize("begins", [b'%s{"result":"', b'{"id":1,%s"result":"'])
+async def test_a_line_that_arrives_slowly_is_not_looked_at_as_a_whole(begins: bytes) -> None:
+    """Gateway: with each of its bytes."""
+    pace = Pace()
+    pace.asked(JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call"))
+    line = begins % (b" " * 250_000) + b"x" * 13_000
+    begun = time.thread_time()
+    await Chunks(line, *[b"x"] * 2_000, b"\n").messages(pace)
+    assert time.thread_time() - begun < 0.2
 
 
 def by_sdk(line: bytes) -> Any:

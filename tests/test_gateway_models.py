@@ -151,6 +151,18 @@ async def test_questions_that_are_taken_back_leave_room_for_others() -> None:
     assert answer.id == "last"
 
 
+async def test_a_question_keeps_its_time_while_another_is_answered() -> None:
+    """Gateway: nor does progress shorten what a user has."""
+    request = OutgoingRequest()
+    with request.limited(5):
+        with request.waiting_for_user():
+            with request.waiting_for_user():
+                pass
+            request.extend()
+            assert request.scope.deadline == request.latest
+        assert request.scope.deadline < request.latest
+
+
 async def test_a_user_is_asked_no_longer_than_a_call_can_last() -> None:
     request = OutgoingRequest()
     with request.limited(0.01):

@@ -2,20 +2,34 @@
 
 import os
 import threading
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.abc import Process
 from fastapi import FastAPI, Security
 from fastapi.security import APIKeyHeader
 from fastmcp import Context
 from starlette.types import ASGIApp
 
-from mcp_mount import MountError, Remote, gateway_app, mount_mcp
+from mcp_mount import MountError, RateLimit, Remote, gateway_app, mount_mcp
 from mcp_mount.remotes import pool
 from mcp_mount.remotes import program as remotes_program
-from tests.others import Notes, free_port, gateway, heard, offered, parts_server, program
+from tests.others import (
+    Notes,
+    free_port,
+    gateway,
+    heard,
+    offered,
+    parts_server,
+    program,
+    raw,
+    text,
+    tool,
+)
 from tests.starting import started
 from tests.support import ERAS, Era, call
 
@@ -119,11 +133,12 @@ async def test_each_call_can_have_a_session_of_its_own() -> None:
             assert await notes(app, "b") == ["b"]
 
 
-async def test_a_session_that_the_server_has_forgotten_is_opened_again() -> None:
+@pytest.mark.parametrize("session", ["caller", "shared"])
+async def test_a_session_that_the_server_has_forgotten_is_opened_again(session: Any) -> None:
     """Gateway: a restarted server answers 404; the caller sees nothing of it."""
     port = free_port()
     with heard() as log:
-        remote = Remote("notes", url=f"http://127.0.0.1:{port}/mcp")
+        remote = Remote("notes", url=f"http://127.0.0.1:{port}/mcp", session=session)
         async with started(gateway_app([remote])) as app:
             with Notes().offered(at=port):
                 await log.line("is up")
@@ -172,6 +187,28 @@ async def test_a_made_up_key_beside_a_real_one_takes_no_session_of_others(
             assert await notes(app, "c", era, "bob") == ["a", "c"]
             assert await notes(app, "d", era, "alice", "made up 4") == ["b", "d"]
             assert await notes(app, "e", era, "alice", "made up 0") == ["e"]
+
+
+@eras
+async def test_sessions_count_against_whom_calls_count_and_belong_to_who_shows_the_same(
+    monkeypatch: pytest.MonkeyPatch, era: Era
+) -> None:
+    """Gateway, F2: `caller_of=` makes one caller of many keys, who share no session for that."""
+    monkeypatch.setattr(pool, "_MAX_HTTP", 4)
+    rate = RateLimit("100/hour", caller_of=lambda request: request.headers["x-name"])
+
+    async def told(name: str, key: str) -> list[str]:
+        headers = {"x-name": name, "authorization": f"Bearer {key}"}
+        reply = await call(app, "notes_note", {"text": key}, era=era, headers=headers)
+        said: list[str] = reply.result["structuredContent"]["result"]
+        return said
+
+    with Notes().offered() as url:
+        async with gateway(Remote("notes", url=url), rate_limit=rate) as app:
+            assert await told("bob", "b") == ["b"]
+            for number in range(5):
+                assert await told("alice", f"made up {number}") == [f"made up {number}"]
+            assert await told("bob", "b") == ["b", "b"]
 
 
 class HeldNotes(Notes):
@@ -269,8 +306,12 @@ async def test_a_program_that_does_not_end_takes_the_place_of_another(
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-async def test_a_program_of_one_caller_that_hangs_is_started_anew(hangs: bool) -> None:  # noqa: FBT001
+async def test_a_program_of_one_caller_that_hangs_is_started_anew(
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,  # noqa: FBT001
+) -> None:
     """Gateway: as the first one is; one that answers beside a long call is left alone."""
+    monkeypatch.setattr(pool, "MAX_MISSES", 2)
     long = "for _ in sys.stdin: pass" if hangs else "continue"
     begins = "        notes.append("
     code = KEEPING.replace(
@@ -287,6 +328,88 @@ async def test_a_program_of_one_caller_that_hangs_is_started_anew(hangs: bool) -
         assert (again["process"] != process) == hangs
         assert again["result"] == (["c"] if hangs else ["b", "c"])
         assert await notes(app, "d", caller="alice") == ["a", "d"]
+
+
+async def test_calls_that_are_late_together_count_once() -> None:
+    """Gateway: else one slow call, made four times at once, would end what a caller keeps."""
+    begins = "        notes.append("
+    code = KEEPING.replace(
+        begins, f"        if 'long' in str(message['params']):\n            continue\n{begins}"
+    )
+    async with gateway(program("notes", code, limits={"timeout": 1.0})) as app:
+        # The process of the first caller is not theirs to end.
+        assert await notes(app, "a", caller="alice") == ["a"]
+        assert await notes(app, "b", caller="bob") == ["b"]
+        long = partial(call, headers={"authorization": "Bearer bob"})
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2 * pool.MAX_MISSES):
+                tasks.start_soon(long, app, "notes_note", {"text": "long"})
+        assert await notes(app, "c", caller="bob") == ["b", "c"]
+
+
+async def never(_: dict[str, Any]) -> None:
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("modern", [True, False])
+async def test_a_server_that_answers_no_ping_is_asked_once(modern: bool) -> None:  # noqa: FBT001
+    """Gateway: whatever it is asked and does not answer keeps a task and a connection."""
+
+    def answer(params: dict[str, Any]) -> object:
+        return never(params) if params["arguments"] else text("done")
+
+    with raw([tool()], modern=modern, call=answer, ping=never) as (server, url):
+        limits = {"timeout": 0.2}
+        async with gateway(Remote("raw", url=url, session="shared", limits=limits)) as app:
+            for _ in range(5):
+                late = await call(app, "raw_tool", {"is": "late"})
+                assert "has not answered within" in late.text_content
+                assert (await call(app, "raw_tool")).text_content == "done"
+    assert server.methods.count("ping") == 1
+
+
+async def test_a_caller_whose_calls_end_a_program_does_so_once_to_others() -> None:
+    """Gateway: who had the one that runs from the start has one of their own after that."""
+    begins = "        notes.append("
+    code = KEEPING.replace(
+        begins, f"        if 'die' in str(message['params']):\n            os._exit(1)\n{begins}"
+    )
+
+    async def die(app: ASGIApp) -> None:
+        headers = {"authorization": "Bearer alice"}
+        await call(app, "notes_note", {"text": "die"}, headers=headers)
+
+    with heard() as log:
+        async with gateway(program("notes", code)) as app:
+            assert await notes(app, "a", caller="alice") == ["a"]
+            await die(app)
+            await log.line("is up", times=2)
+            assert await notes(app, "b", caller="alice") == ["b"]
+            assert await notes(app, "c", caller="bob") == ["c"]
+            await die(app)
+            assert await notes(app, "d", caller="bob") == ["c", "d"]
+
+
+async def test_a_program_whose_guard_cannot_be_started_does_not_run_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Gateway: it is started again and again, for want of descriptors or of a shell."""
+    monkeypatch.setattr(remotes_program, "guard_of", lambda _: [str(tmp_path / "none")])
+    monkeypatch.setattr(remotes_program, "_GRACE", 0.5)
+    start, begun = anyio.open_process, []
+
+    async def remember(*arguments: Any, **options: Any) -> Process:
+        process = await start(*arguments, **options)
+        begun.append(process)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", remember)
+    with heard() as log:
+        async with started(gateway_app([program("notes", "import time; time.sleep(60)")])):
+            await log.line("is down")
+            ended = [each.returncode is not None for each in begun]
+    assert ended
+    assert all(ended)
 
 
 async def test_a_program_can_be_shared() -> None:

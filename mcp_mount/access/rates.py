@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from limits.strategies import RateLimiter
 
 
+_FAILED: Final = "The rate limit cannot be checked now. Try again in a minute."
+
 _NAMESPACE: Final = "mcp_mount"
 """What the keys in the store begin with, which other applications may use too."""
 
@@ -95,9 +97,9 @@ class CallRate:
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - logged
-            # Whatever the store raises: a limit that cannot be checked is not passed.
+            # Whatever the store raises: the same.
             self._failing.begin(error)
-            raise Busy("The rate limit cannot be checked now. Try again in a minute.") from None
+            raise Busy(_FAILED) from None
         self._failing.end()
         if seconds:
             plural = "s" * (seconds > 1)
@@ -108,11 +110,16 @@ class CallRate:
         """Return whom a request counts against.
 
         Raises:
-            Busy: too many credentials are shown.
+            Busy: too many credentials are shown, or `caller_of` raises.
         """
-        if self._caller_of is not None:
+        if self._caller_of is None:
+            return callers_of(request, self._credentials())
+        try:
             return [_checked(self._caller_of(request))]
-        return callers_of(request, self._credentials())
+        except Exception as error:  # noqa: BLE001 - logged
+            # Whatever it raises: a limit that cannot be checked is not passed.
+            self._failing.begin(error)
+            raise Busy(_FAILED) from None
 
     def _hit(self, callers: list[str]) -> int:
         """Count a call; return 0, or after how many seconds the next one will be let in."""

@@ -86,14 +86,19 @@ class RemoteBinding:
         """FastMCP's kind of check for what the server offers."""
         return tool_check(self.scopes) if self.scopes else None
 
-    def _callers(self) -> tuple[str, ...]:
-        """Return who calls; nothing where a client is connected within this process.
+    def _callers(self) -> tuple[tuple[str, ...], ...]:
+        """Return whom a request counts against, and who calls: callers of one count may be several.
+
+        Both are nothing where a client is connected within this process.
 
         Raises:
-            Busy: too many credentials are shown.
+            Busy: too many credentials are shown, or the rate limit cannot tell who calls.
         """
         ctx = request_context.get()
-        return tuple(callers_of(ctx.request, self.policy.credentials())) if ctx is not None else ()
+        if ctx is None:
+            return (), ()
+        shown = callers_of(ctx.request, self.policy.credentials())
+        return tuple(self.policy.callers(ctx.request)), tuple(shown)
 
     async def forward(
         self,

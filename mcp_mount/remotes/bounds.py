@@ -35,9 +35,10 @@ _WAIT: Final = 0.02
 
 _HOUR: Final = 3_600.0
 
+# Few blanks: of a line that arrives byte by byte, they are looked at with each.
 _ANSWER: Final = re.compile(
-    rb'\s*\{\s*(?:"(?:jsonrpc|id)"\s*:\s*(?:"[^"]{0,60}"|[0-9]{1,18})\s*,\s*){0,2}'
-    rb'"(?:result|error)"'
+    rb'\s{0,99}\{\s{0,99}(?:"(?:jsonrpc|id)"\s{0,99}:\s{0,99}(?:"[^"]{0,60}"|[0-9]{1,18})'
+    rb'\s{0,99},\s{0,99}){0,2}"(?:result|error)"'
 )
 
 

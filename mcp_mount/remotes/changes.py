@@ -26,8 +26,8 @@ from mcp.shared.subscriptions import (
     event_to_notification,
 )
 from mcp_types import INVALID_REQUEST, SubscriptionsListenRequestParams, SubscriptionsListenResult
+from starlette.requests import Request
 
-from mcp_mount.access.principals import callers_of
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import Busy
 from mcp_mount.shutdown import shutdown
@@ -77,10 +77,10 @@ class _Feed:
 class ListChanges:
     """Tells the clients of one server."""
 
-    def __init__(self, credentials: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        """Take where callers show their keys; see `CallPolicy`."""
+    def __init__(self, callers: Callable[[Request], Iterable[str]]) -> None:
+        """Take what returns whom a request counts against; see `CallPolicy`."""
         self._feeds: dict[asyncio.AbstractEventLoop, _Feed] = {}
-        self._credentials = credentials
+        self._callers_of = callers
 
     def offer(self, low_level: Server[Any]) -> None:
         """Have a server's clients told."""
@@ -171,11 +171,11 @@ class ListChanges:
         """Return whom a stream counts against; one name where a client is within this process.
 
         Raises:
-            MCPError: too many credentials are shown.
+            MCPError: too many credentials are shown, or the rate limit cannot tell who calls.
         """
         ctx = request_context.get()
         try:
-            return callers_of(ctx.request, self._credentials()) if ctx is not None else [""]
+            return [*self._callers_of(ctx.request)] if ctx is not None else [""]
         except Busy as busy:
             raise MCPError(INVALID_REQUEST, str(busy)) from None
 

@@ -13,6 +13,9 @@ from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer
 _HEAD: Final = 1_000
 """Bytes in which a large event must begin as an answer does."""
 
+_MAX_LINES: Final = 10_000
+"""Lines of an event; the SDK looks at each, and a message needs only one."""
+
 _KINDS: Final = {b"message", b""}
 
 
@@ -48,6 +51,9 @@ class Events:
 
     def _is_wanted(self, event: bytes) -> bool:
         is_dropped, self._is_dropping = self._is_dropping, False
+        if event.count(b"\n") > _MAX_LINES:
+            self.dropped += 1
+            return False
         data = next(values_of(event, b"data:"), None)
         is_message = data is None or event[data[0] : data[0] + _HEAD].lstrip()[:1] in {b"{", b""}
         is_large = len(event) > MAX_UNASKED and not _begins_answer(event)

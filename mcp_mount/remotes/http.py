@@ -147,8 +147,12 @@ class _HTTPSession(Session):
     async def send_request(self, *arguments: Any, **options: Any) -> Any:
         request = current_request()
         if request is None:
-            with sending(OutgoingRequest()):
-                return await self.send_request(*arguments, **options)
+            with sending(OutgoingRequest()) as own:
+                try:
+                    return await self.send_request(*arguments, **options)
+                except anyio.get_cancelled_exc_class():
+                    own.abandon()
+                    raise
         try:
             return await super().send_request(*arguments, **options)
         except MCPError:

@@ -226,7 +226,7 @@ class Monitor:
         self,
         request: OutgoingRequest,
         send: Callable[[Session], Awaitable[Answer]],
-        callers: Callable[[], tuple[str, ...]],
+        callers: Callable[[], tuple[tuple[str, ...], ...]],
         **callbacks: Any,
     ) -> Answer:
         """Send a request in the session that is kept for its caller, or one of its own.
@@ -251,7 +251,7 @@ class Monitor:
         if not is_handshake or self.remote.session == "shared":
             # In the modern era there is nothing that one caller could leave for another.
             return await pool.exchange((), request, send, **self._callbacks)
-        return await pool.exchange((callers(), tuple(callbacks)), request, send, **callbacks)
+        return await pool.exchange((*callers(), tuple(callbacks)), request, send, **callbacks)
 
     async def _ask(self) -> None:
         """Ask the server what it offers.

@@ -40,6 +40,7 @@ class OutgoingRequest:
         scope: What ends it when the server is silent for too long.
         seconds: How long it may be silent.
         latest: When it ends in any case, in the event loop's time.
+        questions: How many wait for its user.
         is_shut_down: Whether it was ended as our own server stops.
     """
 
@@ -56,6 +57,7 @@ class OutgoingRequest:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     seconds: float = math.inf
     latest: float = math.inf
+    questions: int = 0
     is_shut_down: bool = False
 
     @contextmanager
@@ -84,6 +86,9 @@ class OutgoingRequest:
 
     def extend(self) -> None:
         """Go on: the server has said that it works on it."""
+        if self.questions:
+            # It waits for the user, who has all the time that there is.
+            return
         self.scope.deadline = min(anyio.current_time() + self.seconds, self.latest)
 
     @contextmanager
@@ -96,10 +101,12 @@ class OutgoingRequest:
             TimeoutError: there is no more time.
         """
         self.scope.deadline = self.latest
+        self.questions += 1
         try:
             with anyio.fail_after(self.latest - anyio.current_time()):
                 yield
         finally:
+            self.questions -= 1
             self.extend()
 
     def abandon(self) -> None:
@@ -118,11 +125,11 @@ _current: ContextVar[OutgoingRequest | None] = ContextVar("mcp_mount_outgoing", 
 
 
 @contextmanager
-def sending(request: OutgoingRequest) -> Iterator[None]:
-    """Have what is sent meanwhile belong to a request."""
+def sending(request: OutgoingRequest) -> Iterator[OutgoingRequest]:
+    """Have what is sent meanwhile belong to a request, which is yielded."""
     token = _current.set(request)
     try:
-        yield
+        yield request
     finally:
         _current.reset(token)
 

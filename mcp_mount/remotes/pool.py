@@ -36,6 +36,9 @@ MAX_MISSES: Final = 4
 
 _EVERYONE: Final = ""
 
+_PING: Final = 30.0
+"""Seconds in which a session that is in doubt can answer; one question at a time."""
+
 _FAREWELL: Final = 1.0
 """Seconds in which a server can be told that a session is over."""
 
@@ -49,7 +52,8 @@ _LOST: Final = {400, 404}
 
 
 Key = tuple[tuple[str, ...], ...]
-"""Whose a session is: what its caller shows, and its callbacks. Nothing: everyone's."""
+"""Whose a session is: whom it counts against, what its caller shows, and its callbacks. Nothing:
+everyone's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +69,9 @@ class _Kept:
     users: int = 0
     used: float = 0.0
     misses: int = 0
+    doubted: float = 0.0
+    is_asked: bool = False
+    is_left: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -113,9 +120,14 @@ class SessionPool:
         """
         async with self._session(key, callbacks) as (kept, is_new):
             answer = await self._send(kept, request, send)
-        if isinstance(answer, Exception) and request.status in _LOST and not is_new and key != ():
+            # In the modern era there is none that could be forgotten.
+            is_handshake = kept.session is not None and kept.session.discover_result is None
+            is_refused = isinstance(answer, Exception) and request.status in _LOST
+            is_lost = is_refused and is_handshake and not is_new
+            if is_lost:
+                self._leave(kept)
+        if is_lost:
             # It has done nothing: it has forgotten the session.
-            kept.close()
             request.begin()
             async with self._session(key, callbacks) as (kept, _):
                 answer = await self._send(kept, request, send)
@@ -128,12 +140,14 @@ class SessionPool:
     ) -> Answer | Exception:
         if kept.session is None:
             raise kept.error or ConnectionError
+        begun = anyio.current_time()
         with sending(request):
             try:
                 answer = await send_in(kept.session, send)
             except anyio.get_cancelled_exc_class():
                 request.abandon()
-                if request.scope.cancel_called and not kept.has_ended:
+                # What ran together with the last that was late is late for the same reason.
+                if request.scope.cancel_called and not kept.has_ended and begun >= kept.doubted:
                     self._doubt(kept, kept.session)
                 raise
         kept.misses = 0
@@ -143,14 +157,26 @@ class SessionPool:
         """Ask a session that has not answered in time whether it hangs; end it where it does."""
 
         async def ask() -> None:
-            await send_in(session, Session.send_ping)
-            kept.misses = 0
+            try:
+                with anyio.move_on_after(_PING):
+                    await send_in(session, Session.send_ping)
+                    kept.misses = 0
+            finally:
+                kept.is_asked = False
 
         kept.misses += 1
-        if kept.misses < MAX_MISSES:
-            self._context.run(self._tasks.start_soon, ask)
-        else:
+        kept.doubted = anyio.current_time()
+        if kept.misses >= MAX_MISSES:
             kept.close()
+        elif not kept.is_asked:
+            kept.is_asked = True
+            self._context.run(self._tasks.start_soon, ask)
+
+    def _leave(self, kept: _Kept) -> None:
+        """Have the next request open another session; what runs in this one is not cut off."""
+        kept.is_left = True
+        if self._kept.get(kept.key) is kept:
+            del self._kept[kept.key]
 
     def expire(self) -> None:
         """End the sessions that nobody has used for a while."""
@@ -161,7 +187,7 @@ class SessionPool:
 
     def close(self) -> None:
         """End all sessions."""
-        for kept in self._kept.values():
+        for kept in self._open:
             kept.close()
 
     @asynccontextmanager
@@ -186,6 +212,8 @@ class SessionPool:
         finally:
             kept.users -= 1
             kept.used = anyio.current_time()
+            if kept.is_left and not kept.users:
+                kept.close()
 
     async def _make_room(self, key: Key) -> None:
         """Wait until another session may be opened; end one that nobody uses where it has to be.

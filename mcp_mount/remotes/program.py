@@ -55,6 +55,7 @@ class StdioConnection:
         self._session: RunVar[Session | None] = RunVar(remote.name, None)
         self._has: frozenset[str] = frozenset()
         self._owner: RunVar[Hashable] = RunVar(f"{remote.name}'s caller", None)
+        self._is_lent = True
 
     @property
     def is_running(self) -> bool:
@@ -73,6 +74,10 @@ class StdioConnection:
             token, owner = self._session.set(session), self._owner.set(None)
             try:
                 yield ended
+            except Exception:
+                # Whose calls end it, or hang it, does so to everyone: they get one of their own.
+                self._is_lent = self._is_lent and self._owner.get() is None
+                raise
             finally:
                 self._session.reset(token)
                 self._owner.reset(owner)
@@ -85,7 +90,7 @@ class StdioConnection:
 
         Args:
             owner: For whom alone the program is to run; the one that runs belongs to the first of
-                them. None: for everyone.
+                them, unless one has died with its caller. None: for everyone.
             callbacks: For the session of a program that is started.
         """
         session = self._session.get()
@@ -94,6 +99,7 @@ class StdioConnection:
             return
         if (
             session is not None
+            and self._is_lent
             and callbacks.keys() <= self._has
             and self._owner.get() in {None, owner}
         ):
@@ -153,6 +159,10 @@ async def _run_program(
                     await _end(process)
                 tasks.cancel_scope.cancel()
     finally:
+        if process.returncode is None:
+            # It has no guard, for want of descriptors or a shell, or was cancelled meanwhile.
+            with anyio.CancelScope(shield=True):
+                await _end(process)
         for stream in (to_session, read, write, from_session):
             stream.close()
 

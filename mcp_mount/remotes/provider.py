@@ -65,7 +65,7 @@ class RemoteProvider(Provider):
         self._names = names
         gateway = secrets.token_hex(8)
         self._bindings = [_bind(each, policy, gateway, self._tell) for each in remotes]
-        self._changes = ListChanges(policy.credentials)
+        self._changes = ListChanges(policy.callers)
         self._told = self._lists()
         self._ours = ours
         self._server: FastMCP[Any] | None = None

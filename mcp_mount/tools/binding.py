@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcp.shared.inbound import X_MCP_HEADER_KEY
+from starlette.requests import Request
 
 from mcp_mount.access.answered import ANSWERED_HERE, Answered
+from mcp_mount.access.principals import callers_of
 from mcp_mount.access.rates import CallRate
 from mcp_mount.backends.backend import Backend
 from mcp_mount.conversion.arguments import Arguments
@@ -30,12 +32,14 @@ logger = logging.getLogger("mcp_mount")
 class CallPolicy:
     """What all calls of a mount are subject to; a mark on an operation can say otherwise.
 
-    `credentials` returns where the app's document looks for keys.
+    `credentials` returns where the app's document looks for keys, and `callers` whom a request
+    counts against.
     """
 
     limits: Limits
     slots: Slots
     credentials: Callable[[], Iterable[tuple[str, str]]] = frozenset
+    callers: Callable[[Request], Iterable[str]] = callers_of
     rate: CallRate | None = None
     confirm: Literal["destructive"] | None = None
     answered: Answered = ANSWERED_HERE
