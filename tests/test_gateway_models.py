@@ -24,10 +24,10 @@ pytestmark = pytest.mark.faults
 WRONG: list[dict[str, Any]] = [{}] * 40_000
 
 
-def asks(*content: Any, **more: Any) -> dict[str, Any]:
+def asks(*content: Any, key: str = "a", **more: Any) -> dict[str, Any]:
     params = {"messages": [{"role": "user", "content": [*content]}], "maxTokens": 1, **more}
     request = {"method": "sampling/createMessage", "params": params}
-    return {"resultType": "input_required", "inputRequests": {"a": request}, "requestState": "x"}
+    return {"resultType": "input_required", "inputRequests": {key: request}, "requestState": "x"}
 
 
 def annotated(*audience: Any) -> dict[str, Any]:
@@ -39,10 +39,9 @@ def annotated(*audience: Any) -> dict[str, Any]:
     [
         asks(*WRONG),
         asks({"type": "tool_result", "toolUseId": "a", "content": WRONG}),
-        asks(tools=WRONG),
-        {"content": [annotated(*[0] * 19_000)]},
+        asks(*WRONG, key="inputSchema"),
     ],
-    ids=["question", "nested", "tools", "audience"],
+    ids=["question", "nested", "named"],
 )
 async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) -> None:
     """Promise F1: what is no question, and no block, is refused before models are made of it."""
@@ -52,12 +51,40 @@ async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) ->
     assert result.is_error
 
 
+async def test_a_form_is_looked_at_in_proportion_to_it() -> None:
+    """Promise F1: also where the titles in it hold each other, or its characters many more."""
+    field: dict[str, Any] = {"title": "aB" * 6_000}
+    for _ in range(90):
+        field = {"title": field}
+    other = {"type": "string", "description": "\ufdfa" * 3_200}
+    forms = [{"type": "object", "properties": {"a": each}} for each in [field, other] * 5]
+    questions = {
+        f"q{number}": {
+            "method": "elicitation/create",
+            "params": {"mode": "form", "message": "?", "requestedSchema": form},
+        }
+        for number, form in enumerate(forms)
+    }
+    answer = {"resultType": "input_required", "inputRequests": questions, "requestState": "x"}
+    meta: dict[str, Any] = {
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}
+    }
+    with raw([tool()], call=answer) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            result = await call(app, "raw_tool", {}, meta=meta)
+    assert result.result["inputRequests"].keys() == questions.keys()
+
+
 async def test_blocks_are_for_users_and_models() -> None:
+    """Promise F1: the SDK tries each of more than these several times."""
     block = annotated("user", "assistant")
-    with raw([tool()], call={"content": [block]}) as (_, url):
+    answers = iter([{"content": [block]}, {"content": [annotated("user", "assistant", "user")]}])
+    with raw([tool()], call=lambda _: next(answers)) as (_, url):
         async with gateway(Remote("raw", url=url)) as app:
             result = await call(app, "raw_tool", {})
+            refused = await call(app, "raw_tool", {})
     assert result.result["content"] == [block]
+    assert refused.is_error
 
 
 @pytest.mark.parametrize("modern", [True, False])
