@@ -134,6 +134,21 @@ async def test_many_templates_are_compared_in_turns() -> None:
                 await rpc(app, "modern", "resources/read", {"uri": uri})
 
 
+async def test_a_server_that_changes_costs_the_others_nothing() -> None:
+    """Promise F1: what they offer is made ready once; thousands of prompts take a while."""
+    with raw([tool()]) as (changing, url), raw([tool()]) as (_, steady), heard() as log:
+        remotes = [Remote("a", url=url, refresh=0.1), Remote("b", url=steady)]
+        app = gateway_app(remotes)
+        async with started(app):
+            await log.line("'a' is up")
+            await log.line("'b' is up")
+            before = await app.state.mcp.server.get_tool("b_tool")
+            changing.answers["tools/list"] = {"tools": [tool("new")]}
+            await log.line("offers something else")
+            assert await app.state.mcp.server.get_tool("a_new") is not None
+            assert await app.state.mcp.server.get_tool("b_tool") is before
+
+
 def test_what_an_entry_of_a_list_says_is_bounded() -> None:
     """Promise F1: a model of it is made in one step, and its name is looked at in one."""
     long = [tool("t" * 1_001), tool("a", icons=WRONG), tool("b", execution=WRONG)]
