@@ -9,8 +9,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from mcp_mount import Remote, gateway_app
-from mcp_mount.remotes.catalog import read_catalog
-from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.catalog import VIA_KEY, Catalog, read_catalog
+from mcp_mount.remotes.listing import Lists, _Counts, _Entries
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.schemas import publish_output
 from mcp_mount.remotes.session import Session
@@ -160,6 +160,47 @@ def test_what_an_entry_of_a_list_says_is_bounded() -> None:
     assert [*catalog.tools] == ["a"]
     ((_, fields),) = catalog.resources
     assert fields["annotations"].audience == ["user"]
+
+
+def read(*tools: dict[str, Any]) -> Catalog:
+    return read_catalog(Lists(tools=tools), Remote("raw", url="https://raw.example"), "gateway")
+
+
+def test_a_large_entry_of_a_list_is_not_written_whole() -> None:
+    """Promise F1: it was in one step, and nothing else ran meanwhile, though it is in a thread."""
+    large = tool(more=[number + 1.2345678901234567e-05 for number in range(450_000)])
+    entries = _Entries()
+    begun = time.thread_time()
+    entries.add([large], _Counts())
+    assert time.thread_time() - begun < 0.2
+    assert entries.taken == [tool()]
+
+
+def test_a_schema_that_is_too_long_is_not_gone_through_for_headers() -> None:
+    """The SDK takes time and memory for each name, as often as there are names around it."""
+    schema: dict[str, Any] = {"properties": {f"a{number}": {} for number in range(40_000)}}
+    for _ in range(450):
+        schema = {"properties": {"a": schema}}
+    begun = time.thread_time()
+    catalog = read(tool(inputSchema={"type": "object", **schema}))
+    assert time.thread_time() - begun < 0.15
+    assert catalog.tools["tool"].schema == {"type": "object"}
+
+
+def test_the_schemas_of_a_server_are_bounded_together() -> None:
+    """Promise F1: a list of tools is written in one step."""
+    schema = {"type": "object", "properties": {"a": {"enum": ["x" * 40_000]}}}
+    catalog = read(*(tool(f"t{number}", inputSchema=schema) for number in range(200)))
+    assert len(catalog.tools) == 200
+    assert sum("properties" in each.schema for each in catalog.tools.values()) == 99
+
+
+def test_what_is_no_gateway_is_not_passed_on_as_one() -> None:
+    odd: list[Any] = []
+    for _ in range(5_000):
+        odd = [odd]
+    catalog = read(tool(_meta={VIA_KEY: [odd, "other"]}))
+    assert catalog.tools["tool"].via == ("gateway", "other")
 
 
 async def test_questions_that_are_taken_back_leave_room_for_others() -> None:
