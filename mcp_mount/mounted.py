@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from starlette.requests import HTTPConnection
@@ -56,7 +57,16 @@ class Mounted:
 
     async def apis_answer(self) -> Mapping[str, bool]:
         """Whether each API of `gateway_app` answers, by its name; for a health route."""
-        return {name: await each.answers() for name, each in self._upstreams.items()}
+        answers = dict.fromkeys(self._upstreams, False)
+
+        async def ask(name: str) -> None:
+            answers[name] = await self._upstreams[name].answers()
+
+        # All at once: whoever watches our health may wait no longer than one that hangs takes.
+        async with anyio.create_task_group() as tasks:
+            for name in answers:
+                tasks.start_soon(ask, name)
+        return answers
 
     def client(
         self, request: HTTPConnection, *, headers: Mapping[str, str] | None = None

@@ -1,6 +1,7 @@
 """APIs beside servers in a gateway: each under its name, with its own key, limits and scopes."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,3 +119,19 @@ def test_what_would_be_said_of_no_api_is_refused(options: Any) -> None:
     api = API("parts", openapi=app.openapi(), upstream="http://localhost:9")
     with pytest.raises(MountError, match="is said of one API"):
         gateway_app([api], **options)
+
+
+async def test_all_apis_are_asked_at_once_how_they_are() -> None:
+    """Gateway: several that hang take `/health` no longer than one."""
+    all_asked = threading.Barrier(3)
+    app = FastAPI()
+
+    @app.get("/")
+    def root() -> None:
+        all_asked.wait(20)
+
+    document = app.openapi()
+    with served(app) as url:
+        apis = [API(name, openapi=document, upstream=url) for name in ("a", "b", "c")]
+        mounted = gateway_app(apis).state.mcp
+        assert await mounted.apis_answer() == {"a": True, "b": True, "c": True}

@@ -9,8 +9,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from mcp_mount import Remote, gateway_app
-from mcp_mount.remotes.catalog import read_catalog
-from mcp_mount.remotes.listing import Lists
+from mcp_mount.remotes.catalog import VIA_KEY, Catalog, read_catalog
+from mcp_mount.remotes.listing import Lists, _Counts, _Entries
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.schemas import publish_output
 from mcp_mount.remotes.session import Session
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.faults
 WRONG: list[dict[str, Any]] = [{}] * 40_000
 
 
-def asks(*content: Any, **more: Any) -> dict[str, Any]:
+def asks(*content: Any, key: str = "a", **more: Any) -> dict[str, Any]:
     params = {"messages": [{"role": "user", "content": [*content]}], "maxTokens": 1, **more}
     request = {"method": "sampling/createMessage", "params": params}
-    return {"resultType": "input_required", "inputRequests": {"a": request}, "requestState": "x"}
+    return {"resultType": "input_required", "inputRequests": {key: request}, "requestState": "x"}
 
 
 def annotated(*audience: Any) -> dict[str, Any]:
@@ -39,10 +39,9 @@ def annotated(*audience: Any) -> dict[str, Any]:
     [
         asks(*WRONG),
         asks({"type": "tool_result", "toolUseId": "a", "content": WRONG}),
-        asks(tools=WRONG),
-        {"content": [annotated(*[0] * 19_000)]},
+        asks(*WRONG, key="inputSchema"),
     ],
-    ids=["question", "nested", "tools", "audience"],
+    ids=["question", "nested", "named"],
 )
 async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) -> None:
     """Promise F1: what is no question, and no block, is refused before models are made of it."""
@@ -52,12 +51,40 @@ async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) ->
     assert result.is_error
 
 
+async def test_a_form_is_looked_at_in_proportion_to_it() -> None:
+    """Promise F1: also where the titles in it hold each other, or its characters many more."""
+    field: dict[str, Any] = {"title": "aB" * 6_000}
+    for _ in range(90):
+        field = {"title": field}
+    other = {"type": "string", "description": "\ufdfa" * 3_200}
+    forms = [{"type": "object", "properties": {"a": each}} for each in [field, other] * 5]
+    questions = {
+        f"q{number}": {
+            "method": "elicitation/create",
+            "params": {"mode": "form", "message": "?", "requestedSchema": form},
+        }
+        for number, form in enumerate(forms)
+    }
+    answer = {"resultType": "input_required", "inputRequests": questions, "requestState": "x"}
+    meta: dict[str, Any] = {
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}
+    }
+    with raw([tool()], call=answer) as (_, url):
+        async with gateway(Remote("raw", url=url)) as app, fair():
+            result = await call(app, "raw_tool", {}, meta=meta)
+    assert result.result["inputRequests"].keys() == questions.keys()
+
+
 async def test_blocks_are_for_users_and_models() -> None:
+    """Promise F1: the SDK tries each of more than these several times."""
     block = annotated("user", "assistant")
-    with raw([tool()], call={"content": [block]}) as (_, url):
+    answers = iter([{"content": [block]}, {"content": [annotated("user", "assistant", "user")]}])
+    with raw([tool()], call=lambda _: next(answers)) as (_, url):
         async with gateway(Remote("raw", url=url)) as app:
             result = await call(app, "raw_tool", {})
+            refused = await call(app, "raw_tool", {})
     assert result.result["content"] == [block]
+    assert refused.is_error
 
 
 @pytest.mark.parametrize("modern", [True, False])
@@ -107,6 +134,21 @@ async def test_many_templates_are_compared_in_turns() -> None:
                 await rpc(app, "modern", "resources/read", {"uri": uri})
 
 
+async def test_a_server_that_changes_costs_the_others_nothing() -> None:
+    """Promise F1: what they offer is made ready once; thousands of prompts take a while."""
+    with raw([tool()]) as (changing, url), raw([tool()]) as (_, steady), heard() as log:
+        remotes = [Remote("a", url=url, refresh=0.1), Remote("b", url=steady)]
+        app = gateway_app(remotes)
+        async with started(app):
+            await log.line("'a' is up")
+            await log.line("'b' is up")
+            before = await app.state.mcp.server.get_tool("b_tool")
+            changing.answers["tools/list"] = {"tools": [tool("new")]}
+            await log.line("offers something else")
+            assert await app.state.mcp.server.get_tool("a_new") is not None
+            assert await app.state.mcp.server.get_tool("b_tool") is before
+
+
 def test_what_an_entry_of_a_list_says_is_bounded() -> None:
     """Promise F1: a model of it is made in one step, and its name is looked at in one."""
     long = [tool("t" * 1_001), tool("a", icons=WRONG), tool("b", execution=WRONG)]
@@ -118,6 +160,47 @@ def test_what_an_entry_of_a_list_says_is_bounded() -> None:
     assert [*catalog.tools] == ["a"]
     ((_, fields),) = catalog.resources
     assert fields["annotations"].audience == ["user"]
+
+
+def read(*tools: dict[str, Any]) -> Catalog:
+    return read_catalog(Lists(tools=tools), Remote("raw", url="https://raw.example"), "gateway")
+
+
+def test_a_large_entry_of_a_list_is_not_written_whole() -> None:
+    """Promise F1: it was in one step, and nothing else ran meanwhile, though it is in a thread."""
+    large = tool(more=[number + 1.2345678901234567e-05 for number in range(450_000)])
+    entries = _Entries()
+    begun = time.thread_time()
+    entries.add([large], _Counts())
+    assert time.thread_time() - begun < 0.2
+    assert entries.taken == [tool()]
+
+
+def test_a_schema_that_is_too_long_is_not_gone_through_for_headers() -> None:
+    """The SDK takes time and memory for each name, as often as there are names around it."""
+    schema: dict[str, Any] = {"properties": {f"a{number}": {} for number in range(40_000)}}
+    for _ in range(450):
+        schema = {"properties": {"a": schema}}
+    begun = time.thread_time()
+    catalog = read(tool(inputSchema={"type": "object", **schema}))
+    assert time.thread_time() - begun < 0.15
+    assert catalog.tools["tool"].schema == {"type": "object"}
+
+
+def test_the_schemas_of_a_server_are_bounded_together() -> None:
+    """Promise F1: a list of tools is written in one step."""
+    schema = {"type": "object", "properties": {"a": {"enum": ["x" * 40_000]}}}
+    catalog = read(*(tool(f"t{number}", inputSchema=schema) for number in range(200)))
+    assert len(catalog.tools) == 200
+    assert sum("properties" in each.schema for each in catalog.tools.values()) == 99
+
+
+def test_what_is_no_gateway_is_not_passed_on_as_one() -> None:
+    odd: list[Any] = []
+    for _ in range(5_000):
+        odd = [odd]
+    catalog = read(tool(_meta={VIA_KEY: [odd, "other"]}))
+    assert catalog.tools["tool"].via == ("gateway", "other")
 
 
 async def test_questions_that_are_taken_back_leave_room_for_others() -> None:

@@ -146,7 +146,10 @@ class RemoteBinding:
             raise self._explain(error, caller) from None
         if not isinstance(answer, InputRequiredResult):
             return await self._checked(answer)
-        asked = pass_on(answer, name, context) if context is not None and capabilities else None
+        asked = None
+        if context is not None and capabilities:
+            # Ten forms take a while.
+            asked = await in_thread(partial(pass_on, answer, name, context))
         if asked is None:
             raise NotForwarded(self._asks_too_much() if capabilities else self._cannot_ask())
         return asked

@@ -18,8 +18,8 @@ from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
-from mcp_mount.remotes.schemas import MAX_WORK, publish_input, publish_output, work_of
-from mcp_mount.remotes.text import clean_description, clean_title, count_values
+from mcp_mount.remotes.schemas import MAX_READ, MAX_WORK, publish_input, publish_output, work_of
+from mcp_mount.remotes.text import clean_description, clean_title, count_values, fits
 from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.uris import is_template, is_uri
@@ -164,7 +164,9 @@ def _read_tools(
         try:
             tool = _read(mcp_types.Tool, entry)
             is_valid = tool.input_schema.get("type") == "object"
-            is_valid = is_valid and find_invalid_x_mcp_header(tool.input_schema) is None
+            # Of what is longer nothing is published, and the SDK would take long to look at it.
+            is_short = fits(tool.input_schema, MAX_READ)
+            is_valid = is_valid and not (is_short and find_invalid_x_mcp_header(tool.input_schema))
         except ValidationError:
             is_valid = False
         if not is_valid:
@@ -261,7 +263,7 @@ def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] |
     via = (meta or {}).get(VIA_KEY, [])
     if not isinstance(via, list) or len(via) >= _MAX_GATEWAYS or gateway in via:
         return None
-    return (gateway, *(str(each)[:64] for each in via))
+    return (gateway, *(each[:64] for each in via if isinstance(each, str)))
 
 
 def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:

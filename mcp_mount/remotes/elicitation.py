@@ -175,8 +175,13 @@ def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
         return True
     if "string" not in kinds or field.get("enum"):
         return False
-    names = [_words_of(str(each)) for each in (key, field.get("title", ""))]
-    texts = [*names, _words_of(str(field.get("description", "")))]
+    said = [field.get(each, "") for each in ("title", "description")]
+    if any(isinstance(each, list) for each in said):
+        return True  # No title, but what a client may show as one.
+    # What has fields is one that is called so, and looked at by itself.
+    title, description = (each if isinstance(each, str) else "" for each in said)
+    names = [_words_of(each) for each in (key, title)]
+    texts = [*names, _words_of(description)]
     is_code = any(_CODE.search(each) for each in names)
     return is_code or any(_SECRET.search(each) for each in texts)
 

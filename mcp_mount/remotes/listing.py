@@ -27,6 +27,10 @@ _MAX_BYTES: Final = 16 * 1024 * 1024
 _MAX_VALUES: Final = 500_000
 """JSON values of all lists of a server: they are read and kept until the last has come."""
 
+_MAX_OF_ENTRY: Final = 30_000
+"""JSON values of an entry: its schemas are not published then, and it is written in one step, in
+which nothing else runs."""
+
 _FATAL: Final = {TOO_LARGE, mcp_types.CONNECTION_CLOSED}
 
 
@@ -122,15 +126,24 @@ class _Entries:
         Raises:
             MCPError: the lists have too many values.
         """
-        for entry in page[: MAX_ENTRIES + 1 - len(self.taken)]:
-            counts.values += count_values(entry)
+        for each in page[: MAX_ENTRIES + 1 - len(self.taken)]:
+            values = count_values(each)
+            counts.values += values
             if counts.values > _MAX_VALUES:
                 raise _too_large()
+            entry = each if values <= _MAX_OF_ENTRY else _without_values(each)
             said = json.dumps(entry, ensure_ascii=False, sort_keys=True)
             text = said.encode("utf-8", "surrogatepass")
             self.size += len(text)
             self.digest = sha256(self.digest + text).digest()
             self.taken.append(entry)
+
+
+def _without_values(entry: Any) -> Any:
+    """Return an entry with its texts alone, and a schema that accepts anything."""
+    members = entry.items() if isinstance(entry, dict) else ()
+    texts = {key: each for key, each in members if isinstance(each, str)}
+    return {**texts, "inputSchema": {"type": "object"}}
 
 
 async def _list_pages(

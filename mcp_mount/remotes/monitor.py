@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -31,7 +30,7 @@ from mcp_mount.remotes.exchange import Answer, Connection, exchange
 from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
 from mcp_mount.remotes.hearing import hear_changes, tells_of
 from mcp_mount.remotes.http import HTTPConnection
-from mcp_mount.remotes.listing import list_everything
+from mcp_mount.remotes.listing import Lists, list_everything
 from mcp_mount.remotes.outgoing import OutgoingRequest, sending
 from mcp_mount.remotes.pool import MAX_MISSES
 from mcp_mount.remotes.program import StdioConnection
@@ -73,6 +72,8 @@ class Monitor:
     Attributes:
         remote: Which server.
         catalog: What it offers, or offered when it was up.
+        make: What makes components of a catalog, in a thread: thousands take a while.
+        made: What it has made of this one; None before.
         status: Whether it answers.
     """
 
@@ -88,6 +89,8 @@ class Monitor:
         self.remote = remote
         self._changed = changed
         self.catalog = Catalog()
+        self.make: Callable[[Catalog], Any] = lambda _: None
+        self.made: Any = None
         self.status: Status = "starting"
         kind = HTTPConnection if remote.url is not None else StdioConnection
         self._connection: Connection = kind(remote, max_bytes, max_blocks)
@@ -148,7 +151,7 @@ class Monitor:
             self._contact.reset(token)
             self._loops -= 1
             if not self._loops:
-                self.catalog, self._due = Catalog(), 0.0
+                self.catalog, self.made, self._due = Catalog(), None, 0.0
                 self._set_status("starting")
 
     async def _connect(self, session: Session) -> None:
@@ -270,9 +273,8 @@ class Monitor:
         if is_new:
             # A thousand schemas take a while; others are served meanwhile, and the end waits for
             # none of them.
-            read = partial(read_catalog, lists, self.remote, self._gateway)
-            self.catalog = await to_thread.run_sync(
-                read, abandon_on_cancel=True, limiter=_reading.get()
+            self.catalog, self.made = await to_thread.run_sync(
+                self._read, lists, abandon_on_cancel=True, limiter=_reading.get()
             )
         for line in self.catalog.left_out[:_MAX_LEFT_OUT] if is_new else ():
             if line not in was.left_out:
@@ -286,6 +288,10 @@ class Monitor:
         elif time.monotonic() >= self._steady_at:
             self._failures = 0
         self._set_status("up")
+
+    def _read(self, lists: Lists) -> tuple[Catalog, Any]:
+        catalog = read_catalog(lists, self.remote, self._gateway)
+        return catalog, self.make(catalog)
 
     def _tell(self, level: int, line: str, *said: object) -> None:
         """Write a line on what the server offers to the log, if it has not had too many."""

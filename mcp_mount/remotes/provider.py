@@ -9,7 +9,8 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 from fastmcp import FastMCP
@@ -23,6 +24,7 @@ from mcp.server.lowlevel import Server
 
 from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
+from mcp_mount.remotes.catalog import Catalog
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
 from mcp_mount.remotes.failures import ServerErrorMiddleware
@@ -43,6 +45,22 @@ from mcp_mount.tools.uris import MAX_URI
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)
+
+
+class _Made(NamedTuple):
+    """The components of one server, made once for each of its catalogs.
+
+    Attributes:
+        tools: By the server's own names.
+        resources: By our addresses.
+        templates: In the server's order.
+        prompts: By our names.
+    """
+
+    tools: Mapping[str, RemoteTool]
+    resources: Mapping[str, RemoteResource]
+    templates: Sequence[RemoteTemplate]
+    prompts: Mapping[str, RemotePrompt]
 
 
 class RemoteProvider(Provider):
@@ -168,21 +186,21 @@ class RemoteProvider(Provider):
         self._tools, self._listed = {}, {}
         self._resources, self._templates, self._prompts = {}, [], {}
         for binding in self._bindings:
-            catalog = binding.monitor.catalog
-            names = names_within(binding.remote.name, catalog.tools, taken)
+            made: _Made | None = binding.monitor.made
+            if made is None:
+                continue
+            names = names_within(binding.remote.name, made.tools, taken)
             tools = {
-                given: RemoteTool.from_published(catalog.tools[name], binding, given)
+                given: made.tools[name].named(given)
                 for name, given in names.items()
                 if self._names.allows(given)
             }
             self._tools |= tools
             if binding.monitor.is_up:
                 self._listed |= tools
-            for resource in make_components(RemoteResource, catalog.resources, binding):
-                self._resources[str(resource.uri)] = resource
-            self._templates += make_components(RemoteTemplate, catalog.templates, binding)
-            for prompt in make_components(RemotePrompt, catalog.prompts, binding):
-                self._prompts[prompt.name] = prompt
+            self._resources |= made.resources
+            self._templates += made.templates
+            self._prompts |= made.prompts
         self._seen = seen
 
     async def _wait_until_known(self, bindings: Iterable[RemoteBinding]) -> None:
@@ -279,6 +297,21 @@ def _match_version(found: Component | None, version: VersionSpec | None) -> Comp
     return found if version is None or (found and version.matches(found.version)) else None
 
 
+def _make(binding: RemoteBinding, catalog: Catalog) -> _Made:
+    names = names_within(binding.remote.name, catalog.tools, ())
+    resources = make_components(RemoteResource, catalog.resources, binding)
+    prompts = make_components(RemotePrompt, catalog.prompts, binding)
+    return _Made(
+        {
+            name: RemoteTool.from_published(catalog.tools[name], binding, given)
+            for name, given in names.items()
+        },
+        {str(each.uri): each for each in resources},
+        [*make_components(RemoteTemplate, catalog.templates, binding)],
+        {each.name: each for each in prompts},
+    )
+
+
 def _bind(
     remote: Remote, policy: CallPolicy, gateway: str, changed: Callable[[], None]
 ) -> RemoteBinding:
@@ -288,4 +321,6 @@ def _bind(
     most = 2 * limits.max_bytes + 1024 * 1024
     monitor = Monitor(remote, gateway, changed, max_bytes=most, max_blocks=limits.max_items)
     slots = policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots
-    return RemoteBinding(monitor, policy, limits, slots)
+    binding = RemoteBinding(monitor, policy, limits, slots)
+    monitor.make = partial(_make, binding)
+    return binding

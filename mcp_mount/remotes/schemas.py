@@ -20,12 +20,12 @@ from mcp_mount.remotes.text import clean_json, fits
 
 _MAX_ARGUMENTS: Final = 200
 _MAX_PUBLISHED: Final = 50_000
-_MAX_READ: Final = 100_000
+MAX_READ: Final = 100_000
 """Characters of a tool's schemas as the other server writes them; longer ones accept anything."""
 
-MAX_WORK: Final = 16_000_000
-"""Characters of schemas that are read of one server, which takes some seconds of a thread; the rest
-accept anything."""
+MAX_WORK: Final = 4_000_000
+"""Characters of schemas that are read of one server, for which 9 to 11 seconds of a thread were
+measured, and 16 MB in the list of tools; the rest accept anything."""
 
 _OPENING: Final = {"anyOf", "oneOf", "allOf", "$ref"}
 """Keywords with which the root of a schema names more properties than its own."""
@@ -55,10 +55,10 @@ class _Schemas(Schemas):
 
 def work_of(input_schema: Schema, output_schema: Schema | None) -> int:
     """Return how much there is to read: what is referred to is read for each argument."""
-    if not fits([input_schema, output_schema], _MAX_READ):
+    if not fits([input_schema, output_schema], MAX_READ):
         return MAX_WORK + 1
     text = json.dumps([input_schema, output_schema])
-    if len(text) > _MAX_READ:
+    if len(text) > MAX_READ:
         return MAX_WORK + 1
     arguments = input_schema.get("properties")
     times = len(arguments) if isinstance(arguments, Mapping) and '"$ref"' in text else 0

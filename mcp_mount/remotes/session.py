@@ -153,8 +153,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
             result = take_large_result(request, options["request_id"]) or result
         if not fits(result.get("_meta"), _MAX_META):
             raise MCPError(code=TOO_LARGE, message="The answer has too much metadata.")
-        large = {"_meta", "structuredContent", _LISTS.get(method), _BLOCKS.get(method)}
-        rest = {key: each for key, each in result.items() if key not in large}
+        rest = _rest_of(result, method)
         # Of a completion each value is cut or left out, which are texts.
         if not _is_modest(rest, math.inf if method == "completion/complete" else MAX_UNASKED):
             code = ASKS_TOO_MUCH if "inputRequests" in rest else TOO_LARGE
@@ -172,6 +171,16 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         ):
             raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
         return result
+
+
+def _rest_of(result: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Return what stands in a result beside its list, blocks, structure and metadata."""
+    large = {"_meta", "structuredContent", _LISTS.get(method), _BLOCKS.get(method)}
+    rest = {key: each for key, each in result.items() if key not in large}
+    if isinstance(asked := rest.get("inputRequests"), dict):
+        # Its names are the server's to choose, and could be those of what is not counted.
+        rest["inputRequests"] = [*asked, *asked.values()]
+    return rest
 
 
 def _is_modest(said: object, most: float = MAX_UNASKED) -> bool:

@@ -78,6 +78,12 @@ class RemoteTool(Tool):
         tool._binding, tool._published = binding, published
         return tool
 
+    def named(self, name: str) -> "RemoteTool":
+        """Return the tool under a name; itself if that is its own."""
+        if name == self.name:
+            return self
+        return self.from_published(self._published, self._binding, name)
+
     @property
     def server_name(self) -> str:
         """The name of the server that has the tool, as it was configured."""
