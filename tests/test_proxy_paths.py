@@ -216,7 +216,9 @@ def test_a_mark_and_an_option_do_not_contradict_each_other() -> None:
 
 async def test_a_path_that_is_too_long_to_be_compared_says_so() -> None:
     """C5: whether it leads to another operation is not known, so it is not sent."""
-    paths = {f"/{{id}}{'x' * 100}{{p{number}}}": {"get": {}} for number in range(200)}
+    paths: dict[str, Any] = {
+        f"/{{id}}{'x' * 100}{{p{number}}}": {"get": {}} for number in range(200)
+    }
     paths["/{id}"] = {"get": {"operationId": "item"}}
     async with api() as said:
         app = proxy_app({"openapi": "3.0.3", "paths": paths}, said.url, include=["item"])
