@@ -11,6 +11,7 @@ from starlette.types import Scope
 from mcp_mount import mount_mcp
 from mcp_mount.backends.routing import Routing
 from tests.support import call
+from tests.test_linear import within_seconds
 
 
 async def seen(app: FastAPI, tool: str, arguments: dict[str, Any], **options: Any) -> Any:
@@ -186,3 +187,31 @@ def test_only_routes_that_could_take_the_path_are_asked() -> None:
     assert asked == ["/{anything:path}/never", "/r999/{name}"]
     assert not Routing(app).is_as_meant(scope, "/r999/{name}", {"name": "b"}, None)
     assert not Routing(app).is_as_meant(scope, "/r998/{name}", {"name": "a"}, None)
+
+
+async def test_a_path_that_routes_would_take_long_to_divide_is_refused() -> None:
+    """F1: each route's expression tries the path in every way; this took fourteen seconds."""
+    app = FastAPI()
+
+    @app.get("/files/{name}.{kind}")
+    async def file(name: str, kind: str) -> str:
+        return f"{name} {kind}"
+
+    @app.get("/parts/{part}")
+    async def part(part: str) -> str:
+        return part
+
+    app.get("/{a}/{one}.{two}-{three}/more", include_in_schema=False)(lambda: None)
+    app.get("/tree/{path:path}/at/{version}", include_in_schema=False)(lambda: None)
+    app.get("/parts/mine")(lambda: None)
+    mount_mcp(app)
+    assert await seen(app, "file", {"name": "a.final-v2", "kind": "pdf"}) == '"a.final-v2 pdf"'
+    assert await seen(app, "part", {"part": "a" * 20_000}) == f'"{"a" * 20_000}"'
+    assert await seen(app, "part", {"part": "a.b-c" * 40}) == f'"{"a.b-c" * 40}"'
+    for tool, arguments in (
+        ("file", {"name": "." * 30_000, "kind": "b"}),
+        ("part", {"part": ".-" * 3_000}),
+    ):
+        with within_seconds(0.5):
+            reply = await call(app, tool, arguments)
+        assert "too long to be compared" in reply.text_content

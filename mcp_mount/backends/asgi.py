@@ -101,12 +101,16 @@ class ASGIBackend:
         cookies = ctx is not None and ctx.forward_cookies
         scope = inner_scope(outer, request, tool, cookies=cookies)
         template, values = request.template, request.path_values
-        if template is not None and not self._routing.is_as_meant(
-            scope, template, values, self._index().routes
-        ):
-            given = ", ".join(f"{name}={value!r}" for name, value in values.items())
-            message = f"No such path: {given or template} leads to another operation, or to none."
-            raise InvalidArguments(message)
+        if template is not None:
+            leads = self._routing.is_as_meant(scope, template, values, self._index().routes)
+            if leads is None:
+                message = "No such path: it is too long to be compared with the routes of this app."
+                raise InvalidArguments(message)
+            if not leads:
+                given = ", ".join(f"{name}={value!r}" for name, value in values.items())
+                what = given or template
+                message = f"No such path: {what} leads to another operation, or to none."
+                raise InvalidArguments(message)
         known = self._routing.known_route(request.method, template) if template else None
         scope[BOUND_KEY] = ResolvedRoute(
             self.app, scope["path"], request.method, known, self._may_reach

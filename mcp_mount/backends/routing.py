@@ -5,14 +5,19 @@ a value is another path, and a route that is hidden from the document may take a
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.convertors import PathConvertor, StringConvertor
+from starlette.convertors import Convertor, PathConvertor, StringConvertor
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
+
+_PARAMETER: Final = re.compile(r"\{[^{}]+\}")
+_MOST_STEPS: Final = 10_000_000
+"""Of a route's expression, which tries a path in each way to divide it; some 30 ms."""
 
 
 class Routing:
@@ -27,13 +32,15 @@ class Routing:
         # Operations whose paths no other route could take, and whose values may be any segment,
         # with the entry of the app's routes that each is, or is included by, and where it stands.
         self._alone: dict[tuple[str, str], tuple[int, BaseRoute]] = {}
+        self._runs: frozenset[tuple[str, ...]] | None = None
 
     def is_as_meant(
         self, scope: Scope, template: str, values: Mapping[str, str], routes: object
-    ) -> bool:
+    ) -> bool | None:
         """Whether the scope's path reaches the operation at `template`, with these path values.
 
-        `routes` stands for the app's routes as they are now; another object: new routes.
+        None where to find out would take too long. `routes` stands for the app's routes as they are
+        now; another object: new routes.
         """
         entries = self._app.router.routes
         # FastAPI's document does not tell of routes that were taken out of the list.
@@ -46,11 +53,13 @@ class Routing:
             or (entry is not None and entries[position] is not entry)
         ):
             self._routes, self._entries, self._count = routes, entries, len(entries)
-            self._contenders, self._alone = {}, {}
+            self._contenders, self._alone, self._runs = {}, {}, None
         contenders = self._contenders_for(method, template)
         is_plain = not scope["root_path"] and "/" not in "".join(values.values())
         if (method, template) in self._alone and is_plain:
             return True
+        if not self._is_soon_matched(scope["path"]):
+            return None
         if not contenders:
             # Documented by hand, for what is no route: then only a fixed path is certain.
             return not values
@@ -81,8 +90,18 @@ class Routing:
                         break
         return self._contenders[key]
 
+    def _is_soon_matched(self, path: str) -> bool:
+        """Whether no route of the app takes long to say whether a path is its own."""
+        if self._runs is None:
+            routes = iter_route_contexts(self._app.router.routes)
+            self._runs = frozenset(run for each in routes for run in _runs(each))
+        ways = (prod(max(1, path.count(each)) for each in run) for run in self._runs)
+        return all(len(path) * each <= _MOST_STEPS for each in ways)
+
     def destination(self, scope: Scope) -> tuple[bool, str | None]:
         """Return whether a request would reach a route, and the operation's path if it is one."""
+        if not self._is_soon_matched(scope["path"]):
+            return True, None
         for route in iter_route_contexts(self._app.router.routes):
             match, _ = route.matches(dict(scope))
             if match is Match.FULL:
@@ -121,6 +140,24 @@ def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:
     )
 
 
+def _runs(route: RouteContext) -> Iterator[tuple[str, ...]]:
+    """Yield what stands between values where a path could be divided among them in several ways."""
+    run: list[str] = []
+    has_slashes = False
+    literals = _PARAMETER.split(route.path_format or "")[1:-1]
+    for convertor, literal in zip(
+        getattr(route, "param_convertors", {}).values(), literals, strict=False
+    ):
+        has_slashes = has_slashes or _takes_slash(convertor)
+        if has_slashes or "/" not in literal:
+            run.append(literal)
+        elif run:
+            yield tuple(run)
+            run = []
+    if run:
+        yield tuple(run)
+
+
 def _is_documented(route: RouteContext, method: str, template: str) -> bool:
     """Whether the OpenAPI document shows this route as the operation."""
     return (
@@ -150,11 +187,11 @@ def _may_share_a_path(one: RouteContext, other: RouteContext) -> bool:
 
 def _takes_slashes(route: RouteContext) -> bool:
     """Whether a value in the route's path may be more than one segment, as in ``{p:path}``."""
-    convertors = getattr(route, "param_convertors", {}).values()
-    return any(
-        isinstance(each, PathConvertor) or re.fullmatch(each.regex, "a/b") is not None
-        for each in convertors
-    )
+    return any(map(_takes_slash, getattr(route, "param_convertors", {}).values()))
+
+
+def _takes_slash(convertor: Convertor[Any]) -> bool:
+    return isinstance(convertor, PathConvertor) or re.fullmatch(convertor.regex, "a/b") is not None
 
 
 def _same_values(found: Mapping[str, Any], meant: Mapping[str, str]) -> bool:

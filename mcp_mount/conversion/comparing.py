@@ -32,7 +32,7 @@ class Comparison:
         """With how many alternatives each part of a value may be compared."""
         return _work(_quick(self._schema))
 
-    @property
+    @cached_property
     def most_bytes(self) -> float:
         """How long a value may be, as JSON, so that to compare it does not hold up the process."""
         return _MOST_WORK / self.work if self.work else inf

@@ -186,7 +186,8 @@ def _json_result(reader: ResponseReader, output: OutputSchema, fields: Tree | No
 
 def _structured(reader: ResponseReader, output: OutputSchema, value: object) -> dict[str, Any]:
     """Write a value as structured content that conforms to the schema, where there is one."""
-    if reader.size > output.most_bytes:
+    comparison = output.comparison
+    if comparison is not None and reader.size > comparison.most_bytes:
         told = {"undocumented": value}
         return told if output.conforms(told) else {}
     structured = output.wrap(value)

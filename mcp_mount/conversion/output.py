@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress, islice
-from math import inf
 from operator import not_
 from typing import Any, Literal
 
@@ -46,11 +45,6 @@ class OutputSchema:
     are_items: bool = False
     operation: str = ""
     _logged: set[str] = field(default_factory=set, compare=False)
-
-    @property
-    def most_bytes(self) -> float:
-        """How long a body may be that is compared with the schema."""
-        return inf if self.comparison is None else self.comparison.most_bytes
 
     @property
     def is_declared(self) -> bool:
