@@ -350,10 +350,13 @@ def send(message):
 
 
 async def test_a_program_that_dies_again_and_again_is_back_soon() -> None:
-    """Gateway: the pause grows to eight seconds, and no further when it has answered."""
+    """Gateway: the pause grows to eight seconds, and no further when it has answered.
+
+    One that each caller has for himself is not lent again when it has died with one.
+    """
     code = written(begin="import os; answers = 0", answer="os._exit(3)")
     with heard() as log:
-        async with started(gateway_app([program("mortal", code)])) as app:
+        async with started(gateway_app([program("mortal", code, session="shared")])) as app:
             await log.line("'mortal' is up")
             for times in range(2, 9):
                 assert (await call(app, "mortal_tool")).is_error
