@@ -72,7 +72,7 @@ async def test_a_body_of_nothing_but_wrong_characters(
 async def test_numbers_that_are_compared_with_an_enumeration(
     options: list[float], value: float
 ) -> None:
-    """F1: a validator takes a microsecond to compare a fraction with one option, and there are fifty."""
+    """F1: a validator takes a microsecond to compare a fraction with one of fifty."""
     body = json.dumps([value] * 50_000).encode()
     schema = {"type": "array", "items": {"enum": options}}
     assert await held(answering(body, "application/json", schema=schema)) < 5 * HELD
