@@ -82,7 +82,11 @@ async def test_headers_of_the_route_take_the_place_of_the_callers() -> None:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_route_that_was_called_over_mcp_still_sends_requests_of_its_own(era: Era) -> None:
-    """Agent: to middleware it is a request to the endpoint and no tool call, as the caller's."""
+    """Agent, F1: to middleware it is a request to the endpoint and no tool call, as the caller's.
+
+    The SDK's client would ask for the list after a call, and compare the result with the schema in
+    it once more, in Python: ten thousand rows held the event loop for 0.4 s.
+    """
     app = app_with(ask_who)
     log: list[tuple[str, str | None]] = []
 
@@ -97,9 +101,7 @@ async def test_a_route_that_was_called_over_mcp_still_sends_requests_of_its_own(
     app.add_middleware(Noting)
     reply = await call(app, "use", era=era, headers={"x-caller": "alice"})
     assert reply.result["structuredContent"]["headers"]["x-caller"] == "alice"
-    assert log[:4] == [("/mcp", None), ("/use", "use"), ("/mcp", None), ("/who", "who")]
-    # The SDK's client asks for the list after its first call, for the schema of the result.
-    assert log[4:] == [("/mcp", None)]
+    assert log == [("/mcp", None), ("/use", "use"), ("/mcp", None), ("/who", "who")]
 
 
 async def test_two_callers_at_once_are_not_confused() -> None:

@@ -3,16 +3,11 @@
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import httpx2
 from fastmcp import Client
 from fastmcp.client.logging import LogMessage
-from fastmcp.client.transports import StreamableHttpTransport
-from fastmcp.client.transports.base import TransportOptions
-from mcp import ClientSession
-from mcp_types import CallToolResult
 
 from mcp_mount.commands.output import note, one_line
 from mcp_mount.conversion.structure import Meter
@@ -58,25 +53,6 @@ class _Metered(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-class Transport(StreamableHttpTransport):
-    """A transport whose results are shown as they came.
-
-    A regular expression in a schema of the server's could take for ever.
-    """
-
-    def connect_session(
-        self, *, transport_options: TransportOptions | None = None, **options: Any
-    ) -> Any:
-        """Return a session that does not compare results with their schemas."""
-        chosen = replace(transport_options or TransportOptions(), session_class=_Session)
-        return super().connect_session(transport_options=chosen, **options)
-
-
-class _Session(ClientSession):
-    async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
-        """Take what came."""
 
 
 def telling(who: str) -> Callable[[LogMessage], Awaitable[None]]:

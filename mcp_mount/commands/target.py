@@ -55,7 +55,8 @@ class Target:
         from fastmcp import Client
         from mcp_types.version import LATEST_MODERN_VERSION
 
-        from mcp_mount.commands.asking import Transport, http_client, telling
+        from mcp_mount.commands.asking import http_client, telling
+        from mcp_mount.endpoints.transport import Transport
         from mcp_mount.remotes.sdk_log import talking_to
         from mcp_mount.testing import find_path, in_process, running
 

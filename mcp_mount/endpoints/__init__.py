@@ -19,5 +19,6 @@ In the order in which to read them:
     streamable    Streamable HTTP
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE
+    transport     what clients of ours use: it does not compare results again
     client        a client of the endpoint, in this process
 """

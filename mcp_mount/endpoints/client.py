@@ -66,14 +66,15 @@ def client_for(
     """
     # A quarter of a second to import, which apps whose routes use no tools need not wait.
     from fastmcp import Client  # noqa: PLC0415
-    from fastmcp.client.transports import StreamableHttpTransport  # noqa: PLC0415
+
+    from mcp_mount.endpoints.transport import Transport  # noqa: PLC0415
 
     given = [*_fields(headers or {})]
 
     def connect(*_: Any, **__: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=_AsCaller(app, caller, given, cookies=cookies))
 
-    transport = StreamableHttpTransport(_HERE + path, httpx_client_factory=connect)
+    transport = Transport(_HERE + path, httpx_client_factory=connect)
     return Client(transport, mode=LATEST_MODERN_VERSION)
 
 
