@@ -203,6 +203,13 @@ def test_the_folder_of_a_missing_file_is_named(
     assert str(tmp_path) in str(error.value)
 
 
+@pytest.mark.faults
+def test_a_yaml_document_of_very_many_values_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """F1: three megabytes of it took a gigabyte, and half a minute."""
+    with pytest.raises(MountError, match=r"more than 1,000,000 values.*in JSON"):
+        yaml(tmp_path, f"x: [{'a,' * 1_100_000}]")
+
+
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
     """Proxy: memory stays bounded."""
     with pytest.raises(MountError, match="is larger than 67108864 bytes"):
@@ -240,6 +247,7 @@ def site() -> Starlette:
             Route("/elsewhere", elsewhere),
             Route("/odd", lambda _: RedirectResponse("file:///etc/passwd")),
             Route("/endless", endless),
+            Route("/twice", lambda _: Response(b"", headers={"content-encoding": "gzip, gzip"})),
             Route("/page", lambda _: Response("<html></html>", media_type="text/html")),
             Route("/empty", lambda _: Response(status_code=204)),
             Route("/down", lambda _: Response("secret-trace", 503)),
@@ -268,6 +276,7 @@ def test_a_document_is_fetched_from_its_url(url: str, path: str) -> None:
         ("/elsewhere", "it leads to another host, 'localhost'"),
         ("/odd", "unsupported protocol 'file://'. Is"),
         ("/endless", "it is larger than 67108864 bytes"),
+        ("/twice", "it is compressed in a way that was not asked for"),
         ("/page", "is a web page or XML"),
         ("/empty", "is no OpenAPI 3 document"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from mcp_mount.conversion.content import Block, Result
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
 from mcp_mount.fastpath.context import run_in_context
-from mcp_mount.loops import Turns
+from mcp_mount.loops import Turns, in_thread
 
 _STREAM = [
     (b"content-type", b"text/event-stream"),
@@ -35,6 +36,9 @@ _SPLIT: Final = 3
 """How deeply a structure is written member by member."""
 
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+_LARGE: Final = 8 * 1024 * 1024
+"""Bytes from which on an answer is put together in a thread."""
+
 _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
 
@@ -255,7 +259,10 @@ async def _joined(parts: Iterable[bytes]) -> bytes:
     for part in parts:
         taken.append(part)
         await turns.take()
-    return b"".join(taken)
+    if sum(map(len, taken)) < _LARGE:
+        return b"".join(taken)
+    # Python lets others run while it copies so much, if they run in another thread.
+    return await in_thread(partial(b"".join, taken))
 
 
 def _to_one_line(text: str) -> str:

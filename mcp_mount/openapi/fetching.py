@@ -18,6 +18,7 @@ _TIMEOUT: Final = httpx2.Timeout(10.0)
 DEADLINE: float = 30.0
 """Seconds for all of it: what comes byte by byte keeps each of those timeouts."""
 
+_UNPACKED: Final = frozenset({"identity", "gzip"})
 _MAX_REDIRECTS: Final = 5
 _LAST_PORT: Final = 65_535
 _ASKS_WHO: Final = frozenset({401, 403})
@@ -91,7 +92,7 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
     async with (
         httpx2.AsyncClient(
             auth=access.auth,
-            headers=[*access.headers],
+            headers=[*access.headers, ("accept-encoding", "gzip")],
             verify=access.tls or True,
             timeout=_TIMEOUT,
             follow_redirects=True,
@@ -104,6 +105,9 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
             raise Refused(response.status_code, access)
         if not response.is_success:
             raise httpx2.RequestError(f"it is answered with HTTP {response.status_code}")
+        if response.headers.get("content-encoding", "identity").lower() not in _UNPACKED:
+            # Packed twice, a few hundred bytes become gigabytes before they are counted.
+            raise httpx2.RequestError("it is compressed in a way that was not asked for")
         async for chunk in response.aiter_bytes():
             data += chunk
             if len(data) > MAX_BYTES:
