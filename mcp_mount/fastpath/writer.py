@@ -221,7 +221,16 @@ def _write_text(text: str | SpooledText) -> Iterator[str]:
     """Write a long text as JSON in parts."""
     pieces = sliced(text) if isinstance(text, str) else text
     # Each character is escaped by itself, so the slices are escaped as the whole would be.
-    return chain('"', (write_json_string(part)[1:-1] for part in pieces), '"')
+    return chain('"', (_write_piece(part)[1:-1] for part in pieces), '"')
+
+
+def _write_piece(text: str) -> str:
+    """Write a text as JSON, with its characters as they are: escaped, most are twice as long."""
+    try:
+        return str(pydantic_core.to_json(text), "utf-8")
+    except ValueError:
+        # It holds half of a character.
+        return write_json(text)
 
 
 def _write_parts(value: object) -> Iterator[str]:

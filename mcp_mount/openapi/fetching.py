@@ -92,7 +92,7 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
     async with (
         httpx2.AsyncClient(
             auth=access.auth,
-            headers=[*access.headers, ("accept-encoding", "gzip")],
+            headers=[*access.headers, (b"accept-encoding", b"gzip")],
             verify=access.tls or True,
             timeout=_TIMEOUT,
             follow_redirects=True,
