@@ -1,5 +1,6 @@
 """A call through the search is cancelled as a direct one: its route ends, its place is free."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ def through(name: str) -> dict[str, Any]:
 async def until_ended(log: list[str]) -> None:
     with anyio.fail_after(30):
         while sorted(log) != ENDED:
+            # What was cancelled in the midst of a step may be closed as garbage.
+            gc.collect()
             await anyio.lowlevel.checkpoint()
 
 
