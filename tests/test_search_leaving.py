@@ -40,9 +40,10 @@ def through(name: str) -> dict[str, Any]:
 async def until_ended(log: list[str]) -> None:
     with anyio.fail_after(30):
         while sorted(log) != ENDED:
+            for _ in range(1_000):
+                await anyio.lowlevel.checkpoint()
             # What was cancelled in the midst of a step may be closed as garbage.
             gc.collect()
-            await anyio.lowlevel.checkpoint()
 
 
 @KINDS
