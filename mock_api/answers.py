@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
 from fastmcp import Client
+from pydantic import BaseModel, ValidationError
 
 from mock_api.about import SUBJECTS, answer_about_service, asks_for_time
 from mock_api.errors import Unavailable
@@ -14,6 +15,7 @@ from mock_api.models import Article, SearchPage
 from mock_api.search import alternatives, terms
 from mock_api.tools import Output, call
 
+Read = TypeVar("Read", bound=BaseModel)
 Say = Callable[[str], Awaitable[None]]
 """Takes the next piece of an answer, which is never empty, and waits for who listens."""
 
@@ -113,7 +115,7 @@ async def _found(client: Client[Any], question: str) -> list[tuple[float, Articl
     if not query or not terms(question):
         return []
     output = await call(client, "search_articles", {"q": query, "limit": MAX_PASSAGES})
-    page = SearchPage.model_validate(_needed("search_articles", output).data)
+    page = _read("search_articles", output, SearchPage)
     outputs: dict[str, Output] = {}
 
     async def read(slug: str) -> None:
@@ -124,7 +126,7 @@ async def _found(client: Client[Any], question: str) -> list[tuple[float, Articl
             tasks.start_soon(read, hit.slug)
     # One that was deleted meanwhile is left out.
     return [
-        (hit.score or 0, Article.model_validate(outputs[hit.slug].data))
+        (hit.score or 0, _read("get_article", outputs[hit.slug], Article))
         for hit in page.items
         if not outputs[hit.slug].is_error
     ]
@@ -145,6 +147,18 @@ def _needed(tool: str, output: Output) -> Output:
     if output.is_error:
         raise Unavailable(f"{tool} cannot be used now, and the answer needs it. Try again later.")
     return output
+
+
+def _read(tool: str, output: Output, kind: type[Read]) -> Read:
+    """Return what a tool has answered, as data; one that is too large has none."""
+    try:
+        return kind.model_validate(_needed(tool, output).data)
+    except ValidationError:
+        # Without the error, which holds a part of the answer.
+        raise Unavailable(
+            f"What {tool} has answered cannot be read, and the answer needs it. Ask in other"
+            " words, or try again later."
+        ) from None
 
 
 def _quoted(term: str) -> str:

@@ -4,6 +4,7 @@ KnowledgeBaseError
 ├── NotFound          404
 ├── NotAcceptable     406
 ├── AlreadyExists     409
+├── TooManyAttachments 409
 ├── TooLarge          413
 ├── Loop              508
 ├── SearchTooLong     503
@@ -43,6 +44,12 @@ class NotAcceptable(KnowledgeBaseError):
 
 class AlreadyExists(KnowledgeBaseError):
     """Something of this name is there already."""
+
+    status = 409
+
+
+class TooManyAttachments(KnowledgeBaseError):
+    """The article has as many files as it may."""
 
     status = 409
 

@@ -27,6 +27,9 @@ Tags = Annotated[tuple[Tag, ...], FailFast(), Field(max_length=20)]
 MOST_FIELDS: Final = 20
 """Fields of what is written; with so many, each one that is unknown is an error of its own."""
 
+MOST_ATTACHMENTS: Final = 100
+"""Files of one article: every answer with it tells of them all."""
+
 Action = Literal["created", "replaced", "updated", "deleted", "attached"]
 
 

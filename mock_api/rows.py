@@ -45,6 +45,12 @@ def insert_attachment(
     return Attachment(filename=filename, media_type=media, size=len(data), caption=caption)
 
 
+def count_attachments(db: sqlite3.Connection, article_id: int) -> int:
+    """Count the files of an article."""
+    found = db.execute("SELECT count(*) FROM attachments WHERE article_id = ?", (article_id,))
+    return int(found.fetchone()[0])
+
+
 def insert_change(db: sqlite3.Connection, action: Action, slug: str) -> None:
     """Note what happened, for those who watch."""
     db.execute(

@@ -10,9 +10,10 @@ from mock_api import rows
 from mock_api.building import BUSY_SECONDS, SCHEMA_ID, state_file
 from mock_api.corpus import fingerprint, shipped_articles
 from mock_api.database import Database
-from mock_api.errors import AlreadyExists, NotFound, StorageError
+from mock_api.errors import AlreadyExists, NotFound, StorageError, TooManyAttachments
 from mock_api.feed import Feed
 from mock_api.models import (
+    MOST_ATTACHMENTS,
     Action,
     Article,
     ArticleContent,
@@ -106,9 +107,14 @@ class Store:
             db.execute("DELETE FROM articles WHERE id = ?", (_row(db, slug)["id"],))
 
     def attach(self, slug: str, filename: str, data: bytes, caption: str | None) -> Attachment:
-        """Add a file to an article under a name that is still free."""
+        """Add a file to an article that may have one more, under a name that is still free."""
         with self._writing("attached", slug) as db:
             row = _row(db, slug)
+            if rows.count_attachments(db, row["id"]) >= MOST_ATTACHMENTS:
+                raise TooManyAttachments(
+                    f"The article {slug!r} has {MOST_ATTACHMENTS} attachments, and can have no"
+                    " more. Attach the file to another one."
+                )
             try:
                 return rows.insert_attachment(db, row["id"], filename, caption, data)
             except sqlite3.IntegrityError:

@@ -1,6 +1,8 @@
 """What the commands write of a server that is hostile."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from starlette.responses import Response
@@ -25,6 +27,40 @@ def test_a_terminal_is_not_commanded(shell: Shell, words: tuple[str, ...]) -> No
         ran = shell(command, url, *rest)
     assert ran.out or ran.err
     assert not {"\x1b", "\x07", "\x9b", "\r"} & {*ran.out, *ran.err}
+
+
+JSON_OUT = [("list", "--json"), ("export",), ("check", "--format", "json")]
+
+
+def described(shell: Shell, words: tuple[str, ...]) -> str:
+    """Return what a command writes of a tool whose description would turn a terminal's text."""
+    hidden = f"Größe 部品{COMMANDS}\x7f\u202e\u2028\U000e0041"
+    tools = [tool("get", description=hidden, inputSchema={"type": "object", "title": hidden})]
+    tools += [tool(f"a{hidden}")]
+    command, *rest = words
+    with raw(tools, modern=False) as (_, url):
+        return shell(command, url, *rest).out
+
+
+@pytest.mark.parametrize("words", JSON_OUT, ids=" ".join)
+def test_json_on_a_terminal_commands_it_not_either(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """X7: what cannot be seen is escaped, and what people read is not."""
+    redirected = described(shell, words)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = described(shell, words)
+    assert shown.replace("\n", "").isprintable()
+    assert "Größe 部品" in shown
+    assert json.loads(shown) == json.loads(redirected)
+
+
+def test_a_file_of_json_has_what_the_server_wrote(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "tools.json"
+    redirected = described(shell, ("export",))
+    assert not described(shell, ("export", "--output", str(file)))
+    assert "\x9b31m" in redirected
+    assert file.read_text("utf-8") == redirected
 
 
 def test_a_link_is_shown_by_its_address(shell: Shell) -> None:

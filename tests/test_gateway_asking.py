@@ -53,8 +53,8 @@ def asking_server() -> FastMCP[Any]:
         return getattr(answer.content, "text", "?")
 
     @server.tool
-    async def tell(context: Context) -> str:
-        await context.info("half way")
+    async def tell(context: Context, logger: str | None = None) -> str:
+        await context.info("half way", logger_name=logger)
         return "told"
 
     return server
@@ -67,14 +67,21 @@ def asking() -> Iterator[str]:
         yield f"{url}/mcp"
 
 
-async def called(name: str, era: Era = "legacy", *, sessions: bool = True, **client: Any) -> str:
+async def called(
+    name: str,
+    era: Era = "legacy",
+    *,
+    sessions: bool = True,
+    arguments: dict[str, Any] | None = None,
+    **client: Any,
+) -> str:
     """Return what a tool says to a client that connects with these handlers."""
     with asking() as url:
         async with (
             gateway(Remote("other", url=url), sessions=sessions) as app,
             connected(app, era, **client) as connection,
         ):
-            result = await connection.call_tool(f"other_{name}")
+            result = await connection.call_tool(f"other_{name}", arguments)
     return str(getattr(result.content[0], "text", None))
 
 
@@ -123,6 +130,29 @@ async def test_lines_of_a_servers_log_reach_the_caller() -> None:
     assert len(said) == 1
     assert said[0][0] == "info"
     assert "half way" in str(said[0][1])
+
+
+@pytest.mark.parametrize(
+    ("logger", "told"),
+    [
+        (None, "other"),
+        ("\u200b\n", "other"),
+        ("search.index", "other/search.index"),
+        ("mcp_mount", "other/mcp_mount"),
+        ("\x1b[2K\n\u202emcp_mount", "other/mcp_mount"),
+        ("long " * 1_000, f"other/{'long ' * 19}…"),
+    ],
+    ids=["none", "unseen", "usual", "ours", "hidden", "long"],
+)
+async def test_a_logger_says_whose_it_is(logger: str | None, told: str) -> None:
+    """X7: no server passes for the gateway, or for another server."""
+    loggers: list[str | None] = []
+
+    async def hear(message: Any) -> None:
+        loggers.append(message.logger)
+
+    await called("tell", arguments={"logger": logger}, log_handler=hear)
+    assert loggers == [told]
 
 
 # A program of the modern era, one process for all callers, that goes on with a call when its caller

@@ -1,7 +1,8 @@
 """What is written where, and with which code a command ends.
 
-Results are written on stdout, everything else on stderr. But for JSON, what is no character is left
-out: a terminal would obey what a server wrote. The codes: 0, it is done; 1, it has failed or
+Results are written on stdout, everything else on stderr. What is no character is left out, for a
+terminal would obey what a server wrote; in JSON it is escaped on a terminal, and nowhere else, so
+that a file is the same however it is written. The codes: 0, it is done; 1, it has failed or
 something was found; 2, it cannot be done as it was asked for.
 """
 
@@ -32,6 +33,7 @@ Token = Annotated[str | None, Parameter(name="--auth", show_default=False)]
 """An access token."""
 
 _TOKEN: Final = re.compile(r"[!-~]+")
+_BEYOND_ASCII: Final = re.compile(r"[^\n -~]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f]")
 
 
@@ -64,7 +66,13 @@ def _write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """Write a value on stdout, in a form that is the same each time."""
-    _write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    _write(_BEYOND_ASCII.sub(_escape, text) if sys.stdout.isatty() else text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    # As JSON has it: one beyond the first 65,536 is two escapes.
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def note(text: str) -> None:

@@ -32,7 +32,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, current_request
-from mcp_mount.remotes.text import clean_json, clean_text, fits
+from mcp_mount.remotes.text import clean_json, clean_text, clean_title, fits
 
 _CHANGES: Final = (
     ToolListChangedNotification,
@@ -41,7 +41,6 @@ _CHANGES: Final = (
 )
 
 _MAX_LOG: Final = 10_000
-_MAX_NAME: Final = 100
 _CANNOT: Final = "The client of the caller cannot be asked."
 
 
@@ -117,8 +116,8 @@ def calling_on_change(call: Callable[[], None]) -> Callable[[object], Awaitable[
     return hear
 
 
-async def pass_on_log(params: LoggingMessageNotificationParams) -> None:
-    """Pass on a line of the server's log, cleaned and bounded."""
+async def pass_on_log(name: str, params: LoggingMessageNotificationParams) -> None:
+    """Pass on a line of the log of the server of that name, cleaned and bounded."""
     outgoing = current_request()
     if outgoing is None or outgoing.caller is None:
         return
@@ -128,9 +127,10 @@ async def pass_on_log(params: LoggingMessageNotificationParams) -> None:
         return
     is_short = fits(params.data, _MAX_LOG)
     data = clean_json(params.data) if is_short else clean_text(str(params.data), _MAX_LOG)
-    line = LoggingMessageNotificationParams(
-        level=params.level, data=data, logger=clean_text(params.logger or "", _MAX_NAME) or None
-    )
+    # With the server's name before it: it would pass for ours, or for another server's.
+    own = clean_title(params.logger)
+    logger = f"{name}/{own}" if own else name
+    line = LoggingMessageNotificationParams(level=params.level, data=data, logger=logger)
     await caller.session.send_notification(
         LoggingMessageNotification(params=line), caller.request_id
     )

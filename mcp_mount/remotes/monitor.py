@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -108,7 +109,7 @@ class Monitor:
         self._lines = Allowance(_MAX_LINES)
         # What a server says by itself, or to whoever calls it.
         self._callbacks: dict[str, Any] = {
-            "logging_callback": pass_on_log,
+            "logging_callback": partial(pass_on_log, remote.name),
             "message_handler": calling_on_change(self.suspect),
         }
 

@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 from mock_api.errors import TooLarge
 from mock_api.identity import current_caller
 from mock_api.media import content_disposition, safe_filename
-from mock_api.models import Attachment
-from mock_api.routes.common import SettingsDep, SlugPath, StoreDep, headers, refusals
+from mock_api.models import MOST_ATTACHMENTS, Attachment
+from mock_api.routes.common import REASONS, SettingsDep, SlugPath, StoreDep, headers, refusals
 from mock_api.tokens import WRITE
 
 
@@ -34,6 +34,7 @@ router = APIRouter(
     prefix="/articles/{slug}/attachments", tags=["attachments"], route_class=_Multipart
 )
 
+TAKEN = f"The article has a file of this name already, or {MOST_ATTACHMENTS} files."
 FILE = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -45,7 +46,7 @@ FILE = {"schema": {"type": "string", "format": "binary"}}
     status_code=201,
     responses={
         201: headers(location="The new attachment."),
-        **refusals(404, 409, 413, 507),
+        **refusals(404, 409, 413, 507, reasons=REASONS | {409: TAKEN}),
     },
 )
 def upload_attachment(
@@ -58,7 +59,7 @@ def upload_attachment(
     settings: SettingsDep,
     caption: Annotated[str | None, Form(max_length=300, description="What the file shows.")] = None,
 ) -> Attachment:
-    """Attach a file, such as an image or a PDF, to an article.
+    """Attach a file, such as an image or a PDF, to an article, which can have 100 files.
 
     Its type is told from its content; its name is made safe, and is in the answer.
     """

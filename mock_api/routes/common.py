@@ -1,5 +1,6 @@
 """What the operations share: their store, their settings, and how they document refusals."""
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import Annotated, Any, cast
 
@@ -58,11 +59,13 @@ def router_of(tag: str, *, most: int) -> APIRouter:
     return APIRouter(tags=[tag], **options)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(
+    *statuses: int, reasons: Mapping[int, str] = REASONS
+) -> dict[int | str, dict[str, Any]]:
     """Document refusals, as JSON whatever the operation answers otherwise."""
     # Not `model=`: FastAPI would document it with the media type of the operation's success.
     content = {"application/json": {"schema": Error.model_json_schema()}}
-    return {status: {"description": REASONS[status], "content": content} for status in statuses}
+    return {status: {"description": reasons[status], "content": content} for status in statuses}
 
 
 def headers(**texts: str) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from mock_api.corpus import ARTICLES
 from mock_api.media import content_disposition, media_type, safe_filename
+from mock_api.models import MOST_ATTACHMENTS
+from mock_api.store import Store
 
 ATTACHMENTS = "/articles/preferences/attachments"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
@@ -48,6 +51,28 @@ async def test_a_name_is_given_once(client: httpx.AsyncClient) -> None:
     again = await client.post(ATTACHMENTS, files={"file": ("a.png", PNG)})
     assert again.status_code == 409
     assert "'a.png' already" in again.json()["detail"]
+
+
+async def test_an_article_has_no_more_files_than_it_may(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    """F1: whoever asks for an article is told of all of them."""
+    store: Store = app.state.store
+    for number in range(MOST_ATTACHMENTS - 1):
+        store.attach("preferences", f"{number}.txt", b"", None)
+    last = await client.post(ATTACHMENTS, files={"file": ("last", b"x")})
+    assert last.status_code == 201
+    over = await client.post(ATTACHMENTS, files={"file": ("over", b"x")})
+    assert over.status_code == 409
+    assert over.json() == {
+        "detail": "The article 'preferences' has 100 attachments, and can have no more."
+        " Attach the file to another one."
+    }
+    article = (await client.get("/articles/preferences")).json()
+    assert len(article["attachments"]) == MOST_ATTACHMENTS == 100
+    assert (await client.get(f"{ATTACHMENTS}/over")).status_code == 404
+    elsewhere = "/articles/baseline-a-structure/attachments"
+    assert (await client.post(elsewhere, files={"file": ("over", b"x")})).status_code == 201
 
 
 async def test_a_file_over_the_limit_is_413(client: httpx.AsyncClient) -> None:

@@ -16,8 +16,8 @@ import pytest
 from fastapi import FastAPI
 
 from mock_api.building import state_file
-from mock_api.errors import AlreadyExists, NotFound, StorageError
-from mock_api.models import ArticlePatch, NewArticle
+from mock_api.errors import AlreadyExists, NotFound, StorageError, TooManyAttachments
+from mock_api.models import MOST_ATTACHMENTS, ArticlePatch, NewArticle
 from mock_api.settings import Settings
 from mock_api.store import Store
 from tests.mock_api.conftest import http_client
@@ -64,6 +64,28 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         created = list(threads.map(write, range(8)))
     assert created.count(True) == 1
     assert store.last_change() == 9
+    store.close()
+
+
+def test_writers_at_once_attach_no_more_than_an_article_may_have(tmp_path: Path) -> None:
+    store = Store(tmp_path / "kb.sqlite3")
+    for number in range(MOST_ATTACHMENTS - 1):
+        store.attach("preferences", f"{number}", b"", None)
+    before = store.last_change()
+    barrier = threading.Barrier(8)
+
+    def attach(number: int) -> bool:
+        barrier.wait(10)
+        try:
+            store.attach("preferences", f"last-{number}", b"", None)
+        except TooManyAttachments:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        attached = list(threads.map(attach, range(8)))
+    assert attached.count(True) == 1
+    assert store.last_change() == before + 1
     store.close()
 
 

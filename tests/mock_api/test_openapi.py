@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from mcp_mount import Limits
 from mock_api.agent import MOST_AT_ONCE
+from mock_api.models import MOST_ATTACHMENTS
 from tests.support import tools
 
 OPERATIONS = {
@@ -106,6 +107,15 @@ def test_chat_leaves_places_for_the_tools_of_its_answers(
     """Agent, C6: else as many askers as there are places would wait for each other."""
     most = operations["chat"]["x-mcp"]["limits"]["max_concurrency"]
     assert most * MOST_AT_ONCE < Limits().max_concurrency
+
+
+def test_an_upload_says_how_many_files_an_article_may_have(
+    operations: dict[str, dict[str, Any]],
+) -> None:
+    upload, most = operations["upload_attachment"], f"{MOST_ATTACHMENTS} files"
+    assert most in upload["description"]
+    assert most in upload["responses"]["409"]["description"]
+    assert most not in operations["create_article"]["responses"]["409"]["description"]
 
 
 async def test_a_watcher_over_mcp_is_told_how_to_go_on(app: FastAPI) -> None:
