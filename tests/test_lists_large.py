@@ -15,8 +15,8 @@ from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, s
 from tests.starting import started
 from tests.support import ERAS, Era, rpc
 
-TOOLS = 500
-"""Written in one step, they take 80 to 120 ms."""
+TOOLS = 400
+"""Written in one step, they take 60 to 90 ms."""
 
 
 class Address(BaseModel):
