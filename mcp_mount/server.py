@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.framework_log import shorten_log
-from mcp_mount.listed import inline_references, strip_meta_of_list
+from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
 from mcp_mount.near import near_names
 from mcp_mount.own import misfit_of_prompt, misfit_of_tool
 from mcp_mount.search.answering import UnknownTool, unknown_tool
@@ -165,6 +165,7 @@ def build_server(
     low_level.get_tool_input_schema = lambda name: _input_schema(provider, remotes, name)
     for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
         strip_meta_of_list(low_level, method)
+    list_in_turns(low_level)
     if not sessions:
         # There is no stream on which a change could be told, and nobody for whom a level of the log
         # could be kept: it would be every caller's.

@@ -142,6 +142,7 @@ META_VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "io.modelcontextprotocol/protocolVersion": st.sampled_from([LEGACY, MODERN, None, 1]),
     "io.modelcontextprotocol/related-task": st.just({"taskId": "1"}),
+    "io.modelcontextprotocol/logLevel": st.sampled_from(["info", "loud", None, 1]),
     "x": SCALARS,
 }
 PARAMS: dict[str, st.SearchStrategy[Any]] = {
@@ -227,6 +228,26 @@ def requests(draw: Draw) -> tuple[HeaderPairs, bytes]:
     if draw(_rarely):
         pairs = draw(_spoiled(pairs))
     return pairs, body
+
+
+@st.composite
+def lists(draw: Draw) -> tuple[HeaderPairs, bytes]:
+    """Draw a request for the list with what is seldom sent in its parameters."""
+    era: Era = draw(st.sampled_from(ERAS))
+    params: dict[str, Any] = draw(
+        st.fixed_dictionaries({}, optional={**PARAMS, "cursor": TEXTS | st.none(), "x": VALUES})
+    )
+    meta = st.fixed_dictionaries({}, optional={**META_VALUES, "x": VALUES | st.none()})
+    headers, message = envelope(era, "tools/list", params)
+    headers.pop("mcp-name", None)
+    message["params"].setdefault("_meta", {}).update(draw(meta))
+    body = json.dumps(message, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if draw(_rarely):
+        # Within what is not looked at.
+        odd = draw(ODD_JSON)
+        value = odd if isinstance(odd, bytes) else odd.encode()
+        body = body.replace(b'"_meta": {', b'"_meta": {"y": ' + value + b", ", 1)
+    return [(name.encode(), value.encode()) for name, value in headers.items()], body
 
 
 @st.composite

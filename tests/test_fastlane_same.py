@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.types import ASGIApp
 
-from tests.generated import near_misses, requests
+from tests.generated import lists, near_misses, requests
 from tests.kinds import every_kind
 from tests.lanes import (
     Answer,
@@ -95,3 +96,46 @@ async def test_a_request_in_order_vouches_for_no_other(
     """X2: what the lane remembers of a request holds for the same words only."""
     for request in both:
         await pair.compare(*request)
+
+
+@GENERATED
+@given(request=lists())
+async def test_lists_with_odd_parameters_are_answered_the_same_way(
+    pair: Pair, request: tuple[HeaderPairs, bytes]
+) -> None:
+    """X2: with a cursor, and with what nobody looks at."""
+    await pair.compare(*request)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"_meta": {"x": {"y": [1, None, "é", 1.5]}}},
+        {"_meta": {"progress_token": 1, "io.modelcontextprotocol/other": {}}},
+        {"_meta": {"io.modelcontextprotocol/logLevel": "info"}},
+        {"_meta": {"fastmcp": {"version": "1"}}},
+        {"cursor": "x"},
+        {"cursor": None},
+        {"task": {"ttl": 1}, "x": 1},
+    ],
+)
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_list_with_odd_parameters_is_one_of_the_lane(
+    pair: Pair, era: Era, odd: dict[str, Any]
+) -> None:
+    """F1: FastMCP writes all tools anew for each request."""
+    before = pair.ways["lane"]
+    await pair.compare(*request_of(era, "tools/list", odd))
+    assert pair.ways["lane"] == before + 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_list_has_no_argument_that_a_header_could_mirror(
+    pair: Pair, era: Era, times: int
+) -> None:
+    """F1."""
+    headers, body = request_of(era, "tools/list")
+    before = pair.ways["lane"]
+    await pair.compare([*headers, *[(b"mcp-param-x", b"x")] * times], body)
+    assert pair.ways["lane"] == before + 1

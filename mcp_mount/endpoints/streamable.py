@@ -52,7 +52,8 @@ class Streamable:
     def __post_init__(self) -> None:
         """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
         if self.mount.guard.sessions:
-            low_level_server(self.mount.server).middleware.append(count_answer)
+            # Around all others, which may add to the answer.
+            low_level_server(self.mount.server).middleware.insert(0, count_answer)
         # With `auth=`, FastMCP's app finds out first who calls.
         has_auth = self.mount.server.auth is not None
         self._entry = self._serve_with_fastmcp if has_auth else self._wrap(self._serve_with_fastmcp)

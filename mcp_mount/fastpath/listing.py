@@ -7,12 +7,10 @@ from typing import Any, Final
 import anyio
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
-from mcp_types import ListToolsResult
-from mcp_types.methods import serialize_server_result
 
 from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.fastpath.writer import ServerMeta, write_json
-from mcp_mount.listed import strip_fastmcp_meta
+from mcp_mount.listed import strip_fastmcp_meta, write_tools
 from mcp_mount.loops import PerLoop
 
 _FEW: Final = 50
@@ -145,8 +143,6 @@ def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> 
 
 def _write(ttl: int, tools: Sequence[Tool], version: str) -> dict[str, Any]:
     """Return a list as a version of the protocol has it."""
-    listed = ListToolsResult(tools=[tool.to_mcp_tool(name=tool.name) for tool in tools], ttl_ms=ttl)
-    strip_fastmcp_meta(listed.tools)
-    dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
-    result: dict[str, Any] = serialize_server_result("tools/list", version, dumped)
-    return result
+    listed = [tool.to_mcp_tool(name=tool.name) for tool in tools]
+    strip_fastmcp_meta(listed)
+    return write_tools(listed, version, ttl)

@@ -8,7 +8,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 from mcp.server.streamable_http import check_accept_headers
-from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    CLIENT_INFO_META_KEY,
+    PROTOCOL_VERSION_META_KEY,
+    LoggingLevel,
+)
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
@@ -17,6 +22,7 @@ from starlette.types import Scope
 
 _HANDSHAKE_VERSIONS: Final = frozenset({"2025-06-18", "2025-11-25"})
 _MEDIA_HEADERS: Final = frozenset((b"accept", b"content-type"))
+_MIRROR: Final = b"mcp-param-"
 _EMPTY: Final = msgspec.Raw(b"")
 
 _MOST_NESTED: Final = 150
@@ -70,8 +76,22 @@ class _CallParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     meta: _Meta = msgspec.field(name="_meta", default=_NO_META)
 
 
-class _ListParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    meta: _Meta = msgspec.field(name="_meta", default=_NO_META)
+class _ListMeta(_Meta, frozen=True, forbid_unknown_fields=False):
+    """The ``_meta`` of a request for the list, in which nobody looks at anything else.
+
+    But the SDK checks the level of the log.
+    """
+
+    level: LoggingLevel | None = msgspec.field(
+        name="io.modelcontextprotocol/logLevel", default=None
+    )
+
+
+class _ListParams(msgspec.Struct, frozen=True):
+    """Where the list has one page, FastMCP gives that for any cursor."""
+
+    meta: _ListMeta = msgspec.field(name="_meta", default=_ListMeta())
+    cursor: str | None = None
 
 
 class CallMessage(msgspec.Struct, tag_field="method", tag="tools/call", forbid_unknown_fields=True):
@@ -83,7 +103,7 @@ class CallMessage(msgspec.Struct, tag_field="method", tag="tools/call", forbid_u
 
 
 class ListMessage(msgspec.Struct, tag_field="method", tag="tools/list", forbid_unknown_fields=True):
-    """A ``tools/list`` of the first, and only, page."""
+    """A ``tools/list`` of the only page."""
 
     id: str | int
     jsonrpc: Literal["2.0"]
@@ -93,6 +113,7 @@ class ListMessage(msgspec.Struct, tag_field="method", tag="tools/list", forbid_u
 Message = CallMessage | ListMessage
 
 _decode = msgspec.json.Decoder(Message).decode
+_decode_all = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class HotRequest(msgspec.Struct, frozen=True):
@@ -133,6 +154,12 @@ class MessageReader:
             return None
         try:
             message = _decode(body)
+            if isinstance(message, CallMessage):
+                if _MIRROR in headers:
+                    return None
+            else:
+                # What is in no field was skipped, whatever it is.
+                _decode_all(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         id_ = message.id
@@ -175,11 +202,14 @@ class MessageReader:
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes] | None:
-    """Return the headers that MCP reads; None where one is doubled, or mirrors an argument."""
+    """Return the headers that MCP reads; None where one is doubled."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name[:4] == b"mcp-" or name in _MEDIA_HEADERS:
-            if name in found or name[:10] == b"mcp-param-":
+        if name.startswith(_MIRROR):
+            # Whichever argument it mirrors, and how often.
+            found[_MIRROR] = value
+        elif name[:4] == b"mcp-" or name in _MEDIA_HEADERS:
+            if name in found:
                 return None
             found[name] = value
     return found

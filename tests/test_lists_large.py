@@ -1,0 +1,131 @@
+"""F1: a list of many tools holds the event loop for a moment only, whichever way it is answered."""
+
+from typing import Annotated
+
+import anyio
+import pytest
+from fastapi import FastAPI, Query
+from fastmcp.server.middleware import Middleware
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Message
+
+from mcp_mount import Mounted, mount_mcp
+from tests.foreign import HELD, Heartbeat
+from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, scope_of
+from tests.starting import started
+from tests.support import ERAS, Era, rpc
+
+TOOLS = 400
+"""Written in one step, they take 60 to 90 ms."""
+
+
+class Address(BaseModel):
+    street: str
+    city: str
+    zip: str | None = None
+
+
+class Thing(BaseModel):
+    name: str
+    count: int = 0
+    note: str | None = None
+    tags: list[str] = []
+    home: Address | None = None
+    work: Address | None = None
+
+
+def large_app(*, sessions: bool = False) -> tuple[FastAPI, Mounted]:
+    app = FastAPI()
+
+    async def update(
+        item_id: str, body: Thing, limit: Annotated[int, Query(ge=1, le=100)] = 10
+    ) -> list[Thing]:
+        return []
+
+    for number in range(TOOLS):
+        app.add_api_route(f"/{number}/{{item_id}}", update, name=f"u{number}", methods=["POST"])
+    return app, mount_mcp(app, sessions=sessions)
+
+
+async def answered(app: ASGIApp, headers: HeaderPairs, body: bytes) -> bytes:
+    """Return the answer as it is, because to read it would take the loop's time, too."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[bytes] = []
+    complete = anyio.Event()
+
+    async def receive() -> Message:
+        if waiting:
+            return waiting.pop()
+        await complete.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            complete.set()
+
+    with anyio.fail_after(30):
+        await app(scope_of(headers), receive, send)
+    return b"".join(sent)
+
+
+async def held_by(app: ASGIApp, headers: HeaderPairs, body: bytes) -> float:
+    """Return for how long the event loop is held by a request for the list."""
+    heart = Heartbeat()
+
+    async def act() -> None:
+        assert (await answered(app, headers, body)).count(b'"inputSchema"') == TOOLS
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(heart.beat)
+        await act()
+        held = await heart.during(act)
+        tasks.cancel_scope.cancel()
+    return held
+
+
+async def in_a_session(app: ASGIApp) -> tuple[HeaderPairs, bytes]:
+    """Open a session; return a request for its list."""
+    client = {"name": "c", "version": "1"}
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+    opened = await rpc(app, "legacy", "initialize", params)
+    headers, body = request_of("legacy", "tools/list")
+    return [*headers, (b"mcp-session-id", opened.headers["mcp-session-id"].encode())], body
+
+
+async def test_a_list_in_a_session_lets_others_run() -> None:
+    app, _ = large_app(sessions=True)
+    async with started(app) as served:
+        assert await held_by(served, *await in_a_session(served)) < HELD
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_list_that_fastmcp_answers_lets_others_run(era: Era) -> None:
+    app, mounted = large_app()
+    mounted.server.add_middleware(Middleware())
+    async with started(app) as served:
+        with handled_by_fastmcp() as handled:
+            assert await held_by(served, *request_of(era, "tools/list")) < HELD
+        assert handled
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_a_tool_that_cannot_be_listed_is_told_to_the_log(
+    caplog: pytest.LogCaptureFixture, *, sessions: bool
+) -> None:
+    """As the SDK does it: the server's mistake is not the client's to read of."""
+    mounted = mount_mcp(app := FastAPI(), sessions=sessions)
+
+    @mounted.server.tool
+    def odd() -> None: ...
+
+    (tool,) = await mounted.server.local_provider.list_tools()
+    tool.parameters = {"type": "array"}
+    mounted.server.add_middleware(Middleware())
+    async with started(app) as served:
+        if sessions:
+            answer = (await exchange(served, *await in_a_session(served))).messages[-1]
+        else:
+            answer = (await exchange(served, *request_of("modern", "tools/list"))).messages[-1]
+    assert answer["error"] == {"code": -32603, "message": "Handler returned an invalid result"}
+    assert "A tool cannot be listed" in caplog.text
