@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI, Response
 
 from mcp_mount import mount_mcp
-from mcp_mount.conversion.structure import MAX_VALUES, Meter, is_simple
+from mcp_mount.conversion.structure import MAX_VALUES, SLICE, Meter, is_simple, weigh_values
 from mcp_mount.conversion.values import TooManyValues, read_json
 from tests.support import ERAS, Era, call, tools
 
@@ -47,6 +47,7 @@ LIGHT: Mapping[str, str] = {
     "quotation marks": json.dumps('",[' * 200_000),
     "rows": many(json.dumps({"id": 1.25, "name": "a" * 40, "tags": ["b"]})),
     "fractions of 17 digits": many("0.00012345678901234567"),
+    "fractions of 17 digits after many zeros": many("0.0000012345678901234567"),
     "scientific numbers": many("1.2e-05"),
     "exponents in texts": many('"1e308 1E+999 9007199254740993.5"'),
     "digits in a text": many('"' + "1" * 299 + '"'),
@@ -84,6 +85,8 @@ def test_chunks_make_no_difference(name: str, size: int) -> None:
         *("[]", "{}", '{"a":[]}', "[[[]]]", "1", '"ab"', "2.5", "1" * 4_000),
         *("1e308", "17263.176280959381806e+301", "5e-324", f"0.{'0' * 300}12345678901234567"),
         *("1e23", "9007199254740993.5", "19101638.4035020864E+11", "15299243177375916963e92"),
+        # Of nearly forty digits, which count twenty.
+        *("1" * 39, f"2.2250738585072011{'9' * 22}", f"2.2250738585072011{'9' * 22}e-30"),
     ],
 )
 def test_what_may_be_parsed_is_parsed_soon(item: str) -> None:
@@ -102,6 +105,33 @@ def test_what_may_be_parsed_is_parsed_soon(item: str) -> None:
     gc.unfreeze()
     # Twice what is aimed at, for a machine that is busy.
     assert seconds < 0.1
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("x", "0" * 20 + "x", "1" * 19 + "x", "0.00012345678901234567x", "0" * 99 + "x"),
+        *("0.00012345678901234567,", '"', '"x', '""x', "e,", "\N{GRINNING FACE}", "\\x"),
+    ],
+)
+def test_what_is_no_json_is_weighed_soon(piece: str) -> None:
+    """S3: though a parser gives it up at once, it has to be weighed before, in one step."""
+    text = piece * (4 * MEGABYTE // len(piece.encode()))
+    seconds = []
+    for _ in range(3):
+        started = time.thread_time()
+        weigh_values(text)
+        seconds.append(time.thread_time() - started)
+    # Twice what is aimed at, for a machine that is busy.
+    assert min(seconds) < 0.08
+
+
+@pytest.mark.parametrize("size", [1, 7, SLICE])
+def test_many_strings_are_no_strings_without_a_place(size: int) -> None:
+    """R1: in whatever chunks they come."""
+    texts = json.dumps([{"a": "b", "c": ["d, e", "f" * 20]}] * 12_000).encode()
+    meter = Meter(len(texts))
+    assert all(meter.add(texts[start : start + size]) for start in range(0, len(texts), size))
 
 
 def lists_app(text: str) -> FastAPI:
