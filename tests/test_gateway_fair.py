@@ -18,6 +18,7 @@ import anyio.lowlevel
 import httpx2
 import pytest
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from mcp_mount import Limits, Remote, gateway_app
 from mcp_mount.remotes.catalog import read_catalog
@@ -364,6 +365,31 @@ async def test_a_program_that_dies_again_and_again_is_back_soon() -> None:
                 await log.line("'mortal' is up", times=times)
                 took = time.monotonic() - begun
     assert took < 10
+
+
+async def test_calls_of_a_program_that_is_down_start_none(tmp_path: Path) -> None:
+    """Gateway, C1: what still runs may be that of others; and who calls on would fill the host."""
+    file = tmp_path / "started"
+    begin = f"""
+import os, signal, time
+answers = 0
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open({str(file)!r}, "a") as log:
+    log.write(".")
+"""
+    code = written(begin=begin, answer="os.close(1); time.sleep(600)")
+    replies = []
+
+    async def ask(app: ASGIApp) -> None:
+        replies.append(await call(app, "mortal_tool"))
+
+    async with gateway(program("mortal", code)) as app:
+        await ask(app)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(ask, app)
+    assert all(each.is_error for each in replies)
+    assert len(file.read_text()) < 6
 
 
 def test_a_program_ends_with_a_gateway_that_is_killed(tmp_path: Path) -> None:

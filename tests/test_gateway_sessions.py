@@ -359,7 +359,7 @@ async def test_a_server_that_answers_no_ping_is_asked_once(modern: bool) -> None
         return never(params) if params["arguments"] else text("done")
 
     with raw([tool()], modern=modern, call=answer, ping=never) as (server, url):
-        limits = {"timeout": 0.2}
+        limits = {"timeout": 1.0}
         async with gateway(Remote("raw", url=url, session="shared", limits=limits)) as app:
             for _ in range(5):
                 late = await call(app, "raw_tool", {"is": "late"})

@@ -32,6 +32,7 @@ from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
+from mcp_mount.remotes.elicitation import _asks_for_secret
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
 from mcp_mount.tools.describing import description_of, title_of
@@ -355,3 +356,10 @@ def test_a_redirect_to_a_long_path_is_soon_left_alone() -> None:
     with within_seconds(0.1):
         assert backend.follow(request, 307, f"/repos/{'a' * 1_000_000}/b/none") is None
     assert backend.follow(request, 307, "/repos/a/b/x1") is not None
+
+
+def test_the_name_of_a_field_is_read_once_however_many_schemas_it_has() -> None:
+    """S3: each was looked at with the whole name again, for six seconds."""
+    form = {"type": "object", "properties": {"aB" * 4_800: {"anyOf": [{} for _ in range(1_990)]}}}
+    with within_seconds(0.3):
+        assert not _asks_for_secret(form)

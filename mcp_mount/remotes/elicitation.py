@@ -8,8 +8,9 @@ form asks for a secret (MCP "Elicitation"), and no completion gets what the clie
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from fastmcp.server.context import Context
@@ -152,7 +153,9 @@ def _asks_for_secret(form: Mapping[str, Any]) -> bool:
 
     A form has no fields in fields (MCP "Elicitation"), but a client may show them.
     """
-    return any(_is_secret(key, field) for key, field in _schemas_in(form))
+    # A field may have thousands of schemas: what it is called is read once.
+    look = cache(_look)
+    return any(_is_secret(key, field, look) for key, field in _schemas_in(form))
 
 
 def _schemas_in(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -168,7 +171,14 @@ def _schemas_in(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str
         yield key, {}
 
 
-def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
+class _Look(NamedTuple):
+    """What a text asks for."""
+
+    is_code: bool
+    is_secret: bool
+
+
+def _is_secret(key: str, field: Mapping[str, Any], look: Callable[[str], _Look]) -> bool:
     kind = field.get("type", "string")
     kinds = kind if isinstance(kind, list) else [kind]
     if field.get("format") == "password":
@@ -180,10 +190,14 @@ def _is_secret(key: str, field: Mapping[str, Any]) -> bool:
         return True  # No title, but what a client may show as one.
     # What has fields is one that is called so, and looked at by itself.
     title, description = (each if isinstance(each, str) else "" for each in said)
-    names = [_words_of(each) for each in (key, title)]
-    texts = [*names, _words_of(description)]
-    is_code = any(_CODE.search(each) for each in names)
-    return is_code or any(_SECRET.search(each) for each in texts)
+    names = [*map(look, (key, title))]
+    is_code = any(each.is_code for each in names)
+    return is_code or any(each.is_secret for each in (*names, look(description)))
+
+
+def _look(text: str) -> _Look:
+    words = _words_of(text)
+    return _Look(bool(_CODE.search(words)), bool(_SECRET.search(words)))
 
 
 def _words_of(text: str) -> str:

@@ -243,6 +243,9 @@ class Monitor:
         pool = contact.pool if contact is not None else None
         is_handshake = self.status == "up" and self._known is None
         is_alone = is_handshake and self.remote.session == "call"
+        if pool is None and contact is not None and isinstance(self._connection, StdioConnection):
+            # It ends, or is down. What still runs may be another caller's.
+            raise Ended
         if self.status != "up" or pool is None or is_alone:
             with sending(request):
                 return await exchange(
