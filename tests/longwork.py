@@ -7,6 +7,7 @@ import anyio
 import pytest
 from starlette.types import ASGIApp
 
+from tests.starting import started
 from tests.support import Reply, call, rpc
 
 pytest.importorskip("fastmcp_tasks", reason="the extra mcp-mount[tasks] is not installed")
@@ -59,3 +60,45 @@ def is_unknown(reply: Reply) -> bool:
     """Whether the answer is that there is no such task, and no word more."""
     error: dict[str, Any] = reply.answer.get("error", {})
     return error.get("code") == -32602 and "Unknown task: " in error["message"]
+
+
+async def check_room(desk: ASGIApp) -> None:
+    """Fill the five places of an app whose tasks work until they are cancelled; see whose go."""
+
+    def key(number: int) -> dict[str, str]:
+        return {"x-api-key": f"made up {number}"}
+
+    async with started(desk) as app:
+
+        async def begin(caller: int) -> str:
+            return await start(app, "report", {"title": "May"}, headers=key(caller))
+
+        async def cancelled(caller: int) -> str:
+            task = await begin(caller)
+            await ask(app, task, "cancel", headers=key(caller))
+            return task
+
+        async def status(caller: int, task: str) -> str:
+            reply = await ask(app, task, headers=key(caller))
+            return "unknown" if is_unknown(reply) else reply.result["status"]
+
+        async def is_refused(caller: int) -> bool:
+            reply = await call(app, "report", {"title": "no"}, meta=META, headers=key(caller))
+            return "There are too many tasks" in reply.text_content
+
+        works, honest = await begin(1), await cancelled(2)
+        done = [await cancelled(1) for _ in range(3)]
+        # Who has none takes the place of the oldest of whoever has most.
+        other = await begin(3)
+        assert await status(1, done[0]) == "unknown"
+        # Who has most takes those of his own, and then of nobody who has fewer.
+        for taken in done[1:]:
+            await begin(1)
+            assert await status(1, taken) == "unknown"
+        assert await is_refused(1)
+        assert await status(2, honest) == "cancelled"
+        await begin(3)
+        assert await status(2, honest) == "unknown"
+        # What works is never thrown away.
+        assert await is_refused(4)
+        assert [await status(1, works), await status(3, other)] == ["working", "working"]

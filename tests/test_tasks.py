@@ -25,6 +25,7 @@ from tests.longwork import (
     MARK,
     META,
     ask,
+    check_room,
     ended,
     is_unknown,
     start,
@@ -455,6 +456,25 @@ async def test_all_callers_together_have_so_many() -> None:
         await start(app, "report", {"title": "first"}, headers=ALICE)
         refused = await call(app, "report", {"title": "second"}, meta=META, headers=BOB)
     assert "There are too many tasks" in refused.text_content
+
+
+async def test_where_all_have_too_many_one_that_ended_of_whoever_has_most_makes_room() -> None:
+    """F2: whoever keeps all the places with what does not run would lock everybody else out."""
+    await check_room(Desk(tasks=Tasks(in_all=5)).app)
+
+
+async def test_a_task_that_two_count_makes_room_for_a_third() -> None:
+    """F2: it counts against neither any more."""
+    desk = Desk(tasks=Tasks(in_all=2, per_caller=2))
+    async with started(desk.app) as app:
+        for number in (1, 2):
+            task = await start(app, "double", {"number": 1}, headers=made_up(number))
+            await ended(app, task, headers=made_up(number))
+        for _ in range(2):
+            task = await start(app, "double", {"number": 1}, headers=BOB)
+            await ended(app, task, headers=BOB)
+        for _ in range(2):
+            await start(app, "report", {"title": "May"}, headers=made_up(1))
 
 
 async def test_a_task_is_started_with_so_many_bytes() -> None:

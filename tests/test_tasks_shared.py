@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from mcp_mount import Tasks, mount_mcp
 from tests.longapp import make
-from tests.longwork import KEY, MARK, META, ask, ended, is_unknown, start, until
+from tests.longwork import KEY, MARK, META, ask, check_room, ended, is_unknown, start, until
 from tests.starting import started
 from tests.stores import PASSWORD, needs_redis, running
 from tests.support import call
@@ -182,6 +182,17 @@ async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks(farm: Farm) ->
         # Alice, Bob, and twenty made-up keys.
         assert len(counts) == 22
         assert all(0 < int(str(client.ttl(key))) <= 3720 for key in counts)
+
+
+async def test_where_all_have_too_many_one_that_ended_makes_room(farm: Farm) -> None:
+    """F2: as in memory, and nothing of it is left."""
+    app = FastAPI()
+    app.add_api_route("/report", lambda title: title, operation_id="report", openapi_extra=MARK)
+    mount_mcp(app, tasks=Tasks(farm.url, in_all=5), state_key=KEY)
+    await check_room(app)
+    everything = farm.everything()
+    assert sum(":mcp:task:" in key for key in everything) == 5
+    assert sum(":mcp:of:" in key for key in everything) == 2
 
 
 def beside(number: int) -> dict[str, str]:

@@ -26,7 +26,8 @@ class Tasks:
         concurrency: Tasks that one process runs at once; the others wait.
         per_caller: Tasks of one caller that are kept. A new one takes the place of the oldest that
             has ended; where none has, it is refused.
-        in_all: Tasks of all callers that are kept; one more is refused.
+        in_all: Tasks of all callers that are kept. A new one takes the place of one that has ended,
+            of whoever has most; where none has, or only of callers with fewer, it is refused.
         keep: Seconds that a task is known from when it was made, besides those that it may wait for
             its turn and run: each as long as its deadline.
         max_bytes: Bytes that are kept of a task, as JSON: of what it is started with, arguments and

@@ -1,8 +1,8 @@
 """What is one step in the store: scripts in Lua, which Redis runs without anything in between.
 
-A task is a hash. Two sorted sets hold the names of tasks by the time when they are forgotten: those
-of each caller, and all. A hash holds the bytes of the requests that are kept, by the names of their
-tasks, and of all of them.
+A task is a hash, which names the sets of the callers that count it. Two sorted sets hold the names
+of tasks by the time when they are forgotten: those of each caller, and all. A hash holds the bytes
+of the requests that are kept, by the names of their tasks, and of all of them.
 """
 
 from typing import Final
@@ -17,8 +17,37 @@ end
 """
 """Count the request of a task no more."""
 
+_ENDED_OF_MOST: Final = """
+local function ended_of_most(prefix, all, least)
+  local found, found_callers
+  local counts = {}
+  for _, each in ipairs(redis.call('ZRANGE', all, 0, 999)) do
+    local hash = prefix .. each
+    if redis.call('HGET', hash, 'status') ~= 'working' then
+      local callers = redis.call('HGET', hash, 'callers') or ''
+      if not counts[callers] then
+        counts[callers] = 0
+        for key in string.gmatch(callers, '[^\\n]+') do
+          counts[callers] = math.max(counts[callers], redis.call('ZCARD', key))
+        end
+      end
+      if counts[callers] >= least then
+        found, found_callers, least = each, callers, counts[callers] + 1
+      end
+    end
+  end
+  return found, found_callers
+end
+"""
+"""Return the oldest task that has ended of whoever has most, and the sets that count it.
+
+Who has fewer than `least`, which is what the one who asks has, keeps his. A thousand are looked at,
+those that are forgotten first, which takes some milliseconds.
+"""
+
 ADD: Final = (
     _FORGET
+    + _ENDED_OF_MOST
     + """
 local hash, all, sizes = KEYS[1], KEYS[2], KEYS[3]
 local callers = {}
@@ -31,7 +60,7 @@ for _, each in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', now)) do
   forget(sizes, each)
 end
 redis.call('ZREMRANGEBYSCORE', all, '-inf', now)
-local making_room = {}
+local making_room, most_of_mine = {}, 0
 for _, mine in ipairs(callers) do
   redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
   local bytes_mine, ended = bytes, nil
@@ -40,13 +69,21 @@ for _, mine in ipairs(callers) do
     if not ended and redis.call('HGET', prefix .. each, 'status') ~= 'working' then ended = each end
   end
   if bytes_mine > most_bytes_mine then return 'bytes of caller' end
-  if redis.call('ZCARD', mine) >= most_mine then
+  local count_mine = redis.call('ZCARD', mine)
+  most_of_mine = math.max(most_of_mine, count_mine)
+  if count_mine >= most_mine then
     if not ended then return 'caller' end
     making_room[#making_room + 1] = ended
   end
 end
 local bytes_all = tonumber(redis.call('HGET', sizes, 'all') or 0) + bytes
 if bytes_all > most_bytes_all then return 'bytes of all' end
+if #making_room == 0 and redis.call('ZCARD', all) >= most_all then
+  local ended, theirs = ended_of_most(prefix, all, most_of_mine)
+  if not ended then return 'all' end
+  for each in string.gmatch(theirs, '[^\\n]+') do redis.call('ZREM', each, ended) end
+  making_room[1] = ended
+end
 for _, ended in ipairs(making_room) do
   -- Of one that the store has evicted, nobody has said that it has ended.
   forget(sizes, ended)
@@ -55,13 +92,13 @@ for _, ended in ipairs(making_room) do
   -- Of others that count it too, it is taken for one that has ended.
   for _, mine in ipairs(callers) do redis.call('ZREM', mine, ended) end
 end
-if redis.call('ZCARD', all) >= most_all then return 'all' end
 for _, mine in ipairs(callers) do redis.call('ZADD', mine, now + seconds, name) end
 redis.call('ZADD', all, now + seconds, name)
 redis.call('HSET', sizes, name, bytes)
 redis.call('HINCRBY', sizes, 'all', bytes)
 redis.call('HSET', hash, 'status', 'working', 'owner', ARGV[10])
 redis.call('HSET', hash, 'about', ARGV[11], 'request', ARGV[12])
+redis.call('HSET', hash, 'callers', table.concat(callers, '\\n'))
 redis.call('EXPIRE', hash, seconds)
 -- What counts a task with more time is not forgotten with one that has less.
 local function keep(key, set)
@@ -74,7 +111,7 @@ keep(sizes, all)
 return 'added'
 """
 )
-"""Add a task; make room for it where a caller has too many, or say what is too much."""
+"""Add a task; make room for it where a caller has too many or all have, or say what is too much."""
 
 CLAIM: Final = (
     _FORGET
