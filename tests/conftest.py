@@ -20,7 +20,8 @@ HEAVY: Final = frozenset(
     test_docs_troubleshooting.py test_event_size.py test_examples.py test_fastlane_same.py
     test_forgetting.py test_fuzz.py test_gateway_cancel.py test_gateway_models.py
     test_gateway_patterns.py test_gateway_sessions.py test_gateway_time.py test_heavy_schemas.py
-    test_leaving.py test_linear.py test_lists_large.py test_long_texts.py test_package.py test_readme.py
+    test_leaving.py test_linear.py test_lists_large.py test_long_texts.py test_package.py
+    test_readme.py
     test_search_remotes.py test_shutdown.py test_sse_unread.py test_start_log.py test_structure.py
     test_system.py test_tasks_shared.py test_telemetry.py test_testing.py
     """.split()  # noqa: SIM905 - forty lines otherwise
