@@ -22,7 +22,7 @@ logger = logging.getLogger("mcp_mount")
 _FEW: Final = 10
 """Tools that are written in one step: some milliseconds."""
 
-_aside: ContextVar[list[mcp_types.Tool] | None] = ContextVar("_aside", default=None)
+_aside: ContextVar[list[mcp_types.Tool] | None] = ContextVar("mcp_mount_aside", default=None)
 """Where the tools of the list go that `_write_in_turns` is to write."""
 
 

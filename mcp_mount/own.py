@@ -14,6 +14,7 @@ from fastmcp.tools.function_tool import FunctionTool
 
 from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.structure import MAX_VALUES, weigh_values
+from mcp_mount.remotes.text import count_values
 
 _MANY: Final = 1_000
 """Values of arguments, of fewer of which errors are soon written."""
@@ -69,13 +70,5 @@ async def misfit_of_prompt(
 
 
 def _has_more(value: object, most: int) -> bool:
-    """Whether there are more values than that in a value."""
-    waiting, left = [value], most
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict | list):
-            left -= len(each)
-            if left < 0:
-                return True
-            waiting.extend(each.values() if isinstance(each, dict) else each)
-    return False
+    """Whether there are more values than that in a value; `count_values` counts itself."""
+    return count_values(value, most + 1) > most + 1

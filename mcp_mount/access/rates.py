@@ -97,7 +97,7 @@ class CallRate:
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - logged
-            # Whatever the store raises: the same.
+            # Whatever the store raises: a limit that cannot be checked is not passed.
             self._failing.begin(error)
             raise Busy(_FAILED) from None
         self._failing.end()
@@ -117,7 +117,7 @@ class CallRate:
         try:
             return [_checked(self._caller_of(request))]
         except Exception as error:  # noqa: BLE001 - logged
-            # Whatever it raises: a limit that cannot be checked is not passed.
+            # Whatever it raises: whose limit it is cannot be told, so none is passed.
             self._failing.begin(error)
             raise Busy(_FAILED) from None
 

@@ -28,9 +28,14 @@ class Comparison:
         self._schema = schema
 
     @cached_property
+    def _quickly(self) -> Schema:
+        quick: Schema = _quick(self._schema)
+        return quick
+
+    @cached_property
     def work(self) -> int:
         """With how many alternatives each part of a value may be compared."""
-        return _work(_quick(self._schema))
+        return _work(self._quickly)
 
     @cached_property
     def most_bytes(self) -> float:
@@ -40,7 +45,7 @@ class Comparison:
     @cached_property
     def is_valid(self) -> Callable[[object], bool]:
         """Tell whether a value conforms."""
-        schema = _quick(self._schema)
+        schema = self._quickly
         return jsonschema_rs.Draft202012Validator(schema, keywords={_AMONG: _Among}).is_valid
 
 
