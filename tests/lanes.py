@@ -41,10 +41,10 @@ class Answer:
         return result
 
 
-async def exchange(
+async def sent_by(
     app: ASGIApp, headers: HeaderPairs, body: bytes, *, method: str = "POST", **more: Any
-) -> Answer:
-    """Send one request as a server does, whatever its headers; `more` is for the scope."""
+) -> list[Message]:
+    """Send one request as a server does; return what the app has sent, as it is."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Message] = []
     complete = anyio.Event()
@@ -62,7 +62,12 @@ async def exchange(
 
     with anyio.fail_after(30):
         await app(scope_of(headers, method=method, **more), receive, send)
-    start, *parts = sent
+    return sent
+
+
+async def exchange(app: ASGIApp, headers: HeaderPairs, body: bytes, **more: Any) -> Answer:
+    """Send one request as a server does, whatever its headers; `more` is for the scope."""
+    start, *parts = await sent_by(app, headers, body, **more)
     assert [part.get("more_body", False) for part in parts][-1:] == [False]
     fields = {name.decode(): value.decode() for name, value in start["headers"]}
     text = b"".join(part.get("body", b"") for part in parts)

@@ -1,10 +1,13 @@
 """Starts and stops an app as a server does, in process."""
 
+import gc
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -34,3 +37,27 @@ async def started(app: ASGIApp) -> AsyncIterator[ASGIApp]:
                 await to_app.send({"type": "lifespan.shutdown"})
                 message = await from_app.receive()
             assert message == {"type": "lifespan.shutdown.complete"}
+
+
+@asynccontextmanager
+async def turns_taken() -> AsyncIterator[list[float]]:
+    """Yield the processor time of each turn of the event loop, in seconds, as the turns are taken.
+
+    Garbage is not collected meanwhile.
+    """
+    turns: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            begun = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            turns.append(time.thread_time() - begun)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        gc.disable()
+        try:
+            yield turns
+        finally:
+            gc.enable()
+        tasks.cancel_scope.cancel()

@@ -1,12 +1,10 @@
 """How large a request may be, and that what is larger is not kept."""
 
-import gc
 import json
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-import anyio
 import pytest
 from fastapi import Body, Depends, FastAPI, Request
 
@@ -16,7 +14,7 @@ from tests.access import bearer, static
 from tests.lanes import exchange
 from tests.raw import RawReply, send_raw
 from tests.sse import HANDSHAKE
-from tests.starting import started
+from tests.starting import started, turns_taken
 from tests.support import ERAS, Era, envelope, http
 from tests.test_linear import within_seconds
 
@@ -335,24 +333,11 @@ async def test_large_arguments_are_read_in_turns(surface: Literal["tools", "sear
         called = {"name": "call_tool", "arguments": called}
     headers, body = envelope("modern", "tools/call", called)
     body["params"]["_meta"]["unusual"] = True
-    turns: list[float] = []
-
-    async def watch() -> None:
-        while True:
-            begun = time.thread_time()
-            await anyio.lowlevel.checkpoint()
-            turns.append(time.thread_time() - begun)
-
     content = json.dumps(body).encode()
-    async with started(app) as running, anyio.create_task_group() as tasks:
+    async with started(app) as running:
         await send_raw(running, [content], headers)
-        tasks.start_soon(watch)
-        gc.disable()
-        try:
+        async with turns_taken() as turns:
             assert (await send_raw(running, [content], headers)).status == 200
-        finally:
-            gc.enable()
-        tasks.cancel_scope.cancel()
     assert max(turns) < sum(turns) / 2
 
 

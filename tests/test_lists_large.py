@@ -7,11 +7,11 @@ import pytest
 from fastapi import FastAPI, Query
 from fastmcp.server.middleware import Middleware
 from pydantic import BaseModel
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from mcp_mount import Mounted, mount_mcp
 from tests.foreign import HELD, Heartbeat
-from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, scope_of
+from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, sent_by
 from tests.starting import started
 from tests.support import rpc
 
@@ -47,34 +47,14 @@ def large_app(*, sessions: bool = False) -> tuple[FastAPI, Mounted]:
     return app, mount_mcp(app, sessions=sessions)
 
 
-async def answered(app: ASGIApp, headers: HeaderPairs, body: bytes) -> bytes:
-    """Return the answer as it is, because to read it would take the loop's time, too."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    sent: list[bytes] = []
-    complete = anyio.Event()
-
-    async def receive() -> Message:
-        if waiting:
-            return waiting.pop()
-        await complete.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message.get("body", b""))
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            complete.set()
-
-    with anyio.fail_after(30):
-        await app(scope_of(headers), receive, send)
-    return b"".join(sent)
-
-
 async def held_by(app: ASGIApp, headers: HeaderPairs, body: bytes) -> float:
     """Return for how long the event loop is held by a request for the list."""
     heart = Heartbeat()
 
     async def act() -> None:
-        assert (await answered(app, headers, body)).count(b'"inputSchema"') == TOOLS
+        # To read the answer would take the loop's time, too.
+        parts = await sent_by(app, headers, body)
+        assert b"".join(each.get("body", b"") for each in parts).count(b'"inputSchema"') == TOOLS
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(heart.beat)

@@ -8,13 +8,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
-from mcp_mount import mount_mcp
 from tests.access import bearer, static
 from tests.mock_api.streaming import Response, streamed
 from tests.starting import started
 from tests.support import LEGACY, envelope, http, rpc
+from tests.test_sse_unread import large_app
 
 KIB = 1024
 CLIENT = {"name": "client", "version": "1"}
@@ -23,15 +23,7 @@ ALICE = bearer("alice")
 
 
 def session_app(**options: Any) -> FastAPI:
-    app = FastAPI()
-
-    @app.get("/large")
-    async def large() -> PlainTextResponse:
-        return PlainTextResponse("x" * 100 * KIB)
-
-    @app.get("/small")
-    async def small() -> str:
-        return "small"
+    app = large_app(sessions=True, **options)
 
     @app.get("/stream")
     async def stream() -> StreamingResponse:
@@ -42,7 +34,6 @@ def session_app(**options: Any) -> FastAPI:
 
         return StreamingResponse(pieces(), media_type="text/plain")
 
-    mount_mcp(app, sessions=True, **options)
     return app
 
 
