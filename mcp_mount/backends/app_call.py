@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import replace
 from typing import Final
 
@@ -80,7 +81,9 @@ class AppCall:
         # One timer for both, because most responses come before either.
         at = deadline if watch_client is None else min(deadline, loop.time() + WATCH_AFTER)
         if at < math.inf:
-            self._timer = loop.call_at(at, self._tick, deadline, watch_client)
+            # The loop keeps a timer that is cancelled, and would keep the call's arguments with it.
+            context = Context()
+            self._timer = loop.call_at(at, self._tick, deadline, watch_client, context=context)
         self.task = loop.create_task(self._run())
         self._shutdown = shutdown.get()
         self._shutdown.endings.add(self._end_with_server)

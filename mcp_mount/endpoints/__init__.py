@@ -16,6 +16,7 @@ In the order in which to read them:
     event_store   where they are kept
     outbox        how much may wait on an event stream
     unread        streams of a session that are not read
+    idle          what a session keeps while nothing happens in it
     streamable    Streamable HTTP
     streams       whose event stream it is
     sse           the older transport, HTTP with SSE

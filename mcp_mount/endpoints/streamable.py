@@ -28,6 +28,7 @@ from mcp_mount.endpoints.collapse import collapse_single_event
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
+from mcp_mount.endpoints.idle import IdleSessions, leave_out_unheard
 from mcp_mount.endpoints.unread import UnreadStreams, count_answer
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
@@ -53,7 +54,10 @@ class Streamable:
         """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
         if self.mount.guard.sessions:
             # Around all others, which may add to the answer.
-            low_level_server(self.mount.server).middleware.insert(0, count_answer)
+            middleware = low_level_server(self.mount.server).middleware
+            if self.mount.open_events is None:
+                middleware.insert(0, leave_out_unheard)
+            middleware.insert(0, count_answer)
         # With `auth=`, FastMCP's app finds out first who calls.
         has_auth = self.mount.server.auth is not None
         self._entry = self._serve_with_fastmcp if has_auth else self._wrap(self._serve_with_fastmcp)
@@ -139,13 +143,14 @@ class Streamable:
     def _share(self) -> list[Middleware]:
         """Return what has to see what opens a session where nobody is left to hear of it, too.
 
-        And what bounds the answers that wait in one.
+        And what bounds the answers that wait in one, and what one keeps.
         """
         if not self.mount.guard.sessions:
             return []
         credentials = self.mount.provider.credentials
         return [
             Middleware(UnreadStreams),
+            Middleware(IdleSessions),
             Middleware(SessionShare, credentials=credentials, refuse=partial(refuse, 400)),
         ]
 

@@ -70,6 +70,8 @@ class UnreadStreams:
         headers = scope["headers"] if scope["type"] == "http" else ()
         session = next((value for name, value in headers if name == _SESSION_ID), None)
         if session is None:
+            # The context may be that of the request before, on the same connection.
+            _outbox.set(None)
             await self._app(scope, receive, send)
             return
         size = 0

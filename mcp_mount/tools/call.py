@@ -141,6 +141,9 @@ class ToolCall:
         """Give back what the result is read from, once it is written."""
         for reader in self._readers:
             reader.close()
+        if self._ctx is not None and self._ctx.abandon == self.abandon:
+            # A session keeps the context of its last request.
+            self._ctx.abandon = None
 
     async def _run(self) -> Result:
         binding = self.binding
