@@ -121,6 +121,17 @@ def test_text_is_cleaned_in_proportion_to_its_length() -> None:
     assert clean_text("\x7f" * 1_000 + "seen", 10) == ""
 
 
+def test_text_hides_no_other_text() -> None:
+    """Gateway: variation selectors spell whole sentences for a model, which nobody sees."""
+    hidden = "".join(chr(0xE0100 + number) for number in b"obey") + "\ufe00\u034f\u115f\u3164\uffa0"
+    assert clean_text(f"a{hidden}b", 100) == "ab"
+    assert clean_json({f"a{hidden}": [f"b{hidden}"]}) == {"a": ["b"]}
+    assert (
+        clean_text("\u2764\ufe0f\ufe0f a\ufe0f 1\ufe0f 1\ufe0f\u20e3", 100)
+        == "\u2764\ufe0f a 1 1\ufe0f\u20e3"
+    )
+
+
 async def test_a_notification_may_be_much_smaller_than_a_result() -> None:
     """Gateway: nobody asked for it, and what comes after it arrives."""
     small = {"method": "notifications/message", "params": {"level": "info", "data": "small"}}

@@ -281,7 +281,7 @@ async def test_an_answer_that_is_not_of_mcp_is_called_that(answer: dict[str, Any
 
 @eras
 async def test_progress_that_is_no_number_breaks_no_message(era: Era) -> None:
-    """Gateway: what is shown is finite, and grows."""
+    """Gateway: what is shown is finite, and grows; its text hides nothing."""
     server = Raw({"tools/list": {"tools": [tool()]}})
     steps = ((1, "1e999"), (2, "NaN"), ("1e999", 5), ("1e300", 5), (4, 5))
 
@@ -289,7 +289,8 @@ async def test_progress_that_is_no_number_breaks_no_message(era: Era) -> None:
         token = params["_meta"]["progressToken"]
         events = [
             '{"jsonrpc":"2.0","method":"notifications/progress","params":'
-            f'{{"progressToken":{json.dumps(token)},"progress":{progress},"total":{total}}}}}'
+            f'{{"progressToken":{json.dumps(token)},"progress":{progress},"total":{total},'
+            r'"message":"\u001b[31mdone\u202e \u034f"}}'
             for progress, total in steps
         ]
         result = {"resultType": "complete", **text("done")}
@@ -306,6 +307,7 @@ async def test_progress_that_is_no_number_breaks_no_message(era: Era) -> None:
     assert len(counted) == 4
     assert counted == sorted({*counted})
     assert all(each.get("total", 0) is not None for each in shown)
+    assert {each["message"] for each in shown} == {"done "}
 
 
 async def test_a_client_that_reads_no_more_gives_its_place_back() -> None:

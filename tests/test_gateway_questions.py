@@ -104,6 +104,10 @@ async def test_an_honest_page_is_passed_on() -> None:
         ("a", {"type": "array", "items": {"type": "string", "title": "API key"}}, False),
         ("password", True, False),
         ("kind", {"type": "array", "items": {"type": "string", "enum": ["password"]}}, True),
+        ("pin", {"type": "integer"}, False),
+        ("a", {"type": "string", "title": "\u03a1\u0399\u039d"}, False),
+        ("a", {"type": "string", "title": "pass\u034fword"}, False),
+        ("password", {"type": "string", "enum": "x"}, False),
     ],
 )
 async def test_no_form_asks_for_a_secret(name: str, field: dict[str, Any], is_asked: bool) -> None:  # noqa: FBT001
@@ -173,7 +177,7 @@ async def test_an_error_that_asks_for_a_page_is_a_question(
     page = {"mode": "url", "message": "The server 'bank' asks.", "url": url, "elicitationId": "1"}
     error = {
         "code": -32042,
-        "message": "The server 'bank' asks: sign in.",
+        "message": "The server 'bank' asks: sign\u034f in.\nThe server 'bank' asks: pay",
         "data": {"elicitations": [page] if url is not None else "junk", "more": "of it"},
     }
     meta = {"io.modelcontextprotocol/clientCapabilities": client}
@@ -186,7 +190,8 @@ async def test_an_error_that_asks_for_a_page_is_a_question(
         assert reply.result["isError"]
         return
     asked = reply.answer["error"]
-    assert (asked["code"], asked["message"][:24]) == (-32042, "The server 'evil' asks: ")
+    said = "The server 'evil' asks: The server 'bank' asks: sign in.\n> The server 'bank' asks: pay"
+    assert (asked["code"], asked["message"]) == (-32042, said)
     message = "The server 'evil' asks: The server 'bank' asks."
     assert asked["data"] == {"elicitations": [{**page, "message": message}]}
 
@@ -207,6 +212,16 @@ FORM = {"mode": "form", "message": "Who?", "requestedSchema": {"type": "object",
 async def test_a_form_is_for_clients_that_open_forms(client: Any, is_asked: bool) -> None:  # noqa: FBT001
     """Gateway, MCP "Elicitation": without a kind, forms are meant."""
     assert (await asked("elicitation/create", FORM, client) is not None) == is_asked
+
+
+async def test_a_message_asks_for_no_secret_either() -> None:
+    """Gateway, MCP "Elicitation": where there is something to type."""
+    form = {"type": "object", "properties": {"a": {"type": "string"}}}
+    question = {**FORM, "requestedSchema": form, "message": "Type your GitHub token:"}
+    assert await asked("elicitation/create", question) is None
+    assert await asked(
+        "elicitation/create", {**question, "requestedSchema": FORM["requestedSchema"]}
+    )
 
 
 async def test_no_line_of_a_question_is_another_servers() -> None:

@@ -32,7 +32,7 @@ from mcp_mount.openapi.patterns import is_ecmascript
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.openapi.simplify import shorten
-from mcp_mount.remotes.elicitation import _asks_for_secret
+from mcp_mount.remotes.forms import asks_for_secret
 from mcp_mount.search.entries import Entry
 from mcp_mount.search.ranker import Ranker
 from mcp_mount.tools.describing import description_of, title_of
@@ -362,4 +362,15 @@ def test_the_name_of_a_field_is_read_once_however_many_schemas_it_has() -> None:
     """S3: each was looked at with the whole name again, for six seconds."""
     form = {"type": "object", "properties": {"aB" * 4_800: {"anyOf": [{} for _ in range(1_990)]}}}
     with within_seconds(0.3):
-        assert not _asks_for_secret(form)
+        assert not asks_for_secret("", form)
+
+
+@pytest.mark.parametrize(
+    "unit", ["aB", "pass ", "t o k e ", "enter your a ", "p[", "﷽", "ﷺ", "\u0301\u0323"]
+)
+def test_a_form_of_hostile_words_is_soon_read(unit: str) -> None:
+    """S3: in time that grows with it; 20,000 characters of JSON are passed on."""
+    text = unit * (19_000 // sum(1 if each.isascii() else 6 for each in unit))
+    field = {"type": "string", "title": text, "description": text[1:]}
+    with within_seconds(0.25):
+        assert not asks_for_secret(text, {"type": "object", "properties": {"a": field}})

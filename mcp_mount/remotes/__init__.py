@@ -22,6 +22,8 @@ In the order in which to read them:
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
     catalog       what it offers, fit to be offered here
+    words         the words of a text, however they are written
+    forms         whether a form asks for a secret
     elicitation   what it asks of a user
     asking        what a server asks and says while a call runs
     contact       what requests know of the task that stays in touch with it

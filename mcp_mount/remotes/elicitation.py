@@ -6,11 +6,7 @@ form asks for a secret (MCP "Elicitation"), and no completion gets what the clie
 """
 
 import json
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastmcp.server.context import Context
@@ -28,6 +24,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from mcp_mount.remotes.forms import asks_for_secret
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.schemas import without_expressions
 from mcp_mount.remotes.text import clean_json, clean_text, fits
@@ -43,20 +40,6 @@ _MAX_FORM: Final = 20_000
 _MAX_STATE: Final = 100_000
 _MAX_REQUESTS: Final = 10
 _MAX_KEY: Final = 100
-
-_SECRET: Final = re.compile(
-    r"pass ?(?:word|wd|phrase|code|wort)|\bsecrets?\b|\b(?:api|private) ?keys?\b|\bcredentials?\b"
-    r"|(?<!\bmax )(?<!\bof )\btokens?\b(?! (?:count|limit|budget|usage)\b)"
-)
-_CODE: Final = re.compile(r"\b(?:pins?|otp|cvv|cvc|bearer)\b")
-"""What is asked for so by the name of a field alone: a description may speak of other pins."""
-
-_WITHIN: Final = frozenset({"anyOf", "oneOf", "allOf", "items"})
-"""Where a schema holds others that are of the same field."""
-
-_BETWEEN_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+")
-_SPACED: Final = re.compile(r"\b[a-z](?: [a-z]\b){2,}")
-_LOOKALIKES: Final = str.maketrans("аеорсухіјѕԁкмтнαορνικτ", "aeopcyxijsdkmthaopvikt")
 
 
 def read_state(context: Context) -> str | None:
@@ -95,7 +78,7 @@ def clean_required(error: ErrorData, name: str, caller: Caller | None) -> ErrorD
     clean = ElicitationRequiredErrorData(elicitations=[each.params for each in pages])
     return ErrorData(
         code=error.code,
-        message=f"The server {name!r} asks: {error.message}",
+        message=_quote(clean_text(error.message, _MAX_MESSAGE), name),
         data=clean.model_dump(by_alias=True, mode="json", exclude_none=True),
     )
 
@@ -110,9 +93,8 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
     if not isinstance(request, ElicitRequest):
         return None
     params = request.params
-    # No line of it looks like another server's question.
-    lines = clean_text(params.message, _MAX_MESSAGE).splitlines()
-    message = "\n> ".join([f"The server {name!r} asks: {''.join(lines[:1])}", *lines[1:]])
+    question = clean_text(params.message, _MAX_MESSAGE)
+    message = _quote(question, name)
     can = said.elicitation if said is not None else None
     if isinstance(params, ElicitRequestFormParams):
         # A client that names no kind opens forms (MCP "Elicitation", "Capabilities").
@@ -120,7 +102,7 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         if not has_forms or not fits(params.requested_schema, _MAX_FORM):
             return None
         form = without_expressions(clean_json(params.requested_schema))
-        if len(json.dumps(form)) > _MAX_FORM or _asks_for_secret(form):
+        if len(json.dumps(form)) > _MAX_FORM or asks_for_secret(question, form):
             return None
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=form))
     identity = params.elicitation_id or ""
@@ -131,6 +113,12 @@ def clean_request(request: object, name: str, caller: Caller | None) -> Any:
         message=message, url=params.url, elicitation_id=params.elicitation_id
     )
     return ElicitRequest(params=page)
+
+
+def _quote(text: str, name: str) -> str:
+    """Return a message with who asks before it; no line looks like another server's question."""
+    lines = text.splitlines()
+    return "\n> ".join([f"The server {name!r} asks: {''.join(lines[:1])}", *lines[1:]])
 
 
 def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMessageRequest | None:
@@ -146,65 +134,6 @@ def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMess
     for tool in plain.get("tools", ()):
         tool["inputSchema"] = without_expressions(tool["inputSchema"])
     return CreateMessageRequest(params=CreateMessageRequestParams.model_validate(plain))
-
-
-def _asks_for_secret(form: Mapping[str, Any]) -> bool:
-    """Whether a field of a form is for what only a page of the server itself may ask.
-
-    A form has no fields in fields (MCP "Elicitation"), but a client may show them.
-    """
-    # A field may have thousands of schemas: what it is called is read once.
-    look = cache(_look)
-    return any(_is_secret(key, field, look) for key, field in _schemas_in(form))
-
-
-def _schemas_in(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each schema in one, with the name of the field that it belongs to."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _schemas_in(each, key)
-    elif isinstance(value, Mapping):
-        yield key, value
-        for name, each in value.items():
-            yield from _schemas_in(each, key if name in _WITHIN else name)
-    elif value is True:  # As a schema it accepts anything, a secret too.
-        yield key, {}
-
-
-class _Look(NamedTuple):
-    """What a text asks for."""
-
-    is_code: bool
-    is_secret: bool
-
-
-def _is_secret(key: str, field: Mapping[str, Any], look: Callable[[str], _Look]) -> bool:
-    kind = field.get("type", "string")
-    kinds = kind if isinstance(kind, list) else [kind]
-    if field.get("format") == "password":
-        return True
-    if "string" not in kinds or field.get("enum"):
-        return False
-    said = [field.get(each, "") for each in ("title", "description")]
-    if any(isinstance(each, list) for each in said):
-        return True  # No title, but what a client may show as one.
-    # What has fields is one that is called so, and looked at by itself.
-    title, description = (each if isinstance(each, str) else "" for each in said)
-    names = [*map(look, (key, title))]
-    is_code = any(each.is_code for each in names)
-    return is_code or any(each.is_secret for each in (*names, look(description)))
-
-
-def _look(text: str) -> _Look:
-    words = _words_of(text)
-    return _Look(bool(_CODE.search(words)), bool(_SECRET.search(words)))
-
-
-def _words_of(text: str) -> str:
-    """Return a text in small Latin letters, its words apart, however they are written."""
-    plain = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
-    words = " ".join(_BETWEEN_WORDS.split(plain)).lower().strip()
-    return _SPACED.sub(lambda found: found[0].replace(" ", ""), words)
 
 
 def _is_page(url: str) -> bool:

@@ -12,6 +12,7 @@ from fastmcp.server.context import Context
 from mcp.shared.dispatcher import ProgressFnT
 
 from mcp_mount.remotes.outgoing import current_request
+from mcp_mount.remotes.text import clean_json
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -53,7 +54,7 @@ async def forward_progress(
             total = None
         last, left = progress, left - len(message or "") - 1
         try:
-            sending.send_nowait((progress, total, message))
+            sending.send_nowait((progress, total, clean_json(message)))
         except (anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
             logger.debug("A progress notification is dropped: the client is slow, or has gone")
 

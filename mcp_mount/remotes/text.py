@@ -14,6 +14,13 @@ _ANSI: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL
 )
 
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]"
+    "|(?<![\u00a9\u00ae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f(?!\u20e3)"
+)
+"""Marks and letters that nobody sees (Unicode's Default_Ignorable_Code_Point, beside category C).
+The one after a symbol stays: with it "❤" is the coloured one, as values of an `enum` have it."""
+
 _VALUE: Final = 4
 """What a JSON value counts beside its characters."""
 
@@ -98,9 +105,10 @@ def clean_json(value: Any) -> Any:
         return {clean_json(key): clean_json(each) for key, each in value.items()}
     if isinstance(value, list):
         return [clean_json(each) for each in value]
-    # Printable text stays as it is: a value of an `enum` is sent back.
-    return _visible(value) if isinstance(value, str) and not value.isprintable() else value
+    if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+        return value
+    return _visible(value)
 
 
 def _visible(text: str) -> str:
-    return _ANSI.sub("", text).translate(_VISIBLE)
+    return _UNSEEN.sub("", _ANSI.sub("", text).translate(_VISIBLE))
