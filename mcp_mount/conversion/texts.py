@@ -74,23 +74,23 @@ def write_json(value: object) -> bytes:
         # NaN stays what Python's readers know.
         return to_json(value, inf_nan_mode="constants")
     except (ValueError, RecursionError):
-        if _fractions(value) > _MOST_FRACTIONS:
+        if _has_many_fractions(value):
             message = "The arguments hold half of a character (a lone surrogate): leave it out."
             raise InvalidArguments(message) from None
         return write_compact(value).encode()
 
 
-def _fractions(value: object) -> int:
+def _has_many_fractions(value: object) -> bool:
     count, left = 0, [value]
-    while left:
+    while left and count <= _MOST_FRACTIONS:
         each = left.pop()
-        if isinstance(each, Mapping):
+        if isinstance(each, dict):
             left.extend(each.values())
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, list):
             left.extend(each)
         else:
             count += isinstance(each, float)
-    return count
+    return count > _MOST_FRACTIONS
 
 
 def write_delimited(
