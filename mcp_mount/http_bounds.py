@@ -19,23 +19,33 @@ def reading_at_most(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     async def bound(response: httpx2.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise TooMuch("The answer is compressed, which was not asked for.")
-        response.stream = _Bounded(response.stream, most)
+        left = most
+
+        def take(chunk: bytes) -> None:
+            nonlocal left
+            left -= len(chunk)
+            if left < 0:
+                raise TooMuch(f"The answer is larger than {most} bytes.")
+
+        response.stream = CheckedStream(response.stream, take)
 
     return bound
 
 
-class _Bounded(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any, most: int) -> None:
+class CheckedStream(httpx2.AsyncByteStream):
+    """A body of which each chunk is checked before it is handed on."""
+
+    def __init__(self, stream: Any, check: Callable[[bytes], None]) -> None:
+        """Wrap `stream`; `check` raises `TooMuch` where enough was read."""
         self._stream = stream
-        self._most = most
+        self._check = check
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._most
+        """Yield the chunks."""
         async for chunk in self._stream:
-            left -= len(chunk)
-            if left < 0:
-                raise TooMuch(f"The answer is larger than {self._most} bytes.")
+            self._check(chunk)
             yield chunk
 
     async def aclose(self) -> None:
+        """Close the stream."""
         await self._stream.aclose()

@@ -14,6 +14,7 @@ from fastmcp.tools.function_tool import FunctionTool
 
 from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.structure import MAX_VALUES, weigh_values
+from mcp_mount.loops import Turns
 from mcp_mount.remotes.text import count_values
 
 _MANY: Final = 1_000
@@ -59,8 +60,9 @@ async def misfit_of_prompt(
 
     Where an argument is no text, FastMCP parses what is given as JSON.
     """
+    turns = Turns()
     for argument, text in (arguments or {}).items():
-        if len(text) > _MOST_IN_PROMPT and weigh_values(text) > _MOST_IN_PROMPT:
+        if len(text) > _MOST_IN_PROMPT and await weigh_values(text, turns) > _MOST_IN_PROMPT:
             prompt = await server.get_prompt(name)
             known = signature(prompt.fn).parameters if isinstance(prompt, FunctionPrompt) else {}
             kind = known[argument].annotation if argument in known else str

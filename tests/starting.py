@@ -55,9 +55,11 @@ async def turns_taken() -> AsyncIterator[list[float]]:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch)
+        await anyio.lowlevel.checkpoint()
         gc.disable()
         try:
             yield turns
+            await anyio.lowlevel.checkpoint()
         finally:
             gc.enable()
         tasks.cancel_scope.cancel()

@@ -1,13 +1,17 @@
 """Speaks MCP to an app under test as a client does: by hand, through FastMCP, or over a socket."""
 
+import asyncio
 import json
+import math
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
+import anyio
 import httpx2
 import uvicorn
 from fastmcp import Client
@@ -162,16 +166,47 @@ async def connected(
         yield client
 
 
-class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+class Server(uvicorn.Server):
+    """A server that says when it listens, and stops without the pauses that uvicorn makes.
+
+    It looks ten times a second whether it is to stop, and waits a tenth of a second then.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = threading.Event()
+        self._stop: Callable[[], object] | None = None
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop, from whichever thread."""
+        self.should_exit = True
+        if self._stop is not None:
+            self._stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, self._told.set)
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        if not self.should_exit:
+            await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        state, patience = self.server_state, self.config.timeout_graceful_shutdown
+        for connection in [*state.connections]:
+            connection.shutdown()
+        # What is left of the pause: connections that close have that time without any patience.
+        with anyio.move_on_after(math.inf if patience is None else 0.1 + patience):
+            while state.connections or state.tasks:  # noqa: ASYNC110 - nothing else tells of it
+                await asyncio.sleep(0.005)
+        for task in state.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
 
 
 @contextmanager
@@ -181,7 +216,7 @@ def served(app: ASGIApp, *, at: int = 0, **options: Any) -> Iterator[str]:
     `at` is a port that was free before.
     """
     config = uvicorn.Config(app, port=0, log_level="warning", ws="none", **options)
-    server = _Server(config)
+    server = Server(config)
     with socket.create_server(("127.0.0.1", at)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -190,5 +225,5 @@ def served(app: ASGIApp, *, at: int = 0, **options: Any) -> Iterator[str]:
             assert server.listening.wait(20), "uvicorn did not start"
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join()

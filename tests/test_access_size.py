@@ -342,6 +342,23 @@ async def test_large_arguments_are_read_in_turns(surface: Literal["tools", "sear
 
 
 @eras
+async def test_half_a_character_beside_many_values_is_refused_soon(era: Era) -> None:
+    """F1: all of it was read first, in one step that Python's reader took 40 to 60 ms for."""
+    app = FastAPI()
+    mount_mcp(app)
+    given = ["\ud800", *[0.12345678901234567] * 190_000]
+    headers, body = envelope(era, "tools/call", {"name": "no", "arguments": {"a": given}})
+    content, longest = json.dumps(body).encode(), []
+    async with started(app) as running:
+        for _ in range(3):
+            async with turns_taken() as turns:
+                assert (await send_raw(running, [content], headers)).status == 400
+            longest.append(max(turns))
+    # Twice what is aimed at, for a machine that is busy.
+    assert min(longest) < 0.02
+
+
+@eras
 async def test_a_query_is_short(era: Era) -> None:
     """X5: who looks for a key or a `surface` in it reads all of it, each anew."""
     app = sized_app([])

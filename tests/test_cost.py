@@ -1,6 +1,7 @@
 """X5: no request does work in proportion to the number of tools, but the first after a change."""
 
 import inspect
+import json
 import sys
 import tracemalloc
 from collections import Counter
@@ -18,11 +19,14 @@ from fastmcp.server.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import RateLimit, Tasks, mount_mcp
+from mcp_mount.conversion.structure import SLICE
 from mcp_mount.fastpath.messages import MessageReader
 from tests.access import static
 from tests.lanes import HeaderPairs, exchange, request_of, scope_of
+from tests.sse import initialized
 from tests.starting import started
 from tests.support import ERAS, Era, call, tools
+from tests.test_session_unread import opened
 from tests.tracing import traced
 
 MOST_FUNCTIONS = 110
@@ -232,6 +236,28 @@ async def test_a_method_of_a_derived_app_is_not_asked_for_either() -> None:
 async def test_a_call_runs_few_functions_of_ours(era: Era) -> None:
     """What a call costs is told by their number; whoever needs another one may raise it here."""
     assert (await counted_call(5, era)).total() <= MOST_FUNCTIONS
+
+
+@pytest.mark.parametrize("is_session", [True, False], ids=["session", "sse"])
+async def test_a_large_message_is_counted_once(*, is_session: bool) -> None:
+    """Its values are wanted where it is let in, and where it waits to be answered."""
+    app = FastAPI()
+    app.add_api_route("/number", lambda: 7, operation_id="number")
+    mount_mcp(app, sessions=is_session, sse_path=None if is_session else "/sse")
+    arguments = {"a": "x" * 10 * SLICE}
+    params = {"name": "number", "arguments": arguments}
+    async with started(app) as served:
+        if is_session:
+            session = await opened(served)
+            with counted() as counts:
+                await call(served, "number", arguments, era="legacy", headers=session)
+        else:
+            content = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            async with initialized(served) as stream:
+                with counted() as counts:
+                    await stream.post(json.dumps(content).encode())
+                await stream.message()
+    assert counts["Meter.add"] == 11
 
 
 async def let_in() -> None:

@@ -1,9 +1,11 @@
 """What a server keeps in a session: for whom, how long, and what happens when it is gone."""
 
 import os
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -390,20 +392,33 @@ async def test_a_caller_whose_calls_end_a_program_does_so_once_to_others() -> No
             assert await notes(app, "d", caller="bob") == ["c", "d"]
 
 
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 async def test_a_program_whose_guard_cannot_be_started_does_not_run_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Gateway: it is started again and again, for want of descriptors or of a shell."""
-    monkeypatch.setattr(remotes_program, "guard_of", lambda _: [str(tmp_path / "none")])
+    """Gateway: it is started again and again, for want of descriptors."""
     monkeypatch.setattr(remotes_program, "_GRACE", 0.5)
     start, begun = anyio.open_process, []
 
-    async def remember(*arguments: Any, **options: Any) -> Process:
-        process = await start(*arguments, **options)
-        begun.append(process)
-        return process
+    async def with_the_last_descriptors(command: list[str], **options: Any) -> Process:
+        if command[0] != "/bin/sh":
+            begun.append(await start(command, **options))
+            return begun[-1]
+        with no_descriptors_left():
+            return await start(command, **options)
 
-    monkeypatch.setattr(anyio, "open_process", remember)
+    monkeypatch.setattr(anyio, "open_process", with_the_last_descriptors)
     with heard() as log:
         async with started(gateway_app([program("notes", "import time; time.sleep(60)")])):
             await log.line("is down")

@@ -6,14 +6,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
+from starlette.types import ASGIApp
 
 from mcp_mount import Limits, MountError, RateLimit, Tasks, limits, mount_mcp, proxy_app
 from tests.access import bearer, static
@@ -62,10 +65,17 @@ class Desk:
 
         mount_mcp(self.app, **{"tasks": Tasks(), **options})
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[ASGIApp]:
+        """Yield the app, started; what still works at the end is done, and need not be ended."""
+        async with started(self.app) as app:
+            yield app
+            self.end.set()
+
 
 async def test_a_task_is_started_and_its_result_fetched_later() -> None:
     desk = Desk()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
         await desk.begun.wait()
         working = (await ask(app, task_id, headers=ALICE)).result
@@ -110,7 +120,7 @@ async def test_tools_marks_tasks_by_selectors() -> None:
 async def test_fastmcp_s_own_client_waits_for_a_task_by_itself() -> None:
     desk = Desk()
     desk.end.set()
-    async with started(desk.app) as app, connected(app, "modern") as client:
+    async with desk.opened() as app, connected(app, "modern") as client:
         result = await client.call_tool("report", {"title": "May"})
     assert result.structured_content == {"title": "May", "caller": "nobody"}
 
@@ -124,7 +134,7 @@ async def test_the_server_says_that_it_has_tasks() -> None:
 async def test_another_caller_is_told_nothing_of_a_task() -> None:
     """Neither its result nor that there is one; and cannot end it."""
     desk = Desk()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
         await desk.begun.wait()
         for verb in ("get", "cancel", "update"):
@@ -161,7 +171,7 @@ async def test_a_task_belongs_to_the_subject_and_not_to_the_token() -> None:
     provider.tokens["new"]["client_id"] = "old"
     desk = Desk(auth=provider)
     old, new, other = (bearer(name) for name in ("old", "new", "other"))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "double", {"number": 1}, headers=old)
         assert (await ended(app, task_id, headers=new))["status"] == "completed"
         assert is_unknown(await ask(app, task_id, headers=other))
@@ -176,7 +186,7 @@ async def test_who_has_lost_a_scope_has_lost_the_task_too() -> None:
     async def secret() -> str:
         return "told"
 
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "secret", headers=ALICE)
         assert (await ended(app, task_id, headers=ALICE))["status"] == "completed"
         scopes.clear()
@@ -185,7 +195,7 @@ async def test_who_has_lost_a_scope_has_lost_the_task_too() -> None:
 
 async def test_cancelling_ends_the_work_of_the_app() -> None:
     desk = Desk()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "report", {"title": "May"})
         await desk.begun.wait()
         assert (await ask(app, task_id, "cancel")).result["resultType"] == "complete"
@@ -203,12 +213,12 @@ async def test_what_goes_on_after_the_response_is_not_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A task that has ended is wanted by nobody, and so is no reason to stop the app's work."""
-    monkeypatch.setattr("mcp_mount.tasks.worker.LEASE", 0.03)
-    app, how, over = FastAPI(), [], asyncio.Event()
+    monkeypatch.setattr("mcp_mount.tasks.worker.LEASE", 0)
+    app, how, written, over = FastAPI(), [], asyncio.Event(), asyncio.Event()
 
     async def send_mails() -> None:
         try:
-            await asyncio.sleep(0.3)
+            await written.wait()
             how.append("sent")
         except asyncio.CancelledError:
             how.append("cancelled")
@@ -225,6 +235,10 @@ async def test_what_goes_on_after_the_response_is_not_ended(
     async with started(app) as served:
         task = await ended(served, await start(served, "order"))
         assert task["status"] == "completed"
+        # In each of these turns the worker could find that nobody wants the task any more.
+        for _ in range(100):
+            await anyio.lowlevel.checkpoint()
+        written.set()
         with anyio.fail_after(30):
             await over.wait()
     assert how == ["sent"]
@@ -232,7 +246,7 @@ async def test_what_goes_on_after_the_response_is_not_ended(
 
 async def test_what_waits_is_cancelled_before_it_begins() -> None:
     desk = Desk(tasks=Tasks(concurrency=1))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         first = await start(app, "report", {"title": "first"})
         await desk.begun.wait()
         second = await start(app, "report", {"title": "second"})
@@ -291,7 +305,7 @@ async def test_a_failing_route_is_an_error_result_and_its_text_stays_in_the_log(
 
 async def test_wrong_arguments_are_told_at_once() -> None:
     desk = Desk()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         reply = await call(app, "report", {"titel": "May"}, meta=META)
     assert reply.is_error
     assert "titel" in reply.text_content
@@ -301,7 +315,7 @@ async def test_the_user_is_asked_before_a_task_is_made() -> None:
     desk = Desk(mark={"x-mcp": {"task": True, "confirm": True}})
     desk.end.set()
     both = {CAPABILITIES: {**ASKS[CAPABILITIES], **META[CAPABILITIES]}}
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         question = (await call(app, "report", {"title": "May"}, meta=both)).result
         assert question["resultType"] == "input_required"
         assert desk.runs == []
@@ -321,7 +335,7 @@ async def test_the_user_is_asked_before_a_task_is_made() -> None:
 async def test_starting_a_task_is_a_call_to_the_rate_limit_and_fetching_is_none() -> None:
     desk = Desk(rate_limit=RateLimit("1/hour"))
     desk.end.set()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "report", {"title": "May"}, headers=ALICE)
         assert (await ended(app, task_id, headers=ALICE))["result"]["isError"] is False
         refused = await call(app, "report", {"title": "June"}, meta=META, headers=ALICE)
@@ -331,7 +345,7 @@ async def test_starting_a_task_is_a_call_to_the_rate_limit_and_fetching_is_none(
 
 async def test_the_deadline_of_a_call_is_that_of_a_task() -> None:
     desk = Desk(limits=Limits(timeout=0.2))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task = await ended(app, await start(app, "report", {"title": "May"}))
     assert task["result"]["isError"] is True
     assert "within 0.2 seconds" in task["result"]["content"][0]["text"]
@@ -339,7 +353,7 @@ async def test_the_deadline_of_a_call_is_that_of_a_task() -> None:
 
 async def test_a_caller_has_so_many_tasks_and_the_oldest_that_ended_make_room() -> None:
     desk = Desk(tasks=Tasks(per_caller=2))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         first = await start(app, "double", {"number": 1}, headers=ALICE)
         await ended(app, first, headers=ALICE)
         second = await start(app, "report", {"title": "second"}, headers=ALICE)
@@ -363,7 +377,7 @@ def made_up(number: int) -> dict[str, str]:
 async def test_a_made_up_key_beside_a_real_one_gets_no_more_tasks() -> None:
     """F2: a task belongs to both, and counts against each."""
     desk = Desk(tasks=Tasks(per_caller=2))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         first = await start(app, "double", {"number": 1}, headers=made_up(1))
         await ended(app, first, headers=made_up(1))
         second = await start(app, "report", {"title": "second"}, headers=made_up(2))
@@ -412,7 +426,7 @@ async def test_whoever_tells_callers_apart_for_the_rate_does_so_for_tasks() -> N
     """F2: where nothing checks keys, every made-up one would be a new caller."""
     rate = RateLimit("9/hour", caller_of=lambda _: "everyone")
     desk = Desk(tasks=Tasks(per_caller=1), rate_limit=rate)
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         await start(app, "report", {"title": "May"}, headers=ALICE)
         refused = await call(app, "report", {"title": "June"}, meta=META, headers=BOB)
         assert refused.is_error
@@ -422,7 +436,7 @@ async def test_whoever_tells_callers_apart_for_the_rate_does_so_for_tasks() -> N
 async def test_no_result_is_lost_for_a_task_that_is_refused() -> None:
     """One of two credentials has no room, so the other one's task that ended stays."""
     desk = Desk(tasks=Tasks(per_caller=1))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         done = await start(app, "double", {"number": 1}, headers=ALICE)
         await ended(app, done, headers=ALICE)
         await start(app, "report", {"title": "one"}, headers={"x-api-key": "made up 1"})
@@ -434,7 +448,7 @@ async def test_no_result_is_lost_for_a_task_that_is_refused() -> None:
 async def test_a_made_up_key_beside_a_real_one_keeps_no_more_bytes_waiting() -> None:
     """F2: of what has not begun."""
     desk = waits_long()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         await start(app, "report", {"title": "first"}, headers=BOB)
         await desk.begun.wait()
         said = {"title": "w" * 1000}
@@ -452,7 +466,7 @@ async def test_a_task_is_started_with_few_credentials(monkeypatch: pytest.Monkey
 
 
 async def test_all_callers_together_have_so_many() -> None:
-    async with started(Desk(tasks=Tasks(in_all=1)).app) as app:
+    async with Desk(tasks=Tasks(in_all=1)).opened() as app:
         await start(app, "report", {"title": "first"}, headers=ALICE)
         refused = await call(app, "report", {"title": "second"}, meta=META, headers=BOB)
     assert "There are too many tasks" in refused.text_content
@@ -466,7 +480,7 @@ async def test_where_all_have_too_many_one_that_ended_of_whoever_has_most_makes_
 async def test_a_task_that_two_count_makes_room_for_a_third() -> None:
     """F2: it counts against neither any more."""
     desk = Desk(tasks=Tasks(in_all=2, per_caller=2))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         for number in (1, 2):
             task = await start(app, "double", {"number": 1}, headers=made_up(number))
             await ended(app, task, headers=made_up(number))
@@ -479,7 +493,7 @@ async def test_a_task_that_two_count_makes_room_for_a_third() -> None:
 
 async def test_a_task_is_started_with_so_many_bytes() -> None:
     desk = Desk(tasks=Tasks(max_bytes=1000))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         refused = await call(app, "report", {"title": "x" * 1000}, meta=META)
         await start(app, "report", {"title": "x" * 10})
     assert refused.is_error
@@ -508,7 +522,7 @@ async def test_what_waits_of_one_caller_has_so_many_bytes_until_it_begins_or_is_
     """Otherwise one caller fills the memory with a few requests."""
     desk = waits_long()
     alice, bob = {"authorization": "Bearer 0"}, {"authorization": "Bearer 1"}
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         await start(app, "report", {"title": "first"}, headers=bob)
         await desk.begun.wait()
         ids = await fill(app, 20)
@@ -524,7 +538,7 @@ async def test_what_waits_of_one_caller_has_so_many_bytes_until_it_begins_or_is_
 
 async def test_what_waits_of_all_callers_has_so_many_bytes() -> None:
     desk = waits_long()
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         await start(app, "report", {"title": "first"})
         await desk.begun.wait()
         ids = await fill(app, 200, callers=50)
@@ -538,7 +552,7 @@ async def test_a_result_that_is_too_large_is_an_error() -> None:
     async def long() -> str:
         return "x" * 2000
 
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task = await ended(app, await start(app, "long"))
     assert task["result"]["isError"] is True
     assert "more than 1000 bytes" in task["result"]["content"][0]["text"]
@@ -546,7 +560,7 @@ async def test_a_result_that_is_too_large_is_an_error() -> None:
 
 async def test_a_task_is_forgotten_after_its_time() -> None:
     desk = Desk(tasks=Tasks(keep=0.5), limits=Limits(timeout=0.6))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "double", {"number": 1})
         await ended(app, task_id)
         await until(app, task_id, is_unknown)
@@ -562,7 +576,7 @@ async def test_a_tool_that_calls_a_tool_gets_its_result() -> None:
         server = get_context().fastmcp
         return (await server.call_tool("double", {"number": number})).structured_content
 
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         reply = await call(app, "twice", {"number": 4}, meta=META, path="/other")
     assert reply.result["structuredContent"] == {"sum": 8}
 
@@ -622,7 +636,7 @@ async def test_a_route_s_own_client_of_the_endpoint_waits_for_tasks() -> None:
         async with mounted.client(request) as client:
             return (await client.call_tool("report", {"title": "May"})).structured_content
 
-    async with started(desk.app) as app, http(app) as client:
+    async with desk.opened() as app, http(app) as client:
         response = await client.get("/agent", headers=ALICE)
     assert response.json() == {"title": "May", "caller": "Bearer alice"}
 
@@ -630,7 +644,7 @@ async def test_a_route_s_own_client_of_the_endpoint_waits_for_tasks() -> None:
 async def test_an_app_with_two_endpoints_keeps_their_tasks_apart() -> None:
     desk = Desk()
     mount_mcp(desk.app, path="/other", tasks=Tasks())
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         task_id = await start(app, "double", {"number": 1})
         await ended(app, task_id)
         assert is_unknown(await ask(app, task_id, path="/other"))
@@ -678,7 +692,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 async def test_a_task_waits_for_its_turn_among_the_running_calls(waiting: asyncio.Event) -> None:
     desk = Desk(limits=Limits(max_concurrency=1))
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         first = await start(app, "report", {"title": "first"})
         await desk.begun.wait()
         second = await start(app, "report", {"title": "second"})
@@ -699,7 +713,7 @@ async def test_a_task_waits_for_its_turn_no_longer_than_it_may_take() -> None:
     async def quick() -> str:
         return "done"
 
-    async with started(desk.app) as app:
+    async with desk.opened() as app:
         await start(app, "report", {"title": "first"})
         await desk.begun.wait()
         task = await ended(app, await start(app, "quick"))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx2
@@ -11,7 +11,7 @@ from fastmcp.client.logging import LogMessage
 
 from mcp_mount.commands.output import note, one_line
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.http_bounds import TooMuch, reading_at_most
+from mcp_mount.http_bounds import CheckedStream, TooMuch, reading_at_most
 from mcp_mount.remotes.text import count_values
 
 MOST_BYTES: Final = 32 * 1024 * 1024
@@ -36,23 +36,16 @@ async def _bound(response: httpx2.Response) -> None:
     # Of a stream of events the SDK bounds each.
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         await reading_at_most(MOST_BYTES)(response)
-        response.stream = _Metered(response.stream)
+        response.stream = CheckedStream(response.stream, _count(Meter(math.inf)))
 
 
-class _Metered(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+def _count(meter: Meter) -> Callable[[bytes], None]:
+    def count(chunk: bytes) -> None:
+        meter.add(chunk)
+        if meter.values > MOST_VALUES:
+            raise TooMuch("The answer has too many JSON values.")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        meter = Meter(math.inf)
-        async for chunk in self._stream:
-            meter.add(chunk)
-            if meter.values > MOST_VALUES:
-                raise TooMuch("The answer has too many JSON values.")
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+    return count
 
 
 def telling(who: str) -> Callable[[LogMessage], Awaitable[None]]:

@@ -12,9 +12,9 @@ from mcp_mount.commands.output import (
     exiting,
     note,
     one_line,
+    print_json,
     read_headers,
     write,
-    write_json,
 )
 from mcp_mount.commands.values import read_arguments
 from mcp_mount.errors import MountError
@@ -67,7 +67,7 @@ def call(
             block.model_dump(mode="json", by_alias=True, exclude_none=True)
             for block in result.content
         ]
-        write_json(
+        print_json(
             {
                 "content": content,
                 "structuredContent": result.structured_content,

@@ -12,9 +12,9 @@ from mcp_mount.commands.output import (
     Token,
     console,
     exiting,
+    print_json,
     read_headers,
     write,
-    write_json,
 )
 
 Format = Literal["text", "json", "github"]
@@ -58,7 +58,7 @@ def check(
         subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
         report = check_tools(subjects, silenced)
     if format == "json":
-        write_json(as_json(report))
+        print_json(as_json(report))
     elif format == "github":
         write("".join(f"{line}\n" for line in as_github(report)))
     else:

@@ -10,8 +10,8 @@ from mcp_mount.commands.output import (
     exiting,
     note,
     one_line,
+    print_json,
     read_headers,
-    write_json,
 )
 
 
@@ -32,7 +32,7 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
     with exiting():
         subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
     if json:
-        write_json([subject.tool for subject in subjects])
+        print_json([subject.tool for subject in subjects])
         return 0
     from rich.table import Table
     from rich.text import Text
@@ -77,7 +77,7 @@ def export(
         subjects = anyio.run(find_target(app, read_headers(header, auth)).subjects)
         tools = [subject.tool for subject in sorted(subjects, key=lambda each: each.name)]
         if output is None:
-            write_json(tools)
+            print_json(tools)
             return 0
         text = json.dumps(tools, indent=2, ensure_ascii=False)
         write_whole(output, f"{text}\n".encode())

@@ -64,7 +64,7 @@ def _write(text: str) -> None:
         sys.exit(FAILED)
 
 
-def write_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Write a value on stdout, in a form that is the same each time."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     _write(_BEYOND_ASCII.sub(_escape, text) if sys.stdout.isatty() else text)

@@ -5,12 +5,12 @@ In the order in which to read them:
     texts        one value as text
     styles       the values of parameters, as they stand in a request
     encoding     the values of a body, as they stand in a request
-    arguments    what a model gives, as a request
     structure    how much structure JSON has, counted before it is parsed
     values       a text, as the JSON value that it is
     headers      what headers say of a body
     decoders     the parts of a body, as they arrive
     slips        a string where JSON is wanted, as what is wanted
+    arguments    what a model gives, as a request
     reserved     which parameters are never a model's to fill
     inputs       the arguments of an operation, and their schema
     spooled      a long text, in memory or in a file

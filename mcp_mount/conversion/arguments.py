@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.encoding import Content, refuse_override
+from mcp_mount.conversion.slips import SlipReader
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.operations import Operation
@@ -19,9 +20,9 @@ _LONGEST_ECHO: Final = 64
 class Arguments:
     """How the arguments of one tool become a request.
 
-    `schema` is the tool's ``inputSchema``; `headers` are those of every request. `slip_reader`
-    makes what reads slips, and `path_writer`, `query_writer`, `header_writer` and `body_writer`
-    what writes; None where there is nothing to read or write.
+    `schema` is the tool's ``inputSchema``; `headers` are those of every request. `path_writer`,
+    `query_writer`, `header_writer` and `body_writer` make what writes, and `slip_reader` what reads
+    slips before that; None where there is nothing to write or read.
     """
 
     operation: Operation
@@ -32,7 +33,7 @@ class Arguments:
     query_credentials: frozenset[str]
     write_path: Callable[[Mapping[str, Any]], tuple[str, dict[str, str]]]
     write_query: Callable[[Mapping[str, Any]], str]
-    read_slips: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    read_slips: SlipReader | None = None
     write_headers: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]] | None = None
     write_body: Callable[[Mapping[str, Any]], Content | None] | None = None
 
@@ -47,8 +48,6 @@ class Arguments:
         """
         if not (self.required <= arguments.keys() <= self.known):
             self._check_names(arguments)
-        if self.read_slips is not None:
-            arguments = self.read_slips(arguments)
         path, path_values = self.write_path(arguments)
         query = self.write_query(arguments)
         if query:

@@ -72,7 +72,11 @@ _NO_ANSWER: Final = {
 
 
 def write_json(value: object) -> str:
-    """Write a value as JSON; Python's own takes ten times as long for fractions, in one step."""
+    """Write a value as JSON; Python's own takes ten times as long for fractions, in one step.
+
+    Raises:
+        ValueError: it holds half of a character.
+    """
     return str(to_json(value), "utf-8")
 
 

@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 
 from mcp_mount.conversion.styles import query_pairs
-from mcp_mount.conversion.texts import write_json, write_text
+from mcp_mount.conversion.texts import write_text, write_utf8
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.bodies import Body, Encoding
 from mcp_mount.openapi.media import FORM, MULTIPART, is_json, is_text
@@ -97,7 +97,7 @@ def body_writer(
             return None
         if media_type in {FORM, MULTIPART}:
             return _write_form(given, media_type)
-        return write_json({field.name: value for field, value in given}), media_type
+        return write_utf8({field.name: value for field, value in given}), media_type
 
     return write_body
 
@@ -115,7 +115,7 @@ def _write_whole(argument: str, value: object, body: Body) -> Content:
         )
         return _write_form(fields, media_type)
     if is_json(media_type):
-        return write_json(value), media_type
+        return write_utf8(value), media_type
     if is_text(media_type):
         text = write_text(argument, value)
         media_type = media_type.replace("text/*", "text/plain")
@@ -215,10 +215,10 @@ def _form_fields(field: Field, value: Any, media_type: str = "") -> Iterator[_Fo
         return
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict | list):
-            yield field.name, write_json(item).decode(), media_type or "application/json"
+            yield field.name, write_utf8(item).decode(), media_type or "application/json"
         else:
             is_document = is_json(media_type)
-            text = write_json(item).decode() if is_document else write_text(field.argument, item)
+            text = write_utf8(item).decode() if is_document else write_text(field.argument, item)
             yield field.name, text, media_type or None
 
 

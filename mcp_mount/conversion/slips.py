@@ -1,4 +1,4 @@
-"""Reads a string that holds JSON where the schema wants something else: a slip of models. Pure.
+"""Reads a string that holds JSON where the schema wants something else: a slip of models.
 
 ``'{"a": 1}'`` for an object is that object, because no other reading fits the schema. Where none
 fits, an object or a list is refused; a number or a boolean is for the API to read as it does.
@@ -6,12 +6,13 @@ fits, an object or a list is refused; a number or a boolean is for the API to re
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from mcp_mount.conversion.structure import weigh_values
 from mcp_mount.conversion.values import parse_json
 from mcp_mount.errors import InvalidArguments
+from mcp_mount.loops import Turns
 from mcp_mount.openapi.nodes import Schema
 
 _STRUCTURES: Final = frozenset({"object", "array"})
@@ -38,23 +39,30 @@ _LARGEST_INTEGER: Final = 2**64
 Types = frozenset[str]
 
 
+SlipReader = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""Returns the arguments of a call as the schema wants them; others run meanwhile."""
+
+
 class _Budget:
     """What the strings of one call may still take."""
 
     def __init__(self) -> None:
         self._left = _MOST_VALUES
+        self._turns = Turns()
 
-    def read(self, text: str, place: str) -> object:
-        """Parse a string.
+    async def read(self, text: str, place: str) -> object:
+        """Parse a string, when others have had their turn.
 
         Raises:
             InvalidArguments: with those before it, it holds more than may be parsed.
             ValueError: it is no JSON.
         """
         self._spend(_STRING + len(text) // 64, place)
+        await self._turns.take()
         if _IS_COUNTED.search(text):
             halves = text.count("\\ud") + text.count("\\uD")
-            self._spend(_COUNTED + weigh_values(text) + _HALF * halves, place)
+            values = await weigh_values(text, self._turns)
+            self._spend(_COUNTED + values + _HALF * halves, place)
         try:
             return parse_json(text)[0]
         except ValueError:
@@ -72,7 +80,7 @@ class _Budget:
 
 def slip_reader(
     schema: Schema, as_json: Collection[str], lenient: Collection[str]
-) -> Callable[[Mapping[str, Any]], Mapping[str, Any]] | None:
+) -> SlipReader | None:
     """Return what reads the arguments of a call; None where they all are strings, or sent as such.
 
     Args:
@@ -93,10 +101,10 @@ def slip_reader(
         return None
     names = readers.keys()
 
-    def read(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def read(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         given = names & arguments.keys()
         budget = _Budget()
-        changed = {name: readers[name].read(arguments[name], budget) for name in given}
+        changed = {name: await readers[name].read(arguments[name], budget) for name in given}
         return {**arguments, **changed} if changed else arguments
 
     return read
@@ -119,20 +127,20 @@ class _ArgumentReader:
         )
         self.is_needed = has_inside or (self._takes_no_string(self._types) and bool(wanted))
 
-    def read(self, value: Any, budget: _Budget) -> Any:
+    async def read(self, value: Any, budget: _Budget) -> Any:
         """Return the value as the schema wants it."""
         if isinstance(value, str):
             if not self._takes_no_string(self._types):
                 return value
-            return self._read_string(value, self._types or frozenset(), self._name, budget)
+            return await self._read_string(value, self._types or frozenset(), self._name, budget)
         # Elsewhere than in JSON, what is inside is written as text as well.
         if not self._is_json:
             return value
-        return self._read_inside(value, self._schema, self._name, 0, budget)
+        return await self._read_inside(value, self._schema, self._name, 0, budget)
 
-    def _read_string(self, text: str, types: Types, place: str, budget: _Budget) -> Any:
+    async def _read_string(self, text: str, types: Types, place: str, budget: _Budget) -> Any:
         try:
-            value = budget.read(text, place)
+            value = await budget.read(text, place)
         except ValueError:
             kind, found = "", "no JSON"
         else:
@@ -153,7 +161,7 @@ class _ArgumentReader:
             f"text that was given is {found}."
         )
 
-    def _read_inside(
+    async def _read_inside(
         self, value: Any, schema: Schema, place: str, depth: int, budget: _Budget
     ) -> Any:
         is_object = isinstance(value, dict)
@@ -164,7 +172,7 @@ class _ArgumentReader:
         if is_object:
             properties = schema.get("properties", {})
             inside = {
-                name: self._read_inner(
+                name: await self._read_inner(
                     value[name], properties[name], f"{place}.{name}", depth, budget
                 )
                 for name in properties.keys() & value.keys()
@@ -173,18 +181,26 @@ class _ArgumentReader:
         if isinstance(items := schema.get("items"), dict):
             _, types = self._look_up(items)
             if types is None or types & _STRUCTURES or self._takes_no_string(types):
-                return [self._read_inner(each, items, place, depth, budget) for each in value]
+                return [
+                    await self._read_inner(each, items, place, depth, budget)
+                    if isinstance(each, str) or (each and isinstance(each, _HOLDERS))
+                    else each
+                    for each in value
+                ]
         return value
 
-    def _read_inner(
+    async def _read_inner(
         self, value: Any, schema: Schema, place: str, depth: int, budget: _Budget
     ) -> Any:
         if isinstance(value, str):
             _, types = self._look_up(schema)
             fits = types is not None and self._takes_no_string(types)
-            return self._read_string(value, types or frozenset(), place, budget) if fits else value
+            if not fits:
+                return value
+            return await self._read_string(value, types or frozenset(), place, budget)
         if value and isinstance(value, _HOLDERS):
-            return self._read_inside(value, self._look_up(schema)[0], place, depth + 1, budget)
+            resolved = self._look_up(schema)[0]
+            return await self._read_inside(value, resolved, place, depth + 1, budget)
         return value
 
     def _look_up(self, schema: Schema) -> tuple[Schema, Types | None]:

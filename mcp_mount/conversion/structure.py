@@ -1,4 +1,4 @@
-"""How much structure JSON has, counted before it is parsed. Pure.
+"""How much structure JSON has, counted before it is parsed.
 
 A parser takes a document in one step, in which nothing else in the process runs, whichever thread
 it is in. Bytes alone do not bound how long: a megabyte of ``{},{},`` takes as long as thirty of
@@ -7,7 +7,10 @@ text, and so do a number with thousands of digits and ten kilobytes of ``1e308,`
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Final
+
+from mcp_mount.loops import Turns
 
 MAX_VALUES: Final = 200_000
 """What one document may have: parsed in some 30 ms, whatever it is made of.
@@ -35,6 +38,9 @@ _STRING: Final = re.compile(rb'"[^"\r\n]*"?')
 
 SLICE: Final = 64 * 1024
 """Characters that are looked at in one step; without exponents, so short a text is read soon."""
+
+_ANY_TEXT: Final = ("utf-8", "surrogatepass")
+"""How a text is encoded that may hold half a character."""
 
 _SMALL: Final = 1024
 """Characters of a text that is read in 3 ms, whatever it is."""
@@ -137,14 +143,28 @@ def is_simple(text: str) -> bool:
     """Whether a text, if it is JSON, may be parsed: it has no more than `MAX_VALUES`."""
     if len(text) <= _SMALL:
         return True
-    is_short = len(text) <= SLICE and is_small(text.encode("utf-8", "surrogatepass"))
-    return is_short or weigh_values(text) <= MAX_VALUES
+    is_short = len(text) <= SLICE and is_small(text.encode(*_ANY_TEXT))
+    return is_short or max(_weighed(text)) <= MAX_VALUES
 
 
-def weigh_values(text: str) -> int:
-    """Return what the values of a text count; where that is too much, some number above that."""
+async def weigh_values(data: str | bytes, turns: Turns | None = None) -> int:
+    """Return what the values of a text count; where that is too much, some number above that.
+
+    Others run from time to time; `turns` says since when they have waited.
+    """
+    values, turns = 0, turns or Turns()
+    for weighed in _weighed(data):
+        values = weighed
+        await turns.take()
+    return values
+
+
+def _weighed(data: str | bytes) -> Iterator[int]:
+    """Yield what is counted after each slice, until that is too much."""
     meter = Meter(math.inf)
-    for start in range(0, len(text), SLICE):
-        if not meter.add(text[start : start + SLICE].encode("utf-8", "surrogatepass")):
-            return MAX_VALUES + 1
-    return meter.values
+    for start in range(0, len(data), SLICE):
+        part = data[start : start + SLICE]
+        if not meter.add(part if isinstance(part, bytes) else part.encode(*_ANY_TEXT)):
+            yield MAX_VALUES + 1
+            return
+        yield meter.values

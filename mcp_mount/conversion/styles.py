@@ -14,8 +14,8 @@ from mcp_mount.conversion.texts import (
     check_length,
     join,
     write_delimited,
-    write_json,
     write_text,
+    write_utf8,
 )
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.media import FORM
@@ -116,7 +116,7 @@ def _query_part_writer(argument: str, parameter: Parameter) -> Callable[[Any], s
         if is_form and isinstance(value, Mapping):
             items = value.items()
             value = {
-                key: write_json(each).decode() if isinstance(each, Mapping) else each
+                key: write_utf8(each).decode() if isinstance(each, Mapping) else each
                 for key, each in items
             }
         pairs = query_pairs(argument, parameter, value)

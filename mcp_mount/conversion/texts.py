@@ -53,18 +53,18 @@ def _write_float(value: float) -> str:
     text = repr(value)
     _, _, exponent = text.partition("e")
     if not math.isfinite(value):
-        return write_compact(value)
+        return write_ascii(value)
     if exponent and abs(int(exponent)) <= _MOST_ZEROS:
         # Starlette's pattern for numbers in a path takes no exponent.
         return format(Decimal(text), "f")
     return text
 
 
-write_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+write_ascii: Final = json.JSONEncoder(separators=(",", ":")).encode
 """Writes JSON in ASCII: a lone surrogate stays the escape it was, and breaks no encoder."""
 
 
-def write_json(value: object) -> bytes:
+def write_utf8(value: object) -> bytes:
     """Write JSON in UTF-8, in a fifth of the time; in ASCII what holds half of a character.
 
     Raises:
@@ -74,23 +74,23 @@ def write_json(value: object) -> bytes:
         # NaN stays what Python's readers know.
         return to_json(value, inf_nan_mode="constants")
     except (ValueError, RecursionError):
-        if _fractions(value) > _MOST_FRACTIONS:
+        if _has_many_fractions(value):
             message = "The arguments hold half of a character (a lone surrogate): leave it out."
             raise InvalidArguments(message) from None
-        return write_compact(value).encode()
+        return write_ascii(value).encode()
 
 
-def _fractions(value: object) -> int:
+def _has_many_fractions(value: object) -> bool:
     count, left = 0, [value]
-    while left:
+    while left and count <= _MOST_FRACTIONS:
         each = left.pop()
-        if isinstance(each, Mapping):
+        if isinstance(each, dict):
             left.extend(each.values())
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, list):
             left.extend(each)
         else:
             count += isinstance(each, float)
-    return count
+    return count > _MOST_FRACTIONS
 
 
 def write_delimited(
@@ -110,8 +110,8 @@ def write_delimited(
     is_scalar, media_type = isinstance(value, SCALAR), parameter.media_type
     if media_type is not None and (is_json(media_type) or not is_scalar):
         # It is a document of its own (`content` instead of `schema`).
-        check_length(argument, len(write_json(value)))
-        return encode(write_compact(value))
+        check_length(argument, len(write_utf8(value)))
+        return encode(write_ascii(value))
     if not isinstance(value, list | Mapping):
         return encode(write_text(argument, value))
     check_length(argument, len(value))

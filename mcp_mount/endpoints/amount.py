@@ -1,15 +1,14 @@
 """Refuses a message that holds more than it can need, before it is parsed."""
 
 import codecs
-import math
 from typing import Final
 
 from starlette.responses import Response
+from starlette.types import Scope
 
-from mcp_mount.conversion.structure import MAX_VALUES, SLICE, Meter, is_small
+from mcp_mount.conversion.structure import MAX_VALUES, SLICE, is_small, weigh_values
 from mcp_mount.endpoints.guard import refuse
-from mcp_mount.fastpath.outline import read_outline
-from mcp_mount.loops import Turns
+from mcp_mount.fastpath.outline import Outline, read_outline, read_strict_outline
 
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
@@ -23,8 +22,11 @@ _UTF_16: Final = frozenset({codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE})
 
 _PARSE_ERROR: Final = -32700
 
+_VALUES_KEY: Final = "mcp_mount.values"
+"""Where the scope of a request says how many values were counted in it."""
 
-async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
+
+async def refuse_too_much(scope: Scope, body: bytes, *, is_kept: bool) -> Response | None:
     """Return a 400 or 413 response, or None if a message may be parsed.
 
     JSON in UTF-16, which some parsers guess, is refused: no value in it has been counted.
@@ -33,7 +35,7 @@ async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
     """
     if b"\0" in body[:2] or body[:2] in _UTF_16:
         return refuse(400, "The request is JSON in UTF-16: send it in UTF-8.", _PARSE_ERROR)
-    if not is_small(body) and (too_much := await _too_much(body)) is not None:
+    if not is_small(body) and (too_much := await _too_much(scope, body)) is not None:
         return refuse(400, too_much, _PARSE_ERROR)
     if is_kept and len(body) > _LARGEST_OPENING and read_outline(body).method == "initialize":
         message = f"The request is larger than {_LARGEST_OPENING} bytes: initialize says less."
@@ -41,14 +43,18 @@ async def refuse_too_much(body: bytes, *, is_kept: bool) -> Response | None:
     return None
 
 
-async def _too_much(body: bytes) -> str | None:
-    values = await count_values(body)
+async def _too_much(scope: Scope, body: bytes) -> str | None:
+    values = scope[_VALUES_KEY] = await weigh_values(body)
     if values > MAX_VALUES:
         return f"The request has more than {MAX_VALUES:,} JSON values."
+    if values > _MOST_ASIDE:
+        # Nothing is known of what stands where in a message that is not JSON to the letter.
+        outline = read_strict_outline(body) or Outline()
+        if values - await weigh_values(outline.arguments) > _MOST_ASIDE:
+            # The rest is read again and again, and checked, by what is behind this.
+            most = f"{_MOST_ASIDE:,} JSON values"
+            return f"The request has more than {most} beside a call's arguments."
     outline = read_outline(body)
-    if values > _MOST_ASIDE and values - await count_values(outline.arguments) > _MOST_ASIDE:
-        # All but a call's arguments is read again and again, and checked, by what is behind this.
-        return f"The request has more than {_MOST_ASIDE:,} JSON values beside a call's arguments."
     if outline.repeated > SLICE:
         # Each event of a stream repeats them.
         return f"The id, the progress token and the name have more than {SLICE:,} characters."
@@ -57,11 +63,7 @@ async def _too_much(body: bytes) -> str | None:
     return None
 
 
-async def count_values(body: bytes) -> int:
-    """Return how many values there are; where there are too many, some number above that."""
-    meter, turns = Meter(math.inf), Turns()
-    for start in range(0, len(body), SLICE):
-        if not meter.add(body[start : start + SLICE]):
-            return MAX_VALUES + 1
-        await turns.take()
-    return meter.values
+async def values_of(scope: Scope, body: bytes) -> int:
+    """Return how many values a message has; those of a large one were counted when it came."""
+    values: int | None = scope.get(_VALUES_KEY)
+    return values if values is not None else await weigh_values(body)

@@ -167,7 +167,7 @@ class Dispatcher:
             return None
         if body is None:
             await too_large(self._mount.guard)(scope, receive, send)
-        elif (refusal := await refuse_too_much(body, is_kept=self._is_kept)) is not None:
+        elif (refusal := await refuse_too_much(scope, body, is_kept=self._is_kept)) is not None:
             await refusal(scope, receive, send)
             return None
         return body

@@ -17,7 +17,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.endpoints.amount import count_values
+from mcp_mount.endpoints.amount import values_of
 from mcp_mount.endpoints.guard import replay_body
 from mcp_mount.endpoints.outbox import EACH, Outbox, capped, request_size, size_of_request
 
@@ -78,7 +78,7 @@ class UnreadStreams:
         if scope["method"] == "POST":
             body = (await receive()).get("body", b"")
             size, receive = (
-                size_of_request(body, await count_values(body)),
+                size_of_request(body, await values_of(scope, body)),
                 replay_body(body, receive),
             )
         # As long as anything of the session is served, or waits.

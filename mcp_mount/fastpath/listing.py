@@ -9,7 +9,8 @@ from fastmcp import FastMCP
 from fastmcp.tools import Tool
 
 from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
-from mcp_mount.fastpath.writer import ServerMeta, write_json
+from mcp_mount.conversion.texts import write_ascii
+from mcp_mount.fastpath.writer import ServerMeta
 from mcp_mount.listed import strip_fastmcp_meta, write_tools
 from mcp_mount.loops import PerLoop
 
@@ -132,12 +133,12 @@ def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> 
     # Pydantic lets nobody else run, in whichever thread, until what it is given is written.
     for start in range(0, len(tools), _FEW):
         result = _write(ttl, tools[start : start + _FEW], version)
-        parts += [write_json(tool) for tool in result["tools"]]
+        parts += [write_ascii(tool) for tool in result["tools"]]
     result = _write(ttl, (), version)
     if meta.is_modern:
         result.setdefault("resultType", "complete")
         result["_meta"] = {**result.get("_meta", {}), **meta.meta}
-    before, _, after = write_json(result).partition('"tools":[]')
+    before, _, after = write_ascii(result).partition('"tools":[]')
     return f'{before}"tools":[', parts, f"]{after}"
 
 

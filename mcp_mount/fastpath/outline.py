@@ -66,10 +66,15 @@ _decode = msgspec.json.Decoder(Outline).decode
 
 def read_outline(body: bytes) -> Outline:
     """Return the outline of a message as the SDK would read it, which takes more than JSON."""
+    return read_strict_outline(body) or _read_all(body)
+
+
+def read_strict_outline(body: bytes) -> Outline | None:
+    """Return the outline of a message that is JSON to the letter; None of another one."""
     try:
         return _decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _read_all(body)
+        return None
 
 
 def _read_all(body: bytes) -> Outline:

@@ -1,7 +1,6 @@
 """Writes the answer to one MCP request: JSON or an event stream, in both eras."""
 
 import asyncio
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -13,13 +12,13 @@ from typing import Any, Final
 
 import anyio
 import msgspec
-import pydantic_core
 from starlette.types import Send
 
 from mcp_mount.backends.request import Headers
-from mcp_mount.conversion.content import Block, Result
+from mcp_mount.conversion.content import Block, Result, write_json
 from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
+from mcp_mount.conversion.texts import write_ascii
 from mcp_mount.fastpath.context import run_in_context
 from mcp_mount.loops import Turns, in_thread
 
@@ -31,7 +30,6 @@ _STREAM = [
 ]
 _JSON: Final = (b"content-type", b"application/json")
 
-write_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _SPLIT: Final = 3
 """How deeply a structure is written member by member."""
 
@@ -43,12 +41,12 @@ _LONG: Final = 1_000
 """Characters from which on a text is worth a look at how it is best written."""
 
 
-def write_json_string(text: str) -> str:
-    """Write a text as JSON in ASCII, as `write_json` does."""
+def write_ascii_text(text: str) -> str:
+    """Write a text as JSON in ASCII, as `write_ascii` does."""
     if len(text) < _LONG or not text.isascii():
-        return write_json(text)
+        return write_ascii(text)
     # Four times as fast where little is to be escaped; it would leave other characters as they are.
-    return pydantic_core.to_json(text).decode("ascii")
+    return write_json(text)
 
 
 class ResponseWriter:
@@ -64,8 +62,8 @@ class ResponseWriter:
     """
 
     def __init__(self, id_: str | int, progress_token: str | int | None, send: Send) -> None:
-        self._id = write_json(id_) if isinstance(id_, str) else id_
-        self._token = write_json(progress_token) if progress_token is not None else None
+        self._id = write_ascii(id_) if isinstance(id_, str) else id_
+        self._token = write_ascii(progress_token) if progress_token is not None else None
         self._send = send
         self._count = 0
         self._is_stream = False
@@ -128,7 +126,7 @@ class ResponseWriter:
         """Send a piece of the response as progress (MCP "Progress")."""
         self._count += 1
         # FastMCP counts in floating point.
-        count, message = f"{self._count}.0", write_json_string(piece)
+        count, message = f"{self._count}.0", write_ascii_text(piece)
         params = f'{{"progressToken":{self._token},"progress":{count},"message":{message}}}'
         text = f'{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}'
         await self._write_early(f"event: message\r\ndata: {text}\r\n\r\n".encode())
@@ -176,7 +174,7 @@ class ServerMeta:
         """Write the end of a result that has a ``_meta`` of its own."""
         kind = ',"resultType":"complete"' if self.is_modern else ""
         whole = {**meta, **self.meta}
-        return f'{kind},"_meta":{write_json(whole)}}}' if whole else f"{kind}}}"
+        return f'{kind},"_meta":{write_ascii(whole)}}}' if whole else f"{kind}}}"
 
 
 NO_META: Final = ServerMeta({})
@@ -213,7 +211,7 @@ def _serialize_block(block: Block) -> Iterable[str]:
     if not isinstance(block, str | SpooledText):
         return sliced(block.model_dump_json(by_alias=True, exclude_none=True))
     if isinstance(block, str) and len(block) <= SLICE:
-        return (f'{{"type":"text","text":{write_json(block)}}}',)
+        return (f'{{"type":"text","text":{write_ascii(block)}}}',)
     return chain(('{"type":"text","text":',), _write_text(block), ("}",))
 
 
@@ -227,10 +225,10 @@ def _write_text(text: str | SpooledText) -> Iterator[str]:
 def _write_piece(text: str) -> str:
     """Write a text as JSON, with its characters as they are: escaped, most are twice as long."""
     try:
-        return str(pydantic_core.to_json(text), "utf-8")
+        return write_json(text)
     except ValueError:
         # It holds half of a character.
-        return write_json(text)
+        return write_ascii(text)
 
 
 def _write_parts(value: object) -> Iterator[str]:
@@ -251,7 +249,7 @@ def _write_members(value: object, depth: int) -> Iterator[str]:
         yield from _write_text(value)
     elif isinstance(value, dict) and depth:
         for before, (name, each) in zip(chain("{", repeat(",")), value.items(), strict=False):
-            yield f"{before}{write_json(name)}:"
+            yield f"{before}{write_ascii(name)}:"
             yield from _write_members(each, depth - 1)
         yield "}" if value else "{}"
     elif isinstance(value, list) and depth:
@@ -279,4 +277,4 @@ def _to_one_line(text: str) -> str:
     if text.isascii() and "\n" not in text and "\r" not in text:
         return text
     text = text.replace("\r", " ").replace("\n", " ")
-    return _NOT_ASCII.sub(lambda found: write_json(found[0])[1:-1], text)
+    return _NOT_ASCII.sub(lambda found: write_ascii(found[0])[1:-1], text)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from mcp_mount.conversion.texts import write_json
+from mcp_mount.conversion.texts import write_utf8
 
 _USE: Final = b"mcp_mount: tasks, "
 """What keys made of one secret are for, so that none serves for something else."""
@@ -31,7 +31,7 @@ class Seal:
 
     def close(self, value: Any) -> bytes:
         """Return a value of JSON, sealed."""
-        return self.close_bytes(write_json(value))
+        return self.close_bytes(write_utf8(value))
 
     def close_bytes(self, written: bytes) -> bytes:
         """Return a value that is written already, sealed."""

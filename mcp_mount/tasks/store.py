@@ -16,7 +16,7 @@ from docket import Docket
 from redis.exceptions import RedisError
 
 from mcp_mount.access.store import Failing
-from mcp_mount.conversion.texts import write_json
+from mcp_mount.conversion.texts import write_utf8
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
@@ -96,7 +96,7 @@ class TaskStore:
         """
         options, now = self._options, time.time()
         about = {"tool": request["tool"], "created": now, "seconds": seconds}
-        written, most = write_json(request), options.max_bytes
+        written, most = write_utf8(request), options.max_bytes
         if len(written) > most:
             raise InvalidArguments(
                 f"A task may be started with {most} bytes, its arguments and the headers of "

@@ -177,6 +177,8 @@ class ToolCall:
         binding, arguments = self.binding, self._arguments
         if binding.fields is not None:
             arguments, self._fields = binding.fields.take(arguments)
+        if (read_slips := binding.arguments.read_slips) is not None:
+            arguments = await read_slips(arguments)
         self._request = binding.arguments.request(arguments)
         if binding.needs_confirmation and self._confirm is not None:
             self._begin_watch()

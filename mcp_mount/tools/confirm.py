@@ -23,7 +23,7 @@ from starlette.requests import Request
 from mcp_mount.access.answered import ANSWER_SECONDS, Answered
 from mcp_mount.access.principals import principals_of
 from mcp_mount.conversion.content import Result, error
-from mcp_mount.conversion.texts import write_json
+from mcp_mount.conversion.texts import write_utf8
 from mcp_mount.errors import MountError
 
 _ASKED: Final = "mcp_mount:asked:"
@@ -114,7 +114,7 @@ def _write_question(what: str, arguments: Mapping[str, Any], first: Iterable[str
     Every argument is there, whatever order and length the model gave them.
     """
     names = dict.fromkeys([*(name for name in first if name in arguments), *arguments])
-    pairs = (f"{_write_json(name)}: {_shorten(arguments[name])}" for name in names)
+    pairs = (f"{_write_readable(name)}: {_shorten(arguments[name])}" for name in names)
     given = f"{{{', '.join(pairs)}}}" if arguments else "no arguments"
     # What cannot be seen, or turns the direction of the text, could hide what is asked.
     plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in given)
@@ -123,14 +123,14 @@ def _write_question(what: str, arguments: Mapping[str, Any], first: Iterable[str
 
 def _shorten(value: object) -> str:
     """Write a value as JSON; a long one as a string of its two ends, which closes its quotes."""
-    text = value if isinstance(value, str) else write_json(value).decode()
+    text = value if isinstance(value, str) else write_utf8(value).decode()
     if len(text) <= _LONGEST_VALUE:
-        return _write_json(value)
+        return _write_readable(value)
     end = _LONGEST_VALUE // 2
-    return f"{_write_json(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
+    return f"{_write_readable(f'{text[:end]} … {text[-end:]}')} ({len(text)} characters)"
 
 
-def _write_json(value: object) -> str:
+def _write_readable(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
