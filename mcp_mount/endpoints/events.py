@@ -131,11 +131,9 @@ class KeptEvents(EventStore):
         ids = [*events]
         after = ids[ids.index(last_event_id) + 1 :]
         missed = {each: events[each] for each in after if events[each].stream == stream}
-        kept = [each for each, event in missed.items() if event.digest is not None]
-        values = await self._guard.ask(lambda: self._storage.get_many(kept, collection=_COLLECTION))
-        found = dict(zip(kept, values or (), strict=False))
         for event_id, event in missed.items():
-            text = str((found.get(event_id) or {}).get("message", ""))
+            # One at a time: to open all of them at once holds up the event loop.
+            text = await self._text(event_id) if event.digest is not None else ""
             # Who writes into the store by himself says nothing to our clients.
             if event.digest == hashlib.sha256(text.encode()).digest():
                 message = jsonrpc_message_adapter.validate_json(text)
@@ -143,6 +141,11 @@ class KeptEvents(EventStore):
             elif event.answers is not None:
                 await send_callback(EventMessage(_gone(event.answers), event_id))
         return stream
+
+    async def _text(self, event_id: EventId) -> str:
+        """Return what the store has of an event."""
+        found = await self._guard.ask(lambda: self._storage.get(event_id, collection=_COLLECTION))
+        return str((found or {}).get("message", ""))
 
     def _add(self, event_id: EventId, event: _Event) -> list[EventId]:
         """Remember an event; return those that are forgotten for it."""
