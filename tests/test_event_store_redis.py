@@ -1,5 +1,6 @@
 """Events that are kept in a real Redis: sealed, not for long, and calls go on when it is gone."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
@@ -163,6 +164,24 @@ async def test_others_run_while_what_was_missed_is_opened(url: str) -> None:
             await kept.replay_events_after(first, replay)
     assert len(replayed) == 700
     assert max(turns) < 0.02
+
+
+async def test_many_large_events_do_not_keep_those_of_others_from_the_store(url: str) -> None:
+    """F2: what takes long to seal is no failure of the store, which would not be asked again."""
+    replayed: list[EventMessage] = []
+
+    async def replay(event: EventMessage) -> None:
+        replayed.append(event)
+
+    large = JSONRPCResponse(jsonrpc="2.0", id=1, result={"text": "😀" * 260_000})
+    async with AsyncExitStack() as stack:
+        kept = open_events(url, KEY, stack)
+        first = await kept.store_event("32:a:1", None)
+        await asyncio.gather(*(kept.store_event(f"32:b{each}:1", large) for each in range(60)))
+        small = JSONRPCResponse(jsonrpc="2.0", id=1, result={"text": "small"})
+        await kept.store_event("32:a:1", small)
+        await kept.replay_events_after(first, replay)
+    assert [each.message for each in replayed] == [small]
 
 
 async def test_another_process_has_neither_the_session_nor_its_events(url: str) -> None:
