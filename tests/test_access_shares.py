@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mcp_mount import mount_mcp
 from tests.access import bearer, static
 from tests.raw import send_raw
+from tests.resuming import Slow, answer, calling, text_of
 from tests.sse import HANDSHAKE as OLD_HANDSHAKE
 from tests.sse import opened as stream_opened
 from tests.starting import started
@@ -56,6 +57,28 @@ async def test_a_caller_who_opens_too_many_sessions_loses_its_own(
         assert await statuses(app, first) == [200]
         third = await opened(app, ALICE)
         assert await statuses(app, first, second, third, theirs) == [200, 404, 200, 200]
+
+
+async def test_of_too_many_sessions_one_that_has_no_request_ends_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F2, L1: a call goes on whose session is older; where all have one, the oldest ends."""
+    monkeypatch.setattr("mcp_mount.access.shares._MOST_OF_A_CALLER", 2)
+    slow = Slow(None)
+    async with started(slow.app) as app:
+        first = await opened(app, ALICE)
+        async with calling(app, first, "stream") as it:
+            assert '"one"' in str(await it.chunk())
+            second = await opened(app, ALICE)
+            async with calling(app, await opened(app, ALICE), "stream") as other:
+                assert '"one"' in str(await other.chunk())
+                reply = await rpc(app, "legacy", "tools/list", headers=second)
+                assert reply.status == 404
+                await opened(app, ALICE)
+                slow.go_on.set()
+                _, message = await answer(other)
+                assert text_of(message) == "onetwo"
+            assert await it.chunk() is None
 
 
 def made_up(number: int) -> dict[str, str]:

@@ -60,7 +60,10 @@ async def test_of_answers_to_two_processes_at_once_one_runs(tmp_path: Path) -> N
 
 @needs_redis
 async def test_the_store_forgets_what_expires_anyway(tmp_path: Path) -> None:
-    """F2: and learns nothing of what was asked."""
+    """F2: and learns nothing of what was asked.
+
+    Where its clock is behind, a process accepts an answer for a minute more.
+    """
     with running(tmp_path) as url:
         shelf, _ = two_shelves(url)
         await ask(shelf.app, **answered(await ask(shelf.app)))
@@ -68,7 +71,7 @@ async def test_the_store_forgets_what_expires_anyway(tmp_path: Path) -> None:
             (key,) = client.scan_iter()
             assert "mcp_mount:asked:" in key
             assert "remove" not in key
-            assert 0 < int(str(client.ttl(key))) <= 300
+            assert 300 < int(str(client.ttl(key))) <= 360
 
 
 @needs_redis

@@ -1,16 +1,22 @@
 """Events that are kept in a real Redis: sealed, not for long, and calls go on when it is gone."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
 import redis
+from anyio.lowlevel import checkpoint
+from mcp.server.streamable_http import EventMessage
+from mcp_types import JSONRPCResponse
 
 from mcp_mount.access import store as access_store
+from mcp_mount.endpoints.event_store import open_events
 from tests.resuming import (
     KEY,
     Slow,
@@ -22,7 +28,7 @@ from tests.resuming import (
     resuming,
     text_of,
 )
-from tests.starting import started
+from tests.starting import started, turns_taken
 from tests.stores import PASSWORD, needs_redis, running
 
 pytestmark = [
@@ -138,6 +144,44 @@ async def test_a_store_that_does_not_answer_holds_up_one_event(
                         assert text_of((await answer(it))[1]) == '"waited"'
     said = [each.levelno for each in caplog.records if each.name == "mcp_mount"]
     assert said == [logging.ERROR]
+
+
+async def test_others_run_while_what_was_missed_is_opened(url: str) -> None:
+    """L6: four MiB that are sealed took a tenth of a second in one step, or two."""
+    replayed: list[EventMessage] = []
+
+    async def replay(event: EventMessage) -> None:
+        replayed.append(event)
+        await checkpoint()  # As what sends it does.
+
+    async with AsyncExitStack() as stack:
+        kept = open_events(url, KEY, stack)
+        first = await kept.store_event("32:a:1", None)
+        for _ in range(700):
+            result = {"text": "x" * 4_500}
+            await kept.store_event("32:a:1", JSONRPCResponse(jsonrpc="2.0", id=1, result=result))
+        async with turns_taken() as turns:
+            await kept.replay_events_after(first, replay)
+    assert len(replayed) == 700
+    assert max(turns) < 0.02
+
+
+async def test_many_large_events_do_not_keep_those_of_others_from_the_store(url: str) -> None:
+    """F2: what takes long to seal is no failure of the store, which would not be asked again."""
+    replayed: list[EventMessage] = []
+
+    async def replay(event: EventMessage) -> None:
+        replayed.append(event)
+
+    large = JSONRPCResponse(jsonrpc="2.0", id=1, result={"text": "😀" * 260_000})
+    async with AsyncExitStack() as stack:
+        kept = open_events(url, KEY, stack)
+        first = await kept.store_event("32:a:1", None)
+        await asyncio.gather(*(kept.store_event(f"32:b{each}:1", large) for each in range(60)))
+        small = JSONRPCResponse(jsonrpc="2.0", id=1, result={"text": "small"})
+        await kept.store_event("32:a:1", small)
+        await kept.replay_events_after(first, replay)
+    assert [each.message for each in replayed] == [small]
 
 
 async def test_another_process_has_neither_the_session_nor_its_events(url: str) -> None:

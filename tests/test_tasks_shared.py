@@ -1,10 +1,11 @@
 """Long work of several processes: tasks in a real Redis, and workers that are other processes."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from docket import Docket
 from fastapi import FastAPI
 
 from mcp_mount import Tasks, mount_mcp
+from mcp_mount.tasks import store
 from tests.longapp import make
 from tests.longwork import KEY, MARK, META, ask, check_room, ended, is_unknown, start, until
 from tests.starting import started
 from tests.stores import PASSWORD, needs_redis, running
-from tests.support import call
+from tests.support import Reply, call
 
 pytestmark = needs_redis
 
@@ -302,6 +304,43 @@ async def test_a_result_waits_for_a_store_that_comes_back(farm: Farm) -> None:
             )
     assert reply.result["result"]["structuredContent"]["title"] == "May"
     assert farm.begun() == ["May"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_a_slow_store_adds_too_late_takes_nobodys_place(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F2: whoever started these was told that tasks cannot be reached, and knows none of them."""
+    app = FastAPI()
+    app.add_api_route("/one", lambda: 1, operation_id="one", openapi_extra=MARK)
+    mount_mcp(app, tasks=Tasks(farm.url, per_caller=4), state_key=KEY)
+
+    async def at_once(asking: Callable[[], Awaitable[Reply]]) -> list[Reply]:
+        return await asyncio.gather(*(asking() for _ in range(20)))
+
+    def tasks() -> int:
+        return sum(":mcp:task:" in key for key in farm.everything())
+
+    async with started(app):
+        # Connections that are open already take what Redis reads later.
+        await at_once(lambda: ask(app, "unknown"))
+        with monkeypatch.context() as patch, redis.Redis.from_url(farm.url) as client:
+            patch.setattr(store, "_SECONDS", 0.5)
+            patch.setattr(store, "_TO_QUEUE", 2)
+            process = client.info()["process_id"]
+            os.kill(process, signal.SIGSTOP)
+            refused = await at_once(lambda: call(app, "one", meta=META))
+            os.kill(process, signal.SIGCONT)
+        assert {each.text_content for each in refused} == {
+            "Tasks cannot be reached now. Try again in a minute."
+        }
+        with anyio.fail_after(30):
+            while tasks() < 4:  # noqa: ASYNC110 - Redis reads on, and forgets, by itself
+                await anyio.sleep(0.02)
+            while tasks():  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        for _ in range(4):
+            await start(app, "one")
 
 
 async def test_another_key_reads_nothing(farm: Farm) -> None:

@@ -11,6 +11,9 @@ from mcp_mount.errors import Busy, MountError
 ANSWER_SECONDS: Final = 300
 """How long an answer is accepted, and so remembered."""
 
+_CLOCKS: Final = 60
+"""Seconds that the clock of who asks may be ahead of that of who is answered: the SDK's bound."""
+
 _MOST_ANSWERED: Final = 10_000
 """Questions whose answers are remembered; of more than that, the oldest are forgotten."""
 
@@ -70,7 +73,9 @@ class AnsweredInStore:
     async def add(self, state: str) -> bool:
         """Remember a question: see `Answered`."""
         try:
-            count = await self._connections.ask(lambda: self._storage.incr(state, ANSWER_SECONDS))
+            count = await self._connections.ask(
+                lambda: self._storage.incr(state, ANSWER_SECONDS + _CLOCKS)
+            )
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001 - logged

@@ -4,6 +4,7 @@ A session that is ended is answered with 404, upon which a client opens another 
 Management").
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -17,7 +18,8 @@ from mcp_mount.errors import Busy
 _SESSION_ID = b"mcp-session-id"
 
 _MOST_OF_A_CALLER: Final = 1_000
-"""Sessions that a caller may have; of more, the one that was used least lately is ended."""
+"""Sessions that a caller may have; of more, the one that was used least lately is ended. One with a
+request is only where all have one: a call would end without an answer."""
 
 _MOST: Final = 9_000
 """Sessions of all callers; of more, one is ended of whoever has most. The SDK refuses to open more
@@ -53,23 +55,14 @@ class SessionShare:
         self._callers: dict[bytes, list[str]] = {}
         # Of each caller in the order of their use. Some may have ended by themselves since.
         self._sessions: dict[str, dict[bytes, _Owner]] = {}
+        # How many requests of each are served now.
+        self._served: Counter[bytes] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and remember the session that it opens, uses or ends."""
         session = _session_in(scope["headers"]) if scope["type"] == "http" else b""
         if session is not None:
-            for caller in self._callers.get(session, ()):
-                own = self._sessions[caller]
-                own[session] = own.pop(session)
-
-            async def send_and_forget(message: Message) -> None:
-                # One that is refused has ended nothing.
-                if message["type"] == "http.response.start" and message["status"] in _ENDED:
-                    self._forget(session)
-                await send(message)
-
-            is_end = scope.get("method") == "DELETE"
-            await self._app(scope, receive, send_and_forget if is_end else send)
+            await self._serve(session, scope, receive, send)
             return
 
         try:
@@ -89,24 +82,46 @@ class SessionShare:
 
         await self._app(scope, receive, send_and_count)
 
+    async def _serve(self, session: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        for caller in self._callers.get(session, ()):
+            own = self._sessions[caller]
+            own[session] = own.pop(session)
+
+        async def send_and_forget(message: Message) -> None:
+            # One that is refused has ended nothing.
+            if message["type"] == "http.response.start" and message["status"] in _ENDED:
+                self._forget(session)
+            await send(message)
+
+        is_end = scope.get("method") == "DELETE"
+        self._served[session] += 1
+        try:
+            await self._app(scope, receive, send_and_forget if is_end else send)
+        finally:
+            self._served[session] -= 1
+            if not self._served[session]:
+                del self._served[session]
+
     def _add(self, session: bytes, callers: list[str], scope: Scope) -> list[tuple[bytes, _Owner]]:
         """Remember a session; return those that are to end for it."""
+        # One that ends may have counted against several of them.
+        ending = [
+            self._forget_oldest(own)
+            for caller in callers
+            if len(own := self._sessions.get(caller, {})) >= _MOST_OF_A_CALLER
+        ]
+        if len(self._callers) >= _MOST:
+            ending.append(self._forget_oldest(max(self._sessions.values(), key=len)))
         self._callers[session] = callers
         for caller in callers:
             own = self._sessions.setdefault(caller, {})
             own[session] = (scope.get("user"), scope.get("auth"))
-        # One that ends may have counted against several of them.
-        ending = [
-            self._forget_oldest(self._sessions[caller])
-            for caller in callers
-            if len(self._sessions[caller]) > _MOST_OF_A_CALLER
-        ]
-        if len(self._callers) > _MOST:
-            ending.append(self._forget_oldest(max(self._sessions.values(), key=len)))
         return ending
 
     def _forget_oldest(self, own: dict[bytes, _Owner]) -> tuple[bytes, _Owner]:
-        oldest, owner = next(iter(own.items()))
+        idle = (each for each in own if not self._served[each])
+        oldest = next(idle, next(iter(own)))
+        owner = own[oldest]
         self._forget(oldest)
         return oldest, owner
 

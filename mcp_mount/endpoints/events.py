@@ -6,9 +6,11 @@ store. FastMCP's own asks its store three times for each event, has no bound for
 leaves a client waiting whose answer is gone.
 """
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -33,6 +35,8 @@ from mcp_types import (
 
 from mcp_mount.access.store import StoreGuard
 
+T = TypeVar("T")
+
 _KEPT_SECONDS: Final = 600
 _LARGEST: Final = 1024 * 1024
 """Bytes of an event; clients refuse a larger one, the MCP Python SDK among them."""
@@ -43,6 +47,12 @@ _MOST_BYTES: Final = 4 * _LARGEST
 
 _MOST_BYTES_IN_ALL: Final = 64 * _LARGEST
 """Of more, the oldest of the session that has been quiet for longest."""
+
+_SMALL: Final = 16 * 1024
+"""Bytes of an event that is put and opened beside others."""
+
+_PATIENCE: Final = 1.0
+"""Seconds that a large event waits for others; then it is not kept."""
 
 _OVERHEAD: Final = 1_000
 """Bytes that an event takes up besides what it says."""
@@ -79,6 +89,7 @@ class KeptEvents(EventStore):
         """Take the store of what the events say."""
         self._storage = storage
         self._guard = StoreGuard()
+        self._large = asyncio.Lock()
         # The sessions in the order of their last event, each with its events from the oldest on.
         self._sessions: dict[str, dict[EventId, _Event]] = {}
         self._bytes: dict[str, int] = {}
@@ -107,10 +118,12 @@ class KeptEvents(EventStore):
             )
         if is_kept:
             value = {"message": text}
-            await self._guard.ask(
+            await self._ask(
+                len(content),
                 lambda: self._storage.put(
                     event_id, value, collection=_COLLECTION, ttl=_KEPT_SECONDS
-                )
+                ),
+                patience=_PATIENCE,
             )
         return event_id
 
@@ -131,11 +144,9 @@ class KeptEvents(EventStore):
         ids = [*events]
         after = ids[ids.index(last_event_id) + 1 :]
         missed = {each: events[each] for each in after if events[each].stream == stream}
-        kept = [each for each, event in missed.items() if event.digest is not None]
-        values = await self._guard.ask(lambda: self._storage.get_many(kept, collection=_COLLECTION))
-        found = dict(zip(kept, values or (), strict=False))
         for event_id, event in missed.items():
-            text = str((found.get(event_id) or {}).get("message", ""))
+            # One at a time: to open all of them at once holds up the event loop.
+            text = await self._text(event_id, event) if event.digest is not None else ""
             # Who writes into the store by himself says nothing to our clients.
             if event.digest == hashlib.sha256(text.encode()).digest():
                 message = jsonrpc_message_adapter.validate_json(text)
@@ -143,6 +154,33 @@ class KeptEvents(EventStore):
             elif event.answers is not None:
                 await send_callback(EventMessage(_gone(event.answers), event_id))
         return stream
+
+    async def _text(self, event_id: EventId, event: _Event) -> str:
+        """Return what the store has of an event."""
+        found = await self._ask(
+            event.size, lambda: self._storage.get(event_id, collection=_COLLECTION)
+        )
+        return str((found or {}).get("message", ""))
+
+    async def _ask(
+        self, size: int, question: Callable[[], Awaitable[T]], patience: float | None = None
+    ) -> T | None:
+        """Return what the store answers; None where it does not, or after `patience` seconds.
+
+        Large events are put and opened one after the other: all that are sealed at once take time
+        of the event loop, which would count as the store's.
+        """
+        if size <= _SMALL:
+            return await self._guard.ask(question)
+        try:
+            async with asyncio.timeout(patience):
+                await self._large.acquire()
+        except TimeoutError:
+            return None
+        try:
+            return await self._guard.ask(question)
+        finally:
+            self._large.release()
 
     def _add(self, event_id: EventId, event: _Event) -> list[EventId]:
         """Remember an event; return those that are forgotten for it."""

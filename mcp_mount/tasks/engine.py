@@ -191,7 +191,7 @@ class TaskEngine:
         counted = [self._seal.name("of", each) for each in callers]
         task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
         try:
-            await self._store.schedule(name)
+            await self._store.schedule(name, seconds)
         except Busy:
             await self._store.end(name, "failed")
             raise

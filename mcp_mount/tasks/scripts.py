@@ -65,8 +65,11 @@ for _, mine in ipairs(callers) do
   redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
   local bytes_mine, ended = bytes, nil
   for _, each in ipairs(redis.call('ZRANGE', mine, 0, -1)) do
+    local status = redis.call('HGET', prefix .. each, 'status')
+    -- One that was not queued in time, or that the store has evicted.
+    if not status then forget(sizes, each) end
     bytes_mine = bytes_mine + tonumber(redis.call('HGET', sizes, each) or 0)
-    if not ended and redis.call('HGET', prefix .. each, 'status') ~= 'working' then ended = each end
+    if not ended and status ~= 'working' then ended = each end
   end
   if bytes_mine > most_bytes_mine then return 'bytes of caller' end
   local count_mine = redis.call('ZCARD', mine)
@@ -85,7 +88,7 @@ if #making_room == 0 and redis.call('ZCARD', all) >= most_all then
   making_room[1] = ended
 end
 for _, ended in ipairs(making_room) do
-  -- Of one that the store has evicted, nobody has said that it has ended.
+  -- Of one that is gone, nobody has said that it has ended.
   forget(sizes, ended)
   redis.call('DEL', prefix .. ended)
   redis.call('ZREM', all, ended)
@@ -99,7 +102,7 @@ redis.call('HINCRBY', sizes, 'all', bytes)
 redis.call('HSET', hash, 'status', 'working', 'owner', ARGV[10])
 redis.call('HSET', hash, 'about', ARGV[11], 'request', ARGV[12])
 redis.call('HSET', hash, 'callers', table.concat(callers, '\\n'))
-redis.call('EXPIRE', hash, seconds)
+redis.call('EXPIRE', hash, tonumber(ARGV[13]))
 -- What counts a task with more time is not forgotten with one that has less.
 local function keep(key, set)
   local last = redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')
@@ -111,7 +114,10 @@ keep(sizes, all)
 return 'added'
 """
 )
-"""Add a task; make room for it where a caller has too many or all have, or say what is too much."""
+"""Add a task; make room for it where a caller has too many or all have, or say what is too much.
+
+It is gone soon, and then gives way to others, unless it is queued.
+"""
 
 CLAIM: Final = (
     _FORGET

@@ -34,6 +34,10 @@ LEASE: Final = 15
 _SECONDS: Final = 5.0
 """How long the store may take to answer."""
 
+_TO_QUEUE: Final = 60
+"""Seconds for which a task is kept that is not in the queue: a store that answers too late may have
+added one, of which nobody knows."""
+
 _BYTES_PER_CALLER: Final = 4
 """How often the requests of one caller, which wait for a worker, may have the bytes of one."""
 
@@ -85,7 +89,7 @@ class TaskStore:
     async def add(
         self, name: str, owner: str, counted: Iterable[str], request: KeptRequest, seconds: int
     ) -> Task:
-        """Keep a new task.
+        """Keep a new task, which is to be scheduled.
 
         `owner` may fetch it; it counts among the tasks of each of `counted`, and is kept for
         `seconds`.
@@ -108,16 +112,17 @@ class TaskStore:
         sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
         keys = [self._key("task", name), self._key("all"), self._sizes()]
         keys += [self._key("of", each) for each in counted]
-        said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept]
+        said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept, _TO_QUEUE]
         answer = await self._run(ADD, keys, said)
         if (why := _REFUSED.get(answer.decode())) is not None:
             raise Busy(why)
         return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
 
-    async def schedule(self, name: str) -> None:
-        """Put a task into the queue, which learns its name alone."""
-        async with self._asking():
+    async def schedule(self, name: str, seconds: int) -> None:
+        """Put a task into the queue, which learns its name alone; from now on it is kept."""
+        async with self._asking(), self._docket.redis() as redis:
             await self._docket.add(FUNCTION, key=name)(name)
+            await redis.expire(self._key("task", name), seconds)
 
     async def unschedule(self, name: str) -> None:
         """Take a task out of the queue; where it runs, end it."""
