@@ -12,7 +12,10 @@ In the order in which to read them:
     outgoing      one request: what it has with it, and meets on its way
     large         large answers, read beside the event loop's work
     reading       a response while it arrives, no more of it than is allowed
-    session       an MCP session with another server
+    results       those that are refused before models are made of them
+    streams       the messages of a session, and which of them wait for an answer
+    dispatcher    sends requests, and bounds what comes back
+    session       an MCP session with another server, and its version
     http          the way to a server at a URL
     stdio         messages on standard input and output
     program       the way to a program, and its life

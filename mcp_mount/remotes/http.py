@@ -140,9 +140,7 @@ def _connection_pool() -> httpx2.AsyncHTTPTransport:
 
 
 class _HTTPSession(Session):
-    def __init__(self, *streams: Any, **options: Any) -> None:
-        super().__init__(*streams, **options)
-        self.dispatcher.ends_by_closing = True
+    ends_by_closing = True
 
     async def send_request(self, *arguments: Any, **options: Any) -> Any:
         request = current_request()
