@@ -15,11 +15,13 @@ In the order in which to read them:
     results       those that are refused before models are made of them
     streams       the messages of a session, and which of them wait for an answer
     dispatcher    sends requests, and bounds what comes back
+    failures      why a server is down, and errors that it wrote
     session       an MCP session with another server, and its version
+    life          whose a session or a process is, and whether it lives
     http          the way to a server at a URL
     stdio         messages on standard input and output
-    program       the way to a program, and its life
-    failures      why a server is down, and errors that it wrote
+    process       the process of a program
+    program       the way to a program
     exchange      one request in a session of its own
     pool          sessions that are kept
     listing       the lists of what it offers

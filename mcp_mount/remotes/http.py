@@ -5,7 +5,7 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 """
 
 import re
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +24,7 @@ from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import PacedStream
+from mcp_mount.remotes.life import Key, Life
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.reading import read_within
 from mcp_mount.remotes.remote import Remote
@@ -85,19 +86,19 @@ class HTTPConnection:
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
 
     @asynccontextmanager
-    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
-        """Keep connections while this lasts; yield an event that is never set."""
+    async def keep(self, **callbacks: Any) -> AsyncIterator[Life]:
+        """Keep connections while this lasts; yield a life that does not end."""
         del callbacks
         async with _connection_pool() as pool:
             token = self._pool.set(pool)
             try:
-                yield anyio.Event()
+                yield Life()
             finally:
                 self._pool.reset(token)
 
     @asynccontextmanager
     async def open_session(
-        self, owner: Hashable = None, *, stream: EventStream | None = None, **callbacks: Any
+        self, owner: Key = (), *, stream: EventStream | None = None, **callbacks: Any
     ) -> AsyncIterator[Session]:
         """Yield a session that has not agreed on a version yet, whoever is its owner.
 

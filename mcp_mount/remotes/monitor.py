@@ -27,16 +27,16 @@ from mcp_mount.remotes.asking import calling_on_change, pass_on_log
 from mcp_mount.remotes.bounds import Allowance
 from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.contact import MIN_PAUSE, Contact
-from mcp_mount.remotes.exchange import Answer, Connection, exchange
+from mcp_mount.remotes.exchange import Connection, exchange
 from mcp_mount.remotes.failures import Ended, describe_failure, find_causes
 from mcp_mount.remotes.hearing import hear_changes, tells_of
 from mcp_mount.remotes.http import HTTPConnection
+from mcp_mount.remotes.life import Life
 from mcp_mount.remotes.listing import Lists, list_everything
 from mcp_mount.remotes.outgoing import OutgoingRequest, sending
-from mcp_mount.remotes.pool import MAX_MISSES
 from mcp_mount.remotes.program import StdioConnection
 from mcp_mount.remotes.remote import Remote, RemoteState, Status
-from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.session import Answer, Session
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -138,12 +138,12 @@ class Monitor:
             while True:
                 try:
                     async with (
-                        self._connection.keep(**self._callbacks) as lost,
+                        self._connection.keep(**self._callbacks) as life,
                         contact.keep_sessions(self._connection, self._connect),
                         anyio.create_task_group() as tasks,
                     ):
                         contact.hearing = False
-                        await self._ask_again_and_again(contact, lost, tasks)
+                        await self._ask_again_and_again(contact, life, tasks)
                 except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                     self._fail(error)
                 contact.answered.set()
@@ -160,28 +160,24 @@ class Monitor:
         with anyio.fail_after(self.remote.timeout):
             await session.connect(self._known, is_handshake=self._known is None)
 
-    async def _ask_again_and_again(
-        self, contact: Contact, lost: anyio.Event, tasks: TaskGroup
-    ) -> None:
-        misses = 0
+    async def _ask_again_and_again(self, contact: Contact, life: Life, tasks: TaskGroup) -> None:
         while True:
             begun, pause = anyio.current_time(), self.remote.refresh
             try:
                 await self._ask()
-                misses = 0
+                life.misses = 0
                 if self._tells and contact.hearing is False:
                     contact.hearing = True
                     tasks.start_soon(self._hear, contact)
             except Exception as error:
-                misses += 1
-                if lost.is_set() or not self._is_borne(error, misses):
+                if life.has_ended or not self._is_borne(error, life):
                     raise
                 self._fail(error)
                 contact.hearing = contact.hearing or False
                 pause = self._due - time.monotonic()
             contact.answered.set()
-            await contact.pause(pause * random.uniform(0.8, 1.2), lost)  # noqa: S311 - no secret
-            if lost.is_set():
+            await contact.pause(pause * random.uniform(0.8, 1.2), life)  # noqa: S311 - no secret
+            if life.has_ended:
                 raise Ended
             # Calls that fail one after the other make no flood of questions.
             await anyio.sleep_until(begun + min(_MIN_INTERVAL, self.remote.refresh))
@@ -197,10 +193,10 @@ class Monitor:
         # It may be that it has ended.
         self.suspect()
 
-    def _is_borne(self, error: Exception, misses: int) -> bool:
+    def _is_borne(self, error: Exception, life: Life) -> bool:
         """Whether calls that still run are left to it: it may be busy with them, or starting."""
         is_late = any(isinstance(each, TimeoutError) for each in find_causes(error))
-        return self.remote.url is not None or (is_late and misses < MAX_MISSES)
+        return self.remote.url is not None or (life.miss() and is_late)
 
     async def wait_until_known(self) -> None:
         """Wait until the server has been asked, for a short time at the most."""

@@ -1,8 +1,8 @@
 """An MCP session with another server, and the version on which the two agree."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mcp import ClientSession
 from mcp.shared.exceptions import MCPError
@@ -15,11 +15,15 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
 from mcp_mount.remotes.dispatcher import Dispatcher
+from mcp_mount.remotes.failures import ServerError
 from mcp_mount.version import __version__
 
 CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
 """What other servers are told of their client."""
+
+Answer = TypeVar("Answer")
 
 
 class Session(ClientSession):
@@ -77,6 +81,16 @@ class Session(ClientSession):
                     raise
                 # A program that was slow to start has taken the first question, and is modern.
                 await self.discover()
+
+    async def attempt(self, send: Callable[["Session"], Awaitable[Answer]]) -> Answer | Exception:
+        """Send a request, and return its result, or what to raise where it was made."""
+        try:
+            return await send(self)
+        except MCPError as error:
+            is_own = error.code not in {TOO_LARGE, ASKS_TOO_MUCH} and self.was_said(error)
+            return ServerError(error.error) if is_own else error
+        except Exception as error:  # noqa: BLE001 - it is raised where the request was made
+            return error
 
     def was_said(self, error: MCPError) -> bool:
         """Whether the server wrote an error, and not our client in its place."""
