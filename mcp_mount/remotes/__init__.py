@@ -27,11 +27,13 @@ In the order in which to read them:
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
     catalog       what it offers, fit to be offered here
+    offer         what one server offers, and what the log is told of it
+    standing      whether it answers, since when, and when it is asked again
+    contact       what requests know of the task that stays in touch with it
     elicitation   what it asks of a user
     asking        what a server asks and says while a call runs
-    contact       what requests know of the task that stays in touch with it
     hearing       what it says by itself
-    monitor       whether it answers, and what it offers now
+    monitor       stays in touch with it, and sends it what others ask of it
     links         addresses in what it answers
     binding       how requests are forwarded to it
     progress      the progress of a call, shown to the caller
@@ -39,6 +41,8 @@ In the order in which to read them:
     tool          a tool of another server
     resources     its resources, templates and prompts
     completing    completions of their arguments
+    components    what one server offers, as FastMCP's components
+    merged        what all of them offer together, under our names
     changes       tells clients that there is something else to list
     provider      all of them, as a source of tools, resources and prompts
 """

@@ -118,7 +118,7 @@ class RemoteBinding:
             NotForwarded: there is no result, or none that can be passed on.
         """
         name = self.remote.name
-        if self.monitor.status == "down":
+        if self.monitor.standing.status == "down":
             raise NotForwarded(f"The server {name!r} is unavailable. Try again in a few seconds.")
         state = read_state(context) if context is not None else None
         capabilities = capabilities_of(context) if context is not None else {}
@@ -166,7 +166,7 @@ class RemoteBinding:
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
         answer = answer.model_copy(update={"meta": kept or None})
-        return with_our_links(answer, self.remote.name, self.monitor.catalog.addresses)
+        return with_our_links(answer, self.remote.name, self.monitor.offer.catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."

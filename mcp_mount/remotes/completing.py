@@ -41,7 +41,7 @@ def complete_with_remotes(server: FastMCP[Any]) -> None:
         given: CompletionContext | None,
     ) -> Completion | None:
         component = await _find(server, ref)
-        if component is None or not component.binding.monitor.catalog.lists.has_completions:
+        if component is None or not component.binding.monitor.offer.catalog.lists.has_completions:
             return None
         return await _complete(component, argument, given)
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 import anyio
 
@@ -11,9 +10,7 @@ from mcp_mount.remotes.exchange import Connection
 from mcp_mount.remotes.life import Life, wait_for_any
 from mcp_mount.remotes.pool import SessionPool
 from mcp_mount.remotes.session import Session
-
-MIN_PAUSE: Final = 0.5
-"""Seconds before a server that has failed is asked again."""
+from mcp_mount.remotes.standing import MIN_PAUSE
 
 
 @dataclass(slots=True)

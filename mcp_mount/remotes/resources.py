@@ -68,7 +68,7 @@ class RemoteResource(Resource):
 def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None:
     """Return what stands for one that a server does not list: a link may lead to it."""
     name = binding.remote.name
-    if not (binding.monitor.catalog.lists.has_resources and has_prefix(uri, name)):
+    if not (binding.monitor.offer.catalog.lists.has_resources and has_prefix(uri, name)):
         return None
     own = remove_prefix(uri, name)
     return next(
