@@ -26,6 +26,7 @@ In the order in which to read them:
     pool          sessions that are kept
     listing       the lists of what it offers
     schemas       the schemas of its tools, as every client accepts them
+    entries       entries of its lists, one by one
     catalog       what it offers, fit to be offered here
     offer         what one server offers, and what the log is told of it
     standing      whether it answers, since when, and when it is asked again
@@ -41,7 +42,6 @@ In the order in which to read them:
     tool          a tool of another server
     resources     its resources, templates and prompts
     completing    completions of their arguments
-    components    what one server offers, as FastMCP's components
     merged        what all of them offer together, under our names
     changes       tells clients that there is something else to list
     provider      all of them, as a source of tools, resources and prompts

@@ -47,7 +47,6 @@ logger = logging.getLogger("mcp_mount.remotes")
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 
-
 _SHUT_DOWN: Final = (
     "The call was ended before it was answered, because the gateway is shutting down. What it was "
     "to do may or may not be done."

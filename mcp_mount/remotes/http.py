@@ -71,9 +71,11 @@ class HTTPConnection:
     """The way to a server at a URL.
 
     Attributes:
+        patience: Seconds that a list waits for a server that has not answered yet.
         refused: The status with which the last request was refused; None if it was not.
     """
 
+    patience = 2.0
     refused: int | None = None
 
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
@@ -86,9 +88,8 @@ class HTTPConnection:
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
 
     @asynccontextmanager
-    async def keep(self, **callbacks: Any) -> AsyncIterator[Life]:
+    async def keep(self, **_: Any) -> AsyncIterator[Life]:
         """Keep connections while this lasts; yield a life that does not end."""
-        del callbacks
         async with _connection_pool() as pool:
             token = self._pool.set(pool)
             try:
@@ -98,13 +99,12 @@ class HTTPConnection:
 
     @asynccontextmanager
     async def open_session(
-        self, owner: Key = (), *, stream: EventStream | None = None, **callbacks: Any
+        self, _: Key = (), *, stream: EventStream | None = None, **callbacks: Any
     ) -> AsyncIterator[Session]:
         """Yield a session that has not agreed on a version yet, whoever is its owner.
 
         `stream` is told of the stream of the session.
         """
-        del owner
         remote = self._remote
         headers = {"accept-encoding": "identity", **remote.headers}
         if isinstance(remote.auth, str):

@@ -7,15 +7,41 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
-from mcp_mount.remotes.components import Components
+from mcp_mount.remotes.catalog import Catalog
+from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.names import ToolNames
-from mcp_mount.remotes.resources import RemotePrompt, RemoteResource, RemoteTemplate
+from mcp_mount.remotes.remote import Remote
+from mcp_mount.remotes.resources import (
+    RemotePrompt,
+    RemoteResource,
+    RemoteTemplate,
+    make_components,
+)
 from mcp_mount.remotes.tool import RemoteTool
+from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name, names_within
 from mcp_mount.tools.uris import MAX_URI
+
+
+class _Components(NamedTuple):
+    """The components of one server.
+
+    Attributes:
+        tools: By the server's own names.
+        resources: By our addresses.
+        templates: In the server's order.
+        prompts: By our names.
+    """
+
+    tools: Mapping[str, RemoteTool]
+    resources: Mapping[str, RemoteResource]
+    templates: Sequence[RemoteTemplate]
+    prompts: Mapping[str, RemotePrompt]
 
 
 class Merged:
@@ -60,12 +86,12 @@ class Merged:
         self.tools, self.listed = {}, {}
         self.resources, self.templates, self.prompts = {}, [], {}
         for binding in self._bindings:
-            made: Components | None = binding.monitor.offer.made
+            made: _Components | None = binding.monitor.offer.made
             if made is not None:
                 self._add(binding, made, taken)
         self._seen = seen
 
-    def _add(self, binding: RemoteBinding, made: Components, taken: set[str]) -> None:
+    def _add(self, binding: RemoteBinding, made: _Components, taken: set[str]) -> None:
         names = names_within(binding.remote.name, made.tools, taken)
         tools = {
             given: made.tools[name].named(given)
@@ -87,3 +113,33 @@ class Merged:
                 return each
             await turns.take()
         return None
+
+
+def bind(
+    remote: Remote, policy: CallPolicy, gateway: str, changed: Callable[[], None]
+) -> RemoteBinding:
+    """Return how requests to a server are made, with its components where it is known."""
+    limits = policy.limits.overridden(remote.limits)
+    has_own_slots = "max_concurrency" in remote.limits
+    # Text and `structuredContent` carry the same.
+    most = 2 * limits.max_bytes + 1024 * 1024
+    monitor = Monitor(remote, gateway, changed, max_bytes=most, max_blocks=limits.max_items)
+    slots = policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots
+    binding = RemoteBinding(monitor, policy, limits, slots)
+    monitor.offer.make = partial(_make, binding)
+    return binding
+
+
+def _make(binding: RemoteBinding, catalog: Catalog) -> _Components:
+    names = names_within(binding.remote.name, catalog.tools, ())
+    resources = make_components(RemoteResource, catalog.resources, binding)
+    prompts = make_components(RemotePrompt, catalog.prompts, binding)
+    return _Components(
+        {
+            name: RemoteTool.from_published(catalog.tools[name], binding, given)
+            for name, given in names.items()
+        },
+        {str(each.uri): each for each in resources},
+        [*make_components(RemoteTemplate, catalog.templates, binding)],
+        {each.name: each for each in prompts},
+    )

@@ -36,10 +36,6 @@ from mcp_mount.remotes.standing import Standing
 
 logger = logging.getLogger("mcp_mount.remotes")
 
-_HTTP_PATIENCE: Final = 2.0
-_PROGRAM_PATIENCE: Final = 5.0
-"""Seconds that a list waits for a server that has not answered yet; a program starts first."""
-
 _MIN_INTERVAL: Final = 1.0
 """Seconds between two questions, however many calls fail."""
 
@@ -68,7 +64,6 @@ class Monitor:
         self._changed = changed
         kind = HTTPConnection if remote.url is not None else StdioConnection
         self._connection: Connection = kind(remote, max_bytes, max_blocks)
-        self._patience = _HTTP_PATIENCE if remote.url is not None else _PROGRAM_PATIENCE
         self._known: mcp_types.DiscoverResult | None = None
         self._tells = False
         self._contact: RunVar[Contact | None] = RunVar(remote.name, None)
@@ -91,7 +86,7 @@ class Monitor:
 
     async def run(self) -> None:
         """Stay in touch with the server until this is cancelled."""
-        contact = Contact(anyio.current_time() + self._patience)
+        contact = Contact(anyio.current_time() + self._connection.patience)
         token = self._contact.set(contact)
         self._loops += 1
         try:
@@ -166,9 +161,9 @@ class Monitor:
                 await contact.answered.wait()
         elif time.monotonic() >= self.standing.due:
             # Nobody else does; the next request that comes meanwhile takes what was known.
-            self.standing.due = time.monotonic() + self._patience
+            self.standing.due = time.monotonic() + self._connection.patience
             try:
-                with anyio.fail_after(self._patience):
+                with anyio.fail_after(self._connection.patience):
                     await self._ask()
             except Exception as error:  # noqa: BLE001 - whatever a client raises, it is down
                 self._fail(error)

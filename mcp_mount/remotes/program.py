@@ -21,9 +21,11 @@ _MAX_LOG_LINES: Final = 1_000
 class StdioConnection:
     """The way to a program: one session for all exchanges of an event loop.
 
-    `refused` is None: a program answers without an HTTP status.
+    `patience` is longer than for a URL: it starts first. `refused` is None: a program answers
+    without an HTTP status.
     """
 
+    patience = 5.0
     refused: int | None = None
 
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:

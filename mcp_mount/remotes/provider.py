@@ -18,9 +18,8 @@ from mcp.server.lowlevel import Server
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
-from mcp_mount.remotes.components import bind
 from mcp_mount.remotes.failures import ServerErrorMiddleware
-from mcp_mount.remotes.merged import Merged
+from mcp_mount.remotes.merged import Merged, bind
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote, RemoteState, check_names_apart
 from mcp_mount.remotes.resources import (

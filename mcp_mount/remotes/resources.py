@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
-from mcp_mount.remotes.catalog import Item
+from mcp_mount.remotes.entries import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import clean_title
 from mcp_mount.remotes.tool import admit

@@ -21,8 +21,9 @@ from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import error
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
-from mcp_mount.remotes.catalog import VIA_KEY, PublishedTool
+from mcp_mount.remotes.catalog import PublishedTool
 from mcp_mount.remotes.elicitation import read_state
+from mcp_mount.remotes.entries import VIA_KEY
 from mcp_mount.remotes.progress import extending, forward_progress
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.shortening import shorten_answer
