@@ -7,7 +7,6 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from mcp_mount.backends.heads import BoundedTransport
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
-from mcp_mount.remotes.events import PacedStream
+from mcp_mount.remotes.events import EventStream, PacedStream
 from mcp_mount.remotes.life import Key, Life
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.reading import read_within
@@ -57,14 +56,6 @@ _LONGEST_COOKIE: Final = 4_096
 
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
-
-
-@dataclass(slots=True, eq=False)
-class EventStream:
-    """The stream of a session on which a server speaks by itself, which it need not have."""
-
-    was_open: bool = False
-    ended: anyio.Event = field(default_factory=anyio.Event)
 
 
 class HTTPConnection:
@@ -236,18 +227,16 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 
     async def _get(self, request: httpx2.Request) -> httpx2.Response:
         """Open the session's stream, or end the session."""
-        ended = self._stream.ended.set if request.method == "GET" else None
+        stream = self._stream if request.method == "GET" else EventStream()
         try:
             await self._connection.pace.keep(_OPENING, 0)
             response = await self._send(request)
         except BaseException:
-            if ended is not None:
-                ended()
+            stream.ended.set()
             raise
-        if ended is not None:
-            self._stream.was_open |= response.is_success
+        stream.was_open |= response.is_success
         response.stream = PacedStream(response.stream, self._connection.pace)
-        return read_within(self._connection.max_bytes, request, response, ended)
+        return read_within(self._connection.max_bytes, request, response, stream.ended.set)
 
     async def _send_answer(self, request: httpx2.Request) -> None:
         try:

@@ -120,16 +120,10 @@ class RemotePrompt(Prompt):
 
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Render it where it is."""
-
-        async def send(
-            session: Session, options: dict[str, Any]
-        ) -> GetPromptResult | InputRequiredResult:
-            result: GetPromptResult | InputRequiredResult = await session.get_prompt(
-                self._own, arguments, **options
-            )
-            return result
-
-        answer = await _forward(self._binding, send)
+        answer: GetPromptResult | InputRequiredResult = await _forward(
+            self._binding,
+            lambda session, options: session.get_prompt(self._own, arguments, **options),
+        )
         if isinstance(answer, InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=each.content, role=each.role) for each in answer.messages]
@@ -149,15 +143,9 @@ async def _forward(
 
 
 async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
-    async def send(
-        session: Session, options: dict[str, Any]
-    ) -> ReadResourceResult | InputRequiredResult:
-        result: ReadResourceResult | InputRequiredResult = await session.read_resource(
-            uri, **options
-        )
-        return result
-
-    answer = await _forward(binding, send)
+    answer: ReadResourceResult | InputRequiredResult = await _forward(
+        binding, lambda session, options: session.read_resource(uri, **options)
+    )
     if isinstance(answer, InputRequiredResult):
         return InputRequiredResourceResult(answer)
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from mcp import ClientSession
 from mcp.shared.exceptions import MCPError
@@ -19,9 +19,6 @@ from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
 from mcp_mount.remotes.dispatcher import Dispatcher
 from mcp_mount.remotes.failures import ServerError
 from mcp_mount.version import __version__
-
-CLIENT_INFO: Final = Implementation(name="mcp-mount", version=__version__)
-"""What other servers are told of their client."""
 
 Answer = TypeVar("Answer")
 
@@ -48,7 +45,8 @@ class Session(ClientSession):
             max_blocks=max_blocks,
             ends_by_closing=self.ends_by_closing,
         )
-        super().__init__(dispatcher=self.dispatcher, client_info=CLIENT_INFO, **callbacks)
+        client_info = Implementation(name="mcp-mount", version=__version__)
+        super().__init__(dispatcher=self.dispatcher, client_info=client_info, **callbacks)
 
     async def validate_tool_result(self, name: str, result: CallToolResult) -> None:
         """Leave it to the client that gets the result."""
