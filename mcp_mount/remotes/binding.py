@@ -143,15 +143,21 @@ class RemoteBinding:
             if request.is_shut_down:
                 raise NotForwarded(_SHUT_DOWN) from None
             raise self._explain(error, caller) from None
-        if not isinstance(answer, InputRequiredResult):
-            return await self._checked(answer)
-        asked = None
-        if context is not None and capabilities:
-            # Ten forms take a while.
-            asked = await in_thread(partial(pass_on, answer, name, context))
-        if asked is None:
-            raise NotForwarded(self._asks_too_much() if capabilities else self._cannot_ask())
-        return asked
+        if isinstance(answer, InputRequiredResult):
+            return await self._passed_on(answer, context if capabilities else None)
+        return await self._checked(answer)
+
+    async def _passed_on(
+        self, asked: InputRequiredResult, context: Context | None
+    ) -> InputRequiredResult:
+        """Return a question for the caller's client; there is no context where it cannot ask."""
+        if context is None:
+            raise NotForwarded(self._cannot_ask())
+        # Ten forms take a while.
+        clean = await in_thread(partial(pass_on, asked, self.remote.name, context))
+        if clean is None:
+            raise NotForwarded(self._asks_too_much())
+        return clean
 
     async def _checked(self, answer: Answer) -> Answer:
         """Return a result that is not too large, without what speaks for the server."""

@@ -132,15 +132,8 @@ def _read_tools(
             left_out.append(f"no tool is called {pattern!r} (near: {near})")
     work = 0
     for entry in entries[:MAX_ENTRIES]:
-        try:
-            tool = read_entry(mcp_types.Tool, entry)
-            is_valid = tool.input_schema.get("type") == "object"
-            # Of what is longer nothing is published, and the SDK would take long to look at it.
-            is_short = fits(tool.input_schema, MAX_READ)
-            is_valid = is_valid and not (is_short and find_invalid_x_mcp_header(tool.input_schema))
-        except ValidationError:
-            is_valid = False
-        if not is_valid:
+        tool = _read_tool(entry)
+        if tool is None:
             left_out.append(f"the tool {name_of(entry)!r} is not valid MCP, and is left out")
             continue
         via = read_via(tool.meta, gateway)
@@ -161,6 +154,20 @@ def _read_tools(
     if len(entries) > MAX_ENTRIES:
         left_out.append(f"it lists more than the {MAX_ENTRIES} tools that are taken")
     return tools
+
+
+def _read_tool(entry: object) -> mcp_types.Tool | None:
+    """Return the tool of an entry; None if it is not valid MCP."""
+    try:
+        tool = read_entry(mcp_types.Tool, entry)
+    except ValidationError:
+        return None
+    schema = tool.input_schema
+    # Of what is longer nothing is published, and the SDK would take long to look at it.
+    is_valid = schema.get("type") == "object" and not (
+        fits(schema, MAX_READ) and find_invalid_x_mcp_header(schema)
+    )
+    return tool if is_valid else None
 
 
 def _publish_tool(tool: mcp_types.Tool, via: tuple[str, ...]) -> PublishedTool:

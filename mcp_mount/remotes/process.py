@@ -21,6 +21,7 @@ from mcp.shared.message import SessionMessage
 from mcp_mount.remotes.bounds import Allowance, Pace
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
+from mcp_mount.remotes.streams import Received
 from mcp_mount.system import guard_of, send_signal
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -39,7 +40,7 @@ async def run_program(
     remote: Remote, max_bytes: int, lines: Allowance
 ) -> AsyncIterator[
     tuple[
-        MemoryObjectReceiveStream[SessionMessage | Exception],
+        MemoryObjectReceiveStream[Received],
         MemoryObjectSendStream[SessionMessage],
         anyio.Event,
     ]
@@ -55,7 +56,7 @@ async def run_program(
         # Its own process group, which is ended as a whole.
         start_new_session=True,
     )
-    to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    to_session, read = anyio.create_memory_object_stream[Received](0)
     write, from_session = anyio.create_memory_object_stream[SessionMessage](0)
     ended, pace = anyio.Event(), Pace()
     if process.stdin is None or process.stdout is None or process.stderr is None:
@@ -82,9 +83,7 @@ async def run_program(
 
 
 async def _watch(
-    process: Process,
-    messages: MemoryObjectSendStream[SessionMessage | Exception],
-    ended: anyio.Event,
+    process: Process, messages: MemoryObjectSendStream[Received], ended: anyio.Event
 ) -> None:
     """Tell of the program's end."""
     while process.returncode is None and not ended.is_set():
