@@ -13,7 +13,6 @@ In the order in which to read them:
     large         large answers, read beside the event loop's work
     reading       a response while it arrives, no more of it than is allowed
     results       those that are refused before models are made of them
-    streams       the messages of a session, and which of them wait for an answer
     dispatcher    sends requests, and bounds what comes back
     failures      why a server is down, and errors that it wrote
     session       an MCP session with another server, and its version

@@ -1,24 +1,44 @@
 """Sends the requests of a session, and bounds what comes back.
 
-The entries of lists are handed over as they came, to be read one by one: a bad one costs no other.
+* Entries of lists are handed over as they came, to be read one by one: a bad one costs no other.
+* Of the server's own requests a bounded number wait for their answers: it may never read them.
+* What it says by itself, and asks, is dropped where it is large.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextvars import Context, copy_context
+from typing import Any, Final
 
 import anyio
-from mcp.shared.dispatcher import CallOptions, OnRequest
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from mcp.shared.dispatcher import CallOptions, OnRequest, coerce_request_id
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
-from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY
+from mcp_types import (
+    CLIENT_CAPABILITIES_META_KEY,
+    LOG_LEVEL_META_KEY,
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 
-from mcp_mount.remotes.bounds import MAX_DATA
+from mcp_mount.remotes.bounds import MAX_DATA, MAX_UNASKED
 from mcp_mount.remotes.large import take_large_result
-from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
-from mcp_mount.remotes.results import LISTS, check_result
-from mcp_mount.remotes.streams import Inbound, Outbound, Waiting
+from mcp_mount.remotes.outgoing import OutgoingRequest, belonging_to, current_request
+from mcp_mount.remotes.results import LISTS, check_result, is_modest
 from mcp_mount.remotes.text import fits
+
+_MAX_WAITING: Final = 100
+"""Requests of the other server that wait for their answers."""
+
+_MAX_UNANSWERED: Final = 10_000
+"""Requests of ours that are remembered; a server need not answer those that are cancelled."""
+
+Received = SessionMessage | Exception
 
 
 class Dispatcher(JSONRPCDispatcher[TransportContext]):
@@ -41,8 +61,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
 
         `ends_by_closing` is whether a modern request is cancelled by the end of its connection.
         """
-        self._waiting = Waiting()
-        super().__init__(Inbound(read, self._waiting), Outbound(write, self._waiting))
+        self._waiting = _Waiting()
+        super().__init__(_Inbound(read, self._waiting), _Outbound(write, self._waiting))
         self.ended = anyio.Event()
         self._entries: list[Any] | None = None
         self._ids = ids
@@ -118,3 +138,86 @@ def _declare(params: Mapping[str, Any], request: OutgoingRequest) -> dict[str, A
     if LOG_LEVEL_META_KEY in asked:
         meta[LOG_LEVEL_META_KEY] = asked[LOG_LEVEL_META_KEY]
     return {**params, "_meta": meta}
+
+
+class _Waiting:
+    """Which requests wait for their answers: how many of the other server, and which of ours.
+
+    A server may still be working on one that nobody waits for any more, for which None stands. A
+    program has one output for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._unanswered: dict[RequestId, OutgoingRequest | None] = {}
+
+    def sent(self, message: JSONRPCRequest) -> None:
+        request = current_request()
+        if request is not None and len(self._unanswered) < _MAX_UNANSWERED:
+            self._unanswered[message.id] = request
+
+    def is_over(self, sent: RequestId) -> None:
+        """Take note that nobody waits for the answer any more."""
+        if sent in self._unanswered:
+            self._unanswered[sent] = None
+
+    def answered(self, message: JSONRPCResponse | JSONRPCError) -> None:
+        # So many are not forgotten: others would be that are not among them.
+        if message.id is not None and len(self._unanswered) < _MAX_UNANSWERED:
+            self._unanswered.pop(coerce_request_id(message.id), None)
+
+    def only(self) -> OutgoingRequest | None:
+        """Return the one request that can be worked on; None if nobody can tell."""
+        return next(iter(self._unanswered.values())) if len(self._unanswered) == 1 else None
+
+
+class _Inbound(ObjectReceiveStream[Received]):
+    def __init__(self, stream: Any, waiting: _Waiting) -> None:
+        self._stream = stream
+        self._waiting = waiting
+        self.last_context: Context | None = None
+        """The context in which the SDK goes on with what came last: that of whoever sent it."""
+
+    async def receive(self) -> Received:
+        while True:
+            item: Received = await self._stream.receive()
+            self.last_context = getattr(self._stream, "last_context", None)
+            message = item.message if isinstance(item, SessionMessage) else None
+            if isinstance(message, JSONRPCResponse | JSONRPCError):
+                self._waiting.answered(message)
+            if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
+                return item
+            is_question = isinstance(message, JSONRPCRequest)
+            if not fits(message.params, MAX_UNASKED) or (
+                is_question and not is_modest(message.params)
+            ):
+                continue
+            if (request := self._waiting.only()) is not None:
+                # What a program says belongs to its one request now, and perhaps not a line later.
+                self.last_context = belonging_to(request, self.last_context or copy_context())
+            if isinstance(message, JSONRPCNotification):
+                return item
+            if self._waiting.count < _MAX_WAITING:
+                self._waiting.count += 1
+                return item
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Outbound(ObjectSendStream[SessionMessage]):
+    def __init__(self, stream: Any, waiting: _Waiting) -> None:
+        self._stream = stream
+        self._waiting = waiting
+
+    async def send(self, item: SessionMessage) -> None:
+        if isinstance(item.message, JSONRPCRequest):
+            self._waiting.sent(item.message)
+        try:
+            await self._stream.send(item)
+        finally:
+            if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+                self._waiting.count -= 1
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

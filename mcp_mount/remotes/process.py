@@ -19,9 +19,9 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
 from mcp_mount.remotes.bounds import Allowance, Pace
+from mcp_mount.remotes.dispatcher import Received
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
-from mcp_mount.remotes.streams import Received
 from mcp_mount.system import guard_of, send_signal
 
 logger = logging.getLogger("mcp_mount.remotes")
