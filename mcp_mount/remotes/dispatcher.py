@@ -120,7 +120,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
                 error.error.data = None
             raise
         finally:
-            self._waiting.is_over(options["request_id"])
+            self._waiting.give_up(options["request_id"])
         if request is not None:
             result = take_large_result(request, options["request_id"]) or result
         check_result(result, method, self._max_blocks)
@@ -156,7 +156,7 @@ class _Waiting:
         if request is not None and len(self._unanswered) < _MAX_UNANSWERED:
             self._unanswered[message.id] = request
 
-    def is_over(self, sent: RequestId) -> None:
+    def give_up(self, sent: RequestId) -> None:
         """Take note that nobody waits for the answer any more."""
         if sent in self._unanswered:
             self._unanswered[sent] = None

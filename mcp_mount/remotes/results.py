@@ -54,7 +54,7 @@ def check_result(result: Mapping[str, Any], method: str, max_blocks: int) -> Non
     if not is_modest(rest, math.inf if method == "completion/complete" else MAX_UNASKED):
         code = ASKS_TOO_MUCH if "inputRequests" in rest else TOO_LARGE
         raise MCPError(code=code, message="The answer says too much beside what is asked for.")
-    blocks = result.get(_BLOCKS.get(method, ""))
+    blocks = result.get(_BLOCKS[method]) if method in _BLOCKS else None
     most = _MAX_PARTS + _PARTS * max_blocks
     if isinstance(blocks, list) and (
         len(blocks) > max_blocks
