@@ -18,7 +18,7 @@ from mcp.client.subscriptions import ToolsListChanged, listen
 from starlette.types import ASGIApp
 
 from mcp_mount import RateLimit, Remote, gateway_app
-from mcp_mount.remotes import monitor
+from mcp_mount.remotes import standing
 from mcp_mount.shutdown import shutdown
 from tests.access import static
 from tests.others import Heard, free_port, heard, raw, tool
@@ -33,8 +33,8 @@ eras = pytest.mark.parametrize("era", ERAS)
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a server that is down asked twice a second, however long that lasts."""
-    monkeypatch.setattr(monitor, "_MAX_FAILURES", 0)
-    monkeypatch.setattr(monitor, "_FAILURES_AFTER_SUCCESS", 0)
+    monkeypatch.setattr(standing, "_MAX_FAILURES", 0)
+    monkeypatch.setattr(standing, "_FAILURES_AFTER_SUCCESS", 0)
 
 
 theirs = pytest.mark.parametrize("theirs", ERAS)

@@ -9,7 +9,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from mcp_mount import Remote, gateway_app
-from mcp_mount.remotes.catalog import VIA_KEY, Catalog, read_catalog
+from mcp_mount.remotes.catalog import Catalog, read_catalog
+from mcp_mount.remotes.entries import VIA_KEY
 from mcp_mount.remotes.listing import Lists, _Counts, _Entries
 from mcp_mount.remotes.outgoing import OutgoingRequest
 from mcp_mount.remotes.schemas import publish_output

@@ -18,8 +18,8 @@ from fastmcp import Context
 from starlette.types import ASGIApp
 
 from mcp_mount import MountError, RateLimit, Remote, gateway_app, mount_mcp
-from mcp_mount.remotes import pool
-from mcp_mount.remotes import program as remotes_program
+from mcp_mount.remotes import life, pool
+from mcp_mount.remotes import process as remotes_process
 from tests.others import (
     Notes,
     free_port,
@@ -287,7 +287,7 @@ async def test_a_program_that_does_not_end_takes_the_place_of_another(
 ) -> None:
     """Gateway, F2: callers who come and go never have more processes than so many."""
     monkeypatch.setattr(pool, "_MAX_PROGRAMS", 2)
-    monkeypatch.setattr(remotes_program, "_GRACE", 0.3)
+    monkeypatch.setattr(remotes_process, "_GRACE", 0.3)
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     code = f"{stubborn}{KEEPING}\nwhile True: signal.pause()"
     seen: set[int] = set()
@@ -313,7 +313,7 @@ async def test_a_program_of_one_caller_that_hangs_is_started_anew(
     hangs: bool,  # noqa: FBT001
 ) -> None:
     """Gateway: as the first one is; one that answers beside a long call is left alone."""
-    monkeypatch.setattr(pool, "MAX_MISSES", 2)
+    monkeypatch.setattr(life, "MAX_MISSES", 2)
     long = "for _ in sys.stdin: pass" if hangs else "continue"
     begins = "        notes.append("
     code = KEEPING.replace(
@@ -322,7 +322,7 @@ async def test_a_program_of_one_caller_that_hangs_is_started_anew(
     async with gateway(program("notes", code, limits={"timeout": 1.5})) as app:
         assert await notes(app, "a", caller="alice") == ["a"]
         process = (await note(app, "b", caller="bob"))["process"]
-        for _ in range(pool.MAX_MISSES):
+        for _ in range(life.MAX_MISSES):
             arguments, headers = {"text": "long"}, {"authorization": "Bearer bob"}
             late = await call(app, "notes_note", arguments, headers=headers)
             assert "has not answered within" in late.text_content
@@ -344,7 +344,7 @@ async def test_calls_that_are_late_together_count_once() -> None:
         assert await notes(app, "b", caller="bob") == ["b"]
         long = partial(call, headers={"authorization": "Bearer bob"})
         async with anyio.create_task_group() as tasks:
-            for _ in range(2 * pool.MAX_MISSES):
+            for _ in range(2 * life.MAX_MISSES):
                 tasks.start_soon(long, app, "notes_note", {"text": "long"})
         assert await notes(app, "c", caller="bob") == ["b", "c"]
 
@@ -408,7 +408,7 @@ async def test_a_program_whose_guard_cannot_be_started_does_not_run_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Gateway: it is started again and again, for want of descriptors."""
-    monkeypatch.setattr(remotes_program, "_GRACE", 0.5)
+    monkeypatch.setattr(remotes_process, "_GRACE", 0.5)
     start, begun = anyio.open_process, []
 
     async def with_the_last_descriptors(command: list[str], **options: Any) -> Process:

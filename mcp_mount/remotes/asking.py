@@ -68,10 +68,7 @@ async def _elicit(
     context: ClientRequestContext,  # noqa: ARG001 - the SDK's signature
     params: ElicitRequestParams,
 ) -> ElicitResult | ErrorData:
-    clean = clean_request(ElicitRequest(params=params), name, _find_caller())
-    if clean is None:
-        return ErrorData(code=INVALID_REQUEST, message="This is not asked of a user.")
-    answer: ElicitResult | ErrorData = await _ask(clean, ElicitResult)
+    answer: ElicitResult | ErrorData = await _ask(name, ElicitRequest(params=params), ElicitResult)
     return answer
 
 
@@ -80,18 +77,20 @@ async def _sample(
     context: ClientRequestContext,  # noqa: ARG001 - the SDK's signature
     params: CreateMessageRequestParams,
 ) -> CreateMessageResult | CreateMessageResultWithTools | ErrorData:
-    clean = clean_request(CreateMessageRequest(params=params), name, _find_caller())
-    if clean is None:
-        return ErrorData(code=INVALID_REQUEST, message="This is not asked of a model.")
-    is_with_tools = params.tools is not None
-    kind = CreateMessageResultWithTools if is_with_tools else CreateMessageResult
-    answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(clean, kind)
+    kind = CreateMessageResult if params.tools is None else CreateMessageResultWithTools
+    answer: CreateMessageResult | CreateMessageResultWithTools | ErrorData = await _ask(
+        name, CreateMessageRequest(params=params), kind
+    )
     return answer
 
 
-async def _ask(request: Any, kind: Any) -> Any:
+async def _ask(name: str, asked: Any, kind: Any) -> Any:
     """Send a request to the caller's client; return its result, or the error that it answers."""
     outgoing = current_request()
+    request = clean_request(asked, name, outgoing.caller if outgoing is not None else None)
+    if request is None:
+        whom = "user" if kind is ElicitResult else "model"
+        return ErrorData(code=INVALID_REQUEST, message=f"This is not asked of a {whom}.")
     if outgoing is None or outgoing.caller is None or not can_be_asked(outgoing.caller):
         return ErrorData(code=INVALID_REQUEST, message=_CANNOT)
     caller = outgoing.caller
@@ -134,8 +133,3 @@ async def pass_on_log(name: str, params: LoggingMessageNotificationParams) -> No
     await caller.session.send_notification(
         LoggingMessageNotification(params=line), caller.request_id
     )
-
-
-def _find_caller() -> Caller | None:
-    outgoing = current_request()
-    return outgoing.caller if outgoing is not None else None

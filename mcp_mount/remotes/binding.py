@@ -47,7 +47,6 @@ logger = logging.getLogger("mcp_mount.remotes")
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 
-
 _SHUT_DOWN: Final = (
     "The call was ended before it was answered, because the gateway is shutting down. What it was "
     "to do may or may not be done."
@@ -118,7 +117,7 @@ class RemoteBinding:
             NotForwarded: there is no result, or none that can be passed on.
         """
         name = self.remote.name
-        if self.monitor.status == "down":
+        if self.monitor.standing.status == "down":
             raise NotForwarded(f"The server {name!r} is unavailable. Try again in a few seconds.")
         state = read_state(context) if context is not None else None
         capabilities = capabilities_of(context) if context is not None else {}
@@ -144,15 +143,21 @@ class RemoteBinding:
             if request.is_shut_down:
                 raise NotForwarded(_SHUT_DOWN) from None
             raise self._explain(error, caller) from None
-        if not isinstance(answer, InputRequiredResult):
-            return await self._checked(answer)
-        asked = None
-        if context is not None and capabilities:
-            # Ten forms take a while.
-            asked = await in_thread(partial(pass_on, answer, name, context))
-        if asked is None:
-            raise NotForwarded(self._asks_too_much() if capabilities else self._cannot_ask())
-        return asked
+        if isinstance(answer, InputRequiredResult):
+            return await self._passed_on(answer, context if capabilities else None)
+        return await self._checked(answer)
+
+    async def _passed_on(
+        self, asked: InputRequiredResult, context: Context | None
+    ) -> InputRequiredResult:
+        """Return a question for the caller's client; there is no context where it cannot ask."""
+        if context is None:
+            raise NotForwarded(self._cannot_ask())
+        # Ten forms take a while.
+        clean = await in_thread(partial(pass_on, asked, self.remote.name, context))
+        if clean is None:
+            raise NotForwarded(self._asks_too_much())
+        return clean
 
     async def _checked(self, answer: Answer) -> Answer:
         """Return a result that is not too large, without what speaks for the server."""
@@ -166,7 +171,7 @@ class RemoteBinding:
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
         answer = answer.model_copy(update={"meta": kept or None})
-        return with_our_links(answer, self.remote.name, self.monitor.catalog.addresses)
+        return with_our_links(answer, self.remote.name, self.monitor.offer.catalog.addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."

@@ -3,58 +3,29 @@
 The server is not trusted: what it says is bounded and cleaned, and what is not of MCP is left out.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import mcp_types
 from mcp.shared.inbound import find_invalid_x_mcp_header, x_mcp_header_map
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
+from mcp_mount.remotes.entries import Item, name_of, read_entry, read_items, read_via
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.schemas import MAX_READ, MAX_WORK, publish_input, publish_output, work_of
-from mcp_mount.remotes.text import clean_description, clean_title, count_values, fits
+from mcp_mount.remotes.text import clean_description, clean_title, fits
 from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.uris import is_template, is_uri
 
-VIA_KEY: Final = "mcp-mount/via"
-"""In the ``_meta`` of what is offered: the gateways through which it has come."""
-
-_MAX_GATEWAYS: Final = 4
-_MAX_NAME: Final = 100
-_LONGEST_NAME: Final = 1_000
-"""Characters of a name as its server writes it, which is looked at in one step."""
-
-_PLAIN: Final = frozenset({"inputSchema", "outputSchema", "_meta"})
-"""What a model holds as it is."""
-
-_MAX_SAID: Final = 1_000
-"""JSON values of an entry beside these."""
-
-_READ: Final = _PLAIN | {
-    *("name", "title", "description", "annotations", "execution"),
-    *("uri", "uriTemplate", "mimeType", "arguments"),
-}
-"""The members of entries that are looked at."""
-
 _MOST_SLASHES: Final = 50
 """Of an address template: with each address that is read, all templates are compared."""
-
-_MAX_DATE: Final = 40
-_MAX_PROMPT_ARGUMENTS: Final = 50
-_MIME: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
-
-Kind = mcp_types.Resource | mcp_types.ResourceTemplate | mcp_types.Prompt
-Entry = TypeVar("Entry", bound=BaseModel)
-Item = tuple[str, Mapping[str, Any]]
-"""The server's own name or address of something, and the fields of what stands for it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +94,10 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
         gateway: Which gateway this is: what has come through it before is left out.
     """
     left_out = [f"its {what} cannot be listed" for what in lists.failed]
-    prompts = dict(_read_items(mcp_types.Prompt, lists.prompts, gateway, left_out))
+    prompts = dict(read_items(mcp_types.Prompt, lists.prompts, gateway, left_out))
     resources = tuple(
         (uri, {**fields, "uri": add_prefix(uri, remote.name)})
-        for uri, fields in _read_items(mcp_types.Resource, lists.resources, gateway, left_out)
+        for uri, fields in read_items(mcp_types.Resource, lists.resources, gateway, left_out)
         if is_uri(uri)
     )
     return Catalog(
@@ -135,7 +106,7 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
         addresses=frozenset(uri for uri, _ in resources),
         templates=tuple(
             (uri, {**fields, "uri_template": add_prefix(uri, remote.name), "parameters": {}})
-            for uri, fields in _read_items(
+            for uri, fields in read_items(
                 mcp_types.ResourceTemplate, lists.templates, gateway, left_out
             )
             if is_template(uri) and uri.count("/") <= _MOST_SLASHES
@@ -154,30 +125,23 @@ def _read_tools(
 ) -> dict[str, PublishedTool]:
     """Return the tools by the other server's names; of two with one name, the first."""
     tools: dict[str, PublishedTool] = {}
-    names = [_name_of(each) for each in entries[:MAX_ENTRIES]]
+    names = [name_of(each) for each in entries[:MAX_ENTRIES]]
     for pattern in remote.tools:
         if not any(fnmatchcase(name, pattern) for name in names):
             near = ", ".join(map(repr, near_names(pattern, names))) or "none"
             left_out.append(f"no tool is called {pattern!r} (near: {near})")
     work = 0
     for entry in entries[:MAX_ENTRIES]:
-        try:
-            tool = _read(mcp_types.Tool, entry)
-            is_valid = tool.input_schema.get("type") == "object"
-            # Of what is longer nothing is published, and the SDK would take long to look at it.
-            is_short = fits(tool.input_schema, MAX_READ)
-            is_valid = is_valid and not (is_short and find_invalid_x_mcp_header(tool.input_schema))
-        except ValidationError:
-            is_valid = False
-        if not is_valid:
-            left_out.append(f"the tool {_name(entry)} is not valid MCP, and is left out")
+        tool = _read_tool(entry)
+        if tool is None:
+            left_out.append(f"the tool {name_of(entry)!r} is not valid MCP, and is left out")
             continue
-        via = _read_via(tool.meta, gateway)
+        via = read_via(tool.meta, gateway)
         is_wanted = not remote.tools or any(fnmatchcase(tool.name, each) for each in remote.tools)
         if tool.name in tools or via is None or not is_wanted:
             continue
         if tool.execution is not None and tool.execution.task_support == "required":
-            left_out.append(f"its tool {_name(entry)} runs as a task only, and is left out")
+            left_out.append(f"its tool {name_of(entry)!r} runs as a task only, and is left out")
             continue
         needed = work_of(tool.input_schema, tool.output_schema)
         if work + needed > MAX_WORK:
@@ -190,6 +154,20 @@ def _read_tools(
     if len(entries) > MAX_ENTRIES:
         left_out.append(f"it lists more than the {MAX_ENTRIES} tools that are taken")
     return tools
+
+
+def _read_tool(entry: object) -> mcp_types.Tool | None:
+    """Return the tool of an entry; None if it is not valid MCP."""
+    try:
+        tool = read_entry(mcp_types.Tool, entry)
+    except ValidationError:
+        return None
+    schema = tool.input_schema
+    # Of what is longer nothing is published, and the SDK would take long to look at it.
+    is_valid = schema.get("type") == "object" and not (
+        fits(schema, MAX_READ) and find_invalid_x_mcp_header(schema)
+    )
+    return tool if is_valid else None
 
 
 def _publish_tool(tool: mcp_types.Tool, via: tuple[str, ...]) -> PublishedTool:
@@ -207,96 +185,3 @@ def _publish_tool(tool: mcp_types.Tool, via: tuple[str, ...]) -> PublishedTool:
         headers=x_mcp_header_map(tool.input_schema),
         via=via,
     )
-
-
-def _read_items(
-    kind: type[Kind], entries: Sequence[Any], gateway: str, left_out: list[str]
-) -> Iterator[Item]:
-    """Yield the entries of a list, cleaned."""
-    for entry in entries[:MAX_ENTRIES]:
-        try:
-            item = _read(kind, entry)
-        except ValidationError:
-            left_out.append(f"the {kind.__name__} {_name(entry)} is not valid MCP, and is left out")
-            continue
-        via = _read_via(item.meta, gateway)
-        if via is None:
-            continue
-        fields: dict[str, Any] = {
-            "title": clean_title(item.title),
-            "description": clean_description(item.description) or None,
-            "meta": {VIA_KEY: [*via]},
-        }
-        if isinstance(item, mcp_types.Prompt):
-            arguments = _read_arguments(item)
-            if arguments is not None:
-                yield item.name, {**fields, "arguments": arguments}
-            continue
-        is_type = _MIME.fullmatch(item.mime_type or "")
-        fields |= {
-            "name": clean_title(item.name) or "resource",
-            "mime_type": item.mime_type if is_type else "text/plain",
-            "annotations": _clean_annotations(item.annotations),
-        }
-        yield (str(item.uri) if isinstance(item, mcp_types.Resource) else item.uri_template), fields
-
-
-def _read(kind: type[Entry], entry: object) -> Entry:
-    """Return the model of an entry.
-
-    Raises:
-        ValidationError: it is none, or has a name or values that no client would take.
-    """
-    if not isinstance(entry, dict):
-        return kind.model_validate(entry)
-    said = {key: each for key, each in entry.items() if key in _READ}
-    name = said.get("name")
-    is_long = isinstance(name, str) and len(name) > _LONGEST_NAME
-    if is_long or count_values(said, _MAX_SAID, _PLAIN) > _MAX_SAID:
-        # It would take long to say all that is wrong.
-        said = {}
-    return kind.model_validate(said, by_name=False)
-
-
-def _read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] | None:
-    """Return the gateways, this one first; None if it is among them already, or they are many."""
-    via = (meta or {}).get(VIA_KEY, [])
-    if not isinstance(via, list) or len(via) >= _MAX_GATEWAYS or gateway in via:
-        return None
-    return (gateway, *(each[:64] for each in via if isinstance(each, str)))
-
-
-def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
-    date = said.last_modified if said is not None else None
-    if said is None:
-        return None
-    is_date = date is None or (len(date) <= _MAX_DATE and date.isprintable())
-    audience = [*dict.fromkeys(said.audience)] if said.audience is not None else None
-    return said.model_copy(
-        update={"audience": audience, "last_modified": date if is_date else None}
-    )
-
-
-def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:
-    """Return a prompt's arguments; None if their names, which are sent back, cannot be shown."""
-    arguments = prompt.arguments or []
-    if any(len(each.name) > _MAX_NAME or not each.name.isprintable() for each in arguments):
-        return None
-    return [
-        {
-            "name": each.name,
-            "description": clean_description(each.description) or None,
-            "required": bool(each.required),
-        }
-        for each in arguments[:_MAX_PROMPT_ARGUMENTS]
-    ]
-
-
-def _name(entry: object) -> str:
-    return repr(_name_of(entry))
-
-
-def _name_of(entry: object) -> str:
-    """Return how an entry is called in our log: what is no text can take long to write."""
-    name = entry.get("name") if isinstance(entry, dict) else entry
-    return name[:_MAX_NAME] if isinstance(name, str) else type(name).__name__

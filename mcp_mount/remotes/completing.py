@@ -17,7 +17,6 @@ from mcp_types import (
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import NotForwarded
 from mcp_mount.remotes.resources import RemotePrompt, RemoteTemplate
-from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import clean_json
 from mcp_mount.remotes.tool import admit
 from mcp_mount.tools.context import current_context
@@ -41,7 +40,7 @@ def complete_with_remotes(server: FastMCP[Any]) -> None:
         given: CompletionContext | None,
     ) -> Completion | None:
         component = await _find(server, ref)
-        if component is None or not component.binding.monitor.catalog.lists.has_completions:
+        if component is None or not component.binding.monitor.offer.catalog.lists.has_completions:
             return None
         return await _complete(component, argument, given)
 
@@ -66,18 +65,16 @@ async def _complete(
     argument: CompletionArgument,
     given: CompletionContext | None,
 ) -> Completion:
-    async def send(session: Session, options: dict[str, Any]) -> CompleteResult:
-        del options
-        return await session.complete(
-            component.reference,
-            {"name": argument.name, "value": argument.value},
-            given.arguments if given is not None else None,
-        )
-
+    named = {"name": argument.name, "value": argument.value}
+    others = given.arguments if given is not None else None
     context = current_context()
     try:
         async with admit(component.binding, context) as trace:
-            answer = await component.binding.forward(send, context, trace)
+            answer = await component.binding.forward(
+                lambda session, _: session.complete(component.reference, named, others),
+                context,
+                trace,
+            )
     except (Busy, NotForwarded) as refused:
         # FastMCP would answer with less, and write a traceback.
         raise MCPError(code=INTERNAL_ERROR, message=str(refused)) from None

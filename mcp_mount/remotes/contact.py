@@ -3,16 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 import anyio
 
 from mcp_mount.remotes.exchange import Connection
-from mcp_mount.remotes.pool import SessionPool, wait_for_any
+from mcp_mount.remotes.life import Life, wait_for_any
+from mcp_mount.remotes.pool import SessionPool
 from mcp_mount.remotes.session import Session
-
-MIN_PAUSE: Final = 0.5
-"""Seconds before a server that has failed is asked again."""
+from mcp_mount.remotes.standing import MIN_PAUSE
 
 
 @dataclass(slots=True)
@@ -33,15 +31,15 @@ class Contact:
     pool: SessionPool | None = None
     hearing: bool | None = False
 
-    async def pause(self, seconds: float, lost: anyio.Event | None = None) -> None:
-        """Wait, but no longer than until it is woken, or the server is lost.
+    async def pause(self, seconds: float, life: Life | None = None) -> None:
+        """Wait, but no longer than until it is woken, or a life ends.
 
         It may have been woken before.
         """
         if self.pool is not None:
             self.pool.expire()
         with anyio.move_on_after(max(seconds, MIN_PAUSE / 4)):
-            await wait_for_any(self.woken, *((lost,) if lost is not None else ()))
+            await wait_for_any(self.woken, *(life.endings if life is not None else ()))
         # Not before: what wakes it while a question is under way would be lost.
         self.woken = anyio.Event()
 

@@ -4,8 +4,10 @@ The SDK writes a traceback for each of them, and the text of each message, wante
 """
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import anyio
 import httpx2
 
 from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer
@@ -17,6 +19,14 @@ _MAX_LINES: Final = 10_000
 """Lines of an event; the SDK looks at each, and a message needs only one."""
 
 _KINDS: Final = {b"message", b""}
+
+
+@dataclass(slots=True, eq=False)
+class EventStream:
+    """The stream of a session on which a server speaks by itself, which it need not have."""
+
+    was_open: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Events:

@@ -6,23 +6,20 @@ it is cancelled, the server is told in the way of its protocol version.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
 from mcp.shared.exceptions import MCPError
 from mcp_types import DiscoverResult
 
-from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, TOO_LARGE
-from mcp_mount.remotes.failures import ServerError
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.program import StdioConnection
-from mcp_mount.remotes.session import Session
+from mcp_mount.remotes.session import Answer, Session
 
 _FAREWELL: Final = 1.0
 """Seconds in which a server can be told that a request is over."""
 
-Answer = TypeVar("Answer")
 Connection = HTTPConnection | StdioConnection
 
 
@@ -51,7 +48,7 @@ async def exchange(
                 async with connection.open_session(**callbacks) as session:
                     with scope:
                         await session.connect(known, is_handshake=is_handshake)
-                        outcome.append(await send_in(session, send))
+                        outcome.append(await session.attempt(send))
                     shield.deadline = anyio.current_time() + _FAREWELL
                     if scope.cancelled_caught and session.discover_result is None:
                         await _flush(session, connection)
@@ -65,19 +62,6 @@ async def exchange(
     if isinstance(answer, Exception):
         raise answer
     return answer
-
-
-async def send_in(
-    session: Session, send: Callable[[Session], Awaitable[Answer]]
-) -> Answer | Exception:
-    """Send a request in a session that is ready for it; return its result, or what to raise."""
-    try:
-        return await send(session)
-    except MCPError as error:
-        is_own = error.code not in {TOO_LARGE, ASKS_TOO_MUCH} and session.was_said(error)
-        return ServerError(error.error) if is_own else error
-    except Exception as error:  # noqa: BLE001 - it is raised where the request was made
-        return error
 
 
 async def _flush(session: Session, connection: Connection) -> None:

@@ -12,9 +12,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ServerCapabilities
 
 from mcp_mount.remotes.asking import calling_on_change
+from mcp_mount.remotes.events import EventStream
 from mcp_mount.remotes.exchange import Connection
-from mcp_mount.remotes.http import EventStream, HTTPConnection
-from mcp_mount.remotes.pool import wait_for_any
+from mcp_mount.remotes.http import HTTPConnection
+from mcp_mount.remotes.life import wait_for_any
 from mcp_mount.remotes.session import Session
 
 

@@ -5,9 +5,8 @@ origin (the SDK does that), and no answer is read beyond its bounds.
 """
 
 import re
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
@@ -23,7 +22,8 @@ from mcp_mount.backends.heads import BoundedTransport
 from mcp_mount.backends.upstream import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
-from mcp_mount.remotes.events import PacedStream
+from mcp_mount.remotes.events import EventStream, PacedStream
+from mcp_mount.remotes.life import Key, Life
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request, sending
 from mcp_mount.remotes.reading import read_within
 from mcp_mount.remotes.remote import Remote
@@ -58,21 +58,15 @@ _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
 
 
-@dataclass(slots=True, eq=False)
-class EventStream:
-    """The stream of a session on which a server speaks by itself, which it need not have."""
-
-    was_open: bool = False
-    ended: anyio.Event = field(default_factory=anyio.Event)
-
-
 class HTTPConnection:
     """The way to a server at a URL.
 
     Attributes:
+        patience: Seconds that a list waits for a server that has not answered yet.
         refused: The status with which the last request was refused; None if it was not.
     """
 
+    patience = 2.0
     refused: int | None = None
 
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
@@ -85,25 +79,23 @@ class HTTPConnection:
         self._pool: RunVar[httpx2.AsyncHTTPTransport | None] = RunVar(remote.name, None)
 
     @asynccontextmanager
-    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
-        """Keep connections while this lasts; yield an event that is never set."""
-        del callbacks
+    async def keep(self, **_: Any) -> AsyncIterator[Life]:
+        """Keep connections while this lasts; yield a life that does not end."""
         async with _connection_pool() as pool:
             token = self._pool.set(pool)
             try:
-                yield anyio.Event()
+                yield Life()
             finally:
                 self._pool.reset(token)
 
     @asynccontextmanager
     async def open_session(
-        self, owner: Hashable = None, *, stream: EventStream | None = None, **callbacks: Any
+        self, _: Key = (), *, stream: EventStream | None = None, **callbacks: Any
     ) -> AsyncIterator[Session]:
         """Yield a session that has not agreed on a version yet, whoever is its owner.
 
         `stream` is told of the stream of the session.
         """
-        del owner
         remote = self._remote
         headers = {"accept-encoding": "identity", **remote.headers}
         if isinstance(remote.auth, str):
@@ -140,9 +132,7 @@ def _connection_pool() -> httpx2.AsyncHTTPTransport:
 
 
 class _HTTPSession(Session):
-    def __init__(self, *streams: Any, **options: Any) -> None:
-        super().__init__(*streams, **options)
-        self.dispatcher.ends_by_closing = True
+    ends_by_closing = True
 
     async def send_request(self, *arguments: Any, **options: Any) -> Any:
         request = current_request()
@@ -237,18 +227,16 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 
     async def _get(self, request: httpx2.Request) -> httpx2.Response:
         """Open the session's stream, or end the session."""
-        ended = self._stream.ended.set if request.method == "GET" else None
+        stream = self._stream if request.method == "GET" else EventStream()
         try:
             await self._connection.pace.keep(_OPENING, 0)
             response = await self._send(request)
         except BaseException:
-            if ended is not None:
-                ended()
+            stream.ended.set()
             raise
-        if ended is not None:
-            self._stream.was_open |= response.is_success
+        stream.was_open |= response.is_success
         response.stream = PacedStream(response.stream, self._connection.pace)
-        return read_within(self._connection.max_bytes, request, response, ended)
+        return read_within(self._connection.max_bytes, request, response, stream.ended.set)
 
     async def _send_answer(self, request: httpx2.Request) -> None:
         try:

@@ -153,17 +153,15 @@ async def _list_pages(
     entries = _Entries()
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
-        session.dispatcher.forget()
         try:
             result = await page(params=mcp_types.PaginatedRequestParams(cursor=cursor))
         except MCPError as error:
             if error.code == mcp_types.METHOD_NOT_FOUND and not entries.taken:
                 return entries
             raise
-        found: list[Any] | None = session.dispatcher.entries
+        found = session.dispatcher.take_entries()
         if found is None:
             raise InvalidLists
-        session.dispatcher.forget()
         await in_thread(partial(entries.add, found, counts))
         cursor = result.next_cursor
         if cursor is None or len(entries.taken) > MAX_ENTRIES:

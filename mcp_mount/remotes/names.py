@@ -12,10 +12,8 @@ from mcp_mount.near import near_names
 
 logger = logging.getLogger("mcp_mount.remotes")
 
-
 _MAX_KNOWN: Final = 1_000
 """Names that are remembered, to tell which are near a pattern."""
-
 
 _MOST_HINTS: Final = 3
 """Patterns for which near names are looked for in one step, each for some milliseconds."""

@@ -1,50 +1,31 @@
-"""A program that speaks MCP on its standard input and output, from its start to its end.
+"""The way to a program that speaks MCP on its standard input and output."""
 
-The SDK's `stdio_client` does the same for one trusted program. This one bounds what a program can
-write, tells whoever waits for a message that was too large, puts the standard error into the log,
-and leaves nothing of its process group behind, however the gateway ends.
-"""
-
-import logging
-import subprocess
-from collections.abc import AsyncIterator, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
-import anyio.lowlevel
-from anyio.abc import ByteReceiveStream, Process
 from anyio.lowlevel import RunVar
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.client.stdio import get_default_environment
-from mcp.shared.message import SessionMessage
 
-from mcp_mount.remotes.bounds import Allowance, Pace
+from mcp_mount.remotes.bounds import Allowance
+from mcp_mount.remotes.life import Key, Life
+from mcp_mount.remotes.process import run_program
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.sdk_log import talking_to
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.stdio import CLOSED, PAUSE, read_messages, write_messages
-from mcp_mount.system import guard_of, send_signal
 
-logger = logging.getLogger("mcp_mount.remotes")
-
-_MAX_LOG_LINE: Final = 500
 _MAX_LOG_LINES: Final = 1_000
 """Lines of a program's standard error that go to the log at once, and each hour."""
-
-_GRACE: Final = 2.0
-"""Seconds to end by itself when its input is closed, and again when it is asked to."""
-
-_POLL: Final = 0.5
-"""Seconds between two looks whether it still runs; its output may be held open by a child."""
 
 
 class StdioConnection:
     """The way to a program: one session for all exchanges of an event loop.
 
-    `refused` is None: a program answers without an HTTP status.
+    `patience` is longer than for a URL: it starts first. `refused` is None: a program answers
+    without an HTTP status.
     """
 
+    patience = 5.0
     refused: int | None = None
 
     def __init__(self, remote: Remote, max_bytes: int, max_blocks: int) -> None:
@@ -52,200 +33,58 @@ class StdioConnection:
         self._max_bytes = max_bytes
         self._max_blocks = max_blocks
         self._lines = Allowance(_MAX_LOG_LINES)
-        self._session: RunVar[Session | None] = RunVar(remote.name, None)
+        self._life: RunVar[Life | None] = RunVar(remote.name, None)
         self._has: frozenset[str] = frozenset()
-        self._owner: RunVar[Hashable] = RunVar(f"{remote.name}'s caller", None)
         self._is_lent = True
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the program runs in this event loop."""
-        return self._session.get() is not None
-
     @asynccontextmanager
-    async def keep(self, **callbacks: Any) -> AsyncIterator[anyio.Event]:
-        """Run the program while this lasts; yield an event that is set when it has ended.
+    async def keep(self, **callbacks: Any) -> AsyncIterator[Life]:
+        """Run the program while this lasts; yield its life.
 
         Raises:
             OSError: it cannot be started.
         """
         self._has = frozenset(callbacks)
         async with self._run(**callbacks) as (session, ended):
-            token, owner = self._session.set(session), self._owner.set(None)
+            life = Life(session=session, ended=ended)
+            token = self._life.set(life)
             try:
-                yield ended
+                yield life
             except Exception:
                 # Whose calls end it, or hang it, does so to everyone: they get one of their own.
-                self._is_lent = self._is_lent and self._owner.get() is None
+                self._is_lent = self._is_lent and not life.owner
                 raise
             finally:
-                self._session.reset(token)
-                self._owner.reset(owner)
+                self._life.reset(token)
 
     @asynccontextmanager
-    async def open_session(
-        self, owner: Hashable = None, **callbacks: Any
-    ) -> AsyncIterator[Session]:
+    async def open_session(self, owner: Key = (), **callbacks: Any) -> AsyncIterator[Session]:
         """Yield the session of the running program; if none runs, that of one of its own.
 
         Args:
             owner: For whom alone the program is to run; the one that runs belongs to the first of
-                them, unless one has died with its caller. None: for everyone.
+                them, unless one has died with its caller. Nothing: for everyone.
             callbacks: For the session of a program that is started.
         """
-        session = self._session.get()
-        if session is not None and owner is None:
-            yield session
-            return
-        if (
-            session is not None
-            and self._is_lent
-            and callbacks.keys() <= self._has
-            and self._owner.get() in {None, owner}
-        ):
-            self._owner.set(owner)
-            yield session
+        life = self._life.get()
+        if life is not None and life.session is not None and self._lends(life, owner, callbacks):
+            yield life.session
             return
         async with self._run(**callbacks) as (session, _):
             yield session
+
+    def _lends(self, life: Life, owner: Key, callbacks: Collection[str]) -> bool:
+        """Whether somebody has the program that runs, which is theirs from then on."""
+        is_free = self._is_lent and life.owner in {(), owner} and self._has.issuperset(callbacks)
+        if owner and is_free:
+            life.owner = owner
+        return is_free or not owner
 
     @asynccontextmanager
     async def _run(self, **callbacks: Any) -> AsyncIterator[tuple[Session, anyio.Event]]:
         with talking_to(self._remote.name):
             async with (
-                _run_program(self._remote, self._max_bytes, self._lines) as (read, write, ended),
+                run_program(self._remote, self._max_bytes, self._lines) as (read, write, ended),
                 Session(read, write, max_blocks=self._max_blocks, **callbacks) as session,
             ):
                 yield session, ended
-
-
-@asynccontextmanager
-async def _run_program(
-    remote: Remote, max_bytes: int, lines: Allowance
-) -> AsyncIterator[
-    tuple[
-        MemoryObjectReceiveStream[SessionMessage | Exception],
-        MemoryObjectSendStream[SessionMessage],
-        anyio.Event,
-    ]
-]:
-    """Yield the messages of a program in both directions, and the event of its end.
-
-    It gets no environment but the few variables that every program needs, and its own.
-    """
-    environment = get_default_environment() | dict(remote.env)
-    process = await anyio.open_process(
-        [str(remote.command), *remote.args],
-        env=environment,
-        cwd=remote.cwd,
-        # Its own process group, which is ended as a whole.
-        start_new_session=True,
-    )
-    to_session, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    write, from_session = anyio.create_memory_object_stream[SessionMessage](0)
-    ended, pace = anyio.Event(), Pace()
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise OSError("The program has no pipes.")
-    try:
-        async with _killed_with_us(process), anyio.create_task_group() as tasks:
-            tasks.start_soon(read_messages, process.stdout, to_session, max_bytes, ended, pace)
-            tasks.start_soon(write_messages, process.stdin, from_session, pace)
-            tasks.start_soon(_log_errors, remote.name, process.stderr, lines)
-            tasks.start_soon(_watch, process, to_session, ended)
-            try:
-                yield read, write, ended
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await _end(process)
-                tasks.cancel_scope.cancel()
-    finally:
-        if process.returncode is None:
-            # It has no guard, for want of descriptors or a shell, or was cancelled meanwhile.
-            with anyio.CancelScope(shield=True):
-                await _end(process)
-        for stream in (to_session, read, write, from_session):
-            stream.close()
-
-
-async def _watch(
-    process: Process,
-    messages: MemoryObjectSendStream[SessionMessage | Exception],
-    ended: anyio.Event,
-) -> None:
-    """Tell of the program's end."""
-    while process.returncode is None and not ended.is_set():
-        with anyio.move_on_after(_POLL):
-            await ended.wait()
-    ended.set()
-    messages.close()
-
-
-async def _log_errors(name: str, errors: ByteReceiveStream, allowed: Allowance) -> None:
-    """Write its standard error to the log, line by line; beyond a bound it is read and dropped."""
-    rest = b""
-    with suppress(*CLOSED):
-        while True:
-            if allowed.is_spent():
-                if allowed.is_news():
-                    logger.warning("%s: (it writes a lot; the rest of it is dropped)", name)
-                await errors.receive()
-                await anyio.sleep(PAUSE)
-                rest = b""
-                continue
-            *lines, rest = (rest + await errors.receive(4096)).split(b"\n")
-            rest = rest[:_MAX_LOG_LINE]
-            for line in filter(None, lines):
-                if allowed.is_spent():
-                    break
-                allowed.take()
-                logger.info("%s: %s", name, _log_line(line))
-                await anyio.lowlevel.checkpoint()
-
-
-def _log_line(line: bytes) -> str:
-    """Return a line that cannot look like another line of the log."""
-    text = line[: 4 * _MAX_LOG_LINE].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:_MAX_LOG_LINE]
-
-
-@asynccontextmanager
-async def _killed_with_us(process: Process) -> AsyncIterator[None]:
-    """Have a process group killed if we are, and can do it no more ourselves."""
-    async with AsyncExitStack() as stack:
-        if (command := guard_of(process)) is not None:
-            guard = await anyio.open_process(
-                command,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            stack.push_async_callback(guard.aclose)
-            stack.callback(send_signal, guard, "SIGKILL")
-        yield
-
-
-async def _end(process: Process) -> None:
-    """Close its input, and end what is left of its group."""
-    try:
-        if process.stdin is not None:
-            with suppress(*CLOSED):
-                await process.stdin.aclose()
-        await _wait_for_exit(process)
-        if process.returncode is None:
-            send_signal(process, "SIGTERM")
-            await _wait_for_exit(process)
-    finally:
-        # Also what it has started, and left behind; and at once where the event loop is stopped,
-        # which respects no shield.
-        send_signal(process, "SIGKILL")
-        await _wait_for_exit(process)
-        with suppress(*CLOSED):
-            await process.aclose()
-
-
-async def _wait_for_exit(process: Process) -> None:
-    """Wait a while; `Process.wait` would also wait for those that hold its output open."""
-    with anyio.move_on_after(_GRACE):
-        # Nothing else tells of it.
-        while process.returncode is None:  # noqa: ASYNC110
-            await anyio.sleep(0.01)

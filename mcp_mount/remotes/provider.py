@@ -1,16 +1,9 @@
-"""Other MCP servers as a source of tools, resources and prompts.
-
-* One mapping is both what is listed and what can be called, as for the operations. It is made anew
-  when a server offers something else, and looked up by name otherwise.
-* What a server that is down has is not listed, but known: who asks for it is told to come back.
-* A name of ours is never given to a tool of another server.
-"""
+"""Other MCP servers as a source of tools, resources and prompts."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from fastmcp import FastMCP
@@ -22,45 +15,25 @@ from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 
-from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
-from mcp_mount.remotes.catalog import Catalog
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
 from mcp_mount.remotes.failures import ServerErrorMiddleware
-from mcp_mount.remotes.monitor import Monitor
+from mcp_mount.remotes.merged import Merged, bind
 from mcp_mount.remotes.names import ToolNames
 from mcp_mount.remotes.remote import Remote, RemoteState, check_names_apart
 from mcp_mount.remotes.resources import (
     RemotePrompt,
     RemoteResource,
     RemoteTemplate,
-    make_components,
     unlisted_resource,
 )
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.naming import fold_name, names_within
-from mcp_mount.tools.uris import MAX_URI
+from mcp_mount.tools.naming import fold_name
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)
-
-
-class _Made(NamedTuple):
-    """The components of one server, made once for each of its catalogs.
-
-    Attributes:
-        tools: By the server's own names.
-        resources: By our addresses.
-        templates: In the server's order.
-        prompts: By our names.
-    """
-
-    tools: Mapping[str, RemoteTool]
-    resources: Mapping[str, RemoteResource]
-    templates: Sequence[RemoteTemplate]
-    prompts: Mapping[str, RemotePrompt]
 
 
 class RemoteProvider(Provider):
@@ -82,20 +55,14 @@ class RemoteProvider(Provider):
         check_names_apart([each.name for each in remotes])
         self._names = names
         gateway = secrets.token_hex(8)
-        self._bindings = [_bind(each, policy, gateway, self._tell) for each in remotes]
+        self._bindings = [bind(each, policy, gateway, self._tell) for each in remotes]
+        self._offered = Merged(self._bindings, ours, names)
         self._changes = ListChanges(policy.callers)
         self._told = self._lists()
-        self._ours = ours
         self._server: FastMCP[Any] | None = None
         self._others: tuple[Provider, ...] = (self,)
         self._added_names: frozenset[str] = frozenset()
-        self._seen: tuple[object, ...] = ()
-        self._tools: dict[str, RemoteTool] = {}
-        self._listed: dict[str, RemoteTool] = {}
         self._merged: tuple[object, object, Mapping[str, Tool]] = (None, None, {})
-        self._resources: dict[str, RemoteResource] = {}
-        self._templates: list[RemoteTemplate] = []
-        self._prompts: dict[str, RemotePrompt] = {}
 
     def attach(
         self, server: FastMCP[Any], low_level: Server[Any], *, known: Iterable[Provider]
@@ -118,7 +85,7 @@ class RemoteProvider(Provider):
     @property
     def states(self) -> dict[str, RemoteState]:
         """How each server is, by its name."""
-        return {each.remote.name: each.monitor.state for each in self._bindings}
+        return {each.remote.name: each.monitor.standing.state for each in self._bindings}
 
     @asynccontextmanager
     async def monitoring(self) -> AsyncIterator[None]:
@@ -148,13 +115,13 @@ class RemoteProvider(Provider):
 
     def _lists(self) -> tuple[list[bytes], ...]:
         """Return what stands for the tools, resources, templates and prompts that are listed."""
-        lists = [each.monitor.catalog.lists for each in self._bindings if each.monitor.is_up]
+        lists = [each.monitor.offer.catalog.lists for each in self._bindings if each.monitor.is_up]
         return tuple([each.digests[kind] for each in lists] for kind in range(4))
 
     def tools(self) -> Mapping[str, RemoteTool]:
         """Return the tools by name, as far as they are known; also of servers that are down."""
         self._update()
-        return self._tools
+        return self._offered.tools
 
     async def merged_with(self, ours: Mapping[str, Tool]) -> Mapping[str, Tool] | None:
         """Return all tools, the same mapping as long as nothing changes.
@@ -165,7 +132,7 @@ class RemoteProvider(Provider):
             return None
         await self._wait_until_known(self._bindings)
         self._update()
-        theirs = self._listed
+        theirs = self._offered.listed
         if not (self._merged[0] is ours and self._merged[1] is theirs):
             self._merged = (ours, theirs, {**ours, **theirs})
         return self._merged[2]
@@ -176,32 +143,7 @@ class RemoteProvider(Provider):
         return tool.scopes if tool is not None else ()
 
     def _update(self) -> None:
-        """Make everything anew if a server offers something else, or we do."""
-        ours = self._ours()
-        states = [(each.monitor.catalog, each.monitor.status == "up") for each in self._bindings]
-        seen = (ours, self._added_names, *(part for state in states for part in state))
-        if [*map(id, seen)] == [*map(id, self._seen)]:
-            return
-        taken = {*map(fold_name, ours), *self._added_names}
-        self._tools, self._listed = {}, {}
-        self._resources, self._templates, self._prompts = {}, [], {}
-        for binding in self._bindings:
-            made: _Made | None = binding.monitor.made
-            if made is None:
-                continue
-            names = names_within(binding.remote.name, made.tools, taken)
-            tools = {
-                given: made.tools[name].named(given)
-                for name, given in names.items()
-                if self._names.allows(given)
-            }
-            self._tools |= tools
-            if binding.monitor.is_up:
-                self._listed |= tools
-            self._resources |= made.resources
-            self._templates += made.templates
-            self._prompts |= made.prompts
-        self._seen = seen
+        self._offered.update(self._added_names)
 
     async def _wait_until_known(self, bindings: Iterable[RemoteBinding]) -> None:
         """Wait, for a short time, until the servers have been asked once."""
@@ -223,10 +165,10 @@ class RemoteProvider(Provider):
 
     async def _list_tools(self) -> Sequence[Tool]:
         await self._wait_until_known(self._bindings)
-        return [*self._listed.values()]
+        return [*self._offered.listed.values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
-        if name not in self._listed:
+        if name not in self._offered.listed:
             await self._wait_until_known(self._find_owners(name))
         elif await self._added.get_tool(name) is not None:
             return None
@@ -235,14 +177,14 @@ class RemoteProvider(Provider):
     async def _list_resources(self) -> Sequence[Resource]:
         await self._wait_until_known(self._bindings)
         taken = {str(resource.uri) for resource in await self._added.list_resources()}
-        return [each for uri, each in _offered(self._resources.items()) if uri not in taken]
+        return [each for uri, each in _only_up(self._offered.resources.items()) if uri not in taken]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._wait_until_known(self._bindings)
         if await self._is_added(uri):
             return None
-        resource = self._resources.get(uri)
-        if resource is None and await self._find_template(uri) is None:
+        resource = self._offered.resources.get(uri)
+        if resource is None and await self._offered.find_template(uri) is None:
             owned = (unlisted_resource(uri, each) for each in self._bindings)
             resource = next((each for each in owned if each is not None), None)
         return _match_version(resource, version)
@@ -256,8 +198,8 @@ class RemoteProvider(Provider):
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         await self._wait_until_known(self._bindings)
         taken = {each.uri_template for each in await self._added.list_resource_templates()}
-        templates = ((each.uri_template, each) for each in self._templates)
-        return [each for uri, each in _offered(templates) if uri not in taken]
+        templates = ((each.uri_template, each) for each in self._offered.templates)
+        return [each for uri, each in _only_up(templates) if uri not in taken]
 
     async def _get_resource_template(
         self, uri: str, version: VersionSpec | None = None
@@ -265,62 +207,25 @@ class RemoteProvider(Provider):
         await self._wait_until_known(self._bindings)
         if await self._is_added(uri):
             return None
-        return _match_version(await self._find_template(uri), version)
-
-    async def _find_template(self, uri: str) -> RemoteTemplate | None:
-        turns = Turns()
-        for each in self._templates if len(uri) <= 2 * MAX_URI else ():
-            if each.matches(uri) is not None:
-                return each
-            await turns.take()
-        return None
+        return _match_version(await self._offered.find_template(uri), version)
 
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._wait_until_known(self._bindings)
         taken = {prompt.name for prompt in await self._added.list_prompts()}
-        return [each for name, each in _offered(self._prompts.items()) if name not in taken]
+        return [each for name, each in _only_up(self._offered.prompts.items()) if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
-        if name not in self._prompts:
+        if name not in self._offered.prompts:
             await self._wait_until_known(self._find_owners(name))
         if await self._added.get_prompt(name) is not None:
             return None
-        return _match_version(self._prompts.get(name), version)
+        return _match_version(self._offered.prompts.get(name), version)
 
 
-def _offered(known: Iterable[tuple[str, Offered]]) -> Iterator[tuple[str, Offered]]:
+def _only_up(known: Iterable[tuple[str, Offered]]) -> Iterator[tuple[str, Offered]]:
     """Yield what belongs to servers that are up."""
     return (each for each in known if each[1].binding.monitor.is_up)
 
 
 def _match_version(found: Component | None, version: VersionSpec | None) -> Component | None:
     return found if version is None or (found and version.matches(found.version)) else None
-
-
-def _make(binding: RemoteBinding, catalog: Catalog) -> _Made:
-    names = names_within(binding.remote.name, catalog.tools, ())
-    resources = make_components(RemoteResource, catalog.resources, binding)
-    prompts = make_components(RemotePrompt, catalog.prompts, binding)
-    return _Made(
-        {
-            name: RemoteTool.from_published(catalog.tools[name], binding, given)
-            for name, given in names.items()
-        },
-        {str(each.uri): each for each in resources},
-        [*make_components(RemoteTemplate, catalog.templates, binding)],
-        {each.name: each for each in prompts},
-    )
-
-
-def _bind(
-    remote: Remote, policy: CallPolicy, gateway: str, changed: Callable[[], None]
-) -> RemoteBinding:
-    limits = policy.limits.overridden(remote.limits)
-    has_own_slots = "max_concurrency" in remote.limits
-    # Text and `structuredContent` carry the same.
-    most = 2 * limits.max_bytes + 1024 * 1024
-    monitor = Monitor(remote, gateway, changed, max_bytes=most, max_blocks=limits.max_items)
-    slots = policy.slots.apart(limits.max_concurrency) if has_own_slots else policy.slots
-    binding = RemoteBinding(monitor, policy, limits, slots)
-    monitor.make = partial(_make, binding)
-    return binding

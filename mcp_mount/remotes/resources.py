@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import Answer, NotForwarded, RemoteBinding
-from mcp_mount.remotes.catalog import Item
+from mcp_mount.remotes.entries import Item
 from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.text import clean_title
 from mcp_mount.remotes.tool import admit
@@ -68,7 +68,7 @@ class RemoteResource(Resource):
 def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None:
     """Return what stands for one that a server does not list: a link may lead to it."""
     name = binding.remote.name
-    if not (binding.monitor.catalog.lists.has_resources and has_prefix(uri, name)):
+    if not (binding.monitor.offer.catalog.lists.has_resources and has_prefix(uri, name)):
         return None
     own = remove_prefix(uri, name)
     return next(
@@ -120,16 +120,10 @@ class RemotePrompt(Prompt):
 
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Render it where it is."""
-
-        async def send(
-            session: Session, options: dict[str, Any]
-        ) -> GetPromptResult | InputRequiredResult:
-            result: GetPromptResult | InputRequiredResult = await session.get_prompt(
-                self._own, arguments, **options
-            )
-            return result
-
-        answer = await _forward(self._binding, send)
+        answer: GetPromptResult | InputRequiredResult = await _forward(
+            self._binding,
+            lambda session, options: session.get_prompt(self._own, arguments, **options),
+        )
         if isinstance(answer, InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=each.content, role=each.role) for each in answer.messages]
@@ -149,15 +143,9 @@ async def _forward(
 
 
 async def _read(binding: RemoteBinding, uri: str) -> ResourceResult:
-    async def send(
-        session: Session, options: dict[str, Any]
-    ) -> ReadResourceResult | InputRequiredResult:
-        result: ReadResourceResult | InputRequiredResult = await session.read_resource(
-            uri, **options
-        )
-        return result
-
-    answer = await _forward(binding, send)
+    answer: ReadResourceResult | InputRequiredResult = await _forward(
+        binding, lambda session, options: session.read_resource(uri, **options)
+    )
     if isinstance(answer, InputRequiredResult):
         return InputRequiredResourceResult(answer)
     try:

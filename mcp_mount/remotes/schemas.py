@@ -35,7 +35,6 @@ _EXPRESSIONS: Final = frozenset({"pattern", "patternProperties"})
 
 _KEY: Final = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
-
 _MAPS: Final = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
 _DEFINITION: Final = re.compile(r"#/(?:\$defs|definitions)/[^/%]+")

@@ -25,7 +25,6 @@ _MINUTE: Final = 60.0
 
 _remote: ContextVar[str | None] = ContextVar("mcp_mount_remote", default=None)
 
-
 _told: Final[dict[str, float]] = {}
 """When there was a line for each server."""
 

@@ -32,10 +32,8 @@ CLOSED: Final = (
     ConnectionError,
 )
 
-
 _END: Final = 200
 """Bytes at both ends of a message in which its id is looked for."""
-
 
 # Where the other members stand between, somebody else may have written what looks like an id.
 _ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,18})\b')

@@ -21,10 +21,10 @@ from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import error
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
-from mcp_mount.remotes.catalog import VIA_KEY, PublishedTool
+from mcp_mount.remotes.catalog import PublishedTool
 from mcp_mount.remotes.elicitation import read_state
+from mcp_mount.remotes.entries import VIA_KEY
 from mcp_mount.remotes.progress import extending, forward_progress
-from mcp_mount.remotes.session import Session
 from mcp_mount.remotes.shortening import shorten_answer
 from mcp_mount.tools import access_log
 from mcp_mount.tools.confirm import question
@@ -139,18 +139,15 @@ class RemoteTool(Tool):
             admit(binding, context) as trace,
             forward_progress(context, limits.max_bytes, limits.timeout) as progress,
         ):
-
-            async def send(
-                session: Session, options: dict[str, Any]
-            ) -> CallToolResult | InputRequiredResult:
-                result: CallToolResult | InputRequiredResult = await session.call_tool(
-                    published.name, named, progress_callback=extending(progress), **options
-                )
-                return result
-
             try:
-                headers = mcp_param_headers(published.headers, named)
-                answer = await binding.forward(send, context, trace, headers)
+                answer: CallToolResult | InputRequiredResult = await binding.forward(
+                    lambda session, options: session.call_tool(
+                        published.name, named, progress_callback=extending(progress), **options
+                    ),
+                    context,
+                    trace,
+                    mcp_param_headers(published.headers, named),
+                )
             except NotForwarded as error:
                 return ToolResult(content=str(error), is_error=True)
         if isinstance(answer, InputRequiredResult):
