@@ -11,6 +11,8 @@ import h11
 import httpcore2
 import httpx2
 
+from mcp_mount.backends.tls import Network
+
 _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
 
@@ -29,6 +31,7 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
             retries=retries,
+            network_backend=Network(),
         )
 
 

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.heads import BoundedTransport
-from mcp_mount.backends.upstream import usual_tls
+from mcp_mount.backends.tls import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import PacedStream
