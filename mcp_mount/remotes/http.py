@@ -116,7 +116,7 @@ class HTTPConnection:
                 pool = await stack.enter_async_context(_connection_pool())
             transport = _BoundedTransport(pool, self, stream or EventStream(), tasks)
             client = await stack.enter_async_context(
-                httpx2.AsyncClient(
+                _Client(
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
@@ -133,6 +133,18 @@ class HTTPConnection:
             yield await stack.enter_async_context(
                 _HTTPSession(read, write, ids=self._ids, max_blocks=self._max_blocks, **callbacks)
             )
+
+
+class _Client(httpx2.AsyncClient):
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        try:
+            return await super().send(request, **options)
+        except Exception as error:
+            # Of `auth`, which has got no token: it would end what others do in the session.
+            if request.method != "POST":
+                raise
+            (current_request() or OutgoingRequest()).failure = error
+            return httpx2.Response(503, request=request)
 
 
 def _connection_pool() -> httpx2.AsyncHTTPTransport:
