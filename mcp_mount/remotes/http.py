@@ -47,6 +47,10 @@ _MAX_ANSWERS: Final = 20
 _OPENING: Final = 20
 """So many messages a new stream of a session counts as; a server may end each at once."""
 
+_MAX_RESUMED: Final = 500
+"""So often the stream of one request is resumed: the SDK goes one call deeper each time, and Python
+no deeper than a thousand."""
+
 _INITIALIZE: Final = re.compile(_REQUEST.pattern + rb':\s*"initialize"')
 """The request that opens a session: what its answer says is not yet of any caller."""
 
@@ -208,7 +212,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         # This is a task of the SDK's.
         belongs_to(self._connection.name)
         if request.method != "POST":
-            if outgoing.is_abandoned:
+            outgoing.resumed += "last-event-id" in request.headers
+            if outgoing.is_abandoned or outgoing.resumed > _MAX_RESUMED:
                 raise httpx2.ReadError("Nobody waits for the response any more.")
             return await self._get(request)
         if begins_answer(request.content):
