@@ -2,6 +2,8 @@
 
 import base64
 import logging
+import select
+import socket
 import socketserver
 import ssl
 import threading
@@ -115,6 +117,20 @@ def test_no_server_chooses_a_group_of_its_own(
 
 
 @contextmanager
+def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    """Serve at a port."""
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def answering(folder: Path, *records: bytes, end: bytes = b"") -> Iterator[tuple[str, Path]]:
     """Serve what answers each request with records that are sent at once, and what is none."""
     pem, key = certificate(folder)
@@ -143,20 +159,40 @@ def answering(folder: Path, *records: bytes, end: bytes = b"") -> Iterator[tuple
                         return
                     received.write(data)
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_address[1]}", pem
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Answering) as port:
+        yield f"https://127.0.0.1:{port}", pem
 
 
-async def test_the_second_answer_in_a_record_of_its_own_is_nobodys(tmp_path: Path) -> None:
+class Tunnel(socketserver.BaseRequestHandler):
+    """Leads to what is asked for with CONNECT."""
+
+    def handle(self) -> None:
+        """Carry bytes, until one side goes."""
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += self.request.recv(65_536)
+        host, port = said.split()[1].decode().split(":")
+        with socket.create_connection((host, int(port))) as other:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ways = {other: self.request, self.request: other}
+            while True:
+                for each in select.select([*ways], [], [])[0]:
+                    if not (data := each.recv(65_536)):
+                        return
+                    ways[each].sendall(data)
+
+
+@pytest.mark.parametrize("is_proxied", [False, True])
+async def test_the_second_answer_in_a_record_of_its_own_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_proxied: bool
+) -> None:
     """Security: what has come and is not read stands between the socket and the HTTP library."""
-    with answering(tmp_path, HEAD + b"a part", HEAD + b"stolen") as (url, pem):
+    with (
+        answering(tmp_path, HEAD + b"a part", HEAD + b"stolen") as (url, pem),
+        serving(Tunnel) as port,
+    ):
+        if is_proxied:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         app = before(url, tls=ssl.create_default_context(cafile=pem))
         async with started(app) as running:
             with anyio.fail_after(60):
