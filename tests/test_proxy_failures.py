@@ -10,7 +10,7 @@ import anyio
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi import FastAPI
 
 from mcp_mount import Limits, proxy_app
@@ -174,9 +174,9 @@ async def test_a_redirect_on_the_same_host_is_followed_to_what_is_offered(era: E
             assert parts.lines == ["GET /parts/a"]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path, key: rsa.RSAPrivateKey | None = None) -> tuple[Path, Path]:
     """Return the files of a certificate for 127.0.0.1 that nobody has vouched for, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    used = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "parts")])
     now = datetime.now(UTC)
     host = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
@@ -184,19 +184,19 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
-        .public_key(key.public_key())
+        .public_key(used.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(host, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(used, hashes.SHA256())
     )
     pem = folder / "cert.pem"
     pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private = folder / "key.pem"
     private.write_bytes(
-        key.private_bytes(
+        used.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),

@@ -3,8 +3,10 @@
 import gzip
 import subprocess
 import sys
+import time
 from base64 import b64decode
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import anyio
@@ -75,15 +77,23 @@ async def test_one_token_serves_all_callers_until_it_is_refused() -> None:
         assert issuer.callers == ["Bearer t1", "Bearer t2"]
 
 
-@pytest.mark.parametrize("life", [{"expires_in": 1}, {"expires_in": "20"}])
-async def test_a_token_that_ends_is_renewed_before_it_is_refused(life: dict[str, Any]) -> None:
-    """Proxy: half a minute before its end, so that it does not end on the way."""
-    issuer = Issuer(**life)
+@pytest.mark.parametrize(("life", "later"), [(3600, 3571), ("20", 11), (1, 4), (-9, 4)])
+async def test_a_token_that_ends_is_renewed_before_it_is_refused(
+    life: int | str, later: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxy: half a minute before its end, so that it does not end on the way; not for each call.
+
+    Calls wait for the issuer one after the other.
+    """
+    issuer = Issuer(expires_in=life)
     with served(issuer.app) as url:
         app = before(issuer, url)
         for _ in range(2):
             await call(app, "list_parts")
-    assert issuer.callers == ["Bearer t1", "Bearer t2"]
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later)
+        monkeypatch.setattr(token, "time", clock)
+        await call(app, "list_parts")
+    assert issuer.callers == ["Bearer t1", "Bearer t1", "Bearer t2"]
 
 
 async def test_a_token_without_an_end_is_kept() -> None:
@@ -103,6 +113,18 @@ async def test_an_api_that_refuses_every_token_is_asked_twice_at_the_most() -> N
         reply = await call(app, "list_parts")
     assert reply.text_content.startswith("401 Unauthorized")
     assert issuer.callers == ["Bearer t1", "Bearer t2"]
+
+
+async def test_an_api_that_refuses_every_token_does_not_burden_the_issuer() -> None:
+    """Proxy: each of its refusals cost a token, for which all others waited."""
+    issuer = Issuer()
+    issuer.refused.update(f"Bearer t{number}" for number in range(1, 30))
+    with served(issuer.app) as url:
+        app = before(issuer, url)
+        for _ in range(5):
+            reply = await call(app, "list_parts")
+            assert reply.text_content.startswith("401 Unauthorized")
+    assert len(issuer.asked) == 2
 
 
 @pytest.mark.parametrize(

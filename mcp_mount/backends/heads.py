@@ -11,6 +11,8 @@ import h11
 import httpcore2
 import httpx2
 
+from mcp_mount.backends.tls import Network
+
 _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
 
@@ -29,11 +31,38 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
             retries=retries,
+            network_backend=Network(),
         )
 
 
+class _ProxyTransport(httpx2.AsyncHTTPTransport):
+    """Sends requests through a proxy of the environment, whose header fields are not counted."""
+
+    def __init__(
+        self, proxy: httpx2.Proxy, *, verify: ssl.SSLContext, limits: httpx2.Limits
+    ) -> None:
+        super().__init__(verify=verify, limits=limits, proxy=proxy)
+        if isinstance(self._pool, httpcore2.AsyncHTTPProxy):
+            self._pool = httpcore2.AsyncHTTPProxy(
+                str(proxy.url),
+                proxy_auth=proxy.raw_auth,
+                proxy_headers=proxy.headers.raw,
+                proxy_ssl_context=proxy.ssl_context,
+                ssl_context=verify,
+                max_connections=limits.max_connections,
+                max_keepalive_connections=limits.max_keepalive_connections,
+                keepalive_expiry=limits.keepalive_expiry,
+                network_backend=Network(),
+            )
+
+
 class BoundedClient(httpx2.AsyncClient):
-    """Sends requests with it, but for those that go through a proxy of the environment."""
+    """Sends requests with them."""
+
+    def _init_proxy_transport(
+        self, proxy: httpx2.Proxy, *_: Any, **options: Any
+    ) -> httpx2.AsyncBaseTransport:
+        return _ProxyTransport(proxy, verify=options["verify"], limits=options["limits"])
 
     def _init_transport(self, *_: Any, **options: Any) -> httpx2.AsyncBaseTransport:
         return BoundedTransport(verify=options["verify"], limits=options["limits"])

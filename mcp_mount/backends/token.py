@@ -18,13 +18,14 @@ from mcp_mount.openapi.document import without_secrets
 from mcp_mount.openapi.servers import origin_of
 
 _LEEWAY: Final = 30.0
-"""Seconds before its end at which a token is not used any more."""
+"""Seconds before its end at which a token is not used any more; half its life if that is less."""
 
 _DEFAULT_LIFE: Final = 300.0
 """Seconds, where the issuer does not say how long a token lasts (RFC 6749 §5.1 leaves it open)."""
 
 _PAUSE: Final = 3.0
-"""Seconds after a failure in which the issuer is not asked again."""
+"""Seconds after a failure in which the issuer is not asked again, nor after a new token was refused
+as the old one was; and for which a token is used that is said to end sooner."""
 
 _MAX_BYTES: Final = 65_536
 """Bytes of the issuer's answer."""
@@ -79,6 +80,7 @@ class ClientCredentials(httpx2.Auth):
         self._token = ""
         self._ends = 0.0
         self._failed = (-math.inf, "")
+        self._in_vain = -math.inf
         self._lock = PerLoop(anyio.Lock)
 
     async def async_auth_flow(
@@ -92,11 +94,15 @@ class ClientCredentials(httpx2.Auth):
         token = await self._current(refused="")
         request.headers["authorization"] = f"Bearer {token}"
         response = yield request
-        if response.status_code == httpx2.codes.UNAUTHORIZED:
+        # An API may refuse some requests whatever the token is.
+        is_old = token != self._token or time.monotonic() > self._in_vain + _PAUSE
+        if response.status_code == httpx2.codes.UNAUTHORIZED and is_old:
             await _drop_body(response)
             renewed = await self._current(refused=token)
             request.headers["authorization"] = f"Bearer {renewed}"
-            yield request
+            response = yield request
+            if response.status_code == httpx2.codes.UNAUTHORIZED:
+                self._in_vain = time.monotonic()
 
     async def _current(self, *, refused: str) -> str:
         """Return the token; a new one where it ends soon, or is the one that was refused.
@@ -147,7 +153,8 @@ class ClientCredentials(httpx2.Auth):
             raise NoToken(f"no token from {source}: {type(error).__name__}") from error
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise NoToken(f"no token from {source}: it is none of RFC 6750 §2.1")
-        self._token, self._ends = token, time.monotonic() + life - _LEEWAY
+        lasts = max(life - _LEEWAY, life / 2, _PAUSE)
+        self._token, self._ends = token, time.monotonic() + lasts
 
 
 async def _drop_body(response: httpx2.Response) -> None:

@@ -4,7 +4,6 @@ import re
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final
 
 import httpx2
@@ -97,12 +96,6 @@ _FIELDS: Final = {
     "strict": Rule(instance_of(bool), "True or False"),
     "base_path": Rule(instance_of(str | None), "a path such as '/api', '' or None"),
 }
-
-
-@cache
-def usual_tls() -> ssl.SSLContext:
-    """Trust whom the system trusts; to read who that is takes twenty milliseconds each time."""
-    return httpx2.create_ssl_context()
 
 
 Header = tuple[bytes, bytes]

@@ -13,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ErrorData
 from pydantic import ValidationError
 
+from mcp_mount.backends.token import NoToken
 from mcp_mount.remotes.bounds import MAX_DATA, TOO_LARGE
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 
@@ -69,6 +70,7 @@ _CATEGORIES: Final = (
     ((httpx2.ConnectError, ConnectionError), "unreachable"),
     ((TimeoutError, httpx2.TimeoutException), "timeout"),
     (Ended, "ended"),
+    (NoToken, "not authorized"),
     ((ValidationError, InvalidLists), "invalid answer"),
 )
 

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.excess import close_on_excess
 from mcp_mount.backends.heads import BoundedTransport
-from mcp_mount.backends.upstream import usual_tls
+from mcp_mount.backends.tls import usual_tls
 from mcp_mount.http_log import hide_url_async
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import EventStream, PacedStream
@@ -46,6 +46,10 @@ _MAX_ANSWERS: Final = 20
 
 _OPENING: Final = 20
 """So many messages a new stream of a session counts as; a server may end each at once."""
+
+_MAX_RESUMED: Final = 500
+"""So often the stream of one request is resumed: the SDK goes one call deeper each time, and Python
+no deeper than a thousand."""
 
 _INITIALIZE: Final = re.compile(_REQUEST.pattern + rb':\s*"initialize"')
 """The request that opens a session: what its answer says is not yet of any caller."""
@@ -108,7 +112,7 @@ class HTTPConnection:
                 pool = await stack.enter_async_context(_connection_pool())
             transport = _BoundedTransport(pool, self, stream or EventStream(), tasks)
             client = await stack.enter_async_context(
-                httpx2.AsyncClient(
+                _Client(
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
@@ -125,6 +129,18 @@ class HTTPConnection:
             yield await stack.enter_async_context(
                 _HTTPSession(read, write, ids=self._ids, max_blocks=self._max_blocks, **callbacks)
             )
+
+
+class _Client(httpx2.AsyncClient):
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        try:
+            return await super().send(request, **options)
+        except Exception as error:
+            # Of `auth`, which has got no token: it would end what others do in the session.
+            if request.method != "POST":
+                raise
+            (current_request() or OutgoingRequest()).failure = error
+            return httpx2.Response(503, request=request)
 
 
 def _connection_pool() -> httpx2.AsyncHTTPTransport:
@@ -186,7 +202,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
         # This is a task of the SDK's.
         belongs_to(self._connection.name)
         if request.method != "POST":
-            if outgoing.is_abandoned:
+            outgoing.resumed += "last-event-id" in request.headers
+            if outgoing.is_abandoned or outgoing.resumed > _MAX_RESUMED:
                 raise httpx2.ReadError("Nobody waits for the response any more.")
             return await self._get(request)
         if begins_answer(request.content):

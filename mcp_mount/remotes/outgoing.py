@@ -36,6 +36,7 @@ class OutgoingRequest:
         status: The HTTP status with which it was refused; None if it was not.
         failure: Why there is no response.
         reading: What waits for the next part of the response.
+        resumed: How often its stream was resumed.
         is_abandoned: Whether nobody waits for it any more.
         scope: What ends it when the server is silent for too long.
         seconds: How long it may be silent.
@@ -53,6 +54,7 @@ class OutgoingRequest:
     status: int | None = None
     failure: Exception | None = None
     reading: anyio.CancelScope | None = None
+    resumed: int = 0
     is_abandoned: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     seconds: float = math.inf
