@@ -106,6 +106,8 @@ class Dispatcher:
         body = await self._read(scope, receive, send)
         if body is None:
             return
+        # Only now: a body can come slowly, and there may be other routes meanwhile.
+        await self._mount.provider.refresh()
         if scope["method"] != "POST":
             if self._page is not None and self._asks_for_details(scope):
                 ctx = request_context.get()
