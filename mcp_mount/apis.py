@@ -67,10 +67,10 @@ class OperationGroup(OperationProvider):
         self._parts: tuple[Mapping[str, OperationTool], ...] = ()
         self._merged: Mapping[str, OperationTool] = {}
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, anew: bool = False) -> None:
         """See `OperationProvider`."""
         for each in self._providers:
-            await each.refresh()
+            await each.refresh(anew=anew)
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return all tools, the same mapping as long as nothing changes."""

@@ -1,16 +1,21 @@
 """Routes that are added while the app runs: what they cost everybody else."""
 
+import json
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import anyio
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from mcp_mount import Mounted, Operation, mount_mcp
+from tests.raw import send_raw
 from tests.starting import started
-from tests.support import ERAS, Era, call, tools
+from tests.support import ERAS, Era, call, envelope, tools
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -61,6 +66,36 @@ async def test_the_tools_of_late_routes_are_made_in_a_thread(era: Era, first: st
             for _ in range(5):
                 callers.start_soon(ask)
     assert names == [{"add_part", "late"}] * 5
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+@eras
+@pytest.mark.in_process
+@pytest.mark.parametrize("method", ["tools/list", "tools/call"])
+async def test_routes_that_are_late_while_a_body_comes_are_read_in_a_thread(
+    era: Era, method: str
+) -> None:
+    """M4, S3: they were on the event loop, 1.2 s of 300 operations."""
+    threads: list[int] = []
+
+    def is_seen(_: Operation) -> bool:
+        threads.append(threading.get_ident())
+        return True
+
+    app, _ = app_with_one_route(include=[is_seen])
+    headers, message = envelope(era, method, {"name": "late", "arguments": {}})
+    whole = json.dumps(message).encode()
+
+    def chunks() -> Iterator[bytes]:
+        yield whole[:20]
+        app.add_api_route("/late", lambda: "late", operation_id="late")
+        yield whole[20:]
+
+    async with started(app) as served:
+        threads.clear()
+        reply = await send_raw(served, chunks(), headers)
+    assert "late" in str(reply.answer["result"])
     assert threads
     assert threading.get_ident() not in threads
 
@@ -140,3 +175,60 @@ async def test_a_document_that_the_app_writes_itself_is_tried_again_in_a_thread(
         lacking.clear()
         assert not (await call(served, "add_part", {"name": "a"})).is_error
     assert threading.get_ident() not in threads
+
+
+@eras
+@pytest.mark.in_process
+async def test_a_document_that_is_long_in_writing_is_written_in_a_thread(era: Era) -> None:
+    """M4, S3: by an app that keeps none, 1.3 s of 300 operations with each list and wrong name."""
+    app, _ = app_with_one_route()
+    threads, late = list[int](), list[str]()
+
+    def write() -> dict[str, Any]:
+        threads.append(threading.get_ident())
+        document = get_openapi(title="x", version="1", routes=app.routes)
+        for name in late:
+            add = document["paths"]["/parts"]["post"]
+            document["paths"]["/parts"]["post"] = {**add, "operationId": name}
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.05:
+            pass
+        return document
+
+    app.openapi = write  # type: ignore[method-assign]
+    async with started(app) as served:
+        await tools(served, era=era)
+        threads.clear()
+        late.append("listed")
+        assert {*await tools(served, era=era)} == {"listed"}
+        late.append("called")
+        assert not (await call(served, "called", {"name": "a"}, era=era)).is_error
+        assert threads
+        threads.clear()
+        assert not (await call(served, "called", {"name": "a"}, era=era)).is_error
+        assert not threads
+        assert "error" in (await call(served, "unknown", era=era)).answer
+        assert threads
+        assert threading.get_ident() not in threads
+
+
+@eras
+@pytest.mark.in_process
+async def test_routes_that_come_while_others_are_read_are_read_in_a_thread(era: Era) -> None:
+    """M4, S3."""
+    threads: list[int] = []
+
+    class Late(BaseModel):
+        @classmethod
+        def __get_pydantic_json_schema__(cls, *given: Any) -> dict[str, Any]:
+            threads.append(threading.get_ident())
+            if len(threads) == 1:
+                app.add_api_route("/later", lambda: 1, operation_id="later")
+            return {"type": "object"}
+
+    app, _ = app_with_one_route()
+    async with started(app) as served:
+        app.add_api_route("/late", lambda: None, operation_id="late", response_model=Late)
+        assert {*await tools(served, era=era)} == {"add_part", "late", "later"}
+    assert threading.get_ident() not in threads
+    assert len({*threads}) >= 1

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema_rs
@@ -110,6 +111,23 @@ def test_a_number_is_compared_with_fifty_in_one_step(options: list[Any]) -> None
     begun = time.process_time()
     assert compare([options[49]] * 190_000)
     assert time.process_time() - begun < 0.4
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("size", [1, 8, 16])
+@pytest.mark.parametrize("kind", [list, dict])
+def test_objects_are_compared_with_fifty_while_that_is_soon_done(
+    kind: Callable[[Any], Any], size: int
+) -> None:
+    """F1: 900 KB of them took 0.19 s, in one step."""
+    alike = {f"k{number}": "x" for number in range(size)}
+    options = [kind({str(number): "x", **alike}) for number in range(50)]
+    comparison = Comparison({"type": "array", "items": {"enum": options}})
+    rows = [options[49]] * int(comparison.most_bytes / len(json.dumps(options[49])))
+    assert len(rows) > 50
+    begun = time.process_time()
+    assert comparison.is_valid(rows)
+    assert time.process_time() - begun < 0.1
 
 
 VALUES = [0, 1, 2.0, 2.5, -1, 10**30, 1e300, True, False, None, "1", "a", [1], [1.0], {"a": 1}, {}]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from math import inf
+from math import inf, remainder
 from typing import Any, Final
 
 import jsonschema_rs
@@ -16,9 +16,11 @@ _AMONG: Final = "x-among"
 """Where this keyword of ours stands, one of these numbers is wanted; it counts for several
 alternatives."""
 _AMONG_WORK: Final = 10
-# Of a number deeper inside an enumeration; one that is a fraction takes much longer.
+# Of a number deeper inside an enumeration; one that is a fraction takes much longer. A list or an
+# object there is looked through as often as a value is like it.
 _NUMBER: Final = 30
 _FRACTION: Final = 500
+_STRUCTURE: Final = 5
 
 
 class Comparison:
@@ -46,7 +48,8 @@ class Comparison:
     def is_valid(self) -> Callable[[object], bool]:
         """Tell whether a value conforms."""
         schema = self._quickly
-        return jsonschema_rs.Draft202012Validator(schema, keywords={_AMONG: _Among}).is_valid
+        keywords = {_AMONG: _Among, "multipleOf": _MultipleOf}
+        return jsonschema_rs.Draft202012Validator(schema, keywords=keywords).is_valid
 
 
 class _Among:
@@ -68,6 +71,27 @@ class _Among:
             # A list, if the validator looks at this first.
             pass
         raise ValueError
+
+
+class _MultipleOf:
+    """A multiple of a number, as exactly as Pydantic has it.
+
+    A validator divides fractions as those of whole numbers, in a microsecond, or in ten.
+    """
+
+    def __init__(self, _schema: Schema, number: float, _path: object) -> None:
+        self._number = float(number)
+
+    def validate(self, value: object) -> None:
+        """Raise ValueError where a number is none."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                rest = abs(remainder(value, self._number))
+            except OverflowError:
+                # A whole number that is larger than all fractions.
+                return
+            if not rest <= abs(value) / 1e9:
+                raise ValueError
 
 
 def _is_number(value: object) -> bool:
@@ -106,14 +130,17 @@ def _work(schema: object) -> int:
     count = sum(len(each) for each in unions if isinstance(each, list))
     if _AMONG in schema:
         return count + _AMONG_WORK
-    numbers = _numbers([schema.get("enum"), schema.get("const")])
-    return count + numbers + sum(map(_work, schema.values()))
+    if "multipleOf" in schema:
+        count += _AMONG_WORK
+    options = sum(map(_option, [*(schema.get("enum") or ()), schema.get("const")]))
+    return count + options + sum(map(_work, schema.values()))
 
 
-def _numbers(value: object) -> int:
-    """Return what the numbers count that stand in a value."""
+def _option(value: object) -> int:
+    """Return what a value of an enumeration counts, with what stands in it; a text does not."""
     if isinstance(value, dict | list):
-        return sum(map(_numbers, value.values() if isinstance(value, dict) else value))
+        inner = value.values() if isinstance(value, dict) else value
+        return _STRUCTURE + sum(map(_option, inner))
     if isinstance(value, float):
         return _FRACTION
     return _NUMBER if _is_number(value) else 0

@@ -71,17 +71,19 @@ class _LineDecoder:
     def __init__(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
         self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-        self._rest: list[str] = []
+        # A list of many short parts would take thirty times as much.
+        self._rest = io.StringIO()
 
     def decode(self, chunk: bytes, *, final: bool = False) -> Iterator[str]:
-        first, *others = self._decoder.decode(chunk, final).split("\n")
-        self._rest.append(first)
-        for following in others:
-            # Before it is given, because whoever takes it may not come back.
-            line, self._rest = "".join(self._rest), [following]
-            yield line
+        *lines, rest = self._decoder.decode(chunk, final).split("\n")
+        if lines:
+            self._rest.write(lines[0])
+            lines[0], self._rest = self._rest.getvalue(), io.StringIO()
+        # Before they are given, because whoever takes them may not come back.
+        self._rest.write(rest)
+        yield from lines
         if final:
-            yield "".join(self._rest)
+            yield self._rest.getvalue()
 
 
 class JSONLinesDecoder:

@@ -87,7 +87,8 @@ class ResponseReader:
         self._limits = limits
         self._progress = progress
         self._form = form
-        self._chunks: list[bytes] = []
+        # As one, because many small parts of a body take thirty times its length.
+        self._body: bytes | bytearray = b""
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Choose the decoder from the content type."""
@@ -145,13 +146,22 @@ class ResponseReader:
                 self.media_type = "text/plain"
                 self._decoder, self._text = TextDecoder("utf-8"), SpooledText()
         if self._decoder is None:
-            self._chunks.append(chunk)
+            self._collect(chunk)
         else:
             # Part by part: what is of nothing but line ends takes long.
             await self._take(self._decoder.decode(chunk[:SLICE]))
             for start in range(SLICE, len(chunk), SLICE):
                 await checkpoint()
                 await self._take(self._decoder.decode(chunk[start : start + SLICE]))
+
+    def _collect(self, chunk: bytes) -> None:
+        """Keep a part of a body; most have only one, which is not copied."""
+        if not self._body:
+            self._body = chunk
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(self._body)
+        self._body += chunk
 
     def _unpack(self, chunk: bytes) -> bytes:
         """Unpack some of a part of the body that was compressed although nobody asked for it."""
@@ -261,9 +271,8 @@ class ResponseReader:
 
     def body(self) -> bytes:
         """Return the collected bytes of a body that is no stream."""
-        if len(self._chunks) > 1:
-            self._chunks = [b"".join(self._chunks)]
-        return self._chunks[0] if self._chunks else b""
+        self._body = bytes(self._body)
+        return self._body
 
     @property
     def is_readable(self) -> bool:

@@ -106,6 +106,8 @@ class Dispatcher:
         body = await self._read(scope, receive, send)
         if body is None:
             return
+        # Only now: a body can come slowly, and there may be other routes meanwhile.
+        await self._mount.provider.refresh()
         if scope["method"] != "POST":
             if self._page is not None and self._asks_for_details(scope):
                 ctx = request_context.get()
@@ -138,6 +140,9 @@ class Dispatcher:
         inner = await unwrap(self._mount.search, tool, scope, body, hot)
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
+        if tool is not None and tool not in self._mount.provider.listed:
+            # The app may describe it by now.
+            await self._mount.provider.refresh(anew=True)
         # Each of these steps may read all of a large message.
         await turns.take()
         refusal = await self._refuse_scopes(tool, granted_scopes.get(), body)

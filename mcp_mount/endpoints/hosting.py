@@ -75,6 +75,7 @@ class MountContext:
 
         None where the remotes are to be asked.
         """
+        await self.provider.refresh(anew=True)
         tools = self.provider.tools()
         return tools if self.remotes is None else await self.remotes.merged_with(tools)
 

@@ -70,7 +70,9 @@ class Streamable:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: see `Transport`."""
-        await self.mount.provider.refresh()
+        if self.mount.guard.sessions:
+            # What a session is sealed with is asked for before the body.
+            await self.mount.provider.refresh()
         try:
             surface = asked_surface(scope)
         except UnknownSurface as unknown:

@@ -5,8 +5,10 @@
 """
 
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -38,6 +40,10 @@ from mcp_mount.tools.tool import OperationTool
 logger = logging.getLogger("mcp_mount")
 _SHOWN: Final = 10
 """Operations that one line of the log names."""
+_MOST_READINGS: Final = 3
+"""Readings of a document one after the other, where routes are added while it is read."""
+_SLOW: Final = 0.01
+"""Seconds of the processor after which a document is written in a thread."""
 
 
 class OperationProvider(Provider):
@@ -97,6 +103,8 @@ class OperationProvider(Provider):
         self._refreshing = PerLoop(anyio.Lock)
         self._seen: Mapping[str, Any] | None = None
         self._routes: object = None
+        self._is_slow = False
+        self._begun = -math.inf
         # What was wrong with the document, and with which routes: it is as slow to find as tools.
         self._failure: tuple[object, MountError] | None = None
         self._tools: dict[str, OperationTool] = {}
@@ -107,20 +115,35 @@ class OperationProvider(Provider):
         self._left_out: Sequence[LeftOut] | None = None
         self.tag_descriptions: Mapping[str, str] = {}
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, anew: bool = False) -> None:
         """Read the document in a thread where routes have been added: a large one takes seconds.
 
+        With `anew`, so is one that the app itself takes long to write, whatever has changed.
         Whoever comes meanwhile waits for that. What is wrong with the document is for who needs it.
         """
-        if not self._is_stale():
+        if not (self._is_stale() or (anew and self._is_slow)):
             return
+        asked = time.monotonic()
         async with self._refreshing.get():
-            if self._is_stale():
-                self._failure = None
-                with suppress(MountError):
-                    await anyio.to_thread.run_sync(self.tools)
-                # Once more, for the same reason as below.
-                self._watched = self._watch()
+            # What was begun after one has asked for it is new enough, however many have.
+            is_old = anew and self._is_slow and self._begun < asked
+            for _ in range(_MOST_READINGS):
+                if not (is_old or self._is_stale()):
+                    return
+                is_old, watched = False, self._watch()
+                is_read = await self._read_in_thread()
+                # As it was before, because there may be other routes since.
+                self._watched = watched
+                if not is_read:
+                    return
+
+    async def _read_in_thread(self) -> bool:
+        self._failure = None
+        try:
+            await anyio.to_thread.run_sync(self._read, None)
+        except MountError:
+            return False
+        return True
 
     def _is_stale(self) -> bool:
         # A function of the app's own may write the document where it could not before.
@@ -143,15 +166,19 @@ class OperationProvider(Provider):
         return self._tools.get(name)
 
     def _read(self, routes: object) -> Mapping[str, OperationTool]:
+        """Read the document; one that is written slowly only for other routes, and in `refresh`."""
+        if self._is_slow and routes is not None and routes is self._routes:
+            return self._tools
         if self._failure is not None and self._failure[0] is self._watch():
             raise self._failure[1].with_traceback(None)
         try:
-            return self._read_anew(routes)
+            return self._read_anew()
         except MountError as error:
             self._failure = self._watch(), error
             raise
 
-    def _read_anew(self, routes: object) -> Mapping[str, OperationTool]:
+    def _read_anew(self) -> Mapping[str, OperationTool]:
+        self._begun, begun = time.monotonic(), time.thread_time()
         try:
             document = self._document()
         except Exception as error:
@@ -159,6 +186,9 @@ class OperationProvider(Provider):
                 f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
                 "mend the route, or leave it out with include_in_schema=False."
             ) from error
+        routes = self._changes()
+        # FastAPI's own is slow once, and then kept.
+        self._is_slow = routes is not None and time.thread_time() - begun > _SLOW
         # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
         # write the same document anew each time.
         if document is not self._seen:
@@ -170,8 +200,8 @@ class OperationProvider(Provider):
                     (each.operation.method, each.operation.path): each for each in bindings
                 }
             self._seen = document
-        # Once more, because an app may keep its document from when it was asked for it.
-        self._routes = routes and self._changes()
+        # Asked for afterwards, because an app may keep its document from when it was asked for it.
+        self._routes = routes
         self._failure = None
         return self._tools
 
@@ -258,6 +288,7 @@ class OperationProvider(Provider):
         return {name: tool for name, (each, tool) in built.items() if each.is_tool}
 
     async def _list_tools(self) -> Sequence[Tool]:
+        await self.refresh(anew=True)
         return [*self.tools().values()]
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
@@ -278,9 +309,11 @@ class OperationProvider(Provider):
         return found or next((each for each in many if each.matches(uri) is not None), None)
 
     async def _list_resources(self) -> Sequence[Resource]:
+        await self.refresh(anew=True)
         return [each for each in self.resources() if isinstance(each, OperationResource)]
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
+        await self.refresh(anew=True)
         return [each for each in self.resources() if isinstance(each, OperationTemplate)]
 
     async def _get_resource(
