@@ -337,6 +337,18 @@ async def test_no_words_of_a_model_are_unseen_or_turned(settings: Settings) -> N
         assert (await ask(model, settings)).text == letters
 
 
+async def test_a_refusal_is_a_line_that_a_terminal_does_not_obey(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Agent: it ends a text that has begun, and stands in the log."""
+    refusal = chunk({"refusal": "No.\x1b[2J\n2026-11-22 ERROR \u202eforged\x9b31m"})
+    async with fake_model(in_turn([chunk({"content": "Well"}), refusal, *words()])) as model:
+        told = (await ask(model, settings)).text
+    reason = "The model refuses to answer: No.[2J 2026-11-22 ERROR forged31m"
+    assert told == f"Well\n\n[The answer ends here: {reason}]\n"
+    assert f"No answer of the model: {reason}" in caplog.messages
+
+
 async def test_arguments_may_be_a_number_of_any_size(settings: Settings) -> None:
     """Agent: JSON has no largest one."""
     numbers = [f'{{"q": "a", "limit": {each}}}' for each in ("9" * 4_000, "-1", "1e308", "1e999")]
