@@ -69,7 +69,8 @@ function numberField(name, schema, options) {
   const read = () => {
     const text = control.value.trim();
     if (text === "") return OMITTED;
-    return /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : control.value;
+    if (!/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return control.value;
+    return Math.abs(Number(text)) > Number.MAX_SAFE_INTEGER ? parseJson(name, text) : Number(text);
   };
   return { element: labelled(name, schema, options, control), read };
 }
@@ -114,7 +115,7 @@ function jsonField(name, schema, options) {
 
 function parseJson(name, text) {
   try {
-    return JSON.parse(text);
+    return exact(text);
   } catch (wrong) {
     throw new Error(`${name} is not JSON: ${wrong.message}`);
   }

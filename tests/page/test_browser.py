@@ -73,6 +73,32 @@ def test_it_says_what_the_server_is_and_what_it_offers(page: Any) -> None:
     assert docs == "/docs#/parts/get_part_parts__part_id__get"
 
 
+def test_large_numbers_are_shown_and_sent_to_the_last_digit(open_page: OpenPage) -> None:
+    """A browser has no such integers, and an id that is one off is that of something else."""
+    app = FastAPI()
+    number = 9007199254740993
+
+    @app.get("/echo/{number}", operation_id="echo")
+    def echo(number: int) -> dict[str, int]:
+        return {"id": number}
+
+    mount_mcp(app)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "echo")
+        fill(page, number=str(number))
+        region = call(page)
+        assert structured(region) == {"id": number}
+        region.get_by_text("Raw messages").click()
+        assert region.get_by_text(f'"number": {number}').count() == 1
+        assert region.get_by_text(f'"id": {number}').count() >= 2
+        page.get_by_role("button", name="JSON", exact=True).click()
+        assert (
+            json.loads(page.get_by_label("JSON of the arguments").input_value())["number"] == number
+        )
+        assert structured(call(page)) == {"id": number}
+
+
 def test_it_says_what_to_mend_in_the_list_and_in_each_tool(page: Any) -> None:
     findings = page.get_by_role("region", name="Findings")
     rule = findings.get_by_role("listitem").filter(has_text="argument-description").first
