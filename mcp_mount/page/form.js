@@ -4,11 +4,16 @@
 
 const OMITTED = Symbol("omitted");
 const DEEPEST = 5;
+const MOST_OPENED = 500;
 const LONG_NAMES = /^(body|text|content|prompt|message|markdown|html|sql|code)$/i;
+
+// How many fields have been made of a schema: one that needs itself several times has no end.
+const fieldsMade = new WeakMap();
 
 // Return a field for the value `name` of a schema. Options: `root`, `required`, `depth`.
 function field(name, given, options) {
   const { root, required = false, depth = 0 } = options;
+  fieldsMade.set(root, (fieldsMade.get(root) ?? 0) + 1);
   const schema = resolve(given, root);
   const { variants, nullable } = alternatives(schema, root);
   const beside = { description: schema.description, default: schema.default };
@@ -161,7 +166,7 @@ function objectField(name, schema, options) {
   const add = h("button", { type: "button", class: "quiet", click: () => { open(); body.append(remove); } }, `Add ${name}`);
   const remove = h("button", { type: "button", class: "quiet", click: close }, `Leave ${name} out`);
   // What may be left out is made when it is wanted: a schema may hold itself.
-  if (options.required) open();
+  if (options.required && fieldsMade.get(options.root) < MOST_OPENED) open();
   else close();
   return {
     // As one of several kinds it stands under the name of the choice.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastmcp.tools import Tool
 
 from mcp_mount import mount_mcp
 from tests.access import static
@@ -97,6 +98,33 @@ def test_large_numbers_are_shown_and_sent_to_the_last_digit(open_page: OpenPage)
             json.loads(page.get_by_label("JSON of the arguments").input_value())["number"] == number
         )
         assert structured(call(page)) == {"id": number}
+
+
+def test_a_schema_that_needs_itself_many_times_is_opened_in_part(open_page: OpenPage) -> None:
+    """Twelve such properties were 250,000 groups of fields, and the tab stood still."""
+    names = [f"part{number}" for number in range(6)]
+    part = {"type": "object", "required": names}
+    part["properties"] = {name: {"$ref": "#/$defs/Part"} for name in names}
+    app = FastAPI()
+    mounted = mount_mcp(app)
+
+    tool = Tool.from_function(lambda: None, name="build", description="Build it.")
+    tool.parameters = {**part, "$defs": {"Part": part}}
+    mounted.server.add_tool(tool)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "build")
+        page.get_by_role("button", name="Call", exact=True).wait_for()
+        assert 50 < page.locator("fieldset").count() < 500
+        page.get_by_role("button", name="Add part5", exact=True).first.click()
+        assert page.get_by_role("button", name="Leave part5 out", exact=True).count() == 1
+
+
+def test_an_address_that_nobody_could_read_shows_the_server(page: Any) -> None:
+    page.get_by_role("heading", name="Workshop").wait_for()
+    page.goto(f"{page.url.partition('#')[0]}#/%")
+    page.reload()
+    page.get_by_role("heading", name="Workshop").wait_for()
 
 
 def test_it_says_what_to_mend_in_the_list_and_in_each_tool(page: Any) -> None:
