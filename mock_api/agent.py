@@ -54,6 +54,7 @@ them. Change something only where the question itself asks for it. Answer in the
 question, and be brief.\
 """
 
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What one answer may take: rounds, and tokens in all of them together."""
