@@ -192,7 +192,7 @@ def assemble(
     low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
     ttl = kept.ttl_ms if kept is not None else 0
-    tool_list = ToolList(server, context.offered, context.scopes, inline_references, ttl)
+    tool_list = ToolList(server, context.offered, inline_references, ttl)
     fast_path = FastPath(server, low_level, provider, tool_list, search, has_tasks=has_tasks)
     shown.serve(
         server,

@@ -35,6 +35,12 @@ MOST_PARAGRAPHS: Final = 500
 
 LONGEST_PASSAGE: Final = 2_000
 
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""What a terminal obeys, what turns text, and what nobody sees; joiners make letters and emoji."""
+
 Sought = Sequence[Sequence[str]]
 """How each word of a question, or another word for it, stands in a text as `_plain` writes it."""
 
@@ -64,10 +70,15 @@ async def answer(client: Client[Any], question: str, say: Say, *, pace: float) -
         found = await _found(client, question)
         # In a thread: comparing words takes as long as the articles want.
         text = await anyio.to_thread.run_sync(composed, question, found)
-    for number, word in enumerate(re.findall(r"\S+\s*", text)):
+    for number, word in enumerate(re.findall(r"\S+\s*", visible(text))):
         if number:
             await anyio.sleep(pace)
         await say(word)
+
+
+def visible(text: str) -> str:
+    """Return what others wrote, of which a terminal obeys nothing and all is seen."""
+    return _UNSEEN.sub("", text)
 
 
 def composed(question: str, found: Sequence[tuple[float, Article]]) -> str:

@@ -9,6 +9,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, cast
 
 import anyio
@@ -27,6 +28,9 @@ from mock_api.tokens import WRITE
 
 WITHIN_CHAT: Final = "X-Within-Chat"
 """The header that tells a request made for an answer; tool calls carry it on, as all of `X-…`."""
+
+MOST_OFFERED: Final = 128
+"""Tools that a model is offered, which is what OpenAI takes; another server can list a thousand."""
 
 CALL_SECONDS: Final = 20.0
 """How long one call may take."""
@@ -84,6 +88,8 @@ def may_write(request: Request) -> bool:
 async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
     """Return the tools that a model may use, by name: those that only read, or all.
 
+    The service's own are listed first, so that those of another server are left out beyond 128.
+
     Raises:
         Unavailable: they cannot be listed.
     """
@@ -91,11 +97,12 @@ async def offered(client: Client[Any], *, writing: bool) -> dict[str, Tool]:
         tools: Sequence[Tool] = await client.list_tools()
     except _FAILURES:
         raise Unavailable("The tools cannot be listed now. Try again later.") from None
-    return {
-        tool.name: tool
+    fitting = (
+        tool
         for tool in tools
         if not _LEFT_OUT.fullmatch(tool.name) and (writing or only_reads(tool))
-    }
+    )
+    return {tool.name: tool for tool in islice(fitting, MOST_OFFERED)}
 
 
 def only_reads(tool: Tool) -> bool:

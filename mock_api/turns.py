@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from mock_api.answers import Say
+from mock_api.answers import Say, visible
 from mock_api.errors import ModelFailed, ModelRefused
 
 TOKEN: Final = 4
@@ -176,7 +176,10 @@ class Reading:
         """
         if self.refusal:
             said = "".join(self.refusal).encode(errors="replace").decode()
-            raise ModelRefused(f"The model refuses to answer: {said[:500]}")
+            # In one line, for it is in the log, too.
+            raise ModelRefused(
+                f"The model refuses to answer: {' '.join(visible(said).split())[:500]}"
+            )
         if self.finish == "content_filter":
             raise ModelRefused("The model's provider has withheld the answer. Ask otherwise.")
         if not self.has_begun:

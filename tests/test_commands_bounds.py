@@ -32,6 +32,13 @@ def test_no_more_is_read_than_a_bound(shell: Shell, monkeypatch: pytest.MonkeyPa
     assert (ran.code, ran.err) == (1, "mcp-mount: The answer is larger than 10000 bytes.\n")
 
 
+def test_a_table_has_the_beginning_of_a_long_line(shell: Shell) -> None:
+    with raw([tool("get", description="x" * 100_000)], modern=False) as (_, url):
+        ran = shell("list", url)
+    assert ran.code == 0
+    assert ran.out.count("x") == 2_000
+
+
 @pytest.mark.parametrize("modern", [True, False])
 def test_a_response_of_millions_of_values_is_not_parsed(shell: Shell, *, modern: bool) -> None:
     """30 MB of them took 3 GB."""

@@ -1,6 +1,7 @@
 """The tools, as a table for people and as JSON for programs and reviews."""
 
 from pathlib import Path
+from typing import Final
 
 from mcp_mount.commands.files import write_whole
 from mcp_mount.commands.output import (
@@ -13,6 +14,9 @@ from mcp_mount.commands.output import (
     print_json,
     read_headers,
 )
+
+_LONGEST: Final = 2_000
+"""Characters of what a tool does: a line of 8 MB took a minute to be laid out."""
 
 
 def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bool = False) -> int:
@@ -47,7 +51,7 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
     for subject in subjects:
         required = subject.input.get("required") or ()
         arguments = [name if name in required else f"[{name}]" for name in subject.arguments]
-        first, *_ = subject.description.splitlines() or [""]
+        first, *_ = subject.description[:_LONGEST].splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
         table.add_row(*(Text(one_line(cell)) for cell in cells[: len(columns)]))

@@ -32,7 +32,6 @@ class ToolList:
         self,
         server: FastMCP[Any],
         offered: Callable[[], Awaitable[Mapping[str, Tool] | None]],
-        scopes: Callable[[str], Sequence[Scopes]],
         finish: Callable[[Sequence[Tool]], Awaitable[Sequence[Tool]]],
         ttl: int = 0,
     ) -> None:
@@ -42,13 +41,11 @@ class ToolList:
             server: Has the tools that users add.
             offered: Returns the other tools by name; another mapping where they are
                 others, and None where only FastMCP can find out.
-            scopes: Returns the alternatives of scopes that a tool asks for.
             finish: Does to the tools that users add what is done to them before they are listed.
             ttl: Milliseconds for which a client can keep the list.
         """
         self._server = server
         self._offered = offered
-        self._scopes = scopes
         self._finish = finish
         self._render = partial(_render, ttl)
         self._lock = PerLoop(anyio.Lock)
@@ -115,9 +112,10 @@ class ToolList:
         for tool in tools:
             first.setdefault(tool.name, tool)
         self._tools = [*first.values()]
-        # A tool that users add has none, whatever it stands in the place of.
+        # A tool that users add has none, whatever it stands in the place of. By name each would be
+        # looked for in the document, which takes as long as there are routes.
         scopes = (
-            (index, self._scopes(tool.name) if offered.get(tool.name) is tool else ())
+            (index, getattr(tool, "scopes", ()) if offered.get(tool.name) is tool else ())
             for index, tool in enumerate(self._tools)
         )
         self._scoped = [(index, alternatives) for index, alternatives in scopes if alternatives]

@@ -86,7 +86,8 @@ function questions(result, run) {
   const forms = asked.map(([key, { params = {} }]) => ({
     key,
     message: params.message ?? "",
-    form: argumentsForm(params.requestedSchema ?? {}),
+    // With numbers that can be compared.
+    form: argumentsForm(JSON.parse(JSON.stringify(params.requestedSchema ?? {}))),
     isEmpty: !Object.keys(params.requestedSchema?.properties ?? {}).length,
   }));
   const answer = async (action) => {

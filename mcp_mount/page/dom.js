@@ -39,6 +39,14 @@ function prose(text) {
   return h("p", { class: "prose" }, parts.map((part, at) => (at % 2 ? h("code", {}, part) : part)));
 }
 
+// Read JSON with large numbers as they were written: JavaScript's own end at 2**53, and an id that
+// is one off is somebody else's. Such a number can only be written again.
+function exact(text) {
+  if (!JSON.rawJSON || !/\d{16}|\d[eE]/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_, value, { source }) =>
+    typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? JSON.rawJSON(source) : value);
+}
+
 const LONGEST_SHOWN = 200_000;
 const LONGEST_COLOURED = 60_000;
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;

@@ -56,7 +56,7 @@ function* mirrored(schema, values) {
   for (const [name, property] of Object.entries(schema?.properties ?? {})) {
     const value = values?.[name];
     if (value === undefined || value === null) continue;
-    if (property["x-mcp-header"]) yield [`Mcp-Param-${property["x-mcp-header"]}`, headerValue(String(value))];
+    if (property["x-mcp-header"]) yield [`Mcp-Param-${property["x-mcp-header"]}`, headerValue(typeof value === "string" ? value : JSON.stringify(value))];
     if (property.properties) yield* mirrored(property, value);
   }
 }
@@ -88,11 +88,12 @@ async function send(method, params = {}, options = {}) {
     exchange.bytes += bytesOf(text);
     const message = read(text);
     if (message === undefined) throw await refusal(response, text);
-    exchange.received.push(message);
+    const whole = exact(text);
+    exchange.received.push(whole);
     if (message.method === "notifications/progress") options.onProgress?.(message.params);
     // An id of null is the endpoint's own word, before MCP saw the request.
     else if (message.error && message.id === null && !response.ok) throw await refusal(response, text);
-    else if (message.id === id) return { ...message, exchange };
+    else if (message.id === id) return { ...(method in NAMES ? whole : message), exchange };
   }
   throw await refusal(response, "");
 }

@@ -4,11 +4,16 @@
 
 const OMITTED = Symbol("omitted");
 const DEEPEST = 5;
+const MOST_OPENED = 500;
 const LONG_NAMES = /^(body|text|content|prompt|message|markdown|html|sql|code)$/i;
+
+// How many fields have been made of a schema: one that needs itself several times has no end.
+const fieldsMade = new WeakMap();
 
 // Return a field for the value `name` of a schema. Options: `root`, `required`, `depth`.
 function field(name, given, options) {
   const { root, required = false, depth = 0 } = options;
+  fieldsMade.set(root, (fieldsMade.get(root) ?? 0) + 1);
   const schema = resolve(given, root);
   const { variants, nullable } = alternatives(schema, root);
   const beside = { description: schema.description, default: schema.default };
@@ -69,7 +74,8 @@ function numberField(name, schema, options) {
   const read = () => {
     const text = control.value.trim();
     if (text === "") return OMITTED;
-    return /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : control.value;
+    if (!/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return control.value;
+    return Math.abs(Number(text)) > Number.MAX_SAFE_INTEGER ? parseJson(name, text) : Number(text);
   };
   return { element: labelled(name, schema, options, control), read };
 }
@@ -114,7 +120,7 @@ function jsonField(name, schema, options) {
 
 function parseJson(name, text) {
   try {
-    return JSON.parse(text);
+    return exact(text);
   } catch (wrong) {
     throw new Error(`${name} is not JSON: ${wrong.message}`);
   }
@@ -160,7 +166,7 @@ function objectField(name, schema, options) {
   const add = h("button", { type: "button", class: "quiet", click: () => { open(); body.append(remove); } }, `Add ${name}`);
   const remove = h("button", { type: "button", class: "quiet", click: close }, `Leave ${name} out`);
   // What may be left out is made when it is wanted: a schema may hold itself.
-  if (options.required) open();
+  if (options.required && fieldsMade.get(options.root) < MOST_OPENED) open();
   else close();
   return {
     // As one of several kinds it stands under the name of the choice.

@@ -46,9 +46,18 @@ function entriesOf({ tools, details, resources, prompts }) {
 
 const addressOf = ({ kind, id }) => `#/${kind}/${encodeURIComponent(id)}`;
 
+// Return a part of an address; who has written it by hand may have meant a bare percent sign.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 // Show what the address names: an entry, the key, or the overview.
 function route({ focus = true } = {}) {
-  const [, kind, id] = location.hash.split("/").map((part) => decodeURIComponent(part));
+  const [, kind, id] = location.hash.split("/").map(decoded);
   const entry = menu.entries.find((each) => each.kind === kind && each.id === id);
   menu.mark(kind, id);
   document.body.dataset.view = entry || kind ? "detail" : "list";

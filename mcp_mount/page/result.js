@@ -94,7 +94,7 @@ function textPart(text, uri) {
 
 function parsed(text) {
   try {
-    return JSON.parse(text);
+    return exact(text);
   } catch {
     return undefined;
   }

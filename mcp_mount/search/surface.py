@@ -176,7 +176,7 @@ class Surface:
                 return self._snapshot
         self._warn_of_unmatched(tools)
         users = {tool.name for tool in own}
-        guards = {name: self._scopes(name) for name in tools if name not in users}
+        guards = {name: self._guard(each) for name, each in tools.items() if name not in users}
         if self.choice == "auto" and len(tools) >= MANY_TOOLS > len(self._snapshot.tools):
             logger.info("%d tools: with surface='auto', clients search them.", len(tools))
         self._seen = seen
@@ -191,6 +191,11 @@ class Surface:
             ),
         )
         return self._snapshot
+
+    def _guard(self, tool: Tool) -> Alternatives:
+        # By name each would be looked for in the document, which takes as long as there are routes.
+        known: Alternatives | None = getattr(tool, "scopes", None)
+        return self._scopes(tool.name) if known is None else known
 
     async def ranker(self, snapshot: Snapshot) -> Ranker:
         """Return the index of a snapshot; a large one is made in a thread, once."""

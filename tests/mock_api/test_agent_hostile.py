@@ -11,12 +11,14 @@ from collections.abc import Sequence
 import anyio
 import httpx
 import pytest
+from fastmcp import Client, FastMCP
 from mcp_types import Tool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mock_api import agent
 from mock_api.app import create_app
 from mock_api.settings import Settings
+from mock_api.tools import MOST_OFFERED, offered
 from tests.foreign import Heartbeat
 from tests.mock_api.conftest import http_client
 from tests.mock_api.openai import (
@@ -335,6 +337,30 @@ async def test_no_words_of_a_model_are_unseen_or_turned(settings: Settings) -> N
     assert {"\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041"} < {*text}
     async with fake_model(in_turn(words(text, letters, text))) as model:
         assert (await ask(model, settings)).text == letters
+
+
+async def test_a_refusal_is_a_line_that_a_terminal_does_not_obey(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Agent: it ends a text that has begun, and stands in the log."""
+    refusal = chunk({"refusal": "No.\x1b[2J\n2026-11-22 ERROR \u202eforged\x9b31m"})
+    async with fake_model(in_turn([chunk({"content": "Well"}), refusal, *words()])) as model:
+        told = (await ask(model, settings)).text
+    reason = "The model refuses to answer: No.[2J 2026-11-22 ERROR forged31m"
+    assert told == f"Well\n\n[The answer ends here: {reason}]\n"
+    assert f"No answer of the model: {reason}" in caplog.messages
+
+
+async def test_a_model_is_offered_no_more_tools_than_it_takes() -> None:
+    """Agent: another server can list a thousand, which every round would send anew."""
+    server = FastMCP[None]("many")
+    for number in range(200):
+        hints = {"readOnlyHint": number % 2 == 0}
+        server.tool(name=f"tool_{number}", annotations=hints)(lambda: None)
+    async with Client(server) as client:
+        found = await offered(client, writing=False)
+        assert [*found] == [f"tool_{number}" for number in range(0, 200, 2)]
+        assert len(await offered(client, writing=True)) == MOST_OFFERED
 
 
 async def test_arguments_may_be_a_number_of_any_size(settings: Settings) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_api.about import answer_about_service, asks_for_time
-from mock_api.answers import search_query
+from mock_api.answers import search_query, visible
 from mock_api.app import create_app
 from mock_api.negotiation import negotiate
 from mock_api.search import terms
@@ -233,6 +233,15 @@ async def test_a_source_is_one_that_the_answer_quotes_and_that_fits(
     )
 
 
+async def test_a_terminal_obeys_nothing_that_an_article_says(client: httpx.AsyncClient) -> None:
+    body = "A zorgblat\x1b[2J has\u202e a\x9b31m flumox.\r\nSo it is.\x00"
+    article = {"slug": "zorgblat", "title": "Zorgblat\x1b]0;mine\x07", "body": body}
+    assert (await client.post("/articles", json=article)).status_code == 201
+    text = (await client.post("/chat", json={"prompt": "zorgblat flumox"})).text
+    assert "Zorgblat]0;mine [zorgblat]\nA zorgblat[2J has a31m flumox.\nSo it is.\n" in text
+    assert text.replace("\n", "").isprintable()
+
+
 async def test_a_client_that_accepts_nothing_on_offer_is_told_what_there_is(
     client: httpx.AsyncClient,
 ) -> None:
@@ -294,7 +303,7 @@ def test_no_question_is_too_long_to_search_for(question: str) -> None:
 async def test_any_question_has_an_answer(client: httpx.AsyncClient, question: str) -> None:
     response = await client.post("/chat", json={"prompt": question})
     assert response.status_code == 200
-    assert response.text.startswith(f"You asked: {question[:300]}")
+    assert response.text.startswith(f"You asked: {visible(question[:300])}")
 
 
 async def test_a_very_long_question_is_repeated_in_part(client: httpx.AsyncClient) -> None:

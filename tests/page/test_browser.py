@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastmcp.tools import Tool
 
 from mcp_mount import mount_mcp
 from tests.access import static
@@ -71,6 +72,59 @@ def test_it_says_what_the_server_is_and_what_it_offers(page: Any) -> None:
     assert "GET /parts/{part_id}" in facts
     docs = page.get_by_role("link", name="API docs").get_attribute("href")
     assert docs == "/docs#/parts/get_part_parts__part_id__get"
+
+
+def test_large_numbers_are_shown_and_sent_to_the_last_digit(open_page: OpenPage) -> None:
+    """A browser has no such integers, and an id that is one off is that of something else."""
+    app = FastAPI()
+    number = 9007199254740993
+
+    @app.get("/echo/{number}", operation_id="echo")
+    def echo(number: int) -> dict[str, int]:
+        return {"id": number}
+
+    mount_mcp(app)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "echo")
+        fill(page, number=str(number))
+        region = call(page)
+        assert structured(region) == {"id": number}
+        region.get_by_text("Raw messages").click()
+        assert region.get_by_text(f'"number": {number}').count() == 1
+        assert region.get_by_text(f'"id": {number}').count() >= 2
+        page.get_by_role("button", name="JSON", exact=True).click()
+        assert (
+            json.loads(page.get_by_label("JSON of the arguments").input_value())["number"] == number
+        )
+        assert structured(call(page)) == {"id": number}
+
+
+def test_a_schema_that_needs_itself_many_times_is_opened_in_part(open_page: OpenPage) -> None:
+    """Twelve such properties were 250,000 groups of fields, and the tab stood still."""
+    names = [f"part{number}" for number in range(6)]
+    part = {"type": "object", "required": names}
+    part["properties"] = {name: {"$ref": "#/$defs/Part"} for name in names}
+    app = FastAPI()
+    mounted = mount_mcp(app)
+
+    tool = Tool.from_function(lambda: None, name="build", description="Build it.")
+    tool.parameters = {**part, "$defs": {"Part": part}}
+    mounted.server.add_tool(tool)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "build")
+        page.get_by_role("button", name="Call", exact=True).wait_for()
+        assert 50 < page.locator("fieldset").count() < 500
+        page.get_by_role("button", name="Add part5", exact=True).first.click()
+        assert page.get_by_role("button", name="Leave part5 out", exact=True).count() == 1
+
+
+def test_an_address_that_nobody_could_read_shows_the_server(page: Any) -> None:
+    page.get_by_role("heading", name="Workshop").wait_for()
+    page.goto(f"{page.url.partition('#')[0]}#/%")
+    page.reload()
+    page.get_by_role("heading", name="Workshop").wait_for()
 
 
 def test_it_says_what_to_mend_in_the_list_and_in_each_tool(page: Any) -> None:
