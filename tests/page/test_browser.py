@@ -103,7 +103,7 @@ def test_large_numbers_are_shown_and_sent_to_the_last_digit(open_page: OpenPage)
 def test_a_schema_that_needs_itself_many_times_is_opened_in_part(open_page: OpenPage) -> None:
     """Twelve such properties were 250,000 groups of fields, and the tab stood still."""
     names = [f"part{number}" for number in range(6)]
-    part = {"type": "object", "required": names}
+    part: dict[str, Any] = {"type": "object", "required": names}
     part["properties"] = {name: {"$ref": "#/$defs/Part"} for name in names}
     app = FastAPI()
     mounted = mount_mcp(app)
