@@ -116,7 +116,7 @@ async def test_nothing_is_built_anew_while_nothing_changed(era: Era) -> None:
         with counted() as counts:
             await tools(served, era=era)
             await call(served, "number_3", {"number": 7}, era=era)
-        assert counts["OperationProvider._read"] > 1
+        assert counts["Following.read"] > 1
         assert counts["OperationProvider._build"] == 0
         app.add_api_route("/late", lambda: 1)
         with counted() as counts:

@@ -18,5 +18,6 @@ In the order in which to read them:
     tool          an operation as a tool
     uris          addresses of resources, and templates of them
     resources     an operation as a resource
+    following     the document that they follow, and when it is read
     provider      the tools and resources of a document
 """

@@ -5,15 +5,11 @@
 """
 
 import logging
-import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import anyio
-import anyio.to_thread
 from fastmcp.resources import Resource, ResourceTemplate
 from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
@@ -21,12 +17,11 @@ from fastmcp.utilities.versions import VersionSpec
 
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
 from mcp_mount.backends.backend import Backend
-from mcp_mount.errors import MountError
-from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.growth import extends
 from mcp_mount.openapi.operations import Operation, read_operations, read_tag_descriptions
 from mcp_mount.openapi.schemas import Schemas
 from mcp_mount.tools.binding import CallPolicy, ToolBinding
+from mcp_mount.tools.following import Following
 from mcp_mount.tools.marks import Selector, ToolMarks, read_marks, warn_of_unbounded
 from mcp_mount.tools.resources import (
     OperationResource,
@@ -40,10 +35,6 @@ from mcp_mount.tools.tool import OperationTool
 logger = logging.getLogger("mcp_mount")
 _SHOWN: Final = 10
 """Operations that one line of the log names."""
-_MOST_READINGS: Final = 3
-"""Readings of a document one after the other, where routes are added while it is read."""
-_SLOW: Final = 0.01
-"""Seconds of the processor after which a document is written in a thread."""
 
 
 class OperationProvider(Provider):
@@ -73,13 +64,11 @@ class OperationProvider(Provider):
         """Take where the document comes from, which operations to offer, and how to call them.
 
         `marks` is what ``tools=`` says, `name` the server's, for the addresses of resources, and
-        `credentials` are parameters that are never arguments. `changes` returns another object
-        when the routes have changed, and None where the document itself is another one then;
-        `watch` never asks for the document. `trusts_marks` tells that the document is the app's
-        own: its marks go before the policy. `adapt` may offer operations under other names.
+        `credentials` are parameters that are never arguments. `changes` and `watch` are as for
+        `Following`. `trusts_marks` tells that the document is the app's own: its marks go before
+        the policy. `adapt` may offer operations under other names.
         """
         super().__init__()
-        self._document = document
         self._backend = backend
         said = read_marks(marks or {})
         self._select = partial(
@@ -98,15 +87,7 @@ class OperationProvider(Provider):
         self._policy = policy
         self._adapt = adapt
         self._changes = changes
-        self._watch = watch
-        self._watched: object = None
-        self._refreshing = PerLoop(anyio.Lock)
-        self._seen: Mapping[str, Any] | None = None
-        self._routes: object = None
-        self._is_slow = False
-        self._begun = -math.inf
-        # What was wrong with the document, and with which routes: it is as slow to find as tools.
-        self._failure: tuple[object, MountError] | None = None
+        self._following = Following(document, changes, watch, self._take)
         self._tools: dict[str, OperationTool] = {}
         self._resources: tuple[OperationResource | OperationTemplate, ...] = ()
         self._built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
@@ -116,43 +97,13 @@ class OperationProvider(Provider):
         self.tag_descriptions: Mapping[str, str] = {}
 
     async def refresh(self, *, anew: bool = False) -> None:
-        """Read the document in a thread where routes have been added: a large one takes seconds.
-
-        With `anew`, so is one that the app itself takes long to write, whatever has changed.
-        Whoever comes meanwhile waits for that. What is wrong with the document is for who needs it.
-        """
-        if not (self._is_stale() or (anew and self._is_slow)):
-            return
-        asked = time.monotonic()
-        async with self._refreshing.get():
-            # What was begun after one has asked for it is new enough, however many have.
-            is_old = anew and self._is_slow and self._begun < asked
-            for _ in range(_MOST_READINGS):
-                if not (is_old or self._is_stale()):
-                    return
-                is_old, watched = False, self._watch()
-                is_read = await self._read_in_thread()
-                # As it was before, because there may be other routes since.
-                self._watched = watched
-                if not is_read:
-                    return
-
-    async def _read_in_thread(self) -> bool:
-        self._failure = None
-        try:
-            await anyio.to_thread.run_sync(self._read, None)
-        except MountError:
-            return False
-        return True
-
-    def _is_stale(self) -> bool:
-        # A function of the app's own may write the document where it could not before.
-        may_recover = self._failure is not None and self._changes() is not None
-        return may_recover or self._watch() is not self._watched
+        """Read the document in a thread where that may take long; see `Following`."""
+        await self._following.refresh(anew=anew)
 
     def tools(self) -> Mapping[str, OperationTool]:
         """Return the tools by name, as the document says now."""
-        return self._read(self._changes())
+        self._following.read(self._changes())
+        return self._tools
 
     def find(self, name: str) -> OperationTool | None:
         """Return a tool by name, or None.
@@ -161,49 +112,15 @@ class OperationProvider(Provider):
         for a name that it did not have: the app may write it anew each time.
         """
         routes = self._changes()
-        if routes is None or routes is not self._routes or name not in self._tools:
-            self._read(routes)
+        if routes is None or routes is not self._following.routes or name not in self._tools:
+            self._following.read(routes)
         return self._tools.get(name)
 
-    def _read(self, routes: object) -> Mapping[str, OperationTool]:
-        """Read the document; one that is written slowly only for other routes, and in `refresh`."""
-        if self._is_slow and routes is not None and routes is self._routes:
-            return self._tools
-        if self._failure is not None and self._failure[0] is self._watch():
-            raise self._failure[1].with_traceback(None)
-        try:
-            return self._read_anew()
-        except MountError as error:
-            self._failure = self._watch(), error
-            raise
-
-    def _read_anew(self) -> Mapping[str, OperationTool]:
-        self._begun, begun = time.monotonic(), time.thread_time()
-        try:
-            document = self._document()
-        except Exception as error:
-            raise MountError(
-                f"The app's OpenAPI document cannot be made: {error}. Its /openapi.json fails too; "
-                "mend the route, or leave it out with include_in_schema=False."
-            ) from error
-        routes = self._changes()
-        # FastAPI's own is slow once, and then kept.
-        self._is_slow = routes is not None and time.thread_time() - begun > _SLOW
-        # FastAPI returns the same object until a route is added; an `openapi` of the app's own may
-        # write the same document anew each time.
-        if document is not self._seen:
-            if document != self._seen:
-                self._tools = self._build(document)
-                self.tag_descriptions = read_tag_descriptions(document)
-                bindings = (tool.binding for tool in self._tools.values())
-                self._offered = {
-                    (each.operation.method, each.operation.path): each for each in bindings
-                }
-            self._seen = document
-        # Asked for afterwards, because an app may keep its document from when it was asked for it.
-        self._routes = routes
-        self._failure = None
-        return self._tools
+    def _take(self, document: Mapping[str, Any]) -> None:
+        self._tools = self._build(document)
+        self.tag_descriptions = read_tag_descriptions(document)
+        bindings = (tool.binding for tool in self._tools.values())
+        self._offered = {(each.operation.method, each.operation.path): each for each in bindings}
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -219,16 +136,17 @@ class OperationProvider(Provider):
     def credentials(self) -> frozenset[tuple[str, str]]:
         """Return where the document's security schemes look for keys; see `Operation`."""
         routes = self._changes()
-        is_known = routes is not None and routes is self._routes
-        tools = self._tools if is_known else self._read(routes)
+        if routes is None or routes is not self._following.routes:
+            self._following.read(routes)
         # Operations that are resources only have the same.
-        tool = next((tool for _, tool in self._built.values()), next(iter(tools.values()), None))
+        tool = next((tool for _, tool in self._built.values()), None)
         return tool.binding.operation.credentials if tool is not None else frozenset()
 
     @property
     def routes(self) -> object:
         """What stands for the routes as they were when the tools were last asked for."""
-        return self._seen if self._routes is None else self._routes
+        following = self._following
+        return following.document if following.routes is None else following.routes
 
     def may_lead_to(self, method: str, template: str) -> bool:
         """Whether the caller may be led to an operation that is a tool.
@@ -262,7 +180,7 @@ class OperationProvider(Provider):
         self._operations, self._left_out = operations, None
         if not self._trusts_marks:
             warn_of_unbounded(operations, self._policy.limits)
-        before = self._built if extends(document, self._seen) else {}
+        before = self._built if extends(document, self._following.document) else {}
         built: dict[str, tuple[SelectedOperation, OperationTool]] = {}
         cut: list[str] = []
         for each in self._adapt(selected):
