@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import PlainTextResponse
@@ -178,13 +179,14 @@ async def test_what_a_call_began_is_forgotten_when_it_has_ended() -> None:
 
     @app.get("/noted")
     async def noted(tasks: BackgroundTasks) -> str:
-        tasks.add_task(str)
+        tasks.add_task(anyio.lowlevel.checkpoint)
         return "noted"
 
     mount_mcp(app, sse_path="/sse")
     async with started(app) as running, initialized(running) as stream:
         for _ in range(30):
             assert await stream.called("noted") == '"noted"'
+            await anyio.wait_all_tasks_blocked()
         [open_stream] = [each for each in gc.get_objects() if isinstance(each, streams.Stream)]
         assert len(open_stream.tasks) <= 2
 
