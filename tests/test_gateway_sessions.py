@@ -15,6 +15,7 @@ from anyio.abc import Process
 from fastapi import FastAPI, Security
 from fastapi.security import APIKeyHeader
 from fastmcp import Context
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from mcp_mount import MountError, RateLimit, Remote, gateway_app, mount_mcp
@@ -22,6 +23,7 @@ from mcp_mount.remotes import life, pool
 from mcp_mount.remotes import process as remotes_process
 from tests.others import (
     Notes,
+    Raw,
     free_port,
     gateway,
     heard,
@@ -33,7 +35,7 @@ from tests.others import (
     tool,
 )
 from tests.starting import started
-from tests.support import ERAS, Era, call
+from tests.support import ERAS, Era, call, served
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -148,6 +150,28 @@ async def test_a_session_that_the_server_has_forgotten_is_opened_again(session: 
             with Notes().offered(at=port):
                 assert await notes(app, "b") == ["b"]
                 assert await notes(app, "c") == ["b", "c"]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_call_that_is_refused_is_not_made_again(status: int) -> None:
+    """Gateway: a server may answer an error with such a status, and it has made the call."""
+    server = Raw({"tools/list": {"tools": [tool("pay"), tool("look")]}}, modern=False)
+
+    def answer(params: dict[str, Any]) -> Any:
+        if params["name"] == "look":
+            return text("seen")
+        error = {"code": -32000, "message": "paid, but no receipt"}
+        body = {"jsonrpc": "2.0", "id": server.requests[-1]["id"], "error": error}
+        return JSONResponse(body, status_code=status)
+
+    server.answers["tools/call"] = answer
+    with served(server) as url:
+        async with gateway(Remote("bank", url=f"{url}/mcp")) as app:
+            await call(app, "bank_look")
+            reply = await call(app, "bank_pay")
+            assert "no receipt" in reply.answer["error"]["message"]
+            await call(app, "bank_look")
+    assert server.methods.count("tools/call") == 3
 
 
 async def test_calls_at_once_open_one_session() -> None:

@@ -107,6 +107,8 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         # A session may last as long as a call, and ids must not come again (MCP "input_required").
         options: CallOptions = {"request_id": next(self._ids), **(opts or {})}
         request = current_request()
+        if request is not None:
+            request.id = options["request_id"]
         if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
             # The modern era: each request says for itself what its caller's client can do.
             options["headers"] = {**options.get("headers", {}), **request.param_headers}

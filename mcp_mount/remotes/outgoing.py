@@ -5,6 +5,7 @@ context of who sent it, and so what belongs to one request is found there.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -29,6 +30,7 @@ class OutgoingRequest:
     Attributes:
         caller: The request that leads to it; None if none does.
         capabilities: What the caller's client can do, as the server is told in the modern era.
+        id: Under which it was sent last; None before.
         param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
         ends: The two ends of the response, or the end of a stream.
         is_too_large: Whether the response was cut off.
@@ -47,6 +49,7 @@ class OutgoingRequest:
 
     caller: Caller | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
+    id: Any = None
     param_headers: Mapping[str, str] = field(default_factory=dict)
     ends: bytes | bytearray = b""
     is_too_large: bool = False
@@ -116,6 +119,11 @@ class OutgoingRequest:
         self.is_abandoned = True
         if self.reading is not None:
             self.reading.cancel()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the response names it: its server has read it, and may have done what it says."""
+        return re.search(rb'"id"\s*:\s*"?%d\b' % self.id, self.ends) is not None
 
     def begin(self) -> None:
         """Forget what it has met: it is sent once more."""

@@ -82,11 +82,11 @@ class SessionPool:
             # In the modern era there is none that could be forgotten.
             is_handshake = life.session is not None and life.session.discover_result is None
             is_refused = isinstance(answer, Exception) and request.status in _LOST
-            is_lost = is_refused and is_handshake and not is_new
+            is_lost = is_refused and is_handshake and not is_new and not request.is_named
             if is_lost:
                 self._leave(life)
         if is_lost:
-            # It has done nothing: it has forgotten the session.
+            # It has forgotten the session, and so has not read what was sent in it.
             request.begin()
             async with self._session(key, callbacks) as (life, _):
                 answer = await self._send(life, request, send)
