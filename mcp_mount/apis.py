@@ -6,20 +6,23 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+import msgspec
 from fastmcp.server.providers import Provider
 
 from mcp_mount.backends.http import HTTPBackend
 from mcp_mount.backends.upstream import Upstream
 from mcp_mount.errors import MountError
 from mcp_mount.remotes.remote import is_remote_name
+from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.source import OpenAPI, leave_out_elsewhere, provide, read_upstream
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.marks import Selector
+from mcp_mount.tools.marks import ResourceOverrides, Selector
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.provider import OperationProvider
-from mcp_mount.tools.resources import OperationResource, OperationTemplate
+from mcp_mount.tools.resources import OperationResource, OperationTemplate, default_address
 from mcp_mount.tools.selection import LeftOut, SelectedOperation
 from mcp_mount.tools.tool import OperationTool
+from mcp_mount.tools.uris import is_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,12 @@ def _provide(
     def adapt(selected: Sequence[SelectedOperation]) -> list[SelectedOperation]:
         names = names_within(api.name, [each.name for each in selected], ())
         return [
-            replace(each, name=names[each.name], operation=_guarded(each, api.scopes))
+            replace(
+                each,
+                name=names[each.name],
+                operation=_guarded(each, api.scopes),
+                resource=_apart(each, api.name),
+            )
             for each in selected
             if allows(names[each.name])
         ]
@@ -170,3 +178,16 @@ def _guarded(selected: SelectedOperation, scopes: Sequence[str]) -> Any:
         return operation
     alternatives = operation.scopes or (frozenset[str](),)
     return replace(operation, scopes=tuple(each.union(scopes) for each in alternatives))
+
+
+def _apart(selected: SelectedOperation, name: str) -> ResourceOverrides | None:
+    """Return how an operation is a resource: at an address that only its API can have.
+
+    The document is another party's, and could name the address of another one's resource.
+    """
+    said = selected.resource
+    if said is None:
+        return None
+    uri = said.uri or default_address(selected.operation, name)
+    # What is no address is refused by its own name.
+    return msgspec.structs.replace(said, uri=add_prefix(uri, name) if is_template(uri) else uri)

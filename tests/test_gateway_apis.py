@@ -49,7 +49,7 @@ async def test_each_api_has_its_name_and_its_key(era: Era) -> None:
         reply = await call(app, "two_list_items", era=era, headers={"x-key": "mine"})
         assert reply.text_content == '"B: none"'
         listed = (await rpc(app, era, "resources/list")).result["resources"]
-        assert [each["uri"] for each in listed] == ["one://items"]
+        assert [each["uri"] for each in listed] == ["one://one/items"]
         assert await app.state.mcp.apis_answer() == {"one": True, "two": True}
 
 

@@ -296,7 +296,15 @@ async def test_an_answer_that_is_not_of_mcp_is_called_that(answer: dict[str, Any
 async def test_progress_that_is_no_number_breaks_no_message(era: Era) -> None:
     """Gateway: what is shown is finite, and grows; its text hides nothing."""
     server = Raw({"tools/list": {"tools": [tool()]}})
-    steps = ((1, "1e999"), (2, "NaN"), ("1e999", 5), ("1e300", 5), (4, 5))
+    steps: tuple[tuple[Any, Any], ...] = (
+        (1, "1e999"),
+        (2, "NaN"),
+        ("1e999", 5),
+        ("1e300", 5),
+        (4, 5),
+    )
+    largest = "1.7976931348623157e308"
+    steps += ((largest, 5), (largest, 5))
 
     def answer(params: dict[str, Any]) -> Response:
         token = params["_meta"]["progressToken"]
@@ -317,7 +325,7 @@ async def test_progress_that_is_no_number_breaks_no_message(era: Era) -> None:
             reply = await call(app, "raw_tool", era=era, token="mine")
     shown = [each["params"] for each in reply.messages[:-1]]
     counted = [each["progress"] for each in shown]
-    assert len(counted) == 4
+    assert len(counted) == 5
     assert counted == sorted({*counted})
     assert all(each.get("total", 0) is not None for each in shown)
     assert {each["message"] for each in shown} == {"done "}

@@ -14,6 +14,7 @@ from mcp_types import (
     TextContent,
     TextResourceContents,
 )
+from pydantic import AnyUrl
 
 from mcp_mount import Remote
 from tests.others import gateway, offered, raw, tool
@@ -150,6 +151,21 @@ async def test_no_address_of_a_server_leads_to_another(resources: bool) -> None:
         "data://bank/\u00fc": "data://evil/bank/\u00fc",
         "data:text/html,x": "data:text/html,x",
         "https://docs.example/terms": "https://docs.example/terms",
+        "https://gr\u00f6\u00dfe.example:8443/?a=b/c": "https://gr\u00f6\u00dfe.example:8443/?a=b/c",
+        # As readers of WHATWG URLs have them.
+        **dict.fromkeys(
+            ("https:/bank/x", "https:bank/x", "\x01https:\\/bank/x"), "https://evil/bank/x"
+        ),
+        "https:\\\\bank\\x": "https://evil/bank\\x",
+        "https:///bank/x": "https://evil//bank/x",
+        "https://bank\\a.b/x": "https://evil/bank\\a.b/x",
+        "https://bank?a.b/x": "https://evil/bank?a.b/x",
+        "https://b%61nk/x": "https://evil/b%61nk/x",
+        "https://\uff42ank/x": "https://evil/\uff42ank/x",
+        "https://ban\u200bk/x": "https://evil/ban\u200bk/x",
+        "https://bank:0443/x": "https://evil/bank:0443/x",
+        "https://@bank/x": "https://evil/@bank/x",
+        "file:\\\\bank\\x": "file://evil/bank\\x",
     }
     blocks = [{"type": "resource_link", "uri": each, "name": "n"} for each in ours]
     capabilities: dict[str, Any] = {"tools": {}} | ({"resources": {}} if resources else {})
@@ -166,6 +182,7 @@ async def test_no_address_of_a_server_leads_to_another(resources: bool) -> None:
             given = (await call(app, "evil_tool")).result["content"]
             assert [each["uri"] for each in given] == [*ours.values()]
             for each in given:
+                assert not str(AnyUrl(each["uri"])).partition("://")[2].startswith("bank/")
                 headers = {"mcp-name": each["uri"].encode("ascii", "replace").decode()}
                 read = await rpc(
                     app, "modern", "resources/read", {"uri": each["uri"]}, headers=headers

@@ -23,6 +23,9 @@ MAX_UNASKED: Final = 256 * 1024
 MAX_DATA: Final = 10_000
 """Characters of what an error has beside its message, each value counting four."""
 
+MAX_INTEGER: Final = 2**53 - 1
+"""The largest that every client of JSON reads to the last digit (RFC 8259, 6)."""
+
 _BURST: Final = 2_000.0
 _RATE: Final = 500.0
 """Messages that nobody asked for, at once and a second; beyond that they are read more slowly."""

@@ -19,7 +19,7 @@ from mcp_mount.remotes.entries import Item, name_of, read_entry, read_items, rea
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.schemas import MAX_READ, MAX_WORK, publish_input, publish_output, work_of
-from mcp_mount.remotes.text import clean_description, clean_title, fits
+from mcp_mount.remotes.text import clean_description, clean_title, fits, is_visible
 from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.uris import is_template, is_uri
@@ -109,7 +109,7 @@ def read_catalog(lists: Lists, remote: Remote, gateway: str) -> Catalog:
             for uri, fields in read_items(
                 mcp_types.ResourceTemplate, lists.templates, gateway, left_out
             )
-            if is_template(uri) and uri.count("/") <= _MOST_SLASHES
+            if is_template(uri) and is_visible(uri) and uri.count("/") <= _MOST_SLASHES
         ),
         prompts=tuple(
             (name, {**prompts[name], "name": given})

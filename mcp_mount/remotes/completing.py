@@ -16,6 +16,7 @@ from mcp_types import (
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.binding import NotForwarded
+from mcp_mount.remotes.bounds import MAX_INTEGER
 from mcp_mount.remotes.resources import RemotePrompt, RemoteTemplate
 from mcp_mount.remotes.text import clean_json
 from mcp_mount.remotes.tool import admit
@@ -83,4 +84,6 @@ async def _complete(
         raise MCPError(code=INTERNAL_ERROR, message=message)
     completion = answer.completion
     values = [each for each in completion.values if len(each) <= _MAX_VALUE][:_MAX_VALUES]
-    return completion.model_copy(update={"values": clean_json(values)})
+    total = completion.total
+    told = total if total is not None and 0 <= total <= MAX_INTEGER else None
+    return completion.model_copy(update={"values": clean_json(values), "total": told})

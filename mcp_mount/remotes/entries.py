@@ -8,7 +8,7 @@ import mcp_types
 from pydantic import BaseModel, ValidationError
 
 from mcp_mount.remotes.listing import MAX_ENTRIES
-from mcp_mount.remotes.text import clean_description, clean_title, count_values
+from mcp_mount.remotes.text import clean_description, clean_title, count_values, is_visible
 
 VIA_KEY: Final = "mcp-mount/via"
 """In the ``_meta`` of what is offered: the gateways through which it has come."""
@@ -30,12 +30,15 @@ _READ: Final = _PLAIN | {
 }
 """The members of entries that are looked at."""
 
-_MAX_DATE: Final = 40
+_DATE: Final = re.compile(r"[0-9TWZtz :.,+-]{4,40}")
+"""What dates of ISO 8601 are written with."""
+
 _MAX_PROMPT_ARGUMENTS: Final = 50
 _MOST_ARGUMENTS: Final = 2_000
 """Those of a server's prompts altogether: FastMCP and the SDK take 6 µs for each, in one step."""
 
 _MIME: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
+_GATEWAY: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 Kind = mcp_types.Resource | mcp_types.ResourceTemplate | mcp_types.Prompt
 Entry = TypeVar("Entry", bound=BaseModel)
@@ -103,14 +106,15 @@ def read_via(meta: Mapping[str, Any] | None, gateway: str) -> tuple[str, ...] | 
     via = (meta or {}).get(VIA_KEY, [])
     if not isinstance(via, list) or len(via) >= _MAX_GATEWAYS or gateway in via:
         return None
-    return (gateway, *(each[:64] for each in via if isinstance(each, str)))
+    named = (each for each in via if isinstance(each, str) and _GATEWAY.fullmatch(each))
+    return (gateway, *named)
 
 
 def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotations | None:
     if said is None:
         return None
     date = said.last_modified
-    is_date = date is None or (len(date) <= _MAX_DATE and date.isprintable())
+    is_date = date is not None and _DATE.fullmatch(date)
     audience = [*dict.fromkeys(said.audience)] if said.audience is not None else None
     return said.model_copy(
         update={"audience": audience, "last_modified": date if is_date else None}
@@ -120,7 +124,7 @@ def _clean_annotations(said: mcp_types.Annotations | None) -> mcp_types.Annotati
 def _read_arguments(prompt: mcp_types.Prompt) -> list[dict[str, Any]] | None:
     """Return a prompt's arguments; None if their names, which are sent back, cannot be shown."""
     arguments = prompt.arguments or []
-    if any(len(each.name) > _MAX_NAME or not each.name.isprintable() for each in arguments):
+    if any(len(each.name) > _MAX_NAME or not is_visible(each.name) for each in arguments):
         return None
     return [
         {

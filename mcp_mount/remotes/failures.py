@@ -14,7 +14,7 @@ from mcp_types import ErrorData
 from pydantic import ValidationError
 
 from mcp_mount.backends.token import NoToken
-from mcp_mount.remotes.bounds import MAX_DATA, TOO_LARGE
+from mcp_mount.remotes.bounds import MAX_DATA, MAX_INTEGER, TOO_LARGE
 from mcp_mount.remotes.text import clean_json, clean_text, fits
 
 _MAX_DEPTH: Final = 10
@@ -30,12 +30,13 @@ class InvalidLists(Exception):
 
 
 class ServerError(FastMCPError):
-    """An `error` that another server wrote for its caller, cleaned, without data too large."""
+    """An `error` that another server wrote for its caller, cleaned, without what is too large."""
 
     def __init__(self, error: ErrorData) -> None:
         message = clean_text(error.message, _MAX_MESSAGE) or "The request is refused."
         super().__init__(message, log_level=logging.DEBUG)
-        self.error = ErrorData(code=error.code, message=message, data=_clean_data(error.data))
+        code = error.code if abs(error.code) <= MAX_INTEGER else mcp_types.INTERNAL_ERROR
+        self.error = ErrorData(code=code, message=message, data=_clean_data(error.data))
 
 
 class ServerErrorMiddleware(Middleware):

@@ -1,19 +1,25 @@
 """Addresses in what a server answers, as this gateway can read them."""
 
-import string
+import re
 from collections.abc import Container
 from typing import Any, Final, TypeVar
 
 import mcp_types
 from mcp_types import BlobResourceContents, EmbeddedResource, ResourceLink, TextResourceContents
+from pydantic import AnyUrl, ValidationError
 
 from mcp_mount.remotes.remote import is_remote_name
 from mcp_mount.remotes.uris import add_prefix
 
 Answer = TypeVar("Answer", bound=mcp_types.Result)
 
-_WEB = {"https", "http"}
-_SPACE: Final = string.whitespace.encode()
+_WEB: Final = {"https", "http"}
+_SPECIAL: Final = _WEB | {"ws", "wss", "ftp", "file"}
+"""Schemes after which readers take one slash, a backslash or none for two (WHATWG URL)."""
+
+_SPACE: Final = bytes(range(0x21))
+_BEHIND_HOST: Final = re.compile(r"[/\\?#]")
+_SLASHES: Final = "/\\"
 _MAX_HOST: Final = 253
 
 
@@ -27,10 +33,13 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
     """
 
     def ours(uri: str) -> str:
-        scheme, slashes, rest = _without_space(uri).partition("://")
-        plain = f"{scheme.lower()}://{rest}"
-        is_web = scheme.lower() in _WEB and not _is_remote_name(rest.partition("/")[0])
-        return uri if not slashes or (is_web and plain not in listed) else add_prefix(plain, name)
+        scheme, _, rest = _without_space(uri).partition(":")
+        scheme, is_plain = scheme.strip().lower(), rest.startswith("//")
+        if not is_plain and scheme not in _SPECIAL:
+            return uri
+        plain = f"{scheme}:{rest}" if is_plain else f"{scheme}://{rest.lstrip(_SLASHES)}"
+        is_page = scheme in _WEB and is_plain and not _has_remote_name(scheme, rest)
+        return uri if is_page and plain not in listed else add_prefix(plain, name)
 
     if isinstance(answer, mcp_types.CallToolResult):
         return answer.model_copy(
@@ -54,9 +63,20 @@ def _without_space(uri: str) -> str:
     )
 
 
-def _is_remote_name(host: str) -> bool:
-    """Whether a host could be read as the name of a server; no name of a host is so long."""
-    return len(host) > _MAX_HOST or is_remote_name("".join(host.split()))
+def _has_remote_name(scheme: str, rest: str) -> bool:
+    """Whether a reader could see the name of a server as the host of an address of the web.
+
+    Readers decode a host, and drop a port that goes without saying.
+    """
+    host = _BEHIND_HOST.split(rest.lstrip(_SLASHES), maxsplit=1)[0]
+    if len(host) > _MAX_HOST:
+        # No name of a host is so long.
+        return True
+    try:
+        seen = AnyUrl(f"{scheme}://{host}")
+    except ValidationError:
+        return True
+    return is_remote_name(str(seen).partition("://")[2].partition("/")[0])
 
 
 def _relink(block: Any, ours: Any) -> Any:

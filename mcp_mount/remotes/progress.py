@@ -50,6 +50,8 @@ async def forward_progress(
         if progress <= last:
             # It has to grow, whatever the other server counts (MCP "Progress").
             progress, total = max(last + 1, math.nextafter(last, math.inf)), None
+            if not math.isfinite(progress):
+                return
         if total is not None and not math.isfinite(total):
             total = None
         last, left = progress, left - len(message or "") - 1

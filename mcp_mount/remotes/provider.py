@@ -15,6 +15,7 @@ from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 
+from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
@@ -79,8 +80,16 @@ class RemoteProvider(Provider):
     @property
     def _added(self) -> Provider:
         """What the server's user has added until now."""
+        return self._without(self._others)
+
+    @property
+    def _ours(self) -> Provider:
+        """What is no other server's: our operations, and what the server's user has added."""
+        return self._without((self,))
+
+    def _without(self, others: Sequence[Provider]) -> Provider:
         providers = self._server.providers if self._server is not None else ()
-        return AggregateProvider([each for each in providers if each not in self._others])
+        return AggregateProvider([each for each in providers if each not in others])
 
     @property
     def states(self) -> dict[str, RemoteState]:
@@ -176,12 +185,20 @@ class RemoteProvider(Provider):
 
     async def _list_resources(self) -> Sequence[Resource]:
         await self._wait_until_known(self._bindings)
-        taken = {str(resource.uri) for resource in await self._added.list_resources()}
-        return [each for uri, each in _only_up(self._offered.resources.items()) if uri not in taken]
+        ours = self._ours
+        taken = {str(resource.uri) for resource in await ours.list_resources()}
+        templates = await ours.list_resource_templates()
+        turns = Turns()
+        listed: list[Resource] = []
+        for uri, each in _only_up([*self._offered.resources.items()]):
+            await turns.take()
+            if uri not in taken and not any(own.matches(uri) is not None for own in templates):
+                listed.append(each)
+        return listed
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._wait_until_known(self._bindings)
-        if await self._is_added(uri):
+        if await self._is_ours(uri):
             return None
         resource = self._offered.resources.get(uri)
         if resource is None and await self._offered.find_template(uri) is None:
@@ -189,15 +206,15 @@ class RemoteProvider(Provider):
             resource = next((each for each in owned if each is not None), None)
         return _match_version(resource, version)
 
-    async def _is_added(self, uri: str) -> bool:
-        """Whether the server's user has added something at an address."""
-        added = self._added
-        resource = await added.get_resource(uri)
-        return resource is not None or await added.get_resource_template(uri) is not None
+    async def _is_ours(self, uri: str) -> bool:
+        """Whether an address leads to something of ours: another server has no part in it."""
+        ours = self._ours
+        resource = await ours.get_resource(uri)
+        return resource is not None or await ours.get_resource_template(uri) is not None
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         await self._wait_until_known(self._bindings)
-        taken = {each.uri_template for each in await self._added.list_resource_templates()}
+        taken = {each.uri_template for each in await self._ours.list_resource_templates()}
         templates = ((each.uri_template, each) for each in self._offered.templates)
         return [each for uri, each in _only_up(templates) if uri not in taken]
 
@@ -205,7 +222,7 @@ class RemoteProvider(Provider):
         self, uri: str, version: VersionSpec | None = None
     ) -> ResourceTemplate | None:
         await self._wait_until_known(self._bindings)
-        if await self._is_added(uri):
+        if await self._is_ours(uri):
             return None
         return _match_version(await self._offered.find_template(uri), version)
 

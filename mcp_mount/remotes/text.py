@@ -110,5 +110,10 @@ def clean_json(value: Any) -> Any:
     return _visible(value)
 
 
+def is_visible(text: str) -> bool:
+    """Whether a text on one line is shown whole, for what is sent back and cannot be cleaned."""
+    return text.isprintable() and _visible(text) == text
+
+
 def _visible(text: str) -> str:
     return _UNSEEN.sub("", _ANSI.sub("", text).translate(_VISIBLE))

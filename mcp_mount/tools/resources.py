@@ -143,12 +143,17 @@ def make_resources(
         yield _make(OperationTemplate, tool, **fields, **options)
 
 
+def default_address(operation: Operation, server: str) -> str:
+    """Return the address of an operation whose mark names none, e.g. ``"kb://articles/{slug}"``."""
+    return f"{scheme_of(server)}://{operation.path.strip('/') or 'root'}"
+
+
 def _template(
     operation: Operation, tool: OperationTool, said: ResourceOverrides, server: str
 ) -> str:
     """Return the address of an operation, with its optional arguments in the query."""
     arguments = tool.binding.arguments
-    template = said.uri or f"{scheme_of(server)}://{operation.path.strip('/') or 'root'}"
+    template = said.uri or default_address(operation, server)
     where = f"The 'x-mcp' mark of {operation}"
     if not is_template(template):
         raise InvalidMark(

@@ -24,7 +24,9 @@ def is_uri(uri: str) -> bool:
 
 def is_template(template: str) -> bool:
     """Whether a template can be offered, e.g. ``data://parts/{number}/text{?language}``."""
-    return len(template) <= MAX_URI and _TEMPLATE.fullmatch(template) is not None
+    # Line breaks and what turns text are no part of an address (RFC 6570, 2.1).
+    is_shown = len(template) <= MAX_URI and template.isprintable()
+    return is_shown and _TEMPLATE.fullmatch(template) is not None
 
 
 def scheme_of(name: str) -> str:
