@@ -98,7 +98,7 @@ async def test_prompts_have_only_so_many_arguments_together() -> None:
     """F1: FastMCP and the SDK list them in one step, 0.3 s for fifty of each of a thousand."""
     arguments = [{"name": f"a{number}"} for number in range(50)]
     long = [{"name": f"long{number}", "arguments": arguments} for number in range(50)]
-    prompts = {"prompts": [*long, {"name": "short"}]}
+    prompts: Any = {"prompts": [*long, {"name": "short"}]}
     with raw([tool()], **{"prompts/list": prompts}) as (_, url), heard() as log:
         async with gateway(Remote("raw", url=url)) as app:
             listed = (await rpc(app, "modern", "prompts/list")).result["prompts"]

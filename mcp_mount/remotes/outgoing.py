@@ -30,7 +30,6 @@ class OutgoingRequest:
     Attributes:
         caller: The request that leads to it; None if none does.
         capabilities: What the caller's client can do, as the server is told in the modern era.
-        id: Under which it was sent last; None before.
         param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
         ends: The two ends of the response, or the end of a stream.
         is_too_large: Whether the response was cut off.
@@ -39,6 +38,7 @@ class OutgoingRequest:
         failure: Why there is no response.
         reading: What waits for the next part of the response.
         resumed: How often its stream was resumed.
+        id: Under which it was sent last; None before.
         is_abandoned: Whether nobody waits for it any more.
         scope: What ends it when the server is silent for too long.
         seconds: How long it may be silent.
@@ -49,7 +49,6 @@ class OutgoingRequest:
 
     caller: Caller | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
-    id: Any = None
     param_headers: Mapping[str, str] = field(default_factory=dict)
     ends: bytes | bytearray = b""
     is_too_large: bool = False
@@ -58,6 +57,7 @@ class OutgoingRequest:
     failure: Exception | None = None
     reading: anyio.CancelScope | None = None
     resumed: int = 0
+    id: Any = None
     is_abandoned: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     seconds: float = math.inf
