@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from fastmcp import FastMCP
 from fastmcp.prompts.function_prompt import FunctionPrompt
+from fastmcp.tools import Tool
 from fastmcp.tools.function_tool import FunctionTool
 
 from mcp_mount.conversion.comparing import Comparison
@@ -30,12 +31,10 @@ _LOOKED_AT: Final = 100
 _LONGEST_NAME: Final = 64
 
 
-async def misfit_of_tool(server: FastMCP[Any], name: str, arguments: object) -> str | None:
-    """Return what is wrong with many arguments of an own tool; None for others, and for few."""
+def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
+    """Return what is wrong with many arguments of an own tool; None for few."""
     if not isinstance(arguments, dict) or not _has_more(arguments, _MANY):
         return None
-    # As the caller sees it: to who may not use a tool, there is none.
-    tool = await server.get_tool(name)
     if not isinstance(tool, FunctionTool) or tool.version is not None:
         return None
     # Without those that are missing, each can be compared by itself.
