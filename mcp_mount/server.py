@@ -24,6 +24,7 @@ from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_lis
 from mcp_mount.near import near_names
 from mcp_mount.own import misfit_of_prompt, misfit_of_tool
 from mcp_mount.own_calls import OwnCalls, is_own
+from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.binding import CallPolicy
@@ -154,7 +155,7 @@ def build_server(
     `search` finds them, for those who are not shown all; `policy` is what calls are subject to.
     """
     shorten_log()
-    server: FastMCP[Any] = FastMCP(
+    server: FastMCP[Any] = OwnServer(
         name=name,
         version=version,
         instructions=instructions,
