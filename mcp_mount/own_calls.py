@@ -74,7 +74,8 @@ class OwnCalls:
         finally:
             seconds, ctx = time.perf_counter() - started, request_context.get()
             metrics.end(outcome, seconds, None)
-            said = (tool.name, "own tool", outcome, seconds, ctx)
+            called = "own tool" if is_own(tool) else "changed tool"
+            said = (tool.name, called, outcome, seconds, ctx)
             access_log.log_call(*said, client=client_name(context))
         return result
 

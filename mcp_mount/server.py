@@ -19,10 +19,10 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
-from mcp_mount.framework_log import shorten_log
+from mcp_mount.framework_log import short_traceback, shorten_log
 from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
 from mcp_mount.near import near_names
-from mcp_mount.own import misfit_of_prompt, misfit_of_tool
+from mcp_mount.own import misfit_of_names, misfit_of_prompt, misfit_of_tool
 from mcp_mount.own_calls import OwnCalls, is_own
 from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
@@ -62,9 +62,12 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         # As the caller sees it: to who may not use a tool, there is none.
         tool = await server.get_tool(called.name) if server is not None else None
         try:
-            if tool is None or not is_own(tool):
+            if tool is None:
                 return await call_next(context)
-            misfit = misfit_of_tool(tool, called.arguments)
+            misfit = misfit_of_names(tool, called.arguments)
+            if misfit is None and not is_own(tool):
+                return await call_next(context)
+            misfit = misfit or misfit_of_tool(tool, called.arguments)
             run = partial(call_next, context)
             result: ToolResult = await self._own.make(tool, misfit, run, context.fastmcp_context)
             return result
@@ -105,7 +108,11 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             said = str(error)
             if not (said.startswith(_FAILED) and said.endswith(f": {cause}")):
                 raise
-            logger.exception("The prompt %r has failed", name, exc_info=cause)
+            short = short_traceback(cause) if cause is not None else None
+            if short is None:
+                logger.exception("The prompt %r has failed", name, exc_info=cause)
+            else:
+                logger.error("The prompt %r has failed\n%s", name, short)  # noqa: TRY400 - shorter
             raise PromptError(f"{_FAILED}{name!r}") from None
 
     async def on_list_tools(
