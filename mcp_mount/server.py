@@ -13,6 +13,7 @@ from fastmcp.prompts import PromptResult
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
+from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
@@ -60,7 +61,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         server, called = _server_of(context), context.message
         # As the caller sees it: to who may not use a tool, there is none.
-        tool = await server.get_tool(called.name) if server is not None else None
+        tool = await _called_tool(server, called.name) if server is not None else None
         try:
             if tool is None:
                 return await call_next(context)
@@ -129,6 +130,14 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
 def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
+
+
+async def _called_tool(server: FastMCP[Any], name: str) -> Tool | None:
+    """Return the tool that FastMCP calls for a name."""
+    tool = await server.get_tool(name)
+    # The tools of FastMCP's apps have a second name.
+    hashed = parse_hashed_backend_name(name) if tool is None else None
+    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
 
 
 async def _unknown_tool(

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.providers.addressing import hash_tool, hashed_backend_name
 from fastmcp.server.transforms import Namespace, ToolTransform
 from fastmcp.tools import ToolResult
 from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
@@ -98,6 +99,22 @@ async def test_a_call_of_an_own_tool_through_the_search_counts_once(era: Era) ->
         assert (await call(served, "call_tool", asked, era=era)).text_content == "own"
         refused = await call(served, "call_tool", asked, era=era)
         assert refused.text_content.startswith("Too many calls")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_tool_of_an_app_counts_by_its_other_name(era: Era) -> None:
+    """C6: FastMCP calls it by a hash as well."""
+    app, mounted = mounted_app(rate_limit=RateLimit("1/hour"))
+    meta = {"fastmcp": {"tool_hash": hash_tool("table", "save")}, "ui": {"visibility": ["app"]}}
+
+    @mounted.server.tool(meta=meta)
+    async def save() -> str:
+        return "saved"
+
+    mounted.server.add_transform(Namespace("erp"))
+    name = hashed_backend_name("table", "save")
+    assert (await call(app, name, era=era)).text_content == "saved"
+    assert (await call(app, name, era=era)).text_content.startswith("Too many calls")
 
 
 @pytest.mark.parametrize("era", ERAS)
