@@ -168,6 +168,7 @@ def assemble(
     check_scopes(remotes, are_known=auth is not None or scopes_of is not None)
     server = build_server(
         provider,
+        policy,
         remotes=remote_provider,
         search=search,
         name=source.name,

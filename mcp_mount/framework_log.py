@@ -20,13 +20,21 @@ class _Filter(logging.Filter):
         if isinstance(record.msg, str) and not record.args:
             record.msg = record.msg[:_LONGEST]
         if record.exc_info and record.exc_info[1] is not None:
-            parts = format_exception(record.exc_info[1])
-            if max(map(len, parts)) > _LONGEST:
-                text = "".join(f"{each[:_LONGEST].rstrip()}\n" for each in parts)
-                if len(text) > 2 * _LONGEST_TRACEBACK:
-                    text = f"{text[:_LONGEST_TRACEBACK]}\n…\n{text[-_LONGEST_TRACEBACK:]}"
+            text = short_traceback(record.exc_info[1])
+            if text is not None:
                 record.exc_info, record.exc_text = None, text
         return True
+
+
+def short_traceback(error: BaseException) -> str | None:
+    """Return a traceback of no more than that; None where it is short as it is."""
+    parts = format_exception(error)
+    if max(map(len, parts)) <= _LONGEST:
+        return None
+    text = "".join(f"{each[:_LONGEST].rstrip()}\n" for each in parts)
+    if len(text) > 2 * _LONGEST_TRACEBACK:
+        text = f"{text[:_LONGEST_TRACEBACK]}\n…\n{text[-_LONGEST_TRACEBACK:]}"
+    return text
 
 
 _FILTER: Final = _Filter()

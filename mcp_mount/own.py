@@ -10,7 +10,9 @@ from typing import Any, Final, get_args
 
 from fastmcp import FastMCP
 from fastmcp.prompts.function_prompt import FunctionPrompt
+from fastmcp.tools import Tool
 from fastmcp.tools.function_tool import FunctionTool
+from fastmcp.tools.tool_transform import TransformedTool
 
 from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.structure import MAX_VALUES, weigh_values
@@ -28,14 +30,30 @@ _MOST_IN_PROMPT: Final = 5_000
 
 _LOOKED_AT: Final = 100
 _LONGEST_NAME: Final = 64
+_MOST_NAMES: Final = 10
 
 
-async def misfit_of_tool(server: FastMCP[Any], name: str, arguments: object) -> str | None:
-    """Return what is wrong with many arguments of an own tool; None for others, and for few."""
+def misfit_of_names(tool: Tool, arguments: Mapping[str, Any] | None) -> str | None:
+    """Return which arguments are not those of a tool that a `ToolTransform` has changed.
+
+    FastMCP logs a traceback then, and the caller is not told why.
+    """
+    if not isinstance(tool, TransformedTool) or tool.fn is not tool.forwarding_fn:
+        return None
+    given, known = arguments or {}, tool.parameters.get("properties", {})
+    if unknown := [name for name in given if name not in known]:
+        named = ", ".join(repr(name[:_LONGEST_NAME]) for name in unknown[:_MOST_NAMES])
+        takes = ", ".join(map(repr, known)) if known else "no arguments"
+        return f"Unknown argument {named}. The tool takes: {takes}."
+    needed = [name for name in tool.parameters.get("required", ()) if name not in given]
+    missing = [name for name in needed if "default" not in known.get(name, {})]
+    return f"Missing argument {', '.join(map(repr, missing))}." if missing else None
+
+
+def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
+    """Return what is wrong with many arguments of an own tool; None for few."""
     if not isinstance(arguments, dict) or not _has_more(arguments, _MANY):
         return None
-    # As the caller sees it: to who may not use a tool, there is none.
-    tool = await server.get_tool(name)
     if not isinstance(tool, FunctionTool) or tool.version is not None:
         return None
     # Without those that are missing, each can be compared by itself.

@@ -3,27 +3,32 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mcp_types
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, PromptError, ToolError
+from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
+from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
-from mcp_mount.framework_log import shorten_log
+from mcp_mount.framework_log import short_traceback, shorten_log
 from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
 from mcp_mount.near import near_names
-from mcp_mount.own import misfit_of_prompt, misfit_of_tool
+from mcp_mount.own import misfit_of_names, misfit_of_prompt, misfit_of_tool
+from mcp_mount.own_calls import OwnCalls, is_own
+from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
+from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.confirm import seal
 from mcp_mount.tools.provider import OperationProvider
 
@@ -39,9 +44,10 @@ _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 class ProtocolMiddleware(DereferenceRefsMiddleware):
     """Answers as the specification says where FastMCP does not."""
 
-    def __init__(self, search: SearchProvider) -> None:
+    def __init__(self, search: SearchProvider, policy: CallPolicy) -> None:
         super().__init__()
         self._search = search
+        self._own = OwnCalls(policy)
 
     async def on_call_tool(
         self,
@@ -52,14 +58,20 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
         Raises:
             MCPError: -32602, the tool is not known.
-            ToolError: many arguments of a tool that users added are not as its schema says.
         """
         server, called = _server_of(context), context.message
-        misfit = server and await misfit_of_tool(server, called.name, called.arguments)
-        if misfit:
-            raise ToolError(misfit)
+        # As the caller sees it: to who may not use a tool, there is none.
+        tool = await _called_tool(server, called.name) if server is not None else None
         try:
-            return await call_next(context)
+            if tool is None:
+                return await call_next(context)
+            misfit = misfit_of_names(tool, called.arguments)
+            if misfit is None and not is_own(tool):
+                return await call_next(context)
+            misfit = misfit or misfit_of_tool(tool, called.arguments)
+            run = partial(call_next, context)
+            result: ToolResult = await self._own.make(tool, misfit, run, context.fastmcp_context)
+            return result
         except (NotFoundError, UnknownTool) as missing:
             if (ctx := request_context.get()) is not None:
                 ctx.unknown_tool = True
@@ -97,7 +109,11 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             said = str(error)
             if not (said.startswith(_FAILED) and said.endswith(f": {cause}")):
                 raise
-            logger.exception("The prompt %r has failed", name, exc_info=cause)
+            short = short_traceback(cause) if cause is not None else None
+            if short is None:
+                logger.exception("The prompt %r has failed", name, exc_info=cause)
+            else:
+                logger.error("The prompt %r has failed\n%s", name, short)  # noqa: TRY400 - shorter
             raise PromptError(f"{_FAILED}{name!r}") from None
 
     async def on_list_tools(
@@ -116,6 +132,14 @@ def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
 
 
+async def _called_tool(server: FastMCP[Any], name: str) -> Tool | None:
+    """Return the tool that FastMCP calls for a name."""
+    tool = await server.get_tool(name)
+    # The tools of FastMCP's apps have a second name.
+    hashed = parse_hashed_backend_name(name) if tool is None else None
+    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
+
+
 async def _unknown_tool(
     context: MiddlewareContext[mcp_types.CallToolRequestParams], name: str
 ) -> str:
@@ -131,6 +155,7 @@ async def _unknown_tool(
 
 def build_server(
     provider: OperationProvider,
+    policy: CallPolicy,
     *,
     remotes: "RemoteProvider | None" = None,
     search: SearchProvider,
@@ -143,15 +168,15 @@ def build_server(
 ) -> FastMCP[Any]:
     """Return the server that offers the providers' tools, and whatever its user adds.
 
-    `search` finds them, for those who are not shown all.
+    `search` finds them, for those who are not shown all; `policy` is what calls are subject to.
     """
     shorten_log()
-    server: FastMCP[Any] = FastMCP(
+    server: FastMCP[Any] = OwnServer(
         name=name,
         version=version,
         instructions=instructions,
         providers=[search, provider, *((remotes,) if remotes is not None else ())],
-        middleware=[ProtocolMiddleware(search)],
+        middleware=[ProtocolMiddleware(search, policy)],
         # `ProtocolMiddleware` does it for the tools that need it.
         dereference_schemas=False,
         # What a user's tool raises may hold what a client must not see.

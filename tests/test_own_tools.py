@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.exceptions import PromptError, ToolError
+from fastmcp.server.transforms import ToolTransform
+from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
 from pydantic import BaseModel, Field
 
 from mcp_mount import Mounted, mount_mcp
@@ -157,6 +159,54 @@ async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureReq
     assert "in price" in text
     assert "KeyError: 'xxxx" in text
     assert len(text) < 10_000
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_an_own_prompt_raises_is_logged_shortly(
+    era: Era, request: pytest.FixtureRequest
+) -> None:
+    """F1: as what tools and resources raise; it was a megabyte for each request of one."""
+    handler, logger = logging.StreamHandler(logged := io.StringIO()), logging.getLogger("mcp_mount")
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+    app, mounted = mounted_app()
+
+    @mounted.server.prompt
+    def price(city: str) -> str:
+        return {"Ulm": "3"}[city]
+
+    params = {"name": "price", "arguments": {"city": "x" * 1_000_000}}
+    await rpc(app, era, "prompts/get", params)
+    text = logged.getvalue()
+    assert text.startswith("The prompt 'price' has failed\nTraceback")
+    assert "in price" in text
+    assert "KeyError: 'xxxx" in text
+    assert len(text) < 10_000
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_unknown_argument_of_a_changed_tool_is_told_and_not_logged(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R2: FastMCP logged a traceback with the caller's line breaks, and told the caller nothing."""
+    caplog.set_level(logging.INFO)
+    app, mounted = mounted_app()
+    words = ArgTransformConfig(name="words")
+    config = ToolTransformConfig(name="find", arguments={"text": words})
+    mounted.server.add_transform(ToolTransform({"search": config}))
+    assert (await call(app, "find", {"words": "x"}, era=era)).text_content == '["x"]'
+    caplog.clear()
+    forged = "a\nINFO: forged"
+    unknown = await call(app, "find", {"words": "x", forged: 1}, era=era)
+    assert unknown.is_error
+    expected = f"Unknown argument {forged!r}. The tool takes: 'words'."
+    assert unknown.text_content == expected
+    missing = await call(app, "find", era=era)
+    assert missing.is_error
+    assert missing.text_content == "Missing argument 'words'."
+    assert "\n" not in caplog.text.removesuffix("\n").replace("\nINFO ", "")
+    outcomes = [record.call["outcome"] for record in caplog.records if hasattr(record, "call")]
+    assert outcomes == ["refused", "refused"]
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -104,7 +104,7 @@ class RequestContext:
     input_schema: Mapping[str, Any] | None = None
     abandon: Callable[[], None] | None = None
     called_tool: str | None = None
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     @property
     def request(self) -> Request:
@@ -113,7 +113,7 @@ class RequestContext:
         return Request(scope)
 
 
-async def wait_for_tasks(tasks: list[asyncio.Task[None]]) -> None:
+async def wait_for_tasks(tasks: list[asyncio.Task[Any]]) -> None:
     """Wait until all tasks have ended, also those added meanwhile; pass a cancellation on."""
     while running := [task for task in tasks if not task.done()]:
         try:

@@ -5,6 +5,7 @@ In the order in which to read them:
     remote        another MCP server, as it is named
     names         which of its tools are offered
     text          what others wrote, without what cannot be seen
+    sizes         how large a result is, before it is written
     uris          addresses of resources, and how ours stand for them
     bounds        what stands in the place of a message that is too large
     events        a stream of messages, without what can be none

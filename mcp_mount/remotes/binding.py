@@ -16,7 +16,6 @@ from fastmcp.server.context import Context
 from mcp.shared.exceptions import MCPError
 from mcp_types import URL_ELICITATION_REQUIRED, ErrorData, InputRequiredResult
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from mcp_mount.access.auth import tool_check
 from mcp_mount.access.principals import callers_of
@@ -39,9 +38,8 @@ from mcp_mount.remotes.monitor import Monitor
 from mcp_mount.remotes.outgoing import Caller, OutgoingRequest
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.text import fits
+from mcp_mount.remotes.sizes import is_larger
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.converting import LARGE
 
 logger = logging.getLogger("mcp_mount.remotes")
 
@@ -161,9 +159,7 @@ class RemoteBinding:
 
     async def _checked(self, answer: Answer) -> Answer:
         """Return a result that is not too large, without what speaks for the server."""
-        measure = partial(_size_of, answer)
-        size = await in_thread(measure) if _is_large(answer) else measure()
-        if size > self.limits.max_bytes:
+        if await is_larger(answer, self.limits.max_bytes):
             raise NotForwarded(self._too_large())
         kept = {
             key: value
@@ -215,21 +211,3 @@ class RemoteBinding:
         return NotForwarded(
             f"The server {name!r} cannot be reached now. Try again in a few seconds."
         )
-
-
-def _is_large(answer: mcp_types.Result) -> bool:
-    """Whether it takes a while to write a result as JSON; so does the structure, which is seen."""
-    blocks = [*getattr(answer, "content", ()), *getattr(answer, "contents", ())]
-    blocks += [each.content for each in getattr(answer, "messages", ())]
-    blocks += [each.resource for each in blocks if isinstance(each, mcp_types.EmbeddedResource)]
-    texts = ("text", "data", "blob", "uri")
-    size = sum(len(getattr(each, name, "")) for each in blocks for name in texts)
-    return size > LARGE or not fits(getattr(answer, "structured_content", None), LARGE)
-
-
-def _size_of(answer: mcp_types.Result) -> int:
-    """Return how long the larger of two is as JSON: the structure, or all else."""
-    structured = getattr(answer, "structured_content", None)
-    # Text and structure carry the same, and each is bounded by itself.
-    beside = answer.model_copy(update={"structured_content": None}) if structured else answer
-    return max(len(to_json(structured)), len(to_json(beside)))

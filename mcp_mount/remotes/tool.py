@@ -11,7 +11,7 @@ from typing import Any
 
 import mcp_types
 from fastmcp.server.context import Context
-from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools import ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
 from mcp.shared.inbound import mcp_param_headers
 from mcp_types import CallToolResult, InputRequiredResult
@@ -29,6 +29,7 @@ from mcp_mount.remotes.shortening import shorten_answer
 from mcp_mount.tools import access_log
 from mcp_mount.tools.confirm import question
 from mcp_mount.tools.context import client_name, current_context, to_tool_result
+from mcp_mount.tools.limited import LimitedTool
 from mcp_mount.tools.metrics import CallMetrics
 from mcp_mount.tools.tracing import trace_of
 
@@ -52,7 +53,7 @@ async def admit(
         yield {key: trace[key] for key in ("traceparent", "tracestate") if key in trace}
 
 
-class RemoteTool(Tool):
+class RemoteTool(LimitedTool):
     """A tool of another server."""
 
     _binding: RemoteBinding = PrivateAttr()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools import ToolResult
 from pydantic import PrivateAttr
 
 from mcp_mount.access.rates import CallRate
@@ -16,11 +16,12 @@ from mcp_mount.search.reading import is_read_only
 from mcp_mount.search.surface import Surface
 from mcp_mount.tools import access_log
 from mcp_mount.tools.context import client_name, current_context, to_tool_result
+from mcp_mount.tools.limited import LimitedTool
 
 Respond = Callable[[Surface, Mapping[str, Any]], Awaitable[Result]]
 
 
-class SurfaceTool(Tool):
+class SurfaceTool(LimitedTool):
     """A tool of the search."""
 
     _surface: Surface = PrivateAttr()

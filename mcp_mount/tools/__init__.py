@@ -14,6 +14,7 @@ In the order in which to read them:
     describing    what a model reads of a tool
     converting    what a call has read as its result
     call          a call of an operation's tool, from its arguments to its result
+    limited       what tells tools of ours from those that users add
     context       what a tool that FastMCP runs asks of its context
     tool          an operation as a tool
     uris          addresses of resources, and templates of them

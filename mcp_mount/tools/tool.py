@@ -5,7 +5,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import mcp_types
-from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools import ToolResult
 from pydantic import PrivateAttr
 
 from mcp_mount.access.auth import tool_check
@@ -23,10 +23,11 @@ from mcp_mount.tools.context import (
     to_tool_result,
 )
 from mcp_mount.tools.describing import annotations_of, description_of, title_of
+from mcp_mount.tools.limited import LimitedTool
 from mcp_mount.tools.selection import SelectedOperation
 
 
-class OperationTool(Tool):
+class OperationTool(LimitedTool):
     """A tool that calls one operation of the application."""
 
     _binding: ToolBinding = PrivateAttr()

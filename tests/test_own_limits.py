@@ -1,0 +1,339 @@
+"""What bounds and counts calls of operations does so for a user's own tools."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+from fastapi import FastAPI
+from fastmcp import Client, FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.server.providers.addressing import hash_tool, hashed_backend_name
+from fastmcp.server.transforms import Namespace, ToolTransform
+from fastmcp.tools import ToolResult
+from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
+from mcp_types import TextContent
+from pydantic import BaseModel
+
+from mcp_mount import Limits, Mounted, RateLimit, mount_mcp
+from tests.starting import started
+from tests.support import ERAS, Era, call, envelope, http
+
+
+def mounted_app(**options: Any) -> tuple[FastAPI, Mounted]:
+    """Return an app with the operation ``ping``, and what was mounted."""
+    app = FastAPI()
+
+    @app.get("/ping", operation_id="ping")
+    async def ping(word: str = "pong") -> str:
+        return word
+
+    return app, mount_mcp(app, **options)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[Mapping[str, Any]]:
+    """Return what the lines of the log say of calls."""
+    records = [record for record in caplog.records if record.name == "mcp_mount.calls"]
+    return [record.call for record in records]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_calls_of_an_own_tool_count_for_the_rate(era: Era) -> None:
+    """C6: together with those of operations, and those of a server that is mounted in ours."""
+    app, mounted = mounted_app(rate_limit=RateLimit("3/hour"))
+    inner: FastMCP[Any] = FastMCP("inner")
+
+    @inner.tool
+    @mounted.server.tool
+    async def own() -> str:
+        return "own"
+
+    mounted.server.mount(inner, namespace="in")
+    async with started(app) as served:
+        for name in ("own", "ping", "in_own"):
+            assert not (await call(served, name, era=era)).is_error
+        for name in ("own", "ping", "in_own"):
+            refused = await call(served, name, era=era)
+            assert refused.is_error
+            assert refused.text_content.startswith("Too many calls: 3 per 1 hour are allowed.")
+        assert "error" in (await call(served, "nothing", era=era)).answer
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_operation_that_is_renamed_counts_once(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C6: it is no tool of one's own."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    app, mounted = mounted_app(rate_limit=RateLimit("2/hour"))
+    words = ArgTransformConfig(name="words")
+    config = ToolTransformConfig(name="find", arguments={"word": words})
+    mounted.server.add_transform(ToolTransform({"ping": config}))
+    mounted.server.add_transform(Namespace("erp"))
+    for word in ("a", "b"):
+        reply = await call(app, "erp_find", {"words": word}, era=era)
+        assert reply.text_content == f'"{word}"'
+    assert (await call(app, "erp_find", {"words": "c"}, era=era)).is_error
+    assert [(each["tool"], each["outcome"]) for each in lines(caplog)] == [
+        ("ping", "ok"),
+        ("ping", "ok"),
+        ("ping", "busy"),
+    ]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_of_an_own_tool_through_the_search_counts_once(era: Era) -> None:
+    """C6."""
+    app, mounted = mounted_app(rate_limit=RateLimit("1/hour"), surface="search")
+
+    @mounted.server.tool
+    async def own() -> str:
+        return "own"
+
+    asked = {"name": "own", "arguments": {}}
+    async with started(app) as served:
+        assert (await call(served, "call_tool", asked, era=era)).text_content == "own"
+        refused = await call(served, "call_tool", asked, era=era)
+        assert refused.text_content.startswith("Too many calls")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_tool_of_an_app_counts_by_its_other_name(era: Era) -> None:
+    """C6: FastMCP calls it by a hash as well."""
+    app, mounted = mounted_app(rate_limit=RateLimit("1/hour"))
+    meta = {"fastmcp": {"tool_hash": hash_tool("table", "save")}, "ui": {"visibility": ["app"]}}
+
+    @mounted.server.tool(meta=meta)
+    async def save() -> str:
+        return "saved"
+
+    mounted.server.add_transform(Namespace("erp"))
+    name = hashed_backend_name("table", "save")
+    assert (await call(app, name, era=era)).text_content == "saved"
+    assert (await call(app, name, era=era)).text_content.startswith("Too many calls")
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_own_tools_take_the_slots_of_running_calls(era: Era) -> None:
+    """C5: and give them back."""
+    app, mounted = mounted_app(limits=Limits(max_concurrency=1))
+    running, go = anyio.Event(), anyio.Event()
+
+    @mounted.server.tool
+    async def own() -> str:
+        running.set()
+        await go.wait()
+        return "own"
+
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: call(served, "own", era=era))
+                await running.wait()
+                for name in ("own", "ping"):
+                    refused = await call(served, name, era=era)
+                    assert refused.text_content.startswith("Too many calls are running.")
+                go.set()
+        assert (await call(served, "own", era=era)).text_content == "own"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_ends_at_the_deadline(era: Era) -> None:
+    """F2: as an operation does; one that FastMCP's `timeout=` gives goes before ours."""
+    app, mounted = mounted_app(limits=Limits(timeout=0.05, max_concurrency=1))
+    ended = anyio.Event()
+
+    @mounted.server.tool
+    async def forever() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    @mounted.server.tool(timeout=30)
+    async def patient() -> str:
+        await anyio.sleep(0.2)
+        return "done"
+
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            reply = await call(served, "forever", era=era)
+            assert reply.is_error
+            text = "The tool gave no answer within 0.05 seconds. The call was ended."
+            assert reply.text_content == text
+            await ended.wait()
+            assert (await call(served, "patient", era=era)).text_content == "done"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_thread_of_an_own_tool_keeps_its_slot_beyond_the_deadline(era: Era) -> None:
+    """F2: nobody waits for it, and what it takes is taken until it ends."""
+    app, mounted = mounted_app(limits=Limits(timeout=0.05, max_concurrency=1))
+    go = threading.Event()
+
+    @mounted.server.tool
+    def blocking() -> None:
+        go.wait(20)
+
+    headers, body = envelope(era, "tools/call", {"name": "blocking", "arguments": {}})
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            async with http(served) as client:
+                reply = await client.post("/mcp", headers=headers, json=body)
+                assert "The tool gave no answer within 0.05 seconds." in reply.text
+                busy = await call(served, "ping", era=era)
+                assert busy.text_content.startswith("Too many calls are running.")
+                go.set()
+            assert (await call(served, "ping", era=era)).text_content == '"pong"'
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_larger_result_of_an_own_tool_is_an_error(era: Era) -> None:
+    """F1: `max_bytes` bounds the text, and the structure."""
+    app, mounted = mounted_app(limits=Limits(max_bytes=100_000))
+
+    @mounted.server.tool
+    def text(size: int) -> str:
+        return "x" * size
+
+    @mounted.server.tool
+    def structure() -> ToolResult:
+        return ToolResult(content="small", structured_content={"a": ["ä"] * 30_000})
+
+    assert not (await call(app, "text", {"size": 90_000}, era=era)).is_error
+    for name, arguments in {"text": {"size": 110_000}, "structure": {}}.items():
+        reply = await call(app, name, arguments, era=era)
+        assert reply.is_error
+        assert reply.text_content == "The result is larger than 100000 bytes (max_bytes)."
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_each_call_of_an_own_tool_leaves_a_line(
+    era: Era, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C5: and says how it went."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    app, mounted = mounted_app(rate_limit=RateLimit("5/hour"))
+
+    @mounted.server.tool
+    async def own(count: int = 1, numbers: list[int] = []) -> int:  # noqa: B006
+        if count == 0:
+            raise ToolError("None.")
+        return 1 // (count - 1)
+
+    sent: list[tuple[dict[str, Any], str]] = [
+        ({"count": 2}, "ok"),
+        ({"count": 0}, "error"),
+        ({"count": 1}, "error"),
+        ({"count": "x"}, "refused"),
+        ({"numbers": ["x"] * 2_000}, "refused"),
+        ({"count": 2}, "ok"),
+        ({"count": 2}, "busy"),
+    ]
+    for arguments, _ in sent:
+        await call(app, "own", arguments, era=era)
+    await call(app, "nothing", era=era)
+    found = [(each["tool"], each["operation"], each["outcome"]) for each in lines(caplog)]
+    assert found == [("own", "own tool", outcome) for _, outcome in sent]
+
+
+async def test_a_call_within_the_process_leaves_a_line_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """C5: it is made for no request, and so it counts for no rate."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    _, mounted = mounted_app(rate_limit=RateLimit("1/hour"))
+
+    @mounted.server.tool
+    async def own() -> str:
+        return "own"
+
+    async with Client(mounted.server) as client:
+        for _ in range(2):
+            assert (await client.call_tool("own")).data == "own"
+    assert [each["outcome"] for each in lines(caplog)] == ["ok", "ok"]
+
+
+async def test_an_own_tool_whose_client_goes_is_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """F4: as before, with a line in the log, and its slot is free."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    app, mounted = mounted_app(limits=Limits(max_concurrency=1))
+    running, ended = anyio.Event(), anyio.Event()
+
+    @mounted.server.tool
+    async def own() -> None:
+        running.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(lambda: call(served, "own"))
+                await running.wait()
+                group.cancel_scope.cancel()
+            await ended.wait()
+            assert not (await call(served, "ping")).is_error
+    assert [each["outcome"] for each in lines(caplog)] == ["cancelled", "ok"]
+
+
+@dataclass
+class Row:
+    cells: list[int]
+
+
+class Table(BaseModel):
+    rows: list[Row]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_returns_no_more_values_than_an_operation(era: Era) -> None:
+    """F1: whatever they stand in; FastMCP converted a million in two seconds, in one step."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    def many(count: int) -> list[str]:
+        return ["x"] * count
+
+    @mounted.server.tool
+    def table(count: int) -> Table:
+        return Table(rows=[Row([1] * (count // 100))] * 100)
+
+    @mounted.server.tool
+    def blocks() -> list[Any]:
+        return ["a", TextContent(type="text", text="b")]
+
+    for name in ("many", "table"):
+        reply = await call(app, name, {"count": 250_000}, era=era)
+        assert reply.is_error
+        assert reply.text_content == "The result has more than 200,000 values."
+    reply = await call(app, "many", {"count": 5_000}, era=era)
+    assert reply.result["structuredContent"] == {"result": ["x"] * 5_000}
+    reply = await call(app, "table", {"count": 5_000}, era=era)
+    assert reply.result["structuredContent"] == {"rows": [{"cells": [1] * 50}] * 100}
+    assert (await call(app, "blocks", era=era)).text_content == "a\nb"
+
+
+@pytest.mark.in_process
+async def test_many_values_of_an_own_tool_are_converted_beside_the_event_loop() -> None:
+    """F1: 190,000 held it for half a second."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    def many() -> list[str]:
+        return ["x"] * 190_000
+
+    async with started(app) as served:
+        await call(served, "many")
+        begun = time.thread_time()
+        reply = await call(served, "many")
+        assert time.thread_time() - begun < 0.2
+    assert len(reply.result["structuredContent"]["result"]) == 190_000
