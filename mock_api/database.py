@@ -15,7 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Literal
 
-from mock_api.building import BUSY_SECONDS, SCHEMA_ID, build, connect, remove_abandoned
+from mock_api.building import (
+    BUSY_SECONDS,
+    LARGE_JOURNAL,
+    SCHEMA_ID,
+    build,
+    connect,
+    remove_abandoned,
+)
 from mock_api.errors import StorageError
 from mock_api.faults import FOREIGN, GONE, explained
 
@@ -27,11 +34,9 @@ READ: Final = "BEGIN"
 # IMMEDIATE takes the write lock first, so that what is read before the write stays true.
 WRITE: Final = "BEGIN IMMEDIATE"
 
-LARGE_JOURNAL: Final = 16 * 1024 * 1024
-"""Bytes of what was written and is not in the file itself yet; 4 MB are usual."""
-
-_EMPTYING_SECONDS: Final = 3.0
-"""For those who read to leave; a search takes two at the most."""
+_EMPTYING_SECONDS: Final = 6.0
+"""For those who read to leave: before the file is written to, and once more after it. A search
+takes two at the most."""
 
 
 @dataclass(frozen=True, slots=True)
