@@ -269,6 +269,31 @@ def test_a_body_of_too_many_parts_is_left(shell: Shell, monkeypatch: pytest.Monk
     assert (ran.code, ran.err) == (1, "mcp-mount: The answers come in too many parts.\n")
 
 
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("total", ["1e308", "1e999", "NaN", "-1e308", "2"])
+@pytest.mark.parametrize(
+    "progress", ["0", "1e308", "1e-300", "1e999", "NaN", "-1", "1" + "0" * 400]
+)
+def test_a_progress_of_any_number_is_no_traceback(
+    shell: Shell, progress: str, total: str, *, modern: bool
+) -> None:
+    def answer(params: dict[str, Any]) -> Response:
+        token = json.dumps(params["_meta"]["progressToken"])
+        number = next(each["id"] for each in server.requests if each["method"] == "tools/call")
+        result = {"resultType": "complete", "content": []}
+        told = f'{{"progressToken":{token},"progress":{progress},"total":{total}}}'
+        last = json.dumps({"jsonrpc": "2.0", "id": number, "result": result})
+        notice = f'{{"jsonrpc":"2.0","method":"notifications/progress","params":{told}}}'
+        again = notice.replace(f'"progress":{progress}', '"progress":1')
+        events = "".join(f"data: {each}\n\n" for each in (notice, again, last))
+        return Response(events, media_type="text/event-stream")
+
+    with raw([tool("t")], modern=modern, call=answer) as (server, url):
+        ran = shell("call", url, "t")
+    assert ran.code == (1 if len(progress) > 100 else 0)
+    assert "Traceback" not in ran.err
+
+
 @contextmanager
 def fail_after(seconds: int) -> Iterator[None]:
     """End what takes longer, which here would take all memory."""
