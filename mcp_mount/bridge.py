@@ -52,12 +52,15 @@ _CANCELLED: Final = "notifications/cancelled"
 _REFUSED: Final = (401, 403)
 
 
-async def carry(streams: StandardStreams, url: str, client: httpx2.AsyncClient) -> None:
+async def carry(
+    streams: StandardStreams, url: str, client: httpx2.AsyncClient, most: int | None = None
+) -> None:
     """Carry messages to the endpoint at `url` and back, until the client closes its end.
 
-    What still runs then has `LAST` seconds to be answered.
+    What still runs then has `LAST` seconds to be answered. An event of more than `most` bytes ends
+    the request that it belongs to.
     """
-    await _Bridge(streams).run(url, client)
+    await _Bridge(streams, most).run(url, client)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class _Bridge:
     """One client, and what it waits for; `questions` are ours, by their ids."""
 
     streams: StandardStreams
+    most: int | None
     version: str | None = None
     waiting: dict[RequestId, str] = field(default_factory=dict)
     questions: dict[RequestId, _Question] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class _Bridge:
 
     async def run(self, url: str, client: httpx2.AsyncClient) -> None:
         async with (
-            streamable_http_client(url, http_client=client, max_sse_event_size=None) as (
+            streamable_http_client(url, http_client=client, max_sse_event_size=self.most) as (
                 answers,
                 requests,
             ),

@@ -17,8 +17,7 @@ def reading_at_most(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     """
 
     async def bound(response: httpx2.Response) -> None:
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise TooMuch("The answer is compressed, which was not asked for.")
+        refuse_compressed(response)
         left = most
 
         def take(chunk: bytes) -> None:
@@ -30,6 +29,16 @@ def reading_at_most(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
         response.stream = CheckedStream(response.stream, take)
 
     return bound
+
+
+def refuse_compressed(response: httpx2.Response) -> None:
+    """Refuse a response that is compressed, which nobody has asked for.
+
+    Raises:
+        TooMuch: it is.
+    """
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise TooMuch("The answer is compressed, which was not asked for.")
 
 
 class CheckedStream(httpx2.AsyncByteStream):

@@ -30,6 +30,10 @@ logger = logging.getLogger("mcp_mount")
 _HERE: Final = "http://localhost"
 """Stands where a URL needs a host, in this process."""
 
+_MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of an answer, or of an event, of an endpoint elsewhere; a result of ours has ten MB unless it is
+told otherwise, twice, as text and as structure."""
+
 
 def serve(application: "ASGIApp", *, host: str, port: int, about: str, path: str = "/mcp") -> None:
     """Serve until the process is told to stop; open streams then get two seconds to end.
@@ -116,19 +120,20 @@ def carry_to(url: str, streams: "StandardStreams", *, headers: Mapping[str, str]
 
     dictConfig(_logging())
     logger.info("Carrying standard input and output to the endpoint")
-    _carry(streams, url, _client(headers))
+    _carry(streams, url, _client_elsewhere(headers), _MOST_BYTES)
 
 
 def _carry(
     streams: "StandardStreams",
     url: str,
     connection: AbstractAsyncContextManager["httpx2.AsyncClient"],
+    most: int | None = None,
 ) -> None:
     from mcp_mount.bridge import carry
 
     async def run() -> None:
         async with connection as client:
-            await carry(streams, url, client)
+            await carry(streams, url, client, most)
 
     try:
         _run_until_told(run)
@@ -141,6 +146,7 @@ async def _connected_here(
     config: "uvicorn.Config", headers: Mapping[str, str]
 ) -> AsyncIterator["httpx2.AsyncClient"]:
     """Yield an HTTP client of an app in this process, while its lifespan runs."""
+    import httpx2
     from fastmcp.utilities.asgi_transport import StreamingASGITransport
 
     from mcp_mount.bridge import EndCancelled
@@ -152,7 +158,7 @@ async def _connected_here(
             await config.loaded_app({**scope, "state": lifespan.state.copy()}, receive, send)
 
         transport = StreamingASGITransport(EndCancelled(with_state))
-        async with _client(headers, transport) as client:
+        async with httpx2.AsyncClient(transport=transport, **_options(headers)) as client:
             yield client
 
 
@@ -206,18 +212,28 @@ def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
     anyio.run(run_and_listen)
 
 
-def _client(
-    headers: Mapping[str, str], transport: "httpx2.AsyncBaseTransport | None" = None
-) -> "httpx2.AsyncClient":
+def _client_elsewhere(headers: Mapping[str, str]) -> "httpx2.AsyncClient":
+    """Return an HTTP client of an endpoint that nobody vouches for."""
+    from mcp_mount.answers import replacing
+    from mcp_mount.backends.heads import BoundedClient
+    from mcp_mount.backends.tls import usual_tls
+
+    client = BoundedClient(
+        verify=usual_tls(), **_options({**headers, "Accept-Encoding": "identity"})
+    )
+    client.event_hooks["response"].append(replacing(_MOST_BYTES))
+    return client
+
+
+def _options(headers: Mapping[str, str]) -> dict[str, Any]:
     import httpx2
 
     from mcp_mount.bridge import tell_of_refusal
     from mcp_mount.http_log import hide_url_async
 
-    return httpx2.AsyncClient(
-        headers=dict(headers),
-        transport=transport,
+    return {
+        "headers": dict(headers),
         # The endpoint has limits of its own, and a stream may be silent for long.
-        timeout=httpx2.Timeout(30, read=None),
-        event_hooks={"request": [hide_url_async], "response": [tell_of_refusal]},
-    )
+        "timeout": httpx2.Timeout(30, read=None),
+        "event_hooks": {"request": [hide_url_async], "response": [tell_of_refusal]},
+    }

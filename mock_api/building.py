@@ -75,6 +75,9 @@ SCHEMA_ID: Final = zlib.crc32(SCHEMA.encode()) & 0x7FFF_FFFF
 BUSY_SECONDS: Final = 10.0
 """How long a connection waits for others to unlock the file."""
 
+LARGE_JOURNAL: Final = 16 * 1024 * 1024
+"""Bytes of what was written and is not in the file itself yet; 4 MB are usual."""
+
 BUILDING: Final = ".building-"
 
 ABANDONED_SECONDS: Final = 600.0
@@ -90,6 +93,8 @@ def connect(file: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
+        # SQLite would keep the largest that there ever was.
+        connection.execute(f"PRAGMA journal_size_limit = {LARGE_JOURNAL}")
     except BaseException:
         connection.close()
         raise

@@ -15,7 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Literal
 
-from mock_api.building import BUSY_SECONDS, SCHEMA_ID, build, connect, remove_abandoned
+from mock_api.building import (
+    BUSY_SECONDS,
+    LARGE_JOURNAL,
+    SCHEMA_ID,
+    build,
+    connect,
+    remove_abandoned,
+)
 from mock_api.errors import StorageError
 from mock_api.faults import FOREIGN, GONE, explained
 
@@ -27,6 +34,10 @@ READ: Final = "BEGIN"
 # IMMEDIATE takes the write lock first, so that what is read before the write stays true.
 WRITE: Final = "BEGIN IMMEDIATE"
 
+_EMPTYING_SECONDS: Final = 6.0
+"""For those who read to leave: before the file is written to, and once more after it. A search
+takes two at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
@@ -35,6 +46,14 @@ class _Opened:
     file: Path
     identity: tuple[int, int]
     idle: deque[sqlite3.Connection] = field(default_factory=deque)
+
+    @property
+    def journal_size(self) -> int:
+        """How large the file is that SQLite keeps beside it."""
+        try:
+            return Path(f"{self.file}-wal").stat().st_size
+        except OSError:
+            return 0
 
 
 class Database:
@@ -56,6 +75,7 @@ class Database:
         self._opened: _Opened | None = None
         self._opening = Lock()
         self._faults: dict[Mode, StorageError] = {}
+        self._emptied_at = LARGE_JOURNAL
 
     def open(self) -> Path:
         """Build the file where it is missing; return where it is.
@@ -134,6 +154,8 @@ class Database:
                 yield connection
                 connection.execute("COMMIT")
                 is_sound = True
+                if begin == WRITE and opened.journal_size > self._emptied_at:
+                    self._empty_journal(opened, connection)
             except BaseException as error:
                 # Also after a COMMIT that failed; some errors have rolled back by themselves.
                 if connection.in_transaction:
@@ -145,6 +167,21 @@ class Database:
                     opened.idle.append(connection)
                 else:
                     connection.close()
+
+    def _empty_journal(self, opened: _Opened, connection: sqlite3.Connection) -> None:
+        """Empty SQLite's journal, which grows for as long as there is always somebody who reads."""
+        size = opened.journal_size
+        connection.execute(f"PRAGMA busy_timeout = {_EMPTYING_SECONDS * 1000:.0f}")
+        try:
+            (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            # What was written is written.
+            logger.warning("The journal of %r cannot be emptied: %s", str(opened.file), error)
+            is_busy = True
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+        # Who reads for ever in another process does not hold up each write from now on.
+        self._emptied_at = 2 * size if is_busy else LARGE_JOURNAL
 
     def _current(self) -> _Opened:
         """Return the file as it is opened; open it where it is not, or is another one by now."""

@@ -73,6 +73,13 @@ class SearchTooLong(KnowledgeBaseError):
     retry_after = 5
 
 
+class TooManyWatchers(KnowledgeBaseError):
+    """One who watches for changes more than there can be."""
+
+    status = 503
+    retry_after = 30
+
+
 class StorageError(KnowledgeBaseError):
     """The file of the knowledge base cannot be used; `advice` is for whoever runs the service."""
 

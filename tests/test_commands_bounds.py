@@ -1,8 +1,10 @@
 """What the commands take of a server that sends too much, or what is not MCP."""
 
 import json
+import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,132 @@ def test_whatever_a_server_says_of_an_argument_it_is_read(schema: Any, tmp_path:
     assert read_arguments(subject, ["a=x"])["a"] in ("x", ["x"])
     (tmp_path / "x").write_text("x")
     assert read_arguments(subject, [f"a=@{tmp_path}/x"])["a"] in ("x", ["x"])
+
+
+def endless(*said: dict[str, Any] | str) -> Callable[[object], Response]:
+    """Answer with a stream that says something again and again."""
+
+    async def write() -> AsyncIterator[str]:
+        while True:
+            for each in said:
+                yield each if isinstance(each, str) else f"data: {json.dumps(each)}\n\n"
+            await anyio.lowlevel.checkpoint()
+
+    return lambda _: StreamingResponse(write(), media_type="text/event-stream")
+
+
+def said(method: str, **more: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": method, **more}
+
+
+LOG = said("notifications/message", params={"level": "error", "data": "x" * 20_000})
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (said("ping", id="a"), said("roots/list", id="b")),
+        (said("ping", id="progress"),),
+        (said("notifications/tools/list_changed"),),
+        (LOG,),
+        (": x\n\n",),
+        ("event: other\ndata: {}\n\n",),
+    ],
+    ids=["requests", "named progress", "notifications", "logs", "comments", "others"],
+)
+@pytest.mark.parametrize("words", [("list",), ("call", "t")], ids=" ".join)
+def test_a_server_that_speaks_without_an_end_is_left(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    more: Any,
+    *,
+    modern: bool,
+) -> None:
+    """Two thousand pings each second took some MB more, until there was no memory."""
+    monkeypatch.setattr(asking, "MOST_EVENTS", 100)
+    monkeypatch.setattr(asking, "MOST_LINES", 3)
+    command, *rest = words
+    answers: dict[str, Any] = {"list" if command == "list" else "call": endless(*more)}
+    with raw([tool("t")], modern=modern, **answers) as (_, url), fail_after(20):
+        ran = shell(command, url, *rest)
+    assert (ran.code, ran.out) == (1, "")
+    *logged, ended = ran.err.splitlines()
+    assert ended == (
+        "mcp-mount: The server answers: SSE stream failed: it has too many bytes or messages."
+    )
+    if more == (LOG,):
+        assert logged == [
+            *[f"The server logs (error): {'x' * 10_000}…"] * 3,
+            "The server logs more, which is not shown.",
+        ]
+
+
+@pytest.mark.parametrize("bound", ["MOST_OF_STREAMS", "MOST_CHUNKS"])
+def test_all_streams_have_a_bound_together(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(asking, bound, 30)
+    progress = said("notifications/progress", params={"progressToken": "?", "progress": 1})
+    with raw([], list=endless(progress)) as (_, url), fail_after(20):
+        ran = shell("list", url)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.endswith("it has too many bytes or messages.\n")
+
+
+def test_a_body_of_too_many_parts_is_left(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST_CHUNKS", 30)
+
+    async def write() -> AsyncIterator[str]:
+        while True:
+            yield " "
+            await anyio.lowlevel.checkpoint()
+
+    def answer(_: object) -> Response:
+        return StreamingResponse(write(), media_type="application/json")
+
+    with raw([], list=answer) as (_, url), fail_after(20):
+        ran = shell("list", url)
+    assert (ran.code, ran.err) == (1, "mcp-mount: The answers come in too many parts.\n")
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("total", ["1e308", "1e999", "NaN", "-1e308", "2"])
+@pytest.mark.parametrize(
+    "progress", ["0", "1e308", "1e-300", "1e999", "NaN", "-1", "1" + "0" * 400]
+)
+def test_a_progress_of_any_number_is_no_traceback(
+    shell: Shell, progress: str, total: str, *, modern: bool
+) -> None:
+    def answer(params: dict[str, Any]) -> Response:
+        token = json.dumps(params["_meta"]["progressToken"])
+        number = next(each["id"] for each in server.requests if each["method"] == "tools/call")
+        result = {"resultType": "complete", "content": []}
+        told = f'{{"progressToken":{token},"progress":{progress},"total":{total}}}'
+        last = json.dumps({"jsonrpc": "2.0", "id": number, "result": result})
+        notice = f'{{"jsonrpc":"2.0","method":"notifications/progress","params":{told}}}'
+        again = notice.replace(f'"progress":{progress}', '"progress":1')
+        events = "".join(f"data: {each}\n\n" for each in (notice, again, last))
+        return Response(events, media_type="text/event-stream")
+
+    with raw([tool("t")], modern=modern, call=answer) as (server, url):
+        ran = shell("call", url, "t")
+    assert ran.code == (1 if len(progress) > 100 else 0)
+    assert "Traceback" not in ran.err
+
+
+@contextmanager
+def fail_after(seconds: int) -> Iterator[None]:
+    """End what takes longer, which here would take all memory."""
+
+    def fail(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

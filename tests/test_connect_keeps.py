@@ -64,6 +64,27 @@ def test_what_everybody_could_read_is_its_owners_alone_with_a_key_and_keeps_its_
     assert written.startswith(codecs.BOM_UTF8)
     assert written.count(codecs.BOM_UTF8) == 1
     assert b"s3cret" in written
+    path.chmod(0o644)
+    ran = shell(*words, "kb", "--header", "X-Api-Key: s3cret")
+    assert (ran.code, path.stat().st_mode & 0o777) == (0, 0o600)
+    assert "already" in ran.err
+    assert path.read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    "text", ["mcp_servers = 3\n", "[[mcp_servers]]\nx = 1\n", 'mcp_servers = "kb"\n']
+)
+def test_a_group_of_another_form_is_left_alone(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    """Under the last of several tables, the server would be nobody's."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = Path(".codex/config.toml")
+    path.parent.mkdir()
+    path.write_text(text, "utf-8")
+    ran = shell("connect", URL, "--client", "codex", "--name", "kb", "--write")
+    assert (ran.code, path.read_text("utf-8")) == (2, text)
+    assert "'mcp_servers' is no table in it." in ran.err
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": -Infinity}', "[" * 100_000, '{"a": 01}'])

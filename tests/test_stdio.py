@@ -1,15 +1,18 @@
 """``--stdio``: one client that starts the command, and speaks to it on its standard streams."""
 
 import json
+import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from fastmcp import Client
@@ -18,10 +21,12 @@ from fastmcp.client.transports import StdioTransport
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import TextContent
+from starlette.responses import Response, StreamingResponse
 
 from mcp_mount import cli
 from tests.api import PARTS
 from tests.commands import MCP_MOUNT, environment, run, running
+from tests.others import raw
 from tests.support import ERAS, MODERN, Era, served
 from tests.test_proxy_command import parts_api
 
@@ -35,6 +40,7 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
+import anyio.lowlevel
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
@@ -458,3 +464,51 @@ async def names_with(url: str, name: str) -> set[str]:
             except (httpx2.HTTPError, RuntimeError):
                 await anyio.lowlevel.checkpoint()
     return found
+
+
+def flood(begin: bytes, part: bytes, kind: str, **headers: str) -> Callable[[object], Response]:
+    async def write() -> AsyncIterator[bytes]:
+        yield begin
+        while True:
+            yield part
+            await anyio.lowlevel.checkpoint()
+
+    return lambda _: StreamingResponse(write(), media_type=kind, headers=headers)
+
+
+EVENTS, JSON = "text/event-stream", "application/json"
+EXCESS = {
+    "line": flood(b"data: ", b"A" * 65_536, EVENTS),
+    "lines": flood(b"", b"data: \n" * 10_000, EVENTS),
+    "values": flood(b"data: [", b"[]," * 20_000, EVENTS),
+    "body": flood(b"", b" " * 65_536, JSON),
+    "list": flood(b"[", b"[]," * 20_000, JSON),
+    "compressed": flood(b"", b" " * 65_536, JSON, **{"content-encoding": "gzip"}),
+    "compressed events": flood(b"", b" " * 65_536, EVENTS, **{"content-encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("kind", EXCESS)
+@pytest.mark.parametrize("modern", [True, False])
+def test_an_answer_without_an_end_ends_the_request_that_it_is_for(
+    kind: str, *, modern: bool
+) -> None:
+    """Stdio: `run URL` kept all of it."""
+    meta = MODERN_META if modern else {}
+    with (
+        raw([], modern=modern, list=EXCESS[kind], call={"content": []}) as (_, url),
+        program("run", url, "--stdio") as (process, stdin, stdout),
+    ):
+        if not modern:
+            say(stdin, OPENING)
+            assert json.loads(stdout.readline())["id"] == 1
+        # It has no more memory than for an answer; one without an end takes whatever there is.
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (2**30, 2**30))
+        say(stdin, message("tools/list", 2, _meta=meta))
+        answer = json.loads(stdout.readline())
+        assert answer["id"] == 2
+        assert re.search("byte limit|larger than|too many|compressed", answer["error"]["message"])
+        say(stdin, message("tools/call", 3, name="t", arguments={}, _meta=meta))
+        assert json.loads(stdout.readline())["id"] == 3
+        stdin.close()
+        assert process.wait(10) == 0

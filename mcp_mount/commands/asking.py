@@ -1,7 +1,6 @@
 """Asks a server that nobody vouches for: what is read of it, and what of it reaches a terminal."""
 
 import json
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -9,56 +8,116 @@ import httpx2
 from fastmcp import Client
 from fastmcp.client.logging import LogMessage
 
+from mcp_mount.answers import TooManyEvents, counting, is_stream
+from mcp_mount.backends.heads import BoundedClient
+from mcp_mount.backends.tls import usual_tls
 from mcp_mount.commands.output import note, one_line
-from mcp_mount.conversion.structure import Meter
-from mcp_mount.http_bounds import CheckedStream, TooMuch, reading_at_most
+from mcp_mount.http_bounds import CheckedStream, TooMuch, reading_at_most, refuse_compressed
+from mcp_mount.remotes.events import Events, values_of
 from mcp_mount.remotes.text import count_values
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-MOST_VALUES: Final = 2_000_000
-"""Of one response, as `Meter` counts them: 10 MB of a usual list, which takes 200 MB when read."""
+"""Of one response that is no stream of events, of which the SDK bounds each."""
+
+MOST_OF_STREAMS: Final = 256 * 1024 * 1024
+MOST_EVENTS: Final = 10_000
+"""Bytes of all streams of events; and events that tell of no progress, which `call` counts. For
+each request of a server, the SDK has a task that answers it."""
+
+MOST_CHUNKS: Final = 4_000_000
+"""Of all responses. HTTP has a chunk of one byte cost as much to read as one of 64 KB."""
 
 MOST_OF_A_LIST: Final = 16 * 1024 * 1024
 MOST_VALUES_OF_A_LIST: Final = 500_000
 MOST_PAGES: Final = 250
 """Bytes, values and pages of a whole list; one of a thousand tools has some 2 MB."""
 
+MOST_LINES: Final = 1_000
+_MOST_OF_A_LINE: Final = 10_000
+"""Of what a server logs, and characters of each."""
+
 
 def http_client(**options: Any) -> httpx2.AsyncClient:
     """Return a client that waits as the SDK's own does: a stream may be silent for minutes."""
-    client = httpx2.AsyncClient(**{"timeout": httpx2.Timeout(30.0, read=300.0), **options})
+    timeout = httpx2.Timeout(30.0, read=300.0)
+    client = BoundedClient(**{"timeout": timeout, "verify": usual_tls(), **options})
     client.headers["accept-encoding"] = "identity"
-    client.event_hooks["response"].append(_bound)
+    client.event_hooks["response"].append(_Bounds().bound)
     return client
 
 
-async def _bound(response: httpx2.Response) -> None:
-    # Of a stream of events the SDK bounds each.
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+class _Bounds:
+    """How much a client has read of a server, in all of its responses."""
+
+    def __init__(self) -> None:
+        self._size = self._chunks = self._events = 0
+
+    async def bound(self, response: httpx2.Response) -> None:
+        if is_stream(response):
+            refuse_compressed(response)
+            response.stream = CheckedStream(response.stream, self._counting_events())
+            return
         await reading_at_most(MOST_BYTES)(response)
-        response.stream = CheckedStream(response.stream, _count(Meter(math.inf)))
+        response.stream = CheckedStream(response.stream, self._count_chunk)
+        response.stream = CheckedStream(response.stream, counting())
+
+    def _count_chunk(self, _: bytes) -> None:
+        self._chunks += 1
+        if self._chunks > MOST_CHUNKS:
+            raise TooMuch("The answers come in too many parts.")
+
+    def _counting_events(self) -> Callable[[bytes], None]:
+        events = Events()
+
+        def count(chunk: bytes) -> None:
+            self._chunks += 1
+            self._size += len(chunk)
+            dropped = events.dropped
+            self._events += sum(not _is_progress(each) for each in events.add(chunk))
+            self._events += events.dropped - dropped
+            if (
+                self._chunks > MOST_CHUNKS
+                or self._size > MOST_OF_STREAMS
+                or self._events > MOST_EVENTS
+            ):
+                raise TooManyEvents("it has too many bytes or messages")
+
+        return count
 
 
-def _count(meter: Meter) -> Callable[[bytes], None]:
-    def count(chunk: bytes) -> None:
-        meter.add(chunk)
-        if meter.values > MOST_VALUES:
-            raise TooMuch("The answer has too many JSON values.")
-
-    return count
+def _is_progress(event: bytes) -> bool:
+    if b"progress" not in event:
+        return False
+    try:
+        said = json.loads(b"\n".join(event[begin:end] for begin, end in values_of(event, b"data:")))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("method") == "notifications/progress"
 
 
 def telling(who: str) -> Callable[[LogMessage], Awaitable[None]]:
     """Return what writes the log messages of a server on stderr, each on a line."""
+    lines = 0
 
     async def tell(message: LogMessage) -> None:
-        if message.level != "debug":
-            data = message.data
-            text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-            about = f"{message.level}, {message.logger}" if message.logger else message.level
-            note(f"{who} logs ({one_line(about)}): {one_line(text)}")
+        nonlocal lines
+        if message.level == "debug" or lines > MOST_LINES:
+            return
+        lines += 1
+        if lines > MOST_LINES:
+            note(f"{who} logs more, which is not shown.")
+            return
+        data = message.data
+        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+        about = f"{message.level}, {message.logger}" if message.logger else message.level
+        note(f"{who} logs ({_beginning(about)}): {_beginning(text)}")
 
     return tell
+
+
+def _beginning(text: str) -> str:
+    line = one_line(text[:_MOST_OF_A_LINE])
+    return line if len(text) <= _MOST_OF_A_LINE else f"{line}…"
 
 
 async def listed_tools(client: Client[Any]) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ _MOST_MESSAGES: Final = 1_000_000
 _MOST_CHARACTERS: Final = 64 * 1024 * 1024
 """Of the progress of one call."""
 
+_MOST_OF_A_BAR: Final = 1e15
+
 
 def call(
     app: str,
@@ -123,6 +125,11 @@ def _text_of(result: "CallToolResult") -> str:
     return "\n".join(blocks)
 
 
+def _drawable(number: float) -> float:
+    """Return a number that a bar can be drawn of: it is multiplied, and divided, as it is drawn."""
+    return max(-_MOST_OF_A_BAR, min(number, _MOST_OF_A_BAR)) if number == number else 0.0  # noqa: PLR0124
+
+
 class _Shown:
     """What has been shown of a call: a stream as text, long work as a bar."""
 
@@ -152,7 +159,7 @@ class _Shown:
         if self.is_endless and self.cancel is not None:
             self.cancel()
         elif total is not None:
-            self._advance(progress, total, message or "")
+            self._advance(_drawable(progress), _drawable(total), message or "")
         elif message is not None and self._is_live:
             try:
                 write(message)

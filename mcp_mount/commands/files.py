@@ -38,6 +38,7 @@ def add_to_json(
         raise MountError(f"{str(path)!r} has another form: {group!r} is no object in it.")
     if name in servers:
         _check_same(path, name, servers[name], server)
+        _hide(path, has_key=has_key)
         return False
     servers[name] = dict(server)
     indented = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
@@ -63,8 +64,11 @@ def add_to_toml(path: Path, group: str, name: str, table: str, *, has_key: bool 
     try:
         servers = tomllib.loads(text).get(group, {})
         server = tomllib.loads(table)[group][name]
+        if not isinstance(servers, dict):
+            raise MountError(f"{str(path)!r} has another form: {group!r} is no table in it.")
         if name in servers:
             _check_same(path, name, servers[name], server)
+            _hide(path, has_key=has_key)
             return False
         end = "" if not text or text.endswith("\n") else "\n"
         added = f"{text}{end}{chr(10) if text else ''}{table}\n"
@@ -135,6 +139,14 @@ def _write(path: Path, text: str, *, has_key: bool) -> None:
         content = text.encode()
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content, new=0o600, has_key=has_key)
+
+
+def _hide(path: Path, *, has_key: bool) -> None:
+    """Make a file that has a key already, and that everybody could read, its owner's alone."""
+    with _telling(path):
+        mode = path.stat().st_mode & 0o777
+        if has_key and mode & 0o007:
+            path.chmod(mode & 0o700)
 
 
 def write_whole(path: Path, content: bytes, *, new: int = 0o666, has_key: bool = False) -> None:

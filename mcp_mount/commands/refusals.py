@@ -126,6 +126,9 @@ class Refusals:
             first, *_ = error.errors(include_url=False, include_input=False)
             where, wrong = ".".join(map(str, first["loc"])), first["msg"]
             return f"{who} answers what is not MCP: {_short(f'{where}: {wrong}')}."
+        if isinstance(error, OverflowError):
+            # Of the SDK, which takes any number of progress for a float.
+            return f"{who} answers what is not MCP: {_short(str(error))}."
         return None
 
     def _hint(self) -> str:

@@ -1,12 +1,13 @@
 """The stream of changes."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from mock_api.errors import StorageError
@@ -20,12 +21,22 @@ MAX_ID = 2**63 - 1
 LONGEST_ID = 20
 
 
+def count_watcher(store: StoreDep) -> Iterator[None]:
+    """Count who watches until the stream has ended.
+
+    Raises:
+        TooManyWatchers: there are as many as there can be.
+    """
+    with store.feed.watching():
+        yield
+
+
 @router.get(
     "/changes",
     operation_id="watch_changes",
     summary="Watch the knowledge base change",
     response_class=EventSourceResponse,
-    dependencies=READABLE,
+    dependencies=[*READABLE, Depends(count_watcher)],
 )
 async def watch_changes(
     request: Request,
@@ -72,7 +83,8 @@ async def _next(store: Store, last: int, *, patience: float) -> list[Change]:
     with store.feed.listening() as rung:
         changes: list[Change] = []
         with suppress(StorageError):
-            changes = await anyio.to_thread.run_sync(store.changes_after, last)
+            read = partial(anyio.to_thread.run_sync, store.changes_after, last)
+            changes = await store.feed.read(last, read)
         if not changes:
             with anyio.move_on_after(patience):
                 await rung.wait()

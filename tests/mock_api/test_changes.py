@@ -1,13 +1,16 @@
 """The stream of changes."""
 
 import json
+from contextlib import AsyncExitStack
 
 import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from mock_api import feed
 from mock_api.app import create_app
+from mock_api.models import Change
 from mock_api.settings import Settings
 from mock_api.store import Store
 from tests.mock_api.conftest import http_client
@@ -124,3 +127,41 @@ async def test_many_watchers_see_every_change_once(app: FastAPI, client: httpx.A
 async def test_a_start_out_of_range_is_422(client: httpx.AsyncClient) -> None:
     for since in ("-1", "x", str(2**63)):
         assert (await client.get(f"/changes?since={since}")).status_code == 422
+
+
+async def test_a_change_is_read_once_for_all_who_watch(
+    patient: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand watchers had others wait for a thread with each change."""
+    store: Store = patient.state.store
+    read, reads = store.changes_after, list[int]()
+
+    def changes_after(last: int) -> list[Change]:
+        reads.append(last)
+        return read(last)
+
+    monkeypatch.setattr(store, "changes_after", changes_after)
+    async with http_client(patient) as client, AsyncExitStack() as stack:
+        watching = [
+            await stack.enter_async_context(streamed(patient, "GET", "/changes?since=0"))
+            for _ in range(20)
+        ]
+        while store.feed.listeners < 20:
+            await anyio.lowlevel.checkpoint()
+        reads.clear()
+        await client.patch(SLUG, json={"title": "new"})
+        assert {(await each.event())["id"] for each in watching} == {"1"}
+        assert reads.count(0) < 5
+
+
+async def test_only_so_many_can_watch(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_WATCHERS", 2)
+    async with streamed(app, "GET", "/changes"):
+        async with streamed(app, "GET", "/changes"):
+            refused = await client.get("/changes")
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        async with streamed(app, "GET", "/changes?since=0") as watched:
+            await client.patch(SLUG, json={"title": "new"})
+            assert (await watched.event())["id"] == "1"

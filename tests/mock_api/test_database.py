@@ -5,8 +5,10 @@ import os
 import sqlite3
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from mock_api import database
 from mock_api.building import state_file
 from mock_api.errors import AlreadyExists, NotFound, StorageError, TooManyAttachments
 from mock_api.models import MOST_ATTACHMENTS, ArticlePatch, NewArticle
@@ -154,3 +157,69 @@ def test_without_a_state_directory_the_file_is_temporary_and_a_warning_says_so(
     file = state_file("kb.sqlite3")
     assert file.parent.parent == tmp_path
     assert "KB_DATABASE" in caplog.text
+
+
+@contextmanager
+def always_read(store: Store) -> Iterator[None]:
+    """Have somebody read at each moment: who leaves does so when another one has begun."""
+    is_over = threading.Event()
+
+    def read(begun: threading.Event, leave: threading.Event) -> None:
+        with store._database.reading() as db:  # noqa: SLF001 - a search ends by itself
+            db.execute("SELECT count(*) FROM articles").fetchone()
+            begun.set()
+            leave.wait(10)
+
+    def hand_over() -> None:
+        with ThreadPoolExecutor(2) as threads:
+            leave = threading.Event()
+            while not is_over.is_set():
+                begun, following = threading.Event(), threading.Event()
+                threads.submit(read, begun, following)
+                begun.wait(10)
+                leave.set()
+                leave = following
+            leave.set()
+
+    thread = threading.Thread(target=hand_over)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_what_was_written_does_not_grow_where_there_is_always_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One article, written again and again, filled the disk, and what it took stayed taken."""
+    most = 6_000_000
+    monkeypatch.setattr(database, "LARGE_JOURNAL", most)
+    file = tmp_path / "kb.sqlite3"
+    store = Store(file)
+    sizes = []
+    with always_read(store):
+        for _ in range(100):
+            store.update("preferences", ArticlePatch(body=os.urandom(37_000).hex()))
+            sizes.append(Path(f"{file}-wal").stat().st_size)
+    store.close()
+    assert max(sizes) < 1.2 * most
+
+
+def test_somebody_who_reads_for_ever_holds_up_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "LARGE_JOURNAL", 500_000)
+    monkeypatch.setattr(database, "_EMPTYING_SECONDS", 0.5)
+    store = Store(tmp_path / "kb.sqlite3")
+    with store._database.reading() as db:  # noqa: SLF001 - nothing else reads for ever
+        db.execute("SELECT count(*) FROM articles").fetchone()
+        took = []
+        for _ in range(8):
+            started = time.monotonic()
+            store.update("preferences", ArticlePatch(body=os.urandom(37_000).hex()))
+            took.append(time.monotonic() - started)
+    store.close()
+    assert 1 <= sum(each > 0.4 for each in took) <= 3
+    assert not caplog.records
