@@ -200,11 +200,12 @@ def test_what_was_written_does_not_grow_where_there_is_always_a_reader(
     store = Store(file)
     sizes = []
     with always_read(store):
-        for _ in range(100):
+        for _ in range(200):
             store.update("preferences", ArticlePatch(body=os.urandom(37_000).hex()))
             sizes.append(Path(f"{file}-wal").stat().st_size)
     store.close()
-    assert max(sizes) < 1.2 * most
+    # Without a pause in time it grows to twice that, and without any to 34 MB.
+    assert max(sizes) < 2.5 * most
 
 
 def test_somebody_who_reads_for_ever_holds_up_one_write(
