@@ -413,6 +413,7 @@ async def test_half_characters_are_mended_while_others_run() -> None:
     assert held < 0.1
 
 
+@pytest.mark.faults
 @pytest.mark.in_process
 @pytest.mark.parametrize(
     "media_type", ["application/json", "text/event-stream", "application/jsonl"]

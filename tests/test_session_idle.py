@@ -81,8 +81,11 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", MESSAGES)
-@pytest.mark.parametrize("options", [{}, {"auth": static(alice=[])}], ids=["open", "auth"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [*((kind, {}) for kind in MESSAGES), ("request", {"auth": static(alice=[])})],
+    ids=[*MESSAGES, "request with a token"],
+)
 def test_sessions_keep_no_large_message(kind: str, options: dict[str, Any]) -> None:
     """F2: each kept twelve megabytes of a text of four, until its next message came."""
     headers, _ = envelope("legacy", "ping")
