@@ -200,8 +200,7 @@ class Server(uvicorn.Server):
         state, patience = self.server_state, self.config.timeout_graceful_shutdown
         for connection in [*state.connections]:
             connection.shutdown()
-        # What is left of the pause: connections that close have that time without any patience.
-        with anyio.move_on_after(math.inf if patience is None else 0.1 + patience):
+        with anyio.move_on_after(math.inf if patience is None else patience):
             while state.connections or state.tasks:  # noqa: ASYNC110 - nothing else tells of it
                 await asyncio.sleep(0.005)
         for task in state.tasks:
