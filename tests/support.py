@@ -1,17 +1,13 @@
 """Speaks MCP to an app under test as a client does: by hand, through FastMCP, or over a socket."""
 
-import asyncio
 import json
-import math
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
-import anyio
 import httpx2
 import uvicorn
 from fastmcp import Client
@@ -166,46 +162,16 @@ async def connected(
         yield client
 
 
-class Server(uvicorn.Server):
-    """A server that says when it listens, and stops without the pauses that uvicorn makes.
-
-    It looks ten times a second whether it is to stop, and waits a tenth of a second then.
-    """
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = threading.Event()
-        self._stop: Callable[[], object] | None = None
-        self._told = asyncio.Event()
-
-    def stop(self) -> None:
-        """Stop, from whichever thread."""
-        self.should_exit = True
-        if self._stop is not None:
-            self._stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop = partial(asyncio.get_running_loop().call_soon_threadsafe, self._told.set)
         await super().startup(sockets)
         self.listening.set()
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        if not self.should_exit:
-            await self._told.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for listening in (*self.servers, *(sockets or ())):
-            listening.close()
-        state, patience = self.server_state, self.config.timeout_graceful_shutdown
-        for connection in [*state.connections]:
-            connection.shutdown()
-        with anyio.move_on_after(math.inf if patience is None else patience):
-            while state.connections or state.tasks:  # noqa: ASYNC110 - nothing else tells of it
-                await asyncio.sleep(0.005)
-        for task in state.tasks:
-            task.cancel()
-        await self.lifespan.shutdown()
 
 
 @contextmanager
@@ -215,7 +181,7 @@ def served(app: ASGIApp, *, at: int = 0, **options: Any) -> Iterator[str]:
     `at` is a port that was free before.
     """
     config = uvicorn.Config(app, port=0, log_level="warning", ws="none", **options)
-    server = Server(config)
+    server = _Server(config)
     with socket.create_server(("127.0.0.1", at)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -224,5 +190,5 @@ def served(app: ASGIApp, *, at: int = 0, **options: Any) -> Iterator[str]:
             assert server.listening.wait(20), "uvicorn did not start"
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.stop()
+            server.should_exit = True
             thread.join()

@@ -22,7 +22,6 @@ from starlette.routing import Route
 
 from mock_api.settings import Settings
 from tests.mock_api.conftest import changed
-from tests.support import Server
 
 KEY = "sk-proj-n0t-t0-be-sh0wn"
 Chunk = dict[str, Any]
@@ -81,7 +80,7 @@ class FakeModel:
         return changed(settings, **{**own, **more})
 
 
-class _Server(Server):
+class _Server(uvicorn.Server):
     """Serves in the event loop of the test, and leaves the signals to it."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
@@ -104,7 +103,7 @@ async def fake_model(script: Script) -> AsyncIterator[FakeModel]:
             try:
                 yield model
             finally:
-                server.stop()
+                server.should_exit = True
 
 
 def in_turn(*turns: Sequence[Item] | Response) -> Script:
