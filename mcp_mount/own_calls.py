@@ -5,7 +5,6 @@ the slot until it ends.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -14,18 +13,18 @@ import anyio
 from fastmcp.exceptions import FastMCPError, ValidationError
 from fastmcp.server.context import Context
 from fastmcp.tools import Tool, ToolResult
-from fastmcp.tools.base import InputRequiredToolResult
 from fastmcp.tools.tool_transform import TransformedTool
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.conversion.content import error
-from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.errors import InvalidArguments
 from mcp_mount.limits import Release
 from mcp_mount.remotes.sizes import is_larger
 from mcp_mount.shutdown import shutdown
-from mcp_mount.tools import access_log
+from mcp_mount.tools.access_log import CallOutcome
+from mcp_mount.tools.account import account_for
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.context import client_name, to_tool_result
+from mcp_mount.tools.context import to_tool_result
 from mcp_mount.tools.limited import LimitedTool
 from mcp_mount.tools.metrics import CallMetrics
 
@@ -50,34 +49,14 @@ class OwnCalls:
 
     async def make(self, tool: Tool, misfit: str | None, run: Run, context: Context | None) -> Any:
         """Make a call, and return its result; `misfit` is what is wrong with its arguments."""
-        started, metrics = time.perf_counter(), CallMetrics(tool.name)
-        outcome: access_log.CallOutcome = "cancelled"
-        try:
+
+        async def call(metrics: CallMetrics) -> Any:
             if misfit is not None:
                 raise InvalidArguments(misfit)
-            result = await self._run(tool, run, metrics)
-            is_question = isinstance(result, InputRequiredToolResult)
-            is_error = isinstance(result, ToolResult) and result.is_error
-            outcome = "asked" if is_question else "error" if is_error else "ok"
-        except (InvalidArguments, Busy) as refused:
-            result = to_tool_result(error(str(refused)))
-            outcome = access_log.outcome_of_refusal(refused)
-        except ValidationError:
-            outcome = "refused"
-            raise
-        except FastMCPError:
-            outcome = "error"
-            raise
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            seconds, ctx = time.perf_counter() - started, request_context.get()
-            metrics.end(outcome, seconds, None)
-            called = "own tool" if is_own(tool) else "changed tool"
-            said = (tool.name, called, outcome, seconds, ctx)
-            access_log.log_call(*said, client=client_name(context))
-        return result
+            return await self._run(tool, run, metrics)
+
+        called = "own tool" if is_own(tool) else "changed tool"
+        return await account_for(tool.name, called, context, call, _outcome_of)
 
     async def _run(self, tool: Tool, run: Run, metrics: CallMetrics) -> Any:
         policy, ctx = self._policy, request_context.get()
@@ -108,6 +87,12 @@ class OwnCalls:
         if isinstance(result, ToolResult) and await is_larger(result, most):
             return to_tool_result(error(f"The result is larger than {most} bytes (max_bytes)."))
         return result
+
+
+def _outcome_of(raised: Exception) -> CallOutcome:
+    if isinstance(raised, ValidationError):
+        return "refused"
+    return "error" if isinstance(raised, FastMCPError) else "failed"
 
 
 async def _call(run: Run, scope: anyio.CancelScope) -> Any:

@@ -4,7 +4,6 @@ It is subject to what ours are: the limits and the rate, the question before it 
 in the log. That it destroys nothing, it only claims.
 """
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,19 +17,16 @@ from mcp_types import CallToolResult, InputRequiredResult
 from pydantic import PrivateAttr
 
 from mcp_mount.backends.request import request_context
-from mcp_mount.conversion.content import error
-from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import PublishedTool
 from mcp_mount.remotes.elicitation import read_state
 from mcp_mount.remotes.entries import VIA_KEY
 from mcp_mount.remotes.progress import extending, forward_progress
 from mcp_mount.remotes.shortening import shorten_answer
-from mcp_mount.tools import access_log
+from mcp_mount.tools.account import account_for
 from mcp_mount.tools.confirm import question
-from mcp_mount.tools.context import client_name, current_context, to_tool_result
+from mcp_mount.tools.context import current_context, to_tool_result
 from mcp_mount.tools.limited import LimitedTool
-from mcp_mount.tools.metrics import CallMetrics
 from mcp_mount.tools.tracing import trace_of
 
 
@@ -106,24 +102,10 @@ class RemoteTool(LimitedTool):
             ServerError: the server refuses the call.
         """
         context = current_context()
-        started, metrics = time.perf_counter(), CallMetrics(self.name)
-        outcome: access_log.CallOutcome = "cancelled"
-        try:
-            result = await self._call(arguments, context)
-            is_question = isinstance(result, InputRequiredToolResult)
-            outcome = "asked" if is_question else "error" if result.is_error else "ok"
-        except (InvalidArguments, Busy) as refused:
-            result = to_tool_result(error(str(refused)))
-            outcome = access_log.outcome_of_refusal(refused)
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            metrics.end(outcome, seconds, None)
-            called = f"{self._binding.remote.name}/{self._published.name[:200]}"
-            said = (self.name, called, outcome, seconds, request_context.get())
-            access_log.log_call(*said, client=client_name(context))
+        called = f"{self._binding.remote.name}/{self._published.name[:200]}"
+        result: ToolResult = await account_for(
+            self.name, called, context, lambda _: self._call(arguments, context)
+        )
         return result
 
     async def _call(self, arguments: dict[str, Any], context: Context | None) -> ToolResult:

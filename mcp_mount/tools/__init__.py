@@ -16,6 +16,7 @@ In the order in which to read them:
     call          a call of an operation's tool, from its arguments to its result
     limited       what tells tools of ours from those that users add
     context       what a tool that FastMCP runs asks of its context
+    account       a call of another tool, measured and logged
     tool          an operation as a tool
     uris          addresses of resources, and templates of them
     resources     an operation as a resource
