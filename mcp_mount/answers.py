@@ -13,7 +13,7 @@ import httpx2
 from mcp_types import INTERNAL_ERROR
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.http_bounds import CheckedStream, TooMuch
+from mcp_mount.http_bounds import CheckedStream, TooMuch, refuse_compressed
 
 MOST_VALUES: Final = 2_000_000
 """Of one message, as `Meter` counts them: 10 MB of a usual list, which takes 200 MB when read."""
@@ -49,11 +49,14 @@ def replacing(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     """
 
     async def bound(response: httpx2.Response) -> None:
-        if response.headers.get("content-encoding", "identity") != "identity":
+        try:
+            refuse_compressed(response)
+        except TooMuch as refusal:
             del response.headers["content-encoding"]
             response.headers["content-type"] = "application/json"
-            response.stream = _Whole(response, most, is_compressed=True)
-        elif is_stream(response):
+            response.stream = _Whole(response, most, refusal)
+            return
+        if is_stream(response):
             response.stream = CheckedStream(response.stream, counting(is_stream=True))
         else:
             response.stream = _Whole(response, most)
@@ -65,12 +68,12 @@ class _Whole(httpx2.AsyncByteStream):
     """A body as a whole, or the error in its place."""
 
     def __init__(
-        self, response: httpx2.Response, most: int, *, is_compressed: bool = False
+        self, response: httpx2.Response, most: int, refusal: TooMuch | None = None
     ) -> None:
         self._stream: Any = response.stream
         self._request = response.request
         self._most = most
-        self._is_compressed = is_compressed
+        self._refusal = refusal
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -79,8 +82,8 @@ class _Whole(httpx2.AsyncByteStream):
             yield _error(self._request, str(error))
 
     async def _read(self) -> bytearray:
-        if self._is_compressed:
-            raise TooMuch("The answer is compressed, which was not asked for.")
+        if self._refusal is not None:
+            raise self._refusal
         body, count = bytearray(), counting()
         async for chunk in self._stream:
             body += chunk

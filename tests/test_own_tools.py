@@ -138,12 +138,18 @@ async def test_what_an_own_prompt_raises_does_not_reach_the_client(
     assert said.startswith("Could not convert argument 'count' with value 'many'")
 
 
+def text_of(logger: logging.Logger, request: pytest.FixtureRequest) -> io.StringIO:
+    """Return what the logger's records are written to, as text, until the test is over."""
+    handler = logging.StreamHandler(text := io.StringIO())
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+    return text
+
+
 @pytest.mark.in_process
 async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureRequest) -> None:
     """F1: a `KeyError` of a megabyte was drawn in colours for a second, on the event loop."""
-    handler, logger = logging.StreamHandler(logged := io.StringIO()), logging.getLogger("fastmcp")
-    logger.addHandler(handler)
-    request.addfinalizer(lambda: logger.removeHandler(handler))
+    logged = text_of(logging.getLogger("fastmcp"), request)
     app, mounted = mounted_app()
 
     @mounted.server.tool
@@ -166,9 +172,7 @@ async def test_what_an_own_prompt_raises_is_logged_shortly(
     era: Era, request: pytest.FixtureRequest
 ) -> None:
     """F1: as what tools and resources raise; it was a megabyte for each request of one."""
-    handler, logger = logging.StreamHandler(logged := io.StringIO()), logging.getLogger("mcp_mount")
-    logger.addHandler(handler)
-    request.addfinalizer(lambda: logger.removeHandler(handler))
+    logged = text_of(logging.getLogger("mcp_mount"), request)
     app, mounted = mounted_app()
 
     @mounted.server.prompt

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from multiprocessing import get_context
@@ -42,6 +42,18 @@ async def test_first_requests_at_once_find_one_whole_database(app: FastAPI) -> N
     assert total >= 40
 
 
+def eight_at_once(act: Callable[[int], bool]) -> list[bool]:
+    """Return what eight threads return that begin together, each with its number."""
+    barrier = threading.Barrier(8)
+
+    def wait_and_act(number: int) -> bool:
+        barrier.wait(10)
+        return act(number)
+
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(wait_and_act, range(8)))
+
+
 def test_processes_that_start_at_once_build_one_database(tmp_path: Path) -> None:
     file = tmp_path / "kb.sqlite3"
     with get_context("spawn").Pool(3) as processes:
@@ -52,10 +64,8 @@ def test_processes_that_start_at_once_build_one_database(tmp_path: Path) -> None
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "kb.sqlite3")
-    barrier = threading.Barrier(8)
 
     def write(number: int) -> bool:
-        barrier.wait(10)
         store.update("preferences", ArticlePatch(title=f"Title {number}"))
         try:
             store.create(DRAFT)
@@ -63,9 +73,7 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
             return False
         return True
 
-    with ThreadPoolExecutor(8) as threads:
-        created = list(threads.map(write, range(8)))
-    assert created.count(True) == 1
+    assert eight_at_once(write).count(True) == 1
     assert store.last_change() == 9
     store.close()
 
@@ -75,19 +83,15 @@ def test_writers_at_once_attach_no_more_than_an_article_may_have(tmp_path: Path)
     for number in range(MOST_ATTACHMENTS - 1):
         store.attach("preferences", f"{number}", b"", None)
     before = store.last_change()
-    barrier = threading.Barrier(8)
 
     def attach(number: int) -> bool:
-        barrier.wait(10)
         try:
             store.attach("preferences", f"last-{number}", b"", None)
         except TooManyAttachments:
             return False
         return True
 
-    with ThreadPoolExecutor(8) as threads:
-        attached = list(threads.map(attach, range(8)))
-    assert attached.count(True) == 1
+    assert eight_at_once(attach).count(True) == 1
     assert store.last_change() == before + 1
     store.close()
 
