@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mcp_mount.backends.tls import usual_tls
+from mcp_mount.backends.tls import Network, usual_tls
 from tests.api import before
 from tests.starting import started
 from tests.support import call
@@ -211,3 +211,19 @@ async def test_what_is_no_tls_in_the_midst_of_an_answer_breaks_it_off(
                 reply = await call(running, "get_part", {"part": "a"})
     assert "broke off" in reply.text_content
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+
+
+async def test_records_that_take_long_for_what_is_in_them_are_read_slowly(tmp_path: Path) -> None:
+    """Security: keys and tickets, of which there can be as many, take up to ten times as long."""
+    with answering(tmp_path, *[b"x"] * 20_000) as (url, pem):
+        tcp = await Network().connect_tcp("127.0.0.1", httpx2.URL(url).port)
+        context = ssl.create_default_context(cafile=pem)
+        stream = await tcp.start_tls(context, "127.0.0.1", timeout=60)
+        await stream.write(b"?", timeout=60)
+        left = 20_000 - len(await stream.read(65_536, timeout=60))
+        begun, used = time.monotonic(), time.thread_time()
+        while left:
+            left -= len(await stream.read(65_536, timeout=60))
+        used, passed = time.thread_time() - used, time.monotonic() - begun
+        await stream.aclose()
+    assert passed > 2 * used

@@ -3,9 +3,13 @@
 A server chooses the group in which keys are exchanged. One of 10,000 bits takes 0.8 seconds of a
 processor; the largest of TLS 1.3, which cannot be left out, 0.2. So hands are shaken in a thread,
 two at a time with each server, and of TLS 1.2 there is neither such a group nor a second handshake.
+
+A server can also fill its records with what is no data: 64 KB of new keys take 50 ms. So they are
+read in smaller pieces, and after one that was slow the connection rests.
 """
 
 import ssl
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Final, TypeVar
@@ -17,8 +21,14 @@ import httpx2
 _AT_ONCE: Final = 2
 """Handshakes of one pool of connections."""
 
-_PIECE: Final = 65_536
+_PIECE: Final = 32_768
 """Bytes that are read at once."""
+
+_SLOW: Final = 0.0005
+"""Seconds of a processor for a piece; with data in it, it takes a tenth of that."""
+
+_REST: Final = 9
+"""So many times as long as a slow piece has taken, nothing more is read."""
 
 Value = TypeVar("Value")
 
@@ -99,6 +109,7 @@ class _Secured(_Stream):
         super().__init__(stream, threads)
         self._received, self._written = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._written, server_hostname=hostname)
+        self._spent = 0.0
 
     async def shake_hands(self) -> None:
         is_done = False
@@ -119,11 +130,18 @@ class _Secured(_Stream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return await self._run(partial(self._tls.read, max_bytes), timeout)
+            return await self._run(partial(self._read, max_bytes), timeout)
         except ssl.SSLEOFError:
             return b""
         except ssl.SSLError as error:
             raise httpcore2.ReadError(str(error)) from error
+
+    def _read(self, max_bytes: int) -> bytes:
+        begun = time.thread_time()
+        try:
+            return self._tls.read(max_bytes)
+        finally:
+            self._spent += time.thread_time() - begun
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         try:
@@ -154,6 +172,9 @@ class _Secured(_Stream):
             await self._stream.write(self._written.read(), timeout)
 
     async def _receive(self, timeout: float | None) -> None:
+        spent, self._spent = self._spent, 0.0
+        if spent > _SLOW:
+            await anyio.sleep(_REST * spent)
         piece = await self._stream.read(_PIECE, timeout)
         if piece:
             self._received.write(piece)
