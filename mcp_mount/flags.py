@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mcp_mount.backends.tls import harden
 from mcp_mount.backends.token import ClientCredentials
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
@@ -63,7 +64,7 @@ def read_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
             raise MountError("--client-key needs --client-cert: the certificate it belongs to.")
         return None
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = harden(ssl.create_default_context(cafile=ca))
     except OSError as error:
         raise MountError(f"--ca-file {str(ca)!r} cannot be read: {_reason(error)}.") from None
     if certificate is not None:

@@ -19,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mcp_mount.backends.tls import Network, usual_tls
+from mcp_mount.flags import read_tls
 from tests.api import before
 from tests.starting import started
 from tests.support import call
@@ -97,22 +98,25 @@ async def test_a_slow_handshake_holds_up_nobody(tmp_path: Path) -> None:
     assert held < 0.3
 
 
+@pytest.mark.parametrize("is_named", [False, True])
 def test_no_server_chooses_a_group_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
 ) -> None:
-    """Security: nor does it begin again in the midst of an answer."""
+    """Security: nor does it begin again in the midst of an answer, also with ``--ca-file``."""
     usual_tls.cache_clear()
     with slow(tmp_path) as (url, pem), monkeypatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(pem))
         try:
-            with (
-                httpx2.Client(verify=usual_tls(), timeout=60) as client,
-                client.stream("GET", url) as response,
-            ):
-                cipher = response.extensions["network_stream"].get_extra_info("ssl_object").cipher()
-            assert ssl.OP_NO_RENEGOTIATION in usual_tls().options
+            context = read_tls(pem, None, None) if is_named else usual_tls()
         finally:
             usual_tls.cache_clear()
+        assert context is not None
+        with (
+            httpx2.Client(verify=context, timeout=60) as client,
+            client.stream("GET", url) as response,
+        ):
+            cipher = response.extensions["network_stream"].get_extra_info("ssl_object").cipher()
+    assert ssl.OP_NO_RENEGOTIATION in context.options
     assert cipher[0].startswith("ECDHE-")
 
 

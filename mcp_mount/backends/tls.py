@@ -36,7 +36,11 @@ Value = TypeVar("Value")
 @cache
 def usual_tls() -> ssl.SSLContext:
     """Trust whom the system trusts; to read who that is takes twenty milliseconds each time."""
-    context = httpx2.create_ssl_context()
+    return harden(httpx2.create_ssl_context())
+
+
+def harden(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Leave out of a context what lets a server choose what takes long; return it."""
     # As browsers do: a group of DHE is one that a server makes up.
     names = [each["name"] for each in context.get_ciphers() if each["kea"] != "kx-dhe"]
     context.set_ciphers(":".join(names))
