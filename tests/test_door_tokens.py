@@ -150,6 +150,17 @@ async def test_scopes_are_asked_for_as_the_issuer_knows_them(era: Era) -> None:
             assert listed.status == 200
 
 
+async def test_who_is_trusted_is_not_read_anew_for_the_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Security: anybody can show a token that has them fetched, which held the event loop."""
+    keys = Keys(key_for("ES256"))
+    with served(keys.app) as url:
+        verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri=f"{url}/keys")
+        monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+        assert await verifier.verify_token(sign(keys.keys[0], "ES256")) is not None
+
+
 async def test_keys_that_do_not_come_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """C3: a byte now and then kept whoever needed the keys for ever, one after the other."""
     monkeypatch.setattr("mcp_mount.access.issuer._FETCH_SECONDS", 0.1)

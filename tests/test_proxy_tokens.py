@@ -96,6 +96,19 @@ async def test_a_token_that_ends_is_renewed_before_it_is_refused(
     assert issuer.callers == ["Bearer t1", "Bearer t1", "Bearer t2"]
 
 
+async def test_who_is_trusted_is_not_read_anew_for_each_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Security: that held the event loop for 20 ms, and with proxies in the environment for 60."""
+    issuer = Issuer()
+    with served(issuer.app) as url:
+        app = before(issuer, url)
+        assert (await call(app, "list_parts")).text_content == '"here"'
+        issuer.refused.add("Bearer t1")
+        monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+        assert (await call(app, "list_parts")).text_content == '"here"'
+
+
 async def test_a_token_without_an_end_is_kept() -> None:
     issuer = Issuer()
     with served(issuer.app) as url:

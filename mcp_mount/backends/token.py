@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import httpx2
 
+from mcp_mount.backends.tls import usual_tls
 from mcp_mount.errors import MountError
 from mcp_mount.http_bounds import reading_at_most
 from mcp_mount.http_log import hide_url_async
@@ -139,6 +140,7 @@ class ClientCredentials(httpx2.Auth):
             *(self._client_id, self._client_secret),
             scope=self._scope,
             timeout=self._timeout,
+            verify=usual_tls(),
             headers={"accept-encoding": "identity"},
             event_hooks={"request": [hide_url_async], "response": [reading_at_most(_MAX_BYTES)]},
         )
