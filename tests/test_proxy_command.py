@@ -1,6 +1,7 @@
 """The command ``mcp-mount proxy``."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +113,27 @@ def test_wrong_use_is_one_line(words: list[str], said: str, tmp_path: Path) -> N
     assert message.startswith("mcp-mount: ")
     assert said in message
     assert "\n" not in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://hunter2@localhost:9", "http://hunter2@[::1", "ftp://a"]
+)
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_a_proxy_of_the_environment_that_is_none_is_one_line(
+    proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_fetched: bool
+) -> None:
+    """Proxy: that another one is set is nothing that its user thinks of."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(PARTS), "utf-8")
+    document = "http://localhost:9/openapi.json" if is_fetched else str(file)
+    with pytest.raises(SystemExit) as refused:
+        cli.app(["proxy", "--openapi", document, "--upstream", "http://localhost:9"])
+    message = str(refused.value)
+    assert message.startswith("mcp-mount: The proxies of the environment cannot be used")
+    assert "ALL_PROXY" in message
     assert "hunter2" not in message
 
 

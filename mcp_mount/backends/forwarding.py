@@ -27,6 +27,7 @@ from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers
 from mcp_mount.http_log import describe, hide_url_async
 from mcp_mount.loops import PerLoop
+from mcp_mount.openapi.fetching import check_proxies
 from mcp_mount.openapi.servers import Base
 from mcp_mount.version import __version__
 
@@ -59,6 +60,7 @@ class Forwarder:
     """An ASGI application that answers with the API's response."""
 
     def __init__(self, upstream: Upstream, base: Base) -> None:
+        check_proxies()
         self._upstream = upstream
         self.base = base
         self._own = encode_headers(upstream.headers)

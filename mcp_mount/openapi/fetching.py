@@ -9,6 +9,7 @@ import anyio
 import httpx2
 from anyio.from_thread import start_blocking_portal
 
+from mcp_mount.errors import MountError
 from mcp_mount.http_log import hide_url_async
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -54,14 +55,36 @@ class Access:
         return not (self.headers or self.auth or self.tls)
 
 
+def check_proxies() -> None:
+    """Refuse proxies of the environment through which nothing can be sent.
+
+    Raises:
+        MountError: there is one.
+    """
+    reason = ""
+    try:
+        httpx2.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).close()
+    except ImportError:
+        reason = "one speaks SOCKS, which needs the package 'socksio'"
+    except (httpx2.InvalidURL, ValueError):
+        # It may hold a password.
+        reason = "one is no URL such as 'http://proxy.example:3128'"
+    if reason:
+        names = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
+        message = f"The proxies of the environment cannot be used: {reason}. Set or unset {names}."
+        raise MountError(message)
+
+
 def fetch(url: str, access: Access) -> bytes:
     """Return what is at a URL, fetched in an event loop of its own: there may be one here.
 
     Raises:
+        MountError: the environment's proxies cannot be used.
         httpx2.HTTPError: it cannot be fetched, or leads elsewhere; the message says which.
         httpx2.InvalidURL: it is no URL.
         UnicodeError: its host can be none.
     """
+    check_proxies()
     parsed = httpx2.URL(url)
     # What no socket can be opened for, each library that is in between tells in its own way.
     parsed.host.encode("idna")
