@@ -204,6 +204,18 @@ async def test_the_second_answer_in_a_record_of_its_own_is_nobodys(
     assert [each.text_content for each in replies] == ["a part"] * 3
 
 
+async def test_a_proxy_of_the_environment_that_refuses_is_told_apart_from_the_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Proxy: the API has answered nothing."""
+    with serving(Part) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        async with started(before("https://127.0.0.1:9")) as running:
+            reply = await call(running, "get_part", {"part": "a"})
+    assert "through the proxy that the environment names" in reply.text_content
+    assert "501" not in reply.text_content
+
+
 async def test_what_is_no_tls_in_the_midst_of_an_answer_breaks_it_off(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

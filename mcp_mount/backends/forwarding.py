@@ -218,6 +218,8 @@ class Forwarder:
             what = "cannot be called: the proxy was given no access token for it"
         elif isinstance(error, httpx2.ConnectError):
             what = f"cannot be reached{_tls_note(error)}"
+        elif isinstance(error, httpx2.ProxyError):
+            what = "cannot be reached through the proxy that the environment names"
         elif _is_silence(error):
             what = "closed the connection without an answer"
         else:
