@@ -270,6 +270,51 @@ def test_a_body_of_too_many_parts_is_left(shell: Shell, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("status", "kind", "first"),
+    [
+        (200, "application/json", " "),
+        (200, "text/event-stream", ": x\n\n"),
+        (200, "text/event-stream", f"id: 1\nretry: {10**10}\ndata:\n\n"),
+        (500, "application/json", " "),
+    ],
+    ids=["body", "stream", "retry", "error"],
+)
+def test_a_command_ends_whatever_comes_slowly(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    *,
+    status: int,
+    kind: str,
+    first: str,
+    modern: bool,
+) -> None:
+    """A byte a second kept it for ever."""
+    monkeypatch.setattr(asking, "MOST_SECONDS", 0.5)
+    monkeypatch.setattr(asking, "MOST_OF_A_CALL", 0.5)
+
+    async def write() -> AsyncIterator[str]:
+        yield first
+        if "retry" not in first:
+            await anyio.sleep_forever()
+
+    command, *rest = words
+    answers: dict[str, Any] = {
+        "call" if command == "call" else "list": lambda _: StreamingResponse(
+            write(), status, media_type=kind
+        )
+    }
+    with raw([tool("t")], modern=modern, **answers) as (_, url), fail_after(20):
+        ran = shell(command, url, *rest)
+    slow = "The server takes too long to answer, and is left."
+    wrong = "The server answers 500 Internal Server Error."
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"mcp-mount: {wrong if status == 500 else slow}\n"
+
+
+@pytest.mark.parametrize("modern", [True, False])
 @pytest.mark.parametrize("total", ["1e308", "1e999", "NaN", "-1e308", "2"])
 @pytest.mark.parametrize(
     "progress", ["0", "1e308", "1e-300", "1e999", "NaN", "-1", "1" + "0" * 400]
