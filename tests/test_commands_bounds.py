@@ -41,6 +41,15 @@ def test_a_table_has_the_beginning_of_a_long_line(shell: Shell) -> None:
     assert ran.out.count("x") == 2_000
 
 
+@pytest.mark.parametrize("command", ["list", "check"])
+def test_a_table_has_the_beginning_of_a_long_name(shell: Shell, command: str) -> None:
+    """One of 16 MB took a minute."""
+    arguments = {"type": "object", "properties": {"x" * 100_000: {}}}
+    with raw([tool("x" * 100_000, inputSchema=arguments)], modern=False) as (_, url):
+        ran = shell(command, url)
+    assert ran.out.count("x") < 50_000
+
+
 @pytest.mark.parametrize("modern", [True, False])
 def test_a_response_of_millions_of_values_is_not_parsed(shell: Shell, *, modern: bool) -> None:
     """30 MB of them took 3 GB."""
