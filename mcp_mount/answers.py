@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import httpx2
+from mcp.client.streamable_http import MCP_SESSION_ID
 from mcp_types import INTERNAL_ERROR
 
 from mcp_mount.conversion.structure import Meter
@@ -49,6 +50,9 @@ def replacing(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     """
 
     async def bound(response: httpx2.Response) -> None:
+        if not response.headers.get(MCP_SESSION_ID, "").isascii():
+            # It could not be sent back, and the SDK ends with all its requests there.
+            del response.headers[MCP_SESSION_ID]
         try:
             refuse_compressed(response)
         except TooMuch as refusal:

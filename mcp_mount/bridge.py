@@ -173,7 +173,8 @@ class _Bridge:
                 # It was cancelled: nobody waits (MCP "Cancellation").
                 return
             if method == "initialize" and isinstance(message, JSONRPCResponse):
-                self.version = message.result.get("protocolVersion")
+                version = message.result.get("protocolVersion")
+                self.version = encode_header_value(version) if isinstance(version, str) else None
             if method == _LIST and isinstance(message, JSONRPCResponse):
                 self.mirroring.read(message.result)
             if isinstance(message, JSONRPCError) and message.error.code == HEADER_MISMATCH:

@@ -41,6 +41,15 @@ def test_a_table_has_the_beginning_of_a_long_line(shell: Shell) -> None:
     assert ran.out.count("x") == 2_000
 
 
+@pytest.mark.parametrize("command", ["list", "check"])
+def test_a_table_has_the_beginning_of_a_long_name(shell: Shell, command: str) -> None:
+    """One of 16 MB took a minute."""
+    arguments = {"type": "object", "properties": {"x" * 100_000: {}}}
+    with raw([tool("x" * 100_000, inputSchema=arguments)], modern=False) as (_, url):
+        ran = shell(command, url)
+    assert ran.out.count("x") < 50_000
+
+
 @pytest.mark.parametrize("modern", [True, False])
 def test_a_response_of_millions_of_values_is_not_parsed(shell: Shell, *, modern: bool) -> None:
     """30 MB of them took 3 GB."""
@@ -267,6 +276,51 @@ def test_a_body_of_too_many_parts_is_left(shell: Shell, monkeypatch: pytest.Monk
     with raw([], list=answer) as (_, url), fail_after(20):
         ran = shell("list", url)
     assert (ran.code, ran.err) == (1, "mcp-mount: The answers come in too many parts.\n")
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("status", "kind", "first"),
+    [
+        (200, "application/json", " "),
+        (200, "text/event-stream", ": x\n\n"),
+        (200, "text/event-stream", f"id: 1\nretry: {10**10}\ndata:\n\n"),
+        (500, "application/json", " "),
+    ],
+    ids=["body", "stream", "retry", "error"],
+)
+def test_a_command_ends_whatever_comes_slowly(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    *,
+    status: int,
+    kind: str,
+    first: str,
+    modern: bool,
+) -> None:
+    """A byte a second kept it for ever."""
+    monkeypatch.setattr(asking, "MOST_SECONDS", 0.5)
+    monkeypatch.setattr(asking, "MOST_OF_A_CALL", 0.5)
+
+    async def write() -> AsyncIterator[str]:
+        yield first
+        if "retry" not in first:
+            await anyio.sleep_forever()
+
+    command, *rest = words
+    answers: dict[str, Any] = {
+        "call" if command == "call" else "list": lambda _: StreamingResponse(
+            write(), status, media_type=kind
+        )
+    }
+    with raw([tool("t")], modern=modern, **answers) as (_, url), fail_after(20):
+        ran = shell(command, url, *rest)
+    slow = "The server takes too long to answer, and is left."
+    wrong = "The server answers 500 Internal Server Error."
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"mcp-mount: {wrong if status == 500 else slow}\n"
 
 
 @pytest.mark.parametrize("modern", [True, False])

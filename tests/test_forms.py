@@ -40,7 +40,15 @@ WRITTEN = {
     "Latin": ("Passwort", "mot de passe", "Contraseña", "hasło", "mật khẩu"),
     "not Latin": ("ПАРОЛЬ", "пароль", "密码", "パスワード", "비밀번호"),
     "more in brackets": ("Password (length 8)", "Token (usage: paste it here)"),
-    "more": ("Seed phrase", "verification code", "Credit card number", "credentiaIs", "pwd"),
+    "more": (
+        "Seed phrase",
+        "verification code",
+        "Credit card number",
+        "cardNumber",
+        "access code",
+        "credentiaIs",
+        "pwd",
+    ),
 }
 
 
@@ -72,6 +80,9 @@ def test_a_word_is_the_same_however_it_is_written(title: str) -> None:
         form(a={**TEXT, "format": "Password"}),
         form(a={**TEXT, "default": "Enter your password"}),
         form(a={**TEXT, "placeholder": "Your password"}),
+        form(a={**TEXT, "title": "User name and password"}),
+        form(a={**TEXT, "description": "The name of the token, and the token"}),
+        form(a={**TEXT, "description": "Name of the account and its password"}),
         form(properties={**TEXT, "title": "Password"}),
         form(a=TEXT, root={"title": "Password"}),
         form(root={"anyOf": [form(password=TEXT)]}),
@@ -131,6 +142,11 @@ CHOICES = [{"const": "p", "title": "Password"}, {"const": "t", "title": "Token"}
         form(tokens=NUMBER, max_tokens=NUMBER, token_count=NUMBER, tokensPerMinute=NUMBER),
         form(n={**NUMBER, "title": "Tokens", "description": "Tokens to buy"}),
         form(maxTokens=TEXT, tokenName=TEXT, secret_name=TEXT),
+        form(a={**TEXT, "description": "The name of the secret to read"}),
+        form(a={**TEXT, "description": "Path of the file that holds the password"}),
+        form(a={**TEXT, "title": "Name for the new API key"}),
+        form(a={**TEXT, "title": "User whose password is to be reset"}),
+        form(a={**TEXT, "description": "What happened? Do not include passwords."}),
         form(password_length=NUMBER, secret_number=NUMBER, gpio_pin=NUMBER),
         form(pin={**TICK, "title": "Pin this article"}),
         form(a={**TEXT, "title": "Pin this article"}),

@@ -21,7 +21,7 @@ from fastmcp.client.transports import StdioTransport
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp_types import TextContent
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from mcp_mount import cli
 from tests.api import PARTS
@@ -510,5 +510,28 @@ def test_an_answer_without_an_end_ends_the_request_that_it_is_for(
         assert re.search("byte limit|larger than|too many|compressed", answer["error"]["message"])
         say(stdin, message("tools/call", 3, name="t", arguments={}, _meta=meta))
         assert json.loads(stdout.readline())["id"] == 3
+        stdin.close()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "session"),
+    [({"a": 1}, "s"), ("x\r\nY: z", "s"), ("\u00e9", "s"), ("2025-06-18", "\u00e9")],
+)
+def test_what_an_endpoint_says_first_goes_into_no_header_that_cannot_be_written(
+    version: object, session: str
+) -> None:
+    """Stdio: `run URL` ended with a traceback."""
+    opened = {"protocolVersion": version, "capabilities": {}, "serverInfo": {}}
+    answer = {"jsonrpc": "2.0", "id": 1, "result": opened}
+    headers = {"mcp-session-id": session}
+    with (
+        raw([], modern=False, initialize=JSONResponse(answer, headers=headers)) as (_, url),
+        program("run", url, "--stdio") as (process, stdin, stdout),
+    ):
+        say(stdin, OPENING)
+        assert json.loads(stdout.readline()) == answer
+        say(stdin, message("tools/list", 2))
+        assert json.loads(stdout.readline())["id"] == 2
         stdin.close()
         assert process.wait(10) == 0

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from mcp_mount.check.report import Report
 
+_LONGEST = 2_000
 _COLOURS = {"A": "green", "B": "green", "C": "yellow", "D": "red", "F": "red"}
 
 
@@ -70,4 +71,4 @@ def _summary(report: Report) -> Text:
 
 def _line(text: str) -> str:
     """Return a text without line breaks: what somebody wrote elsewhere adds no line."""
-    return " ".join(text.split())
+    return " ".join(text[:_LONGEST].split())

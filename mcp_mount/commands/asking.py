@@ -16,6 +16,11 @@ from mcp_mount.http_bounds import CheckedStream, TooMuch, reading_at_most, refus
 from mcp_mount.remotes.events import Events, values_of
 from mcp_mount.remotes.text import count_values
 
+MOST_SECONDS: Final = 300.0
+MOST_OF_A_CALL: Final = 3600.0
+"""For a list, and for a call with the list before it; one that sends a byte now and then is never
+silent."""
+
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of one response that is no stream of events, of which the SDK bounds each."""
 

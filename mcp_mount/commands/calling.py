@@ -90,9 +90,9 @@ async def _call(
     from mcp_types import INVALID_PARAMS
 
     from mcp_mount.check.subject import Subject
-    from mcp_mount.commands.asking import listed_tools
+    from mcp_mount.commands.asking import MOST_OF_A_CALL, listed_tools
 
-    async with target.client() as client:
+    async with target.client(MOST_OF_A_CALL) as client:
         tools = {each["name"]: each for each in await listed_tools(client)}
         arguments = read_arguments(Subject(tools.get(tool) or _unlisted(tool, words)), words)
         with anyio.CancelScope() as scope:

@@ -129,17 +129,15 @@ def server_of(client: ClientName, found: Mapping[str, Connection], name: str) ->
 
 async def _ask_name(url: str, headers: Mapping[str, str]) -> str | None:
     """Return the name that the server at `url` says of itself, or None where it does not."""
-    import anyio
     import httpx2
     from mcp.shared.exceptions import MCPError
 
     from mcp_mount.commands.target import Target
 
     try:
-        with anyio.fail_after(_PATIENCE):
-            async with Target(url, headers).client() as client:
-                return client.server_info.name if client.server_info is not None else None
-    except (httpx2.HTTPError, MCPError, RuntimeError, TimeoutError):
+        async with Target(url, headers).client(_PATIENCE) as client:
+            return client.server_info.name if client.server_info is not None else None
+    except (httpx2.HTTPError, MCPError, RuntimeError):
         note(
             f"{url!r} has not told its name (does it run, and let you in?): "
             f"it is {short_name(_host_name(url))!r} here; --name says another."

@@ -16,7 +16,7 @@ from mcp_mount.commands.output import (
 )
 
 _LONGEST: Final = 2_000
-"""Characters of what a tool does: a line of 8 MB took a minute to be laid out."""
+"""Characters of a cell: a line of 8 MB took a minute to be laid out."""
 
 
 def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bool = False) -> int:
@@ -51,10 +51,10 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
     for subject in subjects:
         required = subject.input.get("required") or ()
         arguments = [name if name in required else f"[{name}]" for name in subject.arguments]
-        first, *_ = subject.description[:_LONGEST].splitlines() or [""]
+        first, *_ = subject.description.splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
-        table.add_row(*(Text(one_line(cell)) for cell in cells[: len(columns)]))
+        table.add_row(*(Text(one_line(cell[:_LONGEST])) for cell in cells[: len(columns)]))
     console().print(table)
     note(f"{len(subjects)} tool{'' if len(subjects) == 1 else 's'}")
     return 0

@@ -103,6 +103,7 @@ class Refusals:
         self._status = response.status_code
         if self._status < _ERRORS:
             return
+        self._line = said = _short(f"{self._status} {response.reason_phrase}")
         response.stream = _Beginning(response.stream)
         try:
             body = (await response.aread()).decode("utf-8", "replace")
@@ -111,8 +112,8 @@ class Refusals:
         self._is_mcp = '"jsonrpc"' in body
         error, description = _read_oauth(body)
         self._needs_scope = error == "insufficient_scope"
-        said = _short(f"{self._status} {response.reason_phrase}")
-        self._line = f"{said}: {text}" if (text := _short(description or body)) else said
+        if text := _short(description or body):
+            self._line = f"{said}: {text}"
 
     def _describe(self, error: Exception) -> str | None:
         who = "The app" if self.url is None else "The server"
@@ -126,6 +127,8 @@ class Refusals:
             first, *_ = error.errors(include_url=False, include_input=False)
             where, wrong = ".".join(map(str, first["loc"])), first["msg"]
             return f"{who} answers what is not MCP: {_short(f'{where}: {wrong}')}."
+        if isinstance(error, TimeoutError) and self.url is not None:
+            return f"{who} takes too long to answer, and is left."
         if isinstance(error, OverflowError):
             # Of the SDK, which takes any number of progress for a float.
             return f"{who} answers what is not MCP: {_short(str(error))}."

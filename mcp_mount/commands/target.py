@@ -32,12 +32,15 @@ class Target:
     is_document: bool = False
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator["Client[Any]"]:
-        """Yield a connected client.
+    async def client(self, seconds: float) -> AsyncIterator["Client[Any]"]:
+        """Yield a connected client, which a server elsewhere has for so many seconds.
 
         Raises:
             MountError: it is a document, behind which nobody answers.
+            RefusedError: the server took longer, or has not answered as one of MCP does.
         """
+        import anyio
+
         from mcp_mount.commands.refusals import Refusals
 
         if self.is_document:
@@ -46,7 +49,7 @@ class Target:
                 f"with 'mcp-mount proxy --openapi {self.name}', and name the URL of that."
             )
         refusals = Refusals(self.name if self.app is None else None, self.headers)
-        with refusals.told():
+        with refusals.told(), anyio.fail_after(seconds if self.app is None else None):
             async with self._connected(refusals) as client:
                 yield client
 
@@ -80,13 +83,13 @@ class Target:
 
     async def subjects(self) -> list[Subject]:
         """Return the tools: all of an app, or those of the caller that the headers say."""
-        from mcp_mount.commands.asking import listed_tools
+        from mcp_mount.commands.asking import MOST_SECONDS, listed_tools
 
         context = self._context()
         if context is not None and not self.headers:
             tools = [_as_wire(each) for each in await _all_tools(context)]
         else:
-            async with self.client() as client:
+            async with self.client(MOST_SECONDS) as client:
                 tools = await listed_tools(client)
         if context is None:
             return [Subject(tool) for tool in tools]

@@ -40,7 +40,7 @@ _FOREIGN_PARTS: Final = (
 _PASSWORD: Final = (
     rf"(?:{'|'.join(_PASSWORDS)}|\b(?:{_spread(*_PASSWORDS)}))(?!s? ?{_ABOUT})"
     rf"|\b(?:{fold(_FOREIGN)})\b|{fold(_FOREIGN_PARTS).casefold()}"
-    rf"|\b(?:bank|credit|debit|payment) ?card(?: ?numbers?)?\b(?! {_ABOUT})"
+    rf"|\b(?:(?:bank|credit|debit|payment) ?card|card ?numbers?)\b(?! {_ABOUT})"
 )
 _KEY: Final = (
     rf"(?:secret|\b{_spread('secret')})(?:code|key|phrase|token|value|word)?s?\b(?! {_ABOUT})"
@@ -54,7 +54,8 @@ _CODE: Final = (
     r"\b(?:atm|bank|card|login|my|sim|user|your)?(?:pins?|pin ?codes?)\b"
     rf"(?! (?:it|this|to)\b| {_ABOUT})"
     r"|\b(?:totp|otps?|otp ?codes?|cvv|cvc|bearer|jwts?|pwd|pswd)\b"
-    r"|\b(?:backup|fa|login|mfa|one ?time|recovery|security|sms|verification) ?(?:pass)?codes?\b"
+    r"|\b(?:access|authentication|backup|fa|login|mfa|one ?time|recovery|security|sms|verification)"
+    r" ?(?:pass)?codes?\b"
     r"|^pass$"
 )
 """What is asked for so by a name or a sentence alone: a description may speak of other pins."""
@@ -83,6 +84,12 @@ def _asking_for(name: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(f"{_ASKED}(?:{name.pattern})|{_OWN}(?:{name.pattern}){_END}")
 
 
+_TOLD: Final = re.compile(
+    r"\b(?:(?:id|names?|path|title) (?:for|of)|(?:never|not) (?:enter|include|put)|whose)"
+    rf"(?: (?!(?:and|but|then)\b)\w{{1,20}}){{0,5}}? (?:{_PASSWORD}|{_KEY})"
+)
+"""What tells of a secret by its name, its owner, or to leave it out."""
+
 _SENTENCE: Final = _asking_for(_NAME)
 _SENTENCE_OF_NUMBER: Final = _asking_for(_NUMBER)
 
@@ -103,7 +110,10 @@ def asks_for_secret(message: str, form: Mapping[str, Any]) -> bool:
 
     A form has no fields in fields (MCP "Elicitation"), but a client may show them.
     """
-    read = cache(read_words)
+
+    @cache
+    def read(text: str) -> list[str]:
+        return [_TOLD.sub("", each) for each in read_words(text)]
 
     # A field may have thousands of schemas: what is said of it is read once.
     @cache

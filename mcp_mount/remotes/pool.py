@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from mcp_mount.errors import Busy
 from mcp_mount.remotes.exchange import Connection
+from mcp_mount.remotes.failures import Ended
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.life import Key, Life
 from mcp_mount.remotes.outgoing import OutgoingRequest, sending
@@ -60,6 +61,7 @@ class SessionPool:
         self._waiting: Counter[Key] = Counter()
         self._max = _MAX_HTTP if isinstance(connection, HTTPConnection) else _MAX_PROGRAMS
         self._tasks = tasks
+        self._is_closed = False
         # Nothing of the caller who needs a session first goes on with it.
         self._context = copy_context()
 
@@ -74,6 +76,7 @@ class SessionPool:
 
         Raises:
             Busy: all sessions that may be kept are in use.
+            Ended: no session is kept any more.
             ServerError: the server refuses the request.
             Exception: whatever the client raises where there is no session.
         """
@@ -125,7 +128,8 @@ class SessionPool:
                 life.close()
 
     def close(self) -> None:
-        """End all sessions."""
+        """End all sessions, and open no other: who waits for room could."""
+        self._is_closed = True
         for life in self._open:
             life.close()
 
@@ -138,6 +142,8 @@ class SessionPool:
             await self._make_room(key)
         # Another request of the caller may have waited for room, too.
         known = self._find(key)
+        if known is None and self._is_closed:
+            raise Ended
         life = known or self._open_session(key, callbacks)
         life.users += 1
         try:
