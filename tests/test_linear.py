@@ -327,7 +327,11 @@ def test_thousands_of_templates_are_compared_with_a_long_address_in_no_time() ->
     templates = [f"kb://articles/{{slug}}/{number}" for number in range(10_000)]
     with within_seconds(0.15):
         assert not any(match_template(each, "kb:/" + "/a" * 8_000) for each in templates)
+    encoded = f"kb://articles/{'%41' * 5_000}/other"
+    with within_seconds(0.15):
+        assert not any(match_template(each, encoded) for each in templates)
     assert match_template("kb://{rest*}", "kb://a/b/c") == {"rest": "a/b/c"}
+    assert match_template("kb://{a}/{rest*}", "kb://%41%2F/b%20/") == {"a": "A/", "rest": "b /"}
 
 
 def test_a_title_is_no_longer_than_a_description() -> None:

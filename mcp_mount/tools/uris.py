@@ -1,7 +1,7 @@
 """Addresses of resources, and the templates that stand for many of them (RFC 6570). Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -67,12 +67,17 @@ def match_template(template: str, uri: str) -> dict[str, str] | None:
         before, _, rest = segment.partition("{")
         name, _, after = rest.partition("}")
         if name.endswith("*"):
-            left = "/".join(given[number:])
-            return {**values, name[:-1]: unquote(left)} if left else None
+            values[name[:-1]] = "/".join(given[number:])
+            return _decoded(values) if values[name[:-1]] else None
         part = given[number] if number < len(given) else ""
         value = part[len(before) : len(part) - len(after)]
         if part != f"{before}{value if name else ''}{after}" or bool(name) != bool(value):
             return None
         if name:
-            values[name] = unquote(value)
-    return values if len(segments) == len(given) else None
+            values[name] = value
+    return _decoded(values) if len(segments) == len(given) else None
+
+
+def _decoded(values: Mapping[str, str]) -> dict[str, str]:
+    # Of an address that matches alone: it may be compared with thousands of templates.
+    return {name: unquote(value) for name, value in values.items()}
