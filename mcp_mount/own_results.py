@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, Final
 
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.resources import ResourceResult
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.function_tool import FunctionTool
 from fastmcp.utilities.versions import VersionSpec
@@ -18,18 +19,37 @@ from pydantic import BaseModel
 
 from mcp_mount.conversion.structure import MAX_VALUES
 from mcp_mount.loops import in_thread
+from mcp_mount.tools.uris import SHORT_URI, is_soon_matched
 
 _FEW: Final = 1_000
 """Values that are soon converted."""
 
 
 class OwnServer(FastMCP[Any]):
-    """A server that bounds what the functions return that users add to it as tools."""
+    """A server that bounds what the functions return that users add to it as tools.
+
+    And how long it takes to find which of their resources is asked for.
+    """
 
     async def get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         """Return a tool by name, as FastMCP does."""
         tool = await super().get_tool(name, version)
         return BoundedTool.of(tool) if type(tool) is FunctionTool else tool
+
+    async def read_resource(
+        self, uri: str, *, version: VersionSpec | None = None, run_middleware: bool = True
+    ) -> ResourceResult:
+        """Read a resource, as FastMCP does.
+
+        Raises:
+            NotFoundError: there is none, or to find it would take too long.
+        """
+        if run_middleware and len(uri) > SHORT_URI:
+            # Those of its providers, as they are compared: shown to the caller or not.
+            templates = await super(FastMCP, self).list_resource_templates()
+            if not is_soon_matched((each.uri_template for each in templates), uri):
+                raise NotFoundError(f"Unknown resource: {uri!r}")
+        return await super().read_resource(uri, version=version, run_middleware=run_middleware)
 
 
 class _Unconverted(ToolResult):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import time
 from base64 import urlsafe_b64encode
@@ -13,7 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from mcp_mount.access.issuer import ALGORITHMS, IssuerTokens
@@ -190,3 +191,36 @@ async def test_keys_that_do_not_come_are_waited_for_once(monkeypatch: pytest.Mon
                 assert await verifier.verify_token(token) is None
         is_over.set()
     assert asked == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (JSONResponse({"keys": [], "more": "a" * 100_000}), "larger than 65536 bytes"),
+        (Response(gzip.compress(b"{}"), headers={"content-encoding": "gzip"}), "compressed"),
+        (Response("[" * 60_000, media_type="application/json"), "no JSON"),
+        (JSONResponse({"keys": 5}), "no set of keys"),
+        (RedirectResponse("/elsewhere?key=planted"), "HTTP 307"),
+        (Response(status_code=503), "HTTP 503"),
+    ],
+    ids=["large", "compressed", "deep", "other", "redirect", "down"],
+)
+async def test_what_is_wrong_with_the_keys_stands_in_the_log(
+    answer: Response, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C3: everybody is refused then, and only the operator can tell that it is not their tokens."""
+
+    async def serve(_: Request) -> Response:
+        return answer
+
+    key = key_for("ES256")
+    with served(Starlette(routes=[Route("/keys", serve)])) as url:
+        verifier = IssuerTokens(
+            issuer=ISSUER, audience=AUDIENCE, jwks_uri=f"{url}/keys?key=planted"
+        )
+        assert await verifier.verify_token(sign(key, "ES256")) is None
+        assert await verifier.verify_token(sign(key, "ES256")) is None
+    (line,) = (each for each in caplog.records if each.name == "mcp_mount")
+    assert line.getMessage().startswith("The keys of AUTH_JWKS_URL cannot be fetched")
+    assert why in caplog.text
+    assert "planted" not in caplog.text

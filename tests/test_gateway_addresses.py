@@ -1,5 +1,6 @@
 """Addresses of resources: each party of a gateway has its own, and ours are nobody else's."""
 
+import time
 from typing import Any
 
 import pytest
@@ -131,3 +132,20 @@ async def test_what_we_offer_goes_before_a_servers(era: Era) -> None:
                 assert read.text == said
     asked = [each["params"]["uri"] for each in server.requests if "uri" in each.get("params", {})]
     assert asked == ["docs://page/7"]
+
+
+async def test_a_server_lists_no_address_that_templates_of_ours_take_long_to_tell() -> None:
+    """Gateway: who may list decides what FastMCP's expression of a template is tried with."""
+    listed = [{"uri": f"own://{dashes}/", "name": "a"} for dashes in ("-" * 1_500, "-")]
+    with raw([], **{"resources/list": {"resources": listed}}) as (_, url):
+        mounted = mount_mcp(app := FastAPI(), remotes=[Remote("wiki", url=url)])
+
+        @mounted.server.resource("own://wiki/{a}-{b}-{c}.txt")
+        def added(a: str, b: str, c: str) -> str:
+            return f"{a} {b} {c}"
+
+        async with started(app), connected(app, "modern") as client:
+            begun = time.thread_time()
+            (found,) = await client.list_resources()
+            assert time.thread_time() - begun < 0.5
+    assert str(found.uri) == "own://wiki/-/"

@@ -7,6 +7,7 @@ limit is processor time, so that a busy machine changes nothing, and far above w
 import gc
 import re
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastmcp import FastMCP
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mcp_mount import MountError
+from mcp_mount import MountError, mount_mcp
 from mcp_mount.backends.asgi import ASGIBackend
 from mcp_mount.backends.request import OperationRequest
 from mcp_mount.conversion.inputs import read_arguments
@@ -39,6 +41,7 @@ from mcp_mount.tools.describing import description_of, title_of
 from mcp_mount.tools.marks import ToolOverrides, read_overrides
 from mcp_mount.tools.selection import select
 from mcp_mount.tools.uris import match_template
+from tests.support import ERAS, Era, Reply, rpc
 
 LENGTH = 50_000
 SECONDS = 1.0
@@ -327,7 +330,46 @@ def test_thousands_of_templates_are_compared_with_a_long_address_in_no_time() ->
     templates = [f"kb://articles/{{slug}}/{number}" for number in range(10_000)]
     with within_seconds(0.15):
         assert not any(match_template(each, "kb:/" + "/a" * 8_000) for each in templates)
+    encoded = f"kb://articles/{'%41' * 5_000}/other"
+    with within_seconds(0.15):
+        assert not any(match_template(each, encoded) for each in templates)
     assert match_template("kb://{rest*}", "kb://a/b/c") == {"rest": "a/b/c"}
+    assert match_template("kb://{a}/{rest*}", "kb://%41%2F/b%20/") == {"a": "A/", "rest": "b /"}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_address_is_soon_compared_with_templates_of_several_values(era: Era) -> None:
+    """2,000 dashes took FastMCP's expression nine seconds, and 4,000 seventy."""
+    mounted = mount_mcp(app := FastAPI())
+
+    @mounted.server.resource("own://{a}-{b}-{c}.txt")
+    def three(a: str, b: str, c: str) -> str:
+        return f"{a} {b} {c}"
+
+    inner = FastMCP("inner")
+
+    @inner.resource("own://{rest*}/x/{last}")
+    def two(rest: str, last: str) -> str:
+        return f"{rest} {last}"
+
+    mounted.server.mount(inner, namespace="inner")
+
+    async def read(uri: str) -> Reply:
+        return await rpc(app, era, "resources/read", {"uri": uri}, headers={"mcp-name": uri})
+
+    for hostile in ("own://" + "-" * 1_500 + "/", "own://inner/" + "/x/" * 8_000 + "/"):
+        begun = time.thread_time()
+        reply = await read(hostile)
+        # An alarm would be an error that FastMCP takes for an answer.
+        assert time.thread_time() - begun < 0.2
+        assert reply.answer["error"]["code"] == -32602
+    for uri, text in (
+        ("own://1-2-3.txt", "1 2 3"),
+        (f"own://{'a' * 9_000}-b-c.txt", f"{'a' * 9_000} b c"),
+        ("own://inner/a/b/x/c", "a/b c"),
+    ):
+        (content,) = (await read(uri)).result["contents"]
+        assert content["text"] == text
 
 
 def test_a_title_is_no_longer_than_a_description() -> None:

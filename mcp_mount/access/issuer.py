@@ -17,6 +17,10 @@ import httpx2
 from fastmcp.server.auth import AccessToken, JWTVerifier, TokenVerifier
 from fastmcp.utilities.auth import decode_jwt_header
 
+from mcp_mount.access.store import Failing
+from mcp_mount.http_bounds import reading_at_most
+from mcp_mount.http_log import hide_url_async
+
 ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
@@ -31,6 +35,11 @@ _KEPT: Final = 5.0
 
 _FETCH_SECONDS: Final = 10.0
 """For all of them: who waits for keys that do not come is not to wait for each try of others."""
+
+_MAX_BYTES: Final = 64 * 1024
+"""Of an answer with keys; those of large issuers have 20 KiB. The smallest keys take 36 ms then."""
+
+_Key = dict[str, Any]
 
 
 class IssuerTokens(TokenVerifier):
@@ -92,35 +101,60 @@ class _Keys:
         self._url = url
         # To read who is trusted takes twenty milliseconds, and as long again for each proxy.
         self._tls = httpx2.create_ssl_context()
-        self._fetched: tuple[float, httpx2.Response | httpx2.HTTPError] | None = None
+        self._fetched: tuple[float, list[_Key] | httpx2.HTTPError] | None = None
         self._lock = anyio.Lock()
+        self._failing = Failing(
+            "The keys of AUTH_JWKS_URL",
+            "cannot be fetched: tokens whose keys are not known are refused",
+            "can be fetched again",
+        )
 
-    async def fetch(self) -> httpx2.Response:
-        """Return the response, for some seconds the same.
+    async def fetch(self) -> list[_Key]:
+        """Return the keys, for some seconds the same.
 
         Raises:
-            HTTPError: there is none.
+            HTTPError: there are none.
         """
         async with self._lock:
             if self._fetched is None or time.monotonic() - self._fetched[0] > _KEPT:
-                fetched = await self._fetch()
-                self._fetched = time.monotonic(), fetched
+                self._fetched = time.monotonic(), await self._fetch()
             _, answer = self._fetched
         if isinstance(answer, httpx2.HTTPError):
             raise answer.with_traceback(None)
         return answer
 
-    async def _fetch(self) -> httpx2.Response | httpx2.HTTPError:
+    async def _fetch(self) -> list[_Key] | httpx2.HTTPError:
         try:
-            async with (
-                asyncio.timeout(_FETCH_SECONDS),
-                httpx2.AsyncClient(timeout=_FETCH_SECONDS, verify=self._tls) as client,
-            ):
-                return await client.get(self._url)
-        except TimeoutError:
-            return httpx2.ReadTimeout("The issuer's keys did not come in time.")
+            async with asyncio.timeout(_FETCH_SECONDS):
+                keys = await self._ask()
         except httpx2.HTTPError as error:
-            return error
+            failed = error
+        except TimeoutError:
+            failed = httpx2.ReadTimeout("The keys did not come in time.")
+        else:
+            self._failing.end()
+            return keys
+        self._failing.begin(failed)
+        return failed
+
+    async def _ask(self) -> list[_Key]:
+        async with httpx2.AsyncClient(
+            timeout=_FETCH_SECONDS,
+            verify=self._tls,
+            headers={"accept-encoding": "identity"},
+            event_hooks={"request": [hide_url_async], "response": [reading_at_most(_MAX_BYTES)]},
+        ) as client:
+            response = await client.get(self._url)
+        if not response.is_success:
+            raise httpx2.RequestError(f"The answer is HTTP {response.status_code}.")
+        try:
+            document = response.json()
+        except (ValueError, RecursionError):
+            raise httpx2.DecodingError("The answer is no JSON.") from None
+        found = document.get("keys") if isinstance(document, dict) else None
+        if not isinstance(found, list):
+            raise httpx2.DecodingError("The answer is no set of keys (RFC 7517 §5).")
+        return [each for each in found if isinstance(each, dict)]
 
 
 class _KeysFor(httpx2.AsyncBaseTransport):
@@ -131,16 +165,10 @@ class _KeysFor(httpx2.AsyncBaseTransport):
         self._keys = keys
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._keys.fetch()
-        if not response.is_success:
-            return httpx2.Response(response.status_code, request=request)
-        document = response.json()
-        found = document.get("keys") if isinstance(document, dict) else None
         keys = [
             each
-            for each in found or ()
-            if isinstance(each, Mapping)
-            and each.get("alg", self._algorithm) == self._algorithm
+            for each in await self._keys.fetch()
+            if each.get("alg", self._algorithm) == self._algorithm
             and each.get("use", "sig") == "sig"
         ]
         return httpx2.Response(200, json={"keys": keys}, request=request)

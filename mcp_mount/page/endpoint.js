@@ -118,7 +118,10 @@ async function* messages(response) {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const events = (buffer + value).split(/\r?\n\r?\n/);
+    buffer += value;
+    // An event of megabytes comes in many pieces, and is one line.
+    if (!value.includes("\n")) continue;
+    const events = buffer.split(/\r?\n\r?\n/);
     buffer = events.pop();
     for (const event of events) {
       const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));

@@ -135,7 +135,8 @@ function group(name, schema, options, type, ...children) {
 }
 
 async function readFields(fields) {
-  const value = {};
+  // Without a prototype, which an argument called `__proto__` would set.
+  const value = Object.create(null);
   for (const [name, each] of fields) {
     const read = await each.read();
     if (read !== OMITTED) value[name] = read;

@@ -32,6 +32,7 @@ from mcp_mount.remotes.resources import (
 from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name
+from mcp_mount.tools.uris import is_soon_matched
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)
@@ -188,11 +189,12 @@ class RemoteProvider(Provider):
         ours = self._ours
         taken = {str(resource.uri) for resource in await ours.list_resources()}
         templates = await ours.list_resource_templates()
-        turns = Turns()
-        listed: list[Resource] = []
+        expressions = [each.uri_template for each in templates]
+        turns, listed = Turns(), list[Resource]()
         for uri, each in _only_up([*self._offered.resources.items()]):
             await turns.take()
-            if uri not in taken and not any(own.matches(uri) is not None for own in templates):
+            is_free = uri not in taken and is_soon_matched(expressions, uri)
+            if is_free and not any(own.matches(uri) is not None for own in templates):
                 listed.append(each)
         return listed
 

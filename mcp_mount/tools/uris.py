@@ -1,11 +1,16 @@
 """Addresses of resources, and the templates that stand for many of them (RFC 6570). Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from math import prod
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
 MAX_URI: Final = 2_000
+
+SHORT_URI: Final = 200
+"""Characters of an address that is soon compared with any template."""
 
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[\x21-\x7e]*")
 # At most one variable between two slashes, so that a template matches in one way or not at all.
@@ -14,6 +19,10 @@ _TEMPLATE: Final = re.compile(
     rf"[a-z][a-z0-9+.-]*://{_SEGMENT}(?:/{_SEGMENT})*(?:/\{{\w+\*\}})?(?:\{{\?\w+(?:,\w+)*\}})?",
     re.ASCII,
 )
+_VARIABLE: Final = re.compile(r"\{([^{}]+)\}")
+_MOST_STEPS: Final = 10_000_000
+"""Of the templates' expressions, which try an address in each way to divide it; some 40 ms."""
+
 _VARIABLES: Final = re.compile(r"\{\??([\w,]+)\*?\}", re.ASCII)
 
 
@@ -67,12 +76,50 @@ def match_template(template: str, uri: str) -> dict[str, str] | None:
         before, _, rest = segment.partition("{")
         name, _, after = rest.partition("}")
         if name.endswith("*"):
-            left = "/".join(given[number:])
-            return {**values, name[:-1]: unquote(left)} if left else None
+            values[name[:-1]] = "/".join(given[number:])
+            return _decoded(values) if values[name[:-1]] else None
         part = given[number] if number < len(given) else ""
         value = part[len(before) : len(part) - len(after)]
         if part != f"{before}{value if name else ''}{after}" or bool(name) != bool(value):
             return None
         if name:
-            values[name] = unquote(value)
-    return values if len(segments) == len(given) else None
+            values[name] = value
+    return _decoded(values) if len(segments) == len(given) else None
+
+
+def _decoded(values: Mapping[str, str]) -> dict[str, str]:
+    # Of an address that matches alone: it may be compared with thousands of templates.
+    return {name: unquote(value) for name, value in values.items()}
+
+
+def is_soon_matched(templates: Iterable[str], uri: str) -> bool:
+    """Whether expressions made of templates, as FastMCP's, soon tell whether an address is theirs.
+
+    Those with several variables between two slashes may not: ``parts://{name}.{kind}``.
+    """
+    if len(uri) <= SHORT_URI:
+        return True
+    shown = unquote(uri)
+
+    def steps(run: tuple[str, ...]) -> int:
+        counts = (max(1, uri.count(each), shown.count(unquote(each))) for each in run)
+        return len(uri) * prod(counts)
+
+    return sum(map(steps, (run for each in templates for run in _runs(each)))) <= _MOST_STEPS
+
+
+@lru_cache(maxsize=4096)
+def _runs(template: str) -> tuple[tuple[str, ...], ...]:
+    """Return what stands between variables where an address could be divided among them."""
+    runs: list[tuple[str, ...]] = []
+    _, *rest = _VARIABLE.split(template.partition("{?")[0])
+    run: list[str] = []
+    has_slashes = False
+    for name, literal in zip(rest[::2], rest[1:-1:2], strict=False):
+        has_slashes = has_slashes or name.endswith("*")
+        if has_slashes or "/" not in literal:
+            run.append(literal)
+        else:
+            runs.append(tuple(run))
+            run = []
+    return tuple(filter(None, [*runs, tuple(run)]))

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastmcp.tools import Tool
 
 from mcp_mount import mount_mcp
@@ -98,6 +98,21 @@ def test_large_numbers_are_shown_and_sent_to_the_last_digit(open_page: OpenPage)
             json.loads(page.get_by_label("JSON of the arguments").input_value())["number"] == number
         )
         assert structured(call(page)) == {"id": number}
+
+
+def test_an_argument_may_be_called_as_what_scripts_have_of_their_own(open_page: OpenPage) -> None:
+    app = FastAPI()
+
+    @app.get("/echo", operation_id="echo")
+    def echo(proto: Annotated[str, Query(alias="__proto__")]) -> dict[str, str]:
+        return {"given": proto}
+
+    mount_mcp(app)
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, "echo")
+        fill(page, __proto__="a")
+        assert structured(call(page)) == {"given": "a"}
 
 
 def test_a_schema_that_needs_itself_many_times_is_opened_in_part(open_page: OpenPage) -> None:
