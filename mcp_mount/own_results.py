@@ -3,10 +3,11 @@
 FastMCP looks at each item of a list several times, on the event loop: a million took two seconds.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from fastmcp import FastMCP
@@ -17,7 +18,7 @@ from fastmcp.tools.function_tool import FunctionTool
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import BaseModel
 
-from mcp_mount.conversion.structure import MAX_VALUES
+from mcp_mount.conversion.structure import CONTAINER, MAX_VALUES, NAME
 from mcp_mount.loops import in_thread
 from mcp_mount.tools.uris import SHORT_URI, is_soon_matched
 
@@ -93,21 +94,24 @@ class BoundedTool(FunctionTool):
 
 
 def _has_more(value: object, most: int) -> bool:
-    """Whether there are more values than that in a value, however deep."""
-    count, values = 0, [value]
+    """Whether there are more values than that in a value, however deep, counted as in JSON."""
+    count, values = 1, [value]
     while values and count <= most:
-        values.extend(islice(_members(values.pop()), most + 1))
-        count += 1
+        weight, members = _members(values.pop())
+        others = len(values)
+        values.extend(islice(members, most + 1))
+        count += weight * (len(values) - others) + (CONTAINER - 1 if weight else 0)
     return count > most
 
 
-def _members(value: object) -> Iterable[object]:
+def _members(value: object) -> tuple[int, Iterable[object]]:
+    """Return what each member counts, and the members; 0 and none where it holds none."""
     if isinstance(value, Mapping):
-        return value.values()
-    if isinstance(value, list | tuple | set | frozenset):
-        return value
+        return NAME + 1, value.values()
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return 1, value
     if isinstance(value, BaseModel):
-        return value.__dict__.values()
+        return NAME + 1, chain(value.__dict__.values(), (value.__pydantic_extra__ or {}).values())
     if is_dataclass(value) and not isinstance(value, type):
-        return (getattr(value, each.name, None) for each in fields(value))
-    return ()
+        return NAME + 1, (getattr(value, each.name, None) for each in fields(value))
+    return 0, ()

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -308,10 +309,18 @@ async def test_an_own_tool_returns_no_more_values_than_an_operation(era: Era) ->
         return Table(rows=[Row([1] * (count // 100))] * 100)
 
     @mounted.server.tool
+    def points(count: int) -> list[dict[str, int]]:
+        return [{"x": 1, "y": 2} for _ in range(count // 10)]
+
+    @mounted.server.tool
+    def queue(count: int) -> deque[str]:
+        return deque(["x"] * count)
+
+    @mounted.server.tool
     def blocks() -> list[Any]:
         return ["a", TextContent(type="text", text="b")]
 
-    for name in ("many", "table"):
+    for name in ("many", "table", "points", "queue"):
         reply = await call(app, name, {"count": 250_000}, era=era)
         assert reply.is_error
         assert reply.text_content == "The result has more than 200,000 values."
@@ -319,6 +328,8 @@ async def test_an_own_tool_returns_no_more_values_than_an_operation(era: Era) ->
     assert reply.result["structuredContent"] == {"result": ["x"] * 5_000}
     reply = await call(app, "table", {"count": 5_000}, era=era)
     assert reply.result["structuredContent"] == {"rows": [{"cells": [1] * 50}] * 100}
+    reply = await call(app, "points", {"count": 180_000}, era=era)
+    assert reply.result["structuredContent"] == {"result": [{"x": 1, "y": 2}] * 18_000}
     assert (await call(app, "blocks", era=era)).text_content == "a\nb"
 
 

@@ -20,8 +20,8 @@ three, and a number that is longer than any processor's twenty for each twenty d
 fraction takes more is said below.
 """
 
-_NAME: Final = 2
-_CONTAINER: Final = 3
+NAME: Final = 2
+CONTAINER: Final = 3
 _LONG_NUMBER: Final = 20
 
 # Found without a pattern, which takes a tenth of a second for what the parser never reaches.
@@ -96,8 +96,8 @@ class Meter:
         self._lines += text.count(b"\n") + text.count(b"\r")
         self._strings -= sum(map(text.count, (b",", b"[", b"{", b":")))
         _, blank, last = text.rpartition(b"\n\n") if self._is_stream else (b"", b"", text)
-        values = last.count(b",") + _CONTAINER * (last.count(b"[") + last.count(b"{"))
-        values += _NAME * last.count(b":")
+        values = last.count(b",") + CONTAINER * (last.count(b"[") + last.count(b"{"))
+        values += NAME * last.count(b":")
         values += _weigh_numbers(last)
         self.values = values if blank else self.values + values
 
