@@ -15,6 +15,7 @@ from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
 from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
+from fastmcp.utilities.versions import VersionSpec
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
@@ -61,7 +62,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         server, called = _server_of(context), context.message
         # As the caller sees it: to who may not use a tool, there is none.
-        tool = await _called_tool(server, called.name) if server is not None else None
+        tool = await _called_tool(server, called) if server is not None else None
         try:
             if tool is None:
                 return await call_next(context)
@@ -132,12 +133,23 @@ def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
 
 
-async def _called_tool(server: FastMCP[Any], name: str) -> Tool | None:
-    """Return the tool that FastMCP calls for a name."""
-    tool = await server.get_tool(name)
+async def _called_tool(
+    server: FastMCP[Any], called: mcp_types.CallToolRequestParams
+) -> Tool | None:
+    """Return the tool that FastMCP calls."""
+    name = called.name
+    tool = await server.get_tool(name, _version_of(called))
     # The tools of FastMCP's apps have a second name.
     hashed = parse_hashed_backend_name(name) if tool is None else None
     return tool if hashed is None else await server.get_tool_by_hash(*hashed)
+
+
+def _version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:
+    """Return which version of a component is asked for, as FastMCP has said it."""
+    said: Any = (asked.meta or {}).get("fastmcp", {}).get("version")
+    if said is None:
+        return None
+    return VersionSpec(**said) if isinstance(said, dict) else VersionSpec(eq=said)
 
 
 async def _unknown_tool(

@@ -64,6 +64,25 @@ async def test_calls_of_an_own_tool_count_for_the_rate(era: Era) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_counts_in_an_older_version_too(era: Era) -> None:
+    """C6: where the caller may not use the newest."""
+    app, mounted = mounted_app(rate_limit=RateLimit("1/hour"))
+
+    @mounted.server.tool(name="own", version="1")
+    async def own() -> str:
+        return "1"
+
+    @mounted.server.tool(name="own", version="2", auth=lambda _: False)
+    async def newest() -> str:
+        return "2"
+
+    meta = {"fastmcp": {"version": "1"}}
+    assert (await call(app, "own", era=era, meta=meta)).text_content == "1"
+    refused = await call(app, "own", era=era, meta=meta)
+    assert refused.text_content.startswith("Too many calls")
+
+
+@pytest.mark.parametrize("era", ERAS)
 async def test_an_operation_that_is_renamed_counts_once(
     era: Era, caplog: pytest.LogCaptureFixture
 ) -> None:
