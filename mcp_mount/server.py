@@ -146,7 +146,8 @@ async def _called_tool(
 
 def _version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:
     """Return which version of a component is asked for, as FastMCP has said it."""
-    said: Any = (asked.meta or {}).get("fastmcp", {}).get("version")
+    meta: Mapping[str, Any] = asked.meta or {}
+    said = meta.get("fastmcp", {}).get("version")
     if said is None:
         return None
     return VersionSpec(**said) if isinstance(said, dict) else VersionSpec(eq=said)
