@@ -5,26 +5,27 @@ the slot until it ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import anyio
-from fastmcp.exceptions import FastMCPError, ValidationError
+from fastmcp.exceptions import FastMCPError, ToolError, ValidationError
 from fastmcp.server.context import Context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.tool_transform import TransformedTool
+from pydantic_core import PydanticSerializationError
+from starlette.requests import Request
 
-from mcp_mount.backends.request import request_context
-from mcp_mount.conversion.content import error
+from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.limits import Release
+from mcp_mount.limits import Release, Slots
 from mcp_mount.remotes.sizes import is_larger
 from mcp_mount.shutdown import shutdown
 from mcp_mount.tools.access_log import CallOutcome
 from mcp_mount.tools.account import account_for
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.context import to_tool_result
 from mcp_mount.tools.limited import LimitedTool
 from mcp_mount.tools.metrics import CallMetrics
 
@@ -53,40 +54,74 @@ class OwnCalls:
         async def call(metrics: CallMetrics) -> Any:
             if misfit is not None:
                 raise InvalidArguments(misfit)
-            return await self._run(tool, run, metrics)
+            result = await self._run(run, _timeout_of(tool), metrics)
+            if isinstance(result, ToolResult):
+                await self._check_size(result)
+            return result
 
         called = "own tool" if is_own(tool) else "changed tool"
         return await account_for(tool.name, called, context, call, _outcome_of)
 
-    async def _run(self, tool: Tool, run: Run, metrics: CallMetrics) -> Any:
+    async def _run(self, run: Run, seconds: float | None, metrics: CallMetrics) -> Any:
         policy, ctx = self._policy, request_context.get()
-        request = ctx.request if ctx is not None else None
+        release = await self._admit(ctx.request if ctx is not None else None, metrics)
+        # A task of its own, because a thread cannot be ended, and nobody has to wait for it. The
+        # scope ends it, because only then its end is the thread's too.
+        scope = anyio.CancelScope()
+        task = asyncio.get_running_loop().create_task(_call(run, scope))
+        task.add_done_callback(partial(_give_back, release))
+        with _may_be_left(ctx, policy.slots, task, scope.cancel):
+            try:
+                ended = await _wait(task, seconds or policy.limits.timeout)
+            finally:
+                if not task.done():
+                    scope.cancel()
+                    if ctx is not None:
+                        ctx.tasks.append(task)
+        if ended is not None:
+            raise ToolError(f"The tool gave no answer {ended}")
+        if task.cancelled() or scope.cancelled_caught:
+            # By the tool, or, where its client has left, by somebody who needs its slot.
+            raise ToolError("The call was cancelled.")
+        return task.result()
+
+    async def _admit(self, request: Request | None, metrics: CallMetrics) -> Release:
+        """Count a call, and return what gives back the slot that it takes."""
+        policy = self._policy
         if policy.rate is not None and request is not None:
             await policy.rate.count(request)
         release = policy.slots.take_nowait()
         if release is None:
             with metrics.waiting():
                 release = await policy.slots.take(request)
-        # A task of its own, because a thread cannot be ended, and nobody has to wait for it. The
-        # scope ends it, because only then its end is the thread's too.
-        scope = anyio.CancelScope()
-        task = asyncio.get_running_loop().create_task(_call(run, scope))
-        task.add_done_callback(partial(_give_back, release))
-        seconds = _timeout_of(tool) or policy.limits.timeout
+        return release
+
+    async def _check_size(self, result: ToolResult) -> None:
+        most = self._policy.limits.max_bytes
         try:
-            ended = await _wait(task, seconds)
-        finally:
-            if not task.done():
-                scope.cancel()
-                if ctx is not None:
-                    ctx.tasks.append(task)
-        if ended is not None:
-            return to_tool_result(error(f"The tool gave no answer {ended}"))
-        result = task.result()
-        most = policy.limits.max_bytes
-        if isinstance(result, ToolResult) and await is_larger(result, most):
-            return to_tool_result(error(f"The result is larger than {most} bytes (max_bytes)."))
-        return result
+            if await is_larger(result, most):
+                raise ToolError(f"The result is larger than {most} bytes (max_bytes).")
+        except PydanticSerializationError:
+            half = "The result holds half of a character (a lone surrogate)."
+            raise ToolError(half) from None
+
+
+@contextmanager
+def _may_be_left(
+    ctx: RequestContext | None, slots: Slots, task: asyncio.Task[Any], end: Callable[[], None]
+) -> Iterator[None]:
+    """Offer the slot of a call to who waits for one, once the client of the call has gone."""
+    if ctx is None or ctx.abandon is not None:
+        # The call that this one is made for is ended, and this one with it.
+        yield
+        return
+    ctx.abandon = partial(slots.lend, end)
+    task.add_done_callback(lambda _: slots.withdraw(end))
+    try:
+        yield
+    finally:
+        # A session keeps the context of its last request.
+        ctx.abandon = None
 
 
 def _outcome_of(raised: Exception) -> CallOutcome:

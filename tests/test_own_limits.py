@@ -1,5 +1,6 @@
 """What bounds and counts calls of operations does so for a user's own tools."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from fastapi import FastAPI
-from fastmcp import Client, FastMCP
+from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.providers.addressing import hash_tool, hashed_backend_name
 from fastmcp.server.transforms import Namespace, ToolTransform
@@ -21,7 +22,9 @@ from pydantic import BaseModel
 
 from mcp_mount import Limits, Mounted, RateLimit, mount_mcp
 from tests.starting import started
-from tests.support import ERAS, Era, call, envelope, http
+from tests.support import ERAS, Era, call, connected, envelope, http
+from tests.test_limits_abandoned import Client as Left
+from tests.test_limits_abandoned import Slow, leave_behind, session_of
 
 
 def mounted_app(**options: Any) -> tuple[FastAPI, Mounted]:
@@ -302,6 +305,62 @@ async def test_an_own_tool_whose_client_goes_is_ended(
             await ended.wait()
             assert not (await call(served, "ping")).is_error
     assert [each["outcome"] for each in lines(caplog)] == ["cancelled", "ok"]
+
+
+# The SDK leaves a stream open when the client of a session's call goes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_calls_of_own_tools_whose_clients_have_left_give_way(*, sessions: bool) -> None:
+    """F2: also where the tool has called an operation before."""
+    slow = Slow()
+    mounted = mount_mcp(slow.app, sessions=sessions, limits=Limits(max_concurrency=4))
+
+    @mounted.server.tool(name="slow")
+    async def own(ctx: Context) -> None:
+        await ctx.fastmcp.call_tool("quick")
+        await slow.run()
+
+    with anyio.fail_after(20):
+        async with started(slow.app) as app, anyio.create_task_group() as tasks:
+            session = await session_of(app) if sessions else {}
+            await leave_behind(app, slow, 3, tasks, session)
+            tasks.start_soon(Left(app, session).call)
+            while slow.begun < 4:
+                await slow.changed.wait()
+            assert slow.ended == 3
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_that_is_cancelled_by_itself_has_failed(era: Era) -> None:
+    """F4: its session, and the other calls in it, go on."""
+    app, mounted = mounted_app(sessions=True)
+
+    @mounted.server.tool
+    async def own() -> None:
+        task = asyncio.create_task(anyio.sleep_forever())
+        task.cancel()
+        await task
+
+    async with started(app) as served, connected(served, era) as client:
+        result = await client.call_tool("own", raise_on_error=False)
+        assert result.is_error
+        assert result.content[0].text == "The call was cancelled."  # type: ignore[union-attr]
+        assert (await client.call_tool("ping")).content[0].text == '"pong"'  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_half_a_character_of_an_own_tool_is_an_error(era: Era) -> None:
+    """E3: of the tool, and not of the protocol."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    def own() -> ToolResult:
+        return ToolResult(content="a\ud800")
+
+    reply = await call(app, "own", era=era)
+    assert reply.is_error
+    assert reply.text_content == "The result holds half of a character (a lone surrogate)."
 
 
 @dataclass
