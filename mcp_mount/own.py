@@ -8,7 +8,6 @@ from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from fastmcp import FastMCP
 from fastmcp.prompts import Prompt
 from fastmcp.prompts.function_prompt import FunctionPrompt
 from fastmcp.tools import Tool
@@ -73,7 +72,7 @@ def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
 
 
 async def misfit_of_prompt(
-    server: FastMCP[Any], name: str, arguments: Mapping[str, str] | None
+    prompt: Prompt | None, arguments: Mapping[str, str] | None
 ) -> str | None:
     """Return what is too much in the arguments of an own prompt; None where nothing is.
 
@@ -82,7 +81,6 @@ async def misfit_of_prompt(
     turns = Turns()
     for argument, text in (arguments or {}).items():
         if len(text) > _MOST_IN_PROMPT and await weigh_values(text, turns) > _MOST_IN_PROMPT:
-            prompt = await server.get_prompt(name)
             kind = _annotations(prompt).get(argument, str)
             if not _takes_text(kind):
                 return f"The argument {argument!r} has more than {_MOST_IN_PROMPT:,} JSON values."

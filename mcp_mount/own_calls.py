@@ -1,5 +1,7 @@
 """Calls of tools of one's own: counted, bounded and logged as those of operations.
 
+So are prompts and resources of one's own, but for how large they are.
+
 The deadline counts from when the call has its slot. What runs in a thread then goes on, and keeps
 the slot until it ends.
 """
@@ -8,38 +10,50 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
-from fastmcp.exceptions import FastMCPError, ToolError, ValidationError
+from fastmcp.exceptions import (
+    FastMCPError,
+    PromptError,
+    ResourceError,
+    ToolError,
+    ValidationError,
+)
 from fastmcp.server.context import Context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.tool_transform import TransformedTool
+from fastmcp.utilities.components import FastMCPComponent
 from pydantic_core import PydanticSerializationError
 from starlette.requests import Request
 
 from mcp_mount.backends.request import RequestContext, request_context
-from mcp_mount.errors import InvalidArguments
+from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Release, Slots
 from mcp_mount.remotes.sizes import is_larger
 from mcp_mount.shutdown import shutdown
 from mcp_mount.tools.access_log import CallOutcome
 from mcp_mount.tools.account import account_for
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.limited import LimitedTool
-from mcp_mount.tools.metrics import CallMetrics
+from mcp_mount.tools.limited import Limited
+from mcp_mount.tools.metrics import CallMetrics, Kind
 
+_FAILURES: Final[dict[Kind, type[FastMCPError]]] = {
+    "tool": ToolError,
+    "prompt": PromptError,
+    "resource": ResourceError,
+}
 _SHUT_DOWN = "before the server was shut down. What the call was to do may or may not be done."
 
 Run = Callable[[], Awaitable[Any]]
 """An extension may answer with something else than a result, a task for example."""
 
 
-def is_own(tool: Tool) -> bool:
-    """Whether users have added a tool; one of ours that they have changed is none."""
-    while isinstance(tool, TransformedTool):
-        tool = tool.parent_tool
-    return not isinstance(tool, LimitedTool)
+def is_own(component: FastMCPComponent) -> bool:
+    """Whether users have added it; a tool of ours that they have changed is none of theirs."""
+    while isinstance(component, TransformedTool):
+        component = component.parent_tool
+    return not isinstance(component, Limited)
 
 
 class OwnCalls:
@@ -54,7 +68,7 @@ class OwnCalls:
         async def call(metrics: CallMetrics) -> Any:
             if misfit is not None:
                 raise InvalidArguments(misfit)
-            result = await self._run(run, _timeout_of(tool), metrics)
+            result = await self._run("tool", run, metrics, _timeout_of(tool))
             if isinstance(result, ToolResult):
                 await self._check_size(result)
             return result
@@ -62,7 +76,24 @@ class OwnCalls:
         called = "own tool" if is_own(tool) else "changed tool"
         return await account_for(tool.name, called, context, call, _outcome_of)
 
-    async def _run(self, run: Run, seconds: float | None, metrics: CallMetrics) -> Any:
+    async def give(self, kind: Kind, name: str, run: Run, context: Context | None) -> Any:
+        """Render a prompt or read a resource, and return it.
+
+        Raises:
+            FastMCPError: there have been too many calls, or there is no answer.
+        """
+
+        async def call(metrics: CallMetrics) -> Any:
+            try:
+                return await self._run(kind, run, metrics)
+            except Busy as busy:
+                raise _FAILURES[kind](str(busy)) from busy
+
+        return await account_for(name, f"own {kind}", context, call, _outcome_of, kind=kind)
+
+    async def _run(
+        self, kind: Kind, run: Run, metrics: CallMetrics, seconds: float | None = None
+    ) -> Any:
         policy, ctx = self._policy, request_context.get()
         release = await self._admit(ctx.request if ctx is not None else None, metrics)
         # A task of its own, because a thread cannot be ended, and nobody has to wait for it. The
@@ -79,10 +110,10 @@ class OwnCalls:
                     if ctx is not None:
                         ctx.tasks.append(task)
         if ended is not None:
-            raise ToolError(f"The tool gave no answer {ended}")
+            raise _FAILURES[kind](f"The {kind} gave no answer {ended}")
         if task.cancelled() or scope.cancelled_caught:
-            # By the tool, or, where its client has left, by somebody who needs its slot.
-            raise ToolError("The call was cancelled.")
+            # By itself, or, where its client has left, by somebody who needs its slot.
+            raise _FAILURES[kind]("The call was cancelled.")
         return task.result()
 
     async def _admit(self, request: Request | None, metrics: CallMetrics) -> Release:
@@ -127,6 +158,8 @@ def _may_be_left(
 def _outcome_of(raised: Exception) -> CallOutcome:
     if isinstance(raised, ValidationError):
         return "refused"
+    if isinstance(raised.__cause__, Busy):
+        return "busy"
     return "error" if isinstance(raised, FastMCPError) else "failed"
 
 

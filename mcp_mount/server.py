@@ -10,6 +10,7 @@ import mcp_types
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
+from fastmcp.resources import Resource, ResourceResult, ResourceTemplate
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
@@ -96,11 +97,17 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             PromptError: the prompt has failed, or says so itself.
         """
         server, called = _server_of(context), context.message
-        misfit = server and await misfit_of_prompt(server, called.name, called.arguments)
-        if misfit:
+        prompt = await server.get_prompt(called.name, _version_of(called)) if server else None
+        if misfit := await misfit_of_prompt(prompt, called.arguments):
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=misfit)
+        run = partial(call_next, context)
         try:
-            return await call_next(context)
+            if prompt is None or not is_own(prompt):
+                return await run()
+            result: PromptResult = await self._own.give(
+                "prompt", prompt.name, run, context.fastmcp_context
+            )
+            return result
         except PromptError as error:
             cause, name = error.__cause__, context.message.name
             if isinstance(cause, ValueError) and _MISSING.fullmatch(str(cause)):
@@ -116,6 +123,23 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             else:
                 logger.error("The prompt %r has failed\n%s", name, short)  # noqa: TRY400 - shorter
             raise PromptError(f"{_FAILED}{name!r}") from None
+
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[mcp_types.ReadResourceRequestParams],
+        call_next: CallNext[mcp_types.ReadResourceRequestParams, ResourceResult],
+    ) -> ResourceResult:
+        """Bound the resources that users added."""
+        server, asked = _server_of(context), context.message
+        found = await _resource(server, asked) if server is not None else None
+        if found is None or not is_own(found):
+            return await call_next(context)
+        address = found.uri_template if isinstance(found, ResourceTemplate) else str(found.uri)
+        run = partial(call_next, context)
+        result: ResourceResult = await self._own.give(
+            "resource", address, run, context.fastmcp_context
+        )
+        return result
 
     async def on_list_tools(
         self,
@@ -142,6 +166,15 @@ async def _called_tool(
     # The tools of FastMCP's apps have a second name.
     hashed = parse_hashed_backend_name(name) if tool is None else None
     return tool if hashed is None else await server.get_tool_by_hash(*hashed)
+
+
+async def _resource(
+    server: FastMCP[Any], asked: mcp_types.ReadResourceRequestParams
+) -> Resource | ResourceTemplate | None:
+    """Return the resource that FastMCP reads, or its template."""
+    uri, version = str(asked.uri), _version_of(asked)
+    found = await server.get_resource(uri, version)
+    return found or await server.get_resource_template(uri, version)
 
 
 def _version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:

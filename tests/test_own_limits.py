@@ -4,11 +4,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fastapi import FastAPI
 from fastmcp import Client, Context, FastMCP
@@ -19,10 +20,11 @@ from fastmcp.tools import ToolResult
 from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
 from mcp_types import TextContent
 from pydantic import BaseModel
+from starlette.types import ASGIApp
 
 from mcp_mount import Limits, Mounted, RateLimit, mount_mcp
 from tests.starting import started
-from tests.support import ERAS, Era, call, connected, envelope, http
+from tests.support import ERAS, Era, call, connected, envelope, http, rpc
 from tests.test_limits_abandoned import Client as Left
 from tests.test_limits_abandoned import Slow, leave_behind, session_of
 
@@ -83,6 +85,95 @@ async def test_an_own_tool_counts_in_an_older_version_too(era: Era) -> None:
     assert (await call(app, "own", era=era, meta=meta)).text_content == "1"
     refused = await call(app, "own", era=era, meta=meta)
     assert refused.text_content.startswith("Too many calls")
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "prompts/get": {"name": "greet", "arguments": {"name": "Ann"}},
+    "resources/read": {"uri": "own://plain"},
+    "resources/read of a template": {"uri": "own://of/ann"},
+}
+
+
+async def ask(app: ASGIApp, era: Era, asked: str) -> dict[str, Any]:
+    """Return the answer to one of them."""
+    params = ASKED[asked]
+    headers = {"mcp-name": params["uri"]} if "uri" in params else {}
+    return (await rpc(app, era, asked.split(maxsplit=1)[0], params, headers=headers)).answer
+
+
+def with_prompt_and_resources(
+    do: Callable[[], Awaitable[None]], **options: Any
+) -> tuple[FastAPI, Mounted]:
+    """Return an app with what `ASKED` asks for, which does `do` before it answers."""
+    app, mounted = mounted_app(**options)
+
+    @mounted.server.prompt
+    async def greet(name: str) -> str:
+        await do()
+        return f"Hello {name}"
+
+    @mounted.server.resource("own://plain")
+    async def plain() -> str:
+        await do()
+        return "plain"
+
+    @mounted.server.resource("own://of/{name}")
+    async def of(name: str) -> str:
+        await do()
+        return name
+
+    return app, mounted
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("era", ERAS)
+async def test_own_prompts_and_resources_count_for_the_rate(
+    era: Era, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C6: once each, as operations that are resources do; and each leaves a line."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    app, _ = with_prompt_and_resources(anyio.lowlevel.checkpoint, rate_limit=RateLimit("2/hour"))
+    async with started(app) as served:
+        assert "result" in await ask(served, era, asked)
+        assert not (await call(served, "ping", era=era)).is_error
+        refused = await ask(served, era, asked)
+        assert "Too many calls: 2 per 1 hour are allowed." in refused["error"]["message"]
+    kind = "own prompt" if asked == "prompts/get" else "own resource"
+    found = [(each["operation"], each["outcome"]) for each in lines(caplog)]
+    assert found == [(kind, "ok"), ("GET /ping", "ok"), (kind, "busy")]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("era", ERAS)
+async def test_own_prompts_and_resources_take_slots_and_end_at_the_deadline(
+    era: Era, asked: str
+) -> None:
+    """C5, F2."""
+    running, ended = anyio.Event(), anyio.Event()
+
+    async def wait() -> None:
+        running.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    app, _ = with_prompt_and_resources(wait, limits=Limits(max_concurrency=1, timeout=1.5))
+    answers: list[dict[str, Any]] = []
+
+    async def keep() -> None:
+        answers.append(await ask(served, era, asked))
+
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(keep)
+                await running.wait()
+                busy = await call(served, "ping", era=era)
+                assert busy.text_content.startswith("Too many calls are running.")
+            await ended.wait()
+            assert not (await call(served, "ping", era=era)).is_error
+    assert "gave no answer within 1.5 seconds" in answers[0]["error"]["message"]
 
 
 @pytest.mark.parametrize("era", ERAS)
