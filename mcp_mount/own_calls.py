@@ -7,12 +7,14 @@ the slot until it ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 import anyio
+import mcp_types
+from fastmcp import FastMCP
 from fastmcp.exceptions import (
     FastMCPError,
     PromptError,
@@ -20,10 +22,13 @@ from fastmcp.exceptions import (
     ToolError,
     ValidationError,
 )
+from fastmcp.resources import Resource, ResourceTemplate
 from fastmcp.server.context import Context
+from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.tool_transform import TransformedTool
 from fastmcp.utilities.components import FastMCPComponent
+from fastmcp.utilities.versions import VersionSpec
 from pydantic_core import PydanticSerializationError
 from starlette.requests import Request
 
@@ -54,6 +59,33 @@ def is_own(component: FastMCPComponent) -> bool:
     while isinstance(component, TransformedTool):
         component = component.parent_tool
     return not isinstance(component, Limited)
+
+
+async def called_tool(server: FastMCP[Any], called: mcp_types.CallToolRequestParams) -> Tool | None:
+    """Return the tool that FastMCP calls."""
+    name = called.name
+    tool = await server.get_tool(name, version_of(called))
+    # The tools of FastMCP's apps have a second name.
+    hashed = parse_hashed_backend_name(name) if tool is None else None
+    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
+
+
+async def asked_resource(
+    server: FastMCP[Any], asked: mcp_types.ReadResourceRequestParams
+) -> Resource | ResourceTemplate | None:
+    """Return the resource that FastMCP reads, or its template."""
+    uri, version = str(asked.uri), version_of(asked)
+    found = await server.get_resource(uri, version)
+    return found or await server.get_resource_template(uri, version)
+
+
+def version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:
+    """Return which version of a component is asked for, as FastMCP has said it."""
+    meta: Mapping[str, Any] = asked.meta or {}
+    said = meta.get("fastmcp", {}).get("version")
+    if said is None:
+        return None
+    return VersionSpec(**said) if isinstance(said, dict) else VersionSpec(eq=said)
 
 
 class OwnCalls:

@@ -10,13 +10,11 @@ import mcp_types
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
-from fastmcp.resources import Resource, ResourceResult, ResourceTemplate
+from fastmcp.resources import ResourceResult, ResourceTemplate
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
-from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
-from fastmcp.utilities.versions import VersionSpec
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.shared.exceptions import MCPError
@@ -26,7 +24,7 @@ from mcp_mount.framework_log import short_traceback, shorten_log
 from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
 from mcp_mount.near import near_names
 from mcp_mount.own import misfit_of_names, misfit_of_prompt, misfit_of_tool
-from mcp_mount.own_calls import OwnCalls, is_own
+from mcp_mount.own_calls import OwnCalls, asked_resource, called_tool, is_own, version_of
 from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
@@ -63,7 +61,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         server, called = _server_of(context), context.message
         # As the caller sees it: to who may not use a tool, there is none.
-        tool = await _called_tool(server, called) if server is not None else None
+        tool = await called_tool(server, called) if server is not None else None
         try:
             if tool is None:
                 return await call_next(context)
@@ -97,7 +95,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             PromptError: the prompt has failed, or says so itself.
         """
         server, called = _server_of(context), context.message
-        prompt = await server.get_prompt(called.name, _version_of(called)) if server else None
+        prompt = await server.get_prompt(called.name, version_of(called)) if server else None
         if misfit := await misfit_of_prompt(prompt, called.arguments):
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=misfit)
         run = partial(call_next, context)
@@ -131,7 +129,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
     ) -> ResourceResult:
         """Bound the resources that users added."""
         server, asked = _server_of(context), context.message
-        found = await _resource(server, asked) if server is not None else None
+        found = await asked_resource(server, asked) if server is not None else None
         if found is None or not is_own(found):
             return await call_next(context)
         address = found.uri_template if isinstance(found, ResourceTemplate) else str(found.uri)
@@ -155,35 +153,6 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
 def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
-
-
-async def _called_tool(
-    server: FastMCP[Any], called: mcp_types.CallToolRequestParams
-) -> Tool | None:
-    """Return the tool that FastMCP calls."""
-    name = called.name
-    tool = await server.get_tool(name, _version_of(called))
-    # The tools of FastMCP's apps have a second name.
-    hashed = parse_hashed_backend_name(name) if tool is None else None
-    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
-
-
-async def _resource(
-    server: FastMCP[Any], asked: mcp_types.ReadResourceRequestParams
-) -> Resource | ResourceTemplate | None:
-    """Return the resource that FastMCP reads, or its template."""
-    uri, version = str(asked.uri), _version_of(asked)
-    found = await server.get_resource(uri, version)
-    return found or await server.get_resource_template(uri, version)
-
-
-def _version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:
-    """Return which version of a component is asked for, as FastMCP has said it."""
-    meta: Mapping[str, Any] = asked.meta or {}
-    said = meta.get("fastmcp", {}).get("version")
-    if said is None:
-        return None
-    return VersionSpec(**said) if isinstance(said, dict) else VersionSpec(eq=said)
 
 
 async def _unknown_tool(
