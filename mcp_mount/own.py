@@ -4,11 +4,11 @@ FastMCP has pydantic read it, which writes an error of each wrong value, in one 
 """
 
 from collections.abc import Mapping
-from inspect import Parameter, signature
 from itertools import islice
-from typing import Any, Final, get_args
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from fastmcp import FastMCP
+from fastmcp.prompts import Prompt
 from fastmcp.prompts.function_prompt import FunctionPrompt
 from fastmcp.tools import Tool
 from fastmcp.tools.function_tool import FunctionTool
@@ -72,7 +72,7 @@ def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
 
 
 async def misfit_of_prompt(
-    server: FastMCP[Any], name: str, arguments: Mapping[str, str] | None
+    prompt: Prompt | None, arguments: Mapping[str, str] | None
 ) -> str | None:
     """Return what is too much in the arguments of an own prompt; None where nothing is.
 
@@ -81,12 +81,26 @@ async def misfit_of_prompt(
     turns = Turns()
     for argument, text in (arguments or {}).items():
         if len(text) > _MOST_IN_PROMPT and await weigh_values(text, turns) > _MOST_IN_PROMPT:
-            prompt = await server.get_prompt(name)
-            known = signature(prompt.fn).parameters if isinstance(prompt, FunctionPrompt) else {}
-            kind = known[argument].annotation if argument in known else str
-            if {str, Parameter.empty}.isdisjoint((kind, *get_args(kind))):
+            kind = _annotations(prompt).get(argument, str)
+            if not _takes_text(kind):
                 return f"The argument {argument!r} has more than {_MOST_IN_PROMPT:,} JSON values."
     return None
+
+
+def _annotations(prompt: Prompt | None) -> Mapping[str, Any]:
+    """Return those of a prompt's function, as they were written where a name is not known."""
+    if not isinstance(prompt, FunctionPrompt):
+        return {}
+    try:
+        return get_type_hints(prompt.fn, include_extras=True)
+    except (NameError, TypeError):
+        return prompt.fn.__annotations__
+
+
+def _takes_text(kind: object) -> bool:
+    if get_origin(kind) in {Annotated, Union, UnionType}:
+        return any(map(_takes_text, get_args(kind)))
+    return kind is str or kind == "str"
 
 
 def _has_more(value: object, most: int) -> bool:

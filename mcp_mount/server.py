@@ -10,10 +10,10 @@ import mcp_types
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, PromptError
 from fastmcp.prompts import PromptResult
+from fastmcp.resources import ResourceResult, ResourceTemplate
 from fastmcp.server.auth import AuthProvider
 from fastmcp.server.middleware import CallNext, MiddlewareContext
 from fastmcp.server.middleware.dereference import DereferenceRefsMiddleware
-from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
@@ -24,7 +24,7 @@ from mcp_mount.framework_log import short_traceback, shorten_log
 from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
 from mcp_mount.near import near_names
 from mcp_mount.own import misfit_of_names, misfit_of_prompt, misfit_of_tool
-from mcp_mount.own_calls import OwnCalls, is_own
+from mcp_mount.own_calls import OwnCalls, asked_resource, called_tool, is_own, version_of
 from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
@@ -61,7 +61,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         """
         server, called = _server_of(context), context.message
         # As the caller sees it: to who may not use a tool, there is none.
-        tool = await _called_tool(server, called.name) if server is not None else None
+        tool = await called_tool(server, called) if server is not None else None
         try:
             if tool is None:
                 return await call_next(context)
@@ -95,11 +95,17 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             PromptError: the prompt has failed, or says so itself.
         """
         server, called = _server_of(context), context.message
-        misfit = server and await misfit_of_prompt(server, called.name, called.arguments)
-        if misfit:
+        prompt = await server.get_prompt(called.name, version_of(called)) if server else None
+        if misfit := await misfit_of_prompt(prompt, called.arguments):
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=misfit)
+        run = partial(call_next, context)
         try:
-            return await call_next(context)
+            if prompt is None or not is_own(prompt):
+                return await run()
+            result: PromptResult = await self._own.give(
+                "prompt", prompt.name, run, context.fastmcp_context
+            )
+            return result
         except PromptError as error:
             cause, name = error.__cause__, context.message.name
             if isinstance(cause, ValueError) and _MISSING.fullmatch(str(cause)):
@@ -116,6 +122,23 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
                 logger.error("The prompt %r has failed\n%s", name, short)  # noqa: TRY400 - shorter
             raise PromptError(f"{_FAILED}{name!r}") from None
 
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[mcp_types.ReadResourceRequestParams],
+        call_next: CallNext[mcp_types.ReadResourceRequestParams, ResourceResult],
+    ) -> ResourceResult:
+        """Bound the resources that users added."""
+        server, asked = _server_of(context), context.message
+        found = await asked_resource(server, asked) if server is not None else None
+        if found is None or not is_own(found):
+            return await call_next(context)
+        address = found.uri_template if isinstance(found, ResourceTemplate) else str(found.uri)
+        run = partial(call_next, context)
+        result: ResourceResult = await self._own.give(
+            "resource", address, run, context.fastmcp_context
+        )
+        return result
+
     async def on_list_tools(
         self,
         context: MiddlewareContext[mcp_types.ListToolsRequest],
@@ -130,14 +153,6 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
 
 def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
-
-
-async def _called_tool(server: FastMCP[Any], name: str) -> Tool | None:
-    """Return the tool that FastMCP calls for a name."""
-    tool = await server.get_tool(name)
-    # The tools of FastMCP's apps have a second name.
-    hashed = parse_hashed_backend_name(name) if tool is None else None
-    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
 
 
 async def _unknown_tool(

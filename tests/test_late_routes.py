@@ -181,8 +181,12 @@ async def test_a_document_that_the_app_writes_itself_is_tried_again_in_a_thread(
 @pytest.mark.in_process
 async def test_a_document_that_is_long_in_writing_is_written_in_a_thread(era: Era) -> None:
     """M4, S3: by an app that keeps none, 1.3 s of 300 operations with each list and wrong name."""
-    app, _ = app_with_one_route()
+    app, mounted = app_with_one_route()
     threads, late = list[int](), list[str]()
+
+    @mounted.server.tool
+    async def own() -> str:
+        return "own"
 
     def write() -> dict[str, Any]:
         threads.append(threading.get_ident())
@@ -200,12 +204,13 @@ async def test_a_document_that_is_long_in_writing_is_written_in_a_thread(era: Er
         await tools(served, era=era)
         threads.clear()
         late.append("listed")
-        assert {*await tools(served, era=era)} == {"listed"}
+        assert {*await tools(served, era=era)} == {"listed", "own"}
         late.append("called")
         assert not (await call(served, "called", {"name": "a"}, era=era)).is_error
         assert threads
         threads.clear()
         assert not (await call(served, "called", {"name": "a"}, era=era)).is_error
+        assert (await call(served, "own", era=era)).text_content == "own"
         assert not threads
         assert "error" in (await call(served, "unknown", era=era)).answer
         assert threads

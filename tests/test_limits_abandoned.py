@@ -30,17 +30,21 @@ class Slow:
 
         @self.app.get("/slow")
         async def slow() -> None:
-            self.begun += 1
-            self._tell()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                self.ended += 1
-                self._tell()
+            await self.run()
 
         @self.app.get("/quick")
         async def quick() -> str:
             return "quick"
+
+    async def run(self) -> None:
+        """Do what ``slow`` does."""
+        self.begun += 1
+        self._tell()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.ended += 1
+            self._tell()
 
     def _tell(self) -> None:
         self.changed.set()

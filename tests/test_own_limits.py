@@ -1,17 +1,19 @@
 """What bounds and counts calls of operations does so for a user's own tools."""
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from fastapi import FastAPI
-from fastmcp import Client, FastMCP
+from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.providers.addressing import hash_tool, hashed_backend_name
 from fastmcp.server.transforms import Namespace, ToolTransform
@@ -19,10 +21,13 @@ from fastmcp.tools import ToolResult
 from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
 from mcp_types import TextContent
 from pydantic import BaseModel
+from starlette.types import ASGIApp
 
 from mcp_mount import Limits, Mounted, RateLimit, mount_mcp
 from tests.starting import started
-from tests.support import ERAS, Era, call, envelope, http
+from tests.support import ERAS, Era, call, connected, envelope, http, rpc
+from tests.test_limits_abandoned import Client as Left
+from tests.test_limits_abandoned import Slow, leave_behind, session_of
 
 
 def mounted_app(**options: Any) -> tuple[FastAPI, Mounted]:
@@ -62,6 +67,114 @@ async def test_calls_of_an_own_tool_count_for_the_rate(era: Era) -> None:
             assert refused.is_error
             assert refused.text_content.startswith("Too many calls: 3 per 1 hour are allowed.")
         assert "error" in (await call(served, "nothing", era=era)).answer
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_counts_in_an_older_version_too(era: Era) -> None:
+    """C6: where the caller may not use the newest."""
+    app, mounted = mounted_app(rate_limit=RateLimit("1/hour"))
+
+    @mounted.server.tool(name="own", version="1")
+    async def own() -> str:
+        return "1"
+
+    @mounted.server.tool(name="own", version="2", auth=lambda _: False)
+    async def newest() -> str:
+        return "2"
+
+    meta = {"fastmcp": {"version": "1"}}
+    assert (await call(app, "own", era=era, meta=meta)).text_content == "1"
+    refused = await call(app, "own", era=era, meta=meta)
+    assert refused.text_content.startswith("Too many calls")
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "prompts/get": {"name": "greet", "arguments": {"name": "Ann"}},
+    "resources/read": {"uri": "own://plain"},
+    "resources/read of a template": {"uri": "own://of/ann"},
+}
+
+
+async def ask(app: ASGIApp, era: Era, asked: str) -> dict[str, Any]:
+    """Return the answer to one of them."""
+    params = ASKED[asked]
+    headers = {"mcp-name": params["uri"]} if "uri" in params else {}
+    return (await rpc(app, era, asked.split(maxsplit=1)[0], params, headers=headers)).answer
+
+
+def with_prompt_and_resources(
+    do: Callable[[], Awaitable[None]], **options: Any
+) -> tuple[FastAPI, Mounted]:
+    """Return an app with what `ASKED` asks for, which does `do` before it answers."""
+    app, mounted = mounted_app(**options)
+
+    @mounted.server.prompt
+    async def greet(name: str) -> str:
+        await do()
+        return f"Hello {name}"
+
+    @mounted.server.resource("own://plain")
+    async def plain() -> str:
+        await do()
+        return "plain"
+
+    @mounted.server.resource("own://of/{name}")
+    async def of(name: str) -> str:
+        await do()
+        return name
+
+    return app, mounted
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("era", ERAS)
+async def test_own_prompts_and_resources_count_for_the_rate(
+    era: Era, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C6: once each, as operations that are resources do; and each leaves a line."""
+    caplog.set_level(logging.INFO, "mcp_mount.calls")
+    app, _ = with_prompt_and_resources(anyio.lowlevel.checkpoint, rate_limit=RateLimit("2/hour"))
+    async with started(app) as served:
+        assert "result" in await ask(served, era, asked)
+        assert not (await call(served, "ping", era=era)).is_error
+        refused = await ask(served, era, asked)
+        assert "Too many calls: 2 per 1 hour are allowed." in refused["error"]["message"]
+    kind = "own prompt" if asked == "prompts/get" else "own resource"
+    found = [(each["operation"], each["outcome"]) for each in lines(caplog)]
+    assert found == [(kind, "ok"), ("GET /ping", "ok"), (kind, "busy")]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("era", ERAS)
+async def test_own_prompts_and_resources_take_slots_and_end_at_the_deadline(
+    era: Era, asked: str
+) -> None:
+    """C5, F2."""
+    running, ended = anyio.Event(), anyio.Event()
+
+    async def wait() -> None:
+        running.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    app, _ = with_prompt_and_resources(wait, limits=Limits(max_concurrency=1, timeout=1.5))
+    answers: list[dict[str, Any]] = []
+
+    async def keep() -> None:
+        answers.append(await ask(served, era, asked))
+
+    async with started(app) as served:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(keep)
+                await running.wait()
+                busy = await call(served, "ping", era=era)
+                assert busy.text_content.startswith("Too many calls are running.")
+            await ended.wait()
+            assert not (await call(served, "ping", era=era)).is_error
+    assert "gave no answer within 1.5 seconds" in answers[0]["error"]["message"]
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -284,6 +397,62 @@ async def test_an_own_tool_whose_client_goes_is_ended(
             await ended.wait()
             assert not (await call(served, "ping")).is_error
     assert [each["outcome"] for each in lines(caplog)] == ["cancelled", "ok"]
+
+
+# The SDK leaves a stream open when the client of a session's call goes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_calls_of_own_tools_whose_clients_have_left_give_way(*, sessions: bool) -> None:
+    """F2: also where the tool has called an operation before."""
+    slow = Slow()
+    mounted = mount_mcp(slow.app, sessions=sessions, limits=Limits(max_concurrency=4))
+
+    @mounted.server.tool(name="slow")
+    async def own(ctx: Context) -> None:
+        await ctx.fastmcp.call_tool("quick")
+        await slow.run()
+
+    with anyio.fail_after(20):
+        async with started(slow.app) as app, anyio.create_task_group() as tasks:
+            session = await session_of(app) if sessions else {}
+            await leave_behind(app, slow, 3, tasks, session)
+            tasks.start_soon(Left(app, session).call)
+            while slow.begun < 4:
+                await slow.changed.wait()
+            assert slow.ended == 3
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_own_tool_that_is_cancelled_by_itself_has_failed(era: Era) -> None:
+    """F4: its session, and the other calls in it, go on."""
+    app, mounted = mounted_app(sessions=True)
+
+    @mounted.server.tool
+    async def own() -> None:
+        task = asyncio.create_task(anyio.sleep_forever())
+        task.cancel()
+        await task
+
+    async with started(app) as served, connected(served, era) as client:
+        result = await client.call_tool("own", raise_on_error=False)
+        assert result.is_error
+        assert result.content[0].text == "The call was cancelled."  # type: ignore[union-attr]
+        assert (await client.call_tool("ping")).content[0].text == '"pong"'  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_half_a_character_of_an_own_tool_is_an_error(era: Era) -> None:
+    """E3: of the tool, and not of the protocol."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    def own() -> ToolResult:
+        return ToolResult(content="a\ud800")
+
+    reply = await call(app, "own", era=era)
+    assert reply.is_error
+    assert reply.text_content == "The result holds half of a character (a lone surrogate)."
 
 
 @dataclass

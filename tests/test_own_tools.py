@@ -358,6 +358,13 @@ async def test_what_is_much_in_an_argument_of_an_own_prompt_is_not_parsed(era: E
     async def explain(text: Annotated[str, "JSON"], also: str | None = None) -> str:
         return f"{len(text)} {also and len(also)}"
 
+    # As they are written after `from __future__ import annotations`.
+    @mounted.server.prompt
+    async def review(
+        code: "Annotated[str, Field(description='Python')]", also: "str | None" = None
+    ) -> str:
+        return f"{len(code)} {also and len(also)}"
+
     async def get(name: str, **arguments: str) -> Any:
         params = {"name": name, "arguments": arguments}
         return (await rpc(app, era, "prompts/get", params)).messages[0]
@@ -365,6 +372,7 @@ async def test_what_is_much_in_an_argument_of_an_own_prompt_is_not_parsed(era: E
     assert "'2'" in str(await get("sum_up", numbers="[1,2]"))
     text = f"[{','.join(['1'] * 6_000)}]"
     assert "'12001 12001'" in str(await get("explain", text=text, also=text))
+    assert "'12001 12001'" in str(await get("review", code=text, also=text))
     refused = await get("sum_up", numbers=text)
     assert refused["error"]["code"] == -32602
     assert refused["error"]["message"] == "The argument 'numbers' has more than 5,000 JSON values."

@@ -11,8 +11,10 @@ import anyio
 import httpx2
 import pytest
 from fastapi import Body, FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount import mount_mcp
+from mcp_mount.endpoints.idle import IdleSessions
 from tests.access import bearer, static
 from tests.raw import send_raw
 from tests.starting import started
@@ -136,3 +138,32 @@ async def test_what_comes_after_its_client_has_gone_is_not_kept() -> None:
             assert kept() < MB // 2
         reply = await call(app, "take", {"text": "abc"}, era="legacy", headers=session)
         assert reply.result["content"][0]["text"] == "3"
+
+
+async def test_a_session_is_pinged_once_at_a_time() -> None:
+    """F1: however many requests of it are left; and once more for those that came meanwhile."""
+    pings, go = list[bytes](), anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive()).get("body", b"")
+        if b'"ping"' in body:
+            pings.append(body)
+            await go.wait()
+
+    idle = IdleSessions(app)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(_: Message) -> None:
+        """Drop what is written."""
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"mcp-session-id", b"a")]}
+    for _ in range(20):
+        # An answer that nobody gets may have been a large one.
+        await idle(scope, receive, send)
+        await anyio.wait_all_tasks_blocked()
+    assert len(pings) == 1
+    go.set()
+    await anyio.wait_all_tasks_blocked()
+    assert len(pings) == 2

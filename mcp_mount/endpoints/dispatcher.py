@@ -141,8 +141,9 @@ class Dispatcher:
         if inner is not None:
             tool, hot = inner.name, inner.hot(hot)
         if tool is not None and tool not in self._mount.provider.listed:
-            # The app may describe it by now.
-            await self._mount.provider.refresh(anew=True)
+            own = await self._mount.own_schema(tool)
+            # The app may describe it by now, but for one that users added: it goes before that.
+            await self._mount.provider.refresh(anew=own is None)
         # Each of these steps may read all of a large message.
         await turns.take()
         refusal = await self._refuse_scopes(tool, granted_scopes.get(), body)

@@ -52,12 +52,16 @@ class IdleSessions:
         """Wrap `app`."""
         self._app = app
         self._pings: set[asyncio.Task[None]] = set()
+        # By session, while it is pinged; with the request after which that is to be done again.
+        self._next: dict[bytes, Scope | None] = {}
         self._ids = count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and a ping after a large one."""
         is_message = scope["type"] == "http" and scope["method"] == "POST"
-        if not is_message or all(name != b"mcp-session-id" for name, _ in scope["headers"]):
+        headers = scope["headers"] if is_message else ()
+        session = next((value for name, value in headers if name == b"mcp-session-id"), None)
+        if session is None:
             # The context may be that of the request before, on the same connection.
             _answer.set(None)
             await self._app(scope, receive, send)
@@ -77,10 +81,22 @@ class IdleSessions:
             _answer.set(None)
             answer.is_over = True
             if answer.is_kept or request_size.get() > _LARGE:
-                # The SDK keeps the context of what came last, too.
-                ping = asyncio.create_task(self._ping(scope), context=Context())
-                self._pings.add(ping)
-                ping.add_done_callback(self._pings.discard)
+                is_pinged = session in self._next
+                self._next[session] = scope
+                if not is_pinged:
+                    # The SDK keeps the context of what came last, too.
+                    ping = asyncio.create_task(self._ping_on(session), context=Context())
+                    self._pings.add(ping)
+                    ping.add_done_callback(self._pings.discard)
+
+    async def _ping_on(self, session: bytes) -> None:
+        """Ping a session, and again where a large message has come meanwhile."""
+        try:
+            while (scope := self._next[session]) is not None:
+                self._next[session] = None
+                await self._ping(scope)
+        finally:
+            del self._next[session]
 
     async def _ping(self, scope: Scope) -> None:
         # Several may wait at once.

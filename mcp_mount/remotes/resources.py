@@ -27,6 +27,7 @@ from mcp_mount.remotes.text import clean_title
 from mcp_mount.remotes.tool import admit
 from mcp_mount.remotes.uris import has_prefix, remove_prefix
 from mcp_mount.tools.context import current_context
+from mcp_mount.tools.limited import Limited
 from mcp_mount.tools.uris import match_template
 
 logger = logging.getLogger("mcp_mount.remotes")
@@ -49,7 +50,7 @@ def make_components(
         yield component
 
 
-class RemoteResource(Resource):
+class RemoteResource(Limited, Resource):
     """A resource of another server."""
 
     _binding: RemoteBinding = PrivateAttr()
@@ -76,7 +77,7 @@ def unlisted_resource(uri: str, binding: RemoteBinding) -> RemoteResource | None
     )
 
 
-class RemoteTemplate(ResourceTemplate):
+class RemoteTemplate(Limited, ResourceTemplate):
     """A resource template of another server."""
 
     _binding: RemoteBinding = PrivateAttr()
@@ -102,7 +103,7 @@ class RemoteTemplate(ResourceTemplate):
         return await _read(self._binding, remove_prefix(uri, self._binding.remote.name))
 
 
-class RemotePrompt(Prompt):
+class RemotePrompt(Limited, Prompt):
     """A prompt of another server."""
 
     _binding: RemoteBinding = PrivateAttr()

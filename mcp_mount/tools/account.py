@@ -1,4 +1,4 @@
-"""A call of a tool that is not an operation's: measured, and written into the log."""
+"""A call of what is not an operation: measured, and written into the log."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from mcp_mount.conversion.content import error
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.tools import access_log
 from mcp_mount.tools.context import client_name, to_tool_result
-from mcp_mount.tools.metrics import CallMetrics
+from mcp_mount.tools.metrics import CallMetrics, Kind
 
 
 async def account_for(
@@ -22,12 +22,14 @@ async def account_for(
     context: Context | None,
     call: Callable[[CallMetrics], Awaitable[Any]],
     outcome_of: Callable[[Exception], access_log.CallOutcome] = lambda _: "failed",
+    *,
+    kind: Kind = "tool",
 ) -> Any:
     """Make a call, and return its result, which is an error where the call was refused.
 
     `tool` and `operation` are as for `log_call`; `outcome_of` says what it is that a call raises.
     """
-    started, metrics = time.perf_counter(), CallMetrics(tool)
+    started, metrics = time.perf_counter(), CallMetrics(tool, kind)
     outcome: access_log.CallOutcome = "cancelled"
     try:
         result = await call(metrics)

@@ -6,7 +6,7 @@ name for has one of ours. Attributes are few and bounded: tools that exist, and 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 from opentelemetry import metrics
 
@@ -38,14 +38,24 @@ _streams = _meter.create_up_down_counter(
 )
 
 
+Kind = Literal["tool", "prompt", "resource"]
+
+_NAMED: Final[dict[Kind, tuple[str, str]]] = {
+    "tool": ("tools/call", "gen_ai.tool.name"),
+    "prompt": ("prompts/get", "gen_ai.prompt.name"),
+    "resource": ("resources/read", "mcp.resource.uri"),
+}
+
+
 class CallMetrics:
-    """What is measured of one call of a tool."""
+    """What is measured of one call."""
 
     __slots__ = ("_attributes", "_is_stream")
 
-    def __init__(self, tool: str, *, is_stream: bool = False) -> None:
+    def __init__(self, name: str, kind: Kind = "tool", *, is_stream: bool = False) -> None:
         """Count a call that begins; `is_stream` says that its response is shown as progress."""
-        self._attributes = {"mcp.method.name": "tools/call", "gen_ai.tool.name": tool}
+        method, named = _NAMED[kind]
+        self._attributes = {"mcp.method.name": method, named: name}
         self._is_stream = is_stream
         _active.add(1, self._attributes)
         if is_stream:

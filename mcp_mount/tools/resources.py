@@ -20,6 +20,7 @@ from mcp_mount.conversion.spooled import SpooledText, whole
 from mcp_mount.errors import InvalidMark
 from mcp_mount.openapi.operations import Operation, successes
 from mcp_mount.tools.confirm import Question
+from mcp_mount.tools.limited import Limited
 from mcp_mount.tools.marks import ResourceOverrides
 from mcp_mount.tools.tool import OperationTool
 from mcp_mount.tools.uris import (
@@ -43,7 +44,7 @@ class NotRead(FastMCPError):
         super().__init__(message, log_level=logging.DEBUG)
 
 
-class OperationResource(Resource):
+class OperationResource(Limited, Resource):
     """A resource that calls one operation, without arguments."""
 
     size: int | None = None
@@ -64,7 +65,7 @@ class OperationResource(Resource):
         return await _read(self._tool, {}, self.mime_type)
 
 
-class OperationTemplate(ResourceTemplate):
+class OperationTemplate(Limited, ResourceTemplate):
     """A template of resources that calls one operation with the values in an address."""
 
     _tool: OperationTool = PrivateAttr()

@@ -94,6 +94,7 @@ class OperationTool(LimitedTool):
             confirm=confirm,
             cancel_ends_call=ctx is None or ctx.disconnect_ends_call,
         )
-        if ctx is not None:
+        if ctx is not None and ctx.abandon is None:
+            # Else it is made within a call of an own tool, which ends it too.
             ctx.abandon = call.abandon
         return call
