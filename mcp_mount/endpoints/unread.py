@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.endpoints.amount import values_of
+from mcp_mount.endpoints.aside import size_aside
 from mcp_mount.endpoints.guard import replay_body
 from mcp_mount.endpoints.outbox import EACH, Outbox, capped, request_size, size_of_request
 
@@ -145,7 +146,7 @@ async def count_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext)
         # The first request is handled by what handles all others.
         is_own = ctx.request_id is not None and ctx.method != "initialize"
         if outbox is not None and outbox.unread and is_own and task is not None:
-            outbox.hold(EACH + request_size.get() + _size(result), task)
+            outbox.hold(EACH + request_size.get() + _size(result) + size_aside(), task)
     return result
 
 
