@@ -137,7 +137,8 @@ async def test_what_we_offer_goes_before_a_servers(era: Era) -> None:
 async def test_a_server_lists_no_address_that_templates_of_ours_take_long_to_tell() -> None:
     """Gateway: who may list decides what FastMCP's expression of a template is tried with."""
     listed = [{"uri": f"own://{dashes}/", "name": "a"} for dashes in ("-" * 1_500, "-")]
-    with raw([], **{"resources/list": {"resources": listed}}) as (_, url):
+    answers: dict[str, Any] = {"resources/list": {"resources": listed}}
+    with raw([], **answers) as (_, url):
         mounted = mount_mcp(app := FastAPI(), remotes=[Remote("wiki", url=url)])
 
         @mounted.server.resource("own://wiki/{a}-{b}-{c}.txt")

@@ -50,13 +50,14 @@ class Callers:
     def __init__(self, app: Any, session: Mapping[str, str]) -> None:
         self.app = app
         self.session = session
+        self.headers: dict[str, str] = {}
         self.answered = 0
 
     async def call(self, id_: int, tool: str = "large", meta: Any = None) -> None:
         params = {"name": tool, "arguments": {}} | ({"_meta": meta} if meta is not None else {})
         headers, body = envelope("legacy", "tools/call", params)
         async with http(self.app) as client:
-            sent = {**headers, **self.session}
+            sent = {**headers, **self.session, **self.headers}
             reply = await client.post("/mcp", json={**body, "id": id_}, headers=sent)
         assert reply.status_code == 200
         self.answered += 1
@@ -76,16 +77,20 @@ def unread(app: Any, session: Mapping[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": static(alice=[])}], ids=["open", "auth"])
-@pytest.mark.parametrize("kind", ["results", "requests"])
+@pytest.mark.parametrize("kind", ["results", "requests", "headers"])
 async def test_a_stream_that_holds_too_much_up_is_closed(
     monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any]
 ) -> None:
     """F2: whatever was called was kept, and nothing in the session was answered again."""
-    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", 1500 * KIB)
-    tool, meta = ("large", None) if kind == "results" else ("small", {"a": "x" * 60 * KIB})
+    most = (1000 if kind == "headers" else 1500) * KIB
+    monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", most)
+    tool = "large" if kind == "results" else "small"
+    meta = {"a": "x" * 60 * KIB} if kind == "requests" else None
     async with started(session_app(**options)) as app:
         callers = Callers(app, await opened(app))
         other = Callers(app, await opened(app))
+        if kind == "headers":
+            callers.headers = {f"x-{each}": "x" * 6 * KIB for each in range(10)}
         with anyio.fail_after(10):
             async with unread(app, callers.session) as stream, anyio.create_task_group() as tasks:
                 await anyio.wait_all_tasks_blocked()

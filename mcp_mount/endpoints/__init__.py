@@ -14,6 +14,7 @@ In the order in which to read them:
     collapse      turns an event stream with one answer into JSON
     events        the events of sessions, for who comes back
     event_store   where they are kept
+    aside         writes the large parts of FastMCP's answers beside the SDK
     outbox        how much may wait on an event stream
     unread        streams of a session that are not read
     idle          what a session keeps while nothing happens in it

@@ -4,13 +4,11 @@ The SDK's loops hold both until the next ones come. So after large ones a ``ping
 """
 
 import asyncio
-from contextvars import Context, ContextVar
-from dataclasses import dataclass
+from contextvars import Context
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import anyio
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.endpoints.guard import replay_body
@@ -23,26 +21,6 @@ _PATIENCE: Final = 5.0
 """Seconds that a ping may wait for others of its session; it has had its effect before."""
 
 _PING: Final = b'{"jsonrpc":"2.0","id":"mcp_mount.idle.%d","method":"ping"}'
-
-
-@dataclass(slots=True)
-class _Answer:
-    """What has been sent in answer to one message of a session.
-
-    Timers of the event loop keep the contexts that keep this: it holds nothing large.
-    """
-
-    size: int = 0
-    is_complete: bool = False
-    is_over: bool = False
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is large, or might have been had its client stayed."""
-        return self.size > _LARGE or not self.is_complete
-
-
-_answer: ContextVar[_Answer | None] = ContextVar("mcp_mount_session_answer", default=None)
 
 
 class IdleSessions:
@@ -62,25 +40,22 @@ class IdleSessions:
         headers = scope["headers"] if is_message else ()
         session = next((value for name, value in headers if name == b"mcp-session-id"), None)
         if session is None:
-            # The context may be that of the request before, on the same connection.
-            _answer.set(None)
             await self._app(scope, receive, send)
             return
-        answer = _Answer()
+        size, is_complete = 0, False
 
         async def send_and_measure(message: Message) -> None:
-            answer.size += len(message.get("body", b""))
+            nonlocal size, is_complete
+            size += len(message.get("body", b""))
             await send(message)
             if message["type"] == "http.response.body":
-                answer.is_complete = not message.get("more_body", False)
+                is_complete = not message.get("more_body", False)
 
-        _answer.set(answer)
         try:
             await self._app(scope, receive, send_and_measure)
         finally:
-            _answer.set(None)
-            answer.is_over = True
-            if answer.is_kept or request_size.get() > _LARGE:
+            # Where the client has gone, the answer might have been large.
+            if max(size, request_size.get()) > _LARGE or not is_complete:
                 is_pinged = session in self._next
                 self._next[session] = scope
                 if not is_pinged:
@@ -111,15 +86,3 @@ class IdleSessions:
 
         with anyio.move_on_after(_PATIENCE):
             await self._app(scope, replay_body(body, stay), ignore)
-
-
-async def leave_out_unheard(
-    ctx: ServerRequestContext[Any, Any], call_next: CallNext
-) -> HandlerResult:
-    """Return nothing for a client who has gone and cannot come back for its answer.
-
-    Middleware of the SDK's server.
-    """
-    result = await call_next(ctx)
-    answer = _answer.get()
-    return {} if answer is not None and answer.is_over and ctx.request_id is not None else result

@@ -11,7 +11,9 @@ from typing import Any, Final, Self
 
 import anyio
 from mcp.shared.message import SessionMessage
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+from mcp_mount.endpoints.amount import values_of
 
 _MOST_OF_A_STREAM: Final = 32 * 1024 * 1024
 """Bytes that may wait on one stream; it is closed when more do."""
@@ -82,9 +84,10 @@ def capped(size: int) -> int:
     return min(size, _MOST_OF_A_STREAM // 2)
 
 
-def size_of_request(body: bytes, values: int) -> int:
+async def size_of_request(scope: Scope, body: bytes) -> int:
     """Return the bytes that a request takes, as it came and as it was parsed."""
-    return 2 * len(body) + _EACH_VALUE * values
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + 2 * len(body) + _EACH_VALUE * await values_of(scope, body)
 
 
 class CountedStream:

@@ -24,11 +24,12 @@ from mcp_mount.backends.request import (
     request_context,
     wait_for_tasks,
 )
+from mcp_mount.endpoints.aside import WritesAside, put_aside
 from mcp_mount.endpoints.collapse import collapse_single_event
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.endpoints.hosting import MountContext, RunningApp, check_can_start
-from mcp_mount.endpoints.idle import IdleSessions, leave_out_unheard
+from mcp_mount.endpoints.idle import IdleSessions
 from mcp_mount.endpoints.unread import UnreadStreams, count_answer
 from mcp_mount.fastpath.responder import FastPath
 from mcp_mount.page.details import PageDetails
@@ -52,11 +53,10 @@ class Streamable:
 
     def __post_init__(self) -> None:
         """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
+        # Around all others, which may add to the answer.
+        middleware = low_level_server(self.mount.server).middleware
+        middleware.insert(0, put_aside)
         if self.mount.guard.sessions:
-            # Around all others, which may add to the answer.
-            middleware = low_level_server(self.mount.server).middleware
-            if self.mount.open_events is None:
-                middleware.insert(0, leave_out_unheard)
             middleware.insert(0, count_answer)
         # With `auth=`, FastMCP's app finds out first who calls.
         has_auth = self.mount.server.auth is not None
@@ -114,14 +114,14 @@ class Streamable:
             path=self.path,
             stateless_http=not mount.guard.sessions,
             event_store=mount.open_events(stack) if mount.open_events is not None else None,
-            middleware=self._inner_middleware() if mount.server.auth is not None else self._share(),
+            middleware=self._inner_middleware() if mount.server.auth is not None else self._bound(),
         )
         refuse_unreadable_tokens(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
 
     def _inner_middleware(self) -> list[Middleware]:
-        return [*self._seal(), Middleware(Dispatcher, **self._dispatch_options()), *self._share()]
+        return [*self._seal(), Middleware(Dispatcher, **self._dispatch_options()), *self._bound()]
 
     def _wrap(self, app: ASGIApp) -> ASGIApp:
         wrapped: ASGIApp = Dispatcher(app, **self._dispatch_options())
@@ -142,15 +142,18 @@ class Streamable:
             return []
         return [Middleware(SessionSeal, credentials=self.mount.provider.credentials)]
 
-    def _share(self) -> list[Middleware]:
-        """Return what has to see what opens a session where nobody is left to hear of it, too.
+    def _bound(self) -> list[Middleware]:
+        """Return what bounds how answers are written, how they wait, and what a session keeps.
 
-        And what bounds the answers that wait in one, and what one keeps.
+        It has to see what opens a session where nobody is left to hear of it, too.
         """
+        # A store of events keeps what the SDK writes.
+        aside = [Middleware(WritesAside)] if self.mount.open_events is None else []
         if not self.mount.guard.sessions:
-            return []
+            return aside
         credentials = self.mount.provider.credentials
         return [
+            *aside,
             Middleware(UnreadStreams),
             Middleware(IdleSessions),
             Middleware(SessionShare, credentials=credentials, refuse=partial(refuse, 400)),

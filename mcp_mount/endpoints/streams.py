@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
-from mcp_mount.endpoints.amount import values_of
 from mcp_mount.endpoints.guard import refuse, replay_body
 from mcp_mount.endpoints.outbox import Outbox, request_size, send_in_pieces, size_of_request
 
@@ -209,7 +208,7 @@ class StreamGate:
                 scope = {**scope, "query_string": _NOBODYS}
             await self._app(scope, replay_body(body, receive), send)
             return
-        size = size_of_request(body, await values_of(scope, body))
+        size = await size_of_request(scope, body)
         if not stream.outbox.has_room(size):
             await refuse(429, _UNREAD)(scope, receive, send)
             return

@@ -17,7 +17,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.endpoints.amount import values_of
+from mcp_mount.endpoints.aside import size_aside
 from mcp_mount.endpoints.guard import replay_body
 from mcp_mount.endpoints.outbox import EACH, Outbox, capped, request_size, size_of_request
 
@@ -77,10 +77,8 @@ class UnreadStreams:
         size = 0
         if scope["method"] == "POST":
             body = (await receive()).get("body", b"")
-            size, receive = (
-                size_of_request(body, await values_of(scope, body)),
-                replay_body(body, receive),
-            )
+            size = await size_of_request(scope, body)
+            receive = replay_body(body, receive)
         # As long as anything of the session is served, or waits.
         outbox = self._by_session.setdefault(session, SessionOutbox(self._outboxes))
         self._outboxes.add(outbox)
@@ -145,7 +143,7 @@ async def count_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext)
         # The first request is handled by what handles all others.
         is_own = ctx.request_id is not None and ctx.method != "initialize"
         if outbox is not None and outbox.unread and is_own and task is not None:
-            outbox.hold(EACH + request_size.get() + _size(result), task)
+            outbox.hold(EACH + request_size.get() + _size(result) + size_aside(), task)
     return result
 
 

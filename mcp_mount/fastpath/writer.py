@@ -96,7 +96,7 @@ class ResponseWriter:
             if is_in_file:
                 await self._write_parts(parts)
                 return
-            body = await _joined(parts)
+            body = await joined(parts)
         if not self._is_stream:
             await self._start([(b"content-length", b"%d" % len(body)), _JSON])
         await self._write_body(body, more=False)
@@ -115,7 +115,7 @@ class ResponseWriter:
         if not self._is_stream:
             return (part.encode() for part in parts)
         # An event is of lines, and readers differ in what ends one; so it is plain ASCII.
-        lines = (_to_one_line(part).encode() for part in parts)
+        lines = (to_one_line(part).encode() for part in parts)
         return chain((b"event: message\r\ndata: ",), lines, (b"\r\n\r\n",))
 
     async def ping(self) -> None:
@@ -203,7 +203,7 @@ def _serialize(result: Result, server: ServerMeta) -> Iterator[str]:
     if result.structured_content is not None:
         yield ',"structuredContent":'
         text = result.json
-        yield from _write_parts(result.structured_content) if text is None else sliced(text)
+        yield from write_members(result.structured_content) if text is None else sliced(text)
     yield server.ending_with(result.meta) if result.meta else server.ending
 
 
@@ -231,10 +231,10 @@ def _write_piece(text: str) -> str:
         return write_ascii(text)
 
 
-def _write_parts(value: object) -> Iterator[str]:
+def write_members(value: object) -> Iterator[str]:
     """Write a value as JSON in parts of which none takes long."""
     waiting, size = list[str](), 0
-    for part in _write_members(value, _SPLIT):
+    for part in _members_of(value, _SPLIT):
         waiting.append(part)
         size += len(part)
         if size > SLICE:
@@ -243,25 +243,26 @@ def _write_parts(value: object) -> Iterator[str]:
     yield "".join(waiting)
 
 
-def _write_members(value: object, depth: int) -> Iterator[str]:
+def _members_of(value: object, depth: int) -> Iterator[str]:
     """Write a value as JSON: what is deeper inside is written as a whole."""
     if isinstance(value, str) and len(value) > SLICE:
         yield from _write_text(value)
     elif isinstance(value, dict) and depth:
         for before, (name, each) in zip(chain("{", repeat(",")), value.items(), strict=False):
             yield f"{before}{write_ascii(name)}:"
-            yield from _write_members(each, depth - 1)
+            yield from _members_of(each, depth - 1)
         yield "}" if value else "{}"
     elif isinstance(value, list) and depth:
         for before, each in zip(chain("[", repeat(",")), value, strict=False):
             yield before
-            yield from _write_members(each, depth - 1)
+            yield from _members_of(each, depth - 1)
         yield "]" if value else "[]"
     else:
         yield msgspec.json.encode(value).decode()
 
 
-async def _joined(parts: Iterable[bytes]) -> bytes:
+async def joined(parts: Iterable[bytes]) -> bytes:
+    """Put parts together, of which each may take a moment to write; others run meanwhile."""
     turns, taken = Turns(), []
     for part in parts:
         taken.append(part)
@@ -272,7 +273,7 @@ async def _joined(parts: Iterable[bytes]) -> bytes:
     return await in_thread(partial(b"".join, taken))
 
 
-def _to_one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """Write JSON in ASCII on one line: outside strings, only white space can break it."""
     if text.isascii() and "\n" not in text and "\r" not in text:
         return text
