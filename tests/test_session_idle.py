@@ -4,7 +4,7 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -17,6 +17,7 @@ from mcp_mount import mount_mcp
 from mcp_mount.endpoints.idle import IdleSessions
 from tests.access import bearer, static
 from tests.raw import send_raw
+from tests.sse import initialized
 from tests.starting import started
 from tests.support import LEGACY, call, envelope, served
 from tests.test_session_unread import opened
@@ -167,3 +168,18 @@ async def test_a_session_is_pinged_once_at_a_time() -> None:
     go.set()
     await anyio.wait_all_tasks_blocked()
     assert len(pings) == 2
+
+
+async def test_an_open_stream_of_http_with_sse_keeps_no_large_answer() -> None:
+    """F2: that which went last stayed until the next."""
+    async with started(large_app(sse_path="/sse")) as app, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(initialized(app)) for _ in range(SESSIONS)]
+        with memory_kept() as size:
+            for stream in streams:
+                await stream.call("give")
+                text = b""
+                while not text.endswith(b"\r\n\r\n"):
+                    text += await stream.response.chunk() or b""
+                assert len(text) > MB
+                del text
+            assert size() < SESSIONS * MB / 4

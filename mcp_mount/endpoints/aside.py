@@ -7,7 +7,9 @@ part, and the part, which is written in turns, is put where the mark is in the r
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import Any, Final
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -21,25 +23,27 @@ _LARGE: Final = 16 * 1024
 """Bytes from which on a part is put aside; smaller ones an idle session may keep."""
 
 
-class _Aside:
-    """The large parts of the answer to one request."""
+class Aside:
+    """The large parts of what is answered to one request, or on one stream of HTTP with SSE."""
 
     def __init__(self) -> None:
         # Nobody else knows it, so that nothing in an answer can be taken for a mark.
         self._name = secrets.token_hex()
         self._mark = re.compile(rb'"%s-(\d+)"' % self._name.encode())
-        self._parts: list[list[bytes]] = []
+        self._numbers = count()
+        self._parts: dict[int, list[bytes]] = {}
         self._is_over = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(map(len, (piece for part in self._parts for piece in part)))
 
     def close(self) -> None:
         """Keep nothing: contexts that the SDK keeps hold this."""
         self._is_over = True
         self._parts.clear()
+
+    def size_of(self, text: bytes) -> int:
+        """Return how long the parts are whose marks are in a text."""
+        marks = self._mark.findall(text) if self._parts else ()
+        parts = (self._parts.get(int(each), []) for each in marks)
+        return sum(len(piece) for part in parts for piece in part)
 
     async def put(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Return a result with marks; nothing of it where its client has gone meanwhile."""
@@ -47,12 +51,23 @@ class _Aside:
         for name, value in result.items():
             part = await _written(value) if isinstance(value, dict | list) else None
             if part is not None:
-                marked[name] = f"{self._name}-{len(self._parts)}"
-                self._parts.append(part)
+                number = next(self._numbers)
+                self._parts[number] = part
+                marked[name] = f"{self._name}-{number}"
         if self._is_over:
             self._parts.clear()
             return {}
         return marked
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have `put_aside` put here what is handled in the current context."""
+        _current.set(self)
+        try:
+            yield
+        finally:
+            # The context may be that of the next request, on the same connection.
+            _current.set(None)
 
     def around(self, send: Send) -> Send:
         """Return a `send` that puts the parts where their marks are."""
@@ -79,13 +94,14 @@ class _Aside:
     def _pieces(self, texts: list[bytes]) -> Iterator[bytes]:
         for is_mark, text in enumerate(texts):
             if is_mark % 2:
-                yield from self._parts[int(text)]
+                # None is left where the stream has ended.
+                yield from self._parts.pop(int(text), ())
             else:
                 yield text
 
 
-_aside: ContextVar[_Aside | None] = ContextVar("mcp_mount_written_aside", default=None)
-"""That of the request that is served."""
+_current: ContextVar[Aside | None] = ContextVar("mcp_mount_written_aside", default=None)
+"""Where the parts of what is handled go."""
 
 
 class WritesAside:
@@ -101,25 +117,23 @@ class WritesAside:
             # The stream that a GET opens has no answer, and begins at once.
             await self._app(scope, receive, send)
             return
-        aside = _Aside()
-        _aside.set(aside)
+        aside = Aside()
         try:
-            await self._app(scope, receive, aside.around(send))
+            with aside.used():
+                await self._app(scope, receive, aside.around(send))
         finally:
-            # The context may be that of the next request, on the same connection.
-            _aside.set(None)
             aside.close()
 
 
-def size_aside() -> int:
-    """Return the bytes that have been put aside for the request that is served."""
-    aside = _aside.get()
-    return aside.size if aside is not None else 0
+def size_aside(text: bytes) -> int:
+    """Return how much longer what the SDK has written will be."""
+    aside = _current.get()
+    return aside.size_of(text) if aside is not None else 0
 
 
 async def put_aside(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Put the large parts of a result aside. Middleware of the SDK's server."""
-    result, aside = await call_next(ctx), _aside.get()
+    result, aside = await call_next(ctx), _current.get()
     if aside is None or ctx.request_id is None or not isinstance(result, dict):
         return result
     return await aside.put(result)

@@ -14,6 +14,7 @@ from mcp.shared.message import SessionMessage
 from starlette.types import Message, Scope, Send
 
 from mcp_mount.endpoints.amount import values_of
+from mcp_mount.endpoints.aside import size_aside
 
 _MOST_OF_A_STREAM: Final = 32 * 1024 * 1024
 """Bytes that may wait on one stream; it is closed when more do."""
@@ -100,8 +101,8 @@ class CountedStream:
 
     async def send(self, item: SessionMessage) -> None:
         """Send a message, when its turn has come."""
-        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        size = EACH + request_size.get() + len(text)
+        text = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+        size = EACH + request_size.get() + len(text) + size_aside(text)
         del text
         async with self._outbox.counted(size):
             await self._inner.send(item)

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
+from mcp_mount.endpoints.aside import Aside
 from mcp_mount.endpoints.guard import refuse, replay_body
 from mcp_mount.endpoints.outbox import Outbox, request_size, send_in_pieces, size_of_request
 
@@ -44,6 +45,7 @@ class Stream:
 
     caller: bytes
     outbox: Outbox
+    aside: Aside = field(default_factory=Aside)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     id: str = ""
 
@@ -80,6 +82,7 @@ class Streams:
         finally:
             current_outbox.reset(token)
             self._outboxes.discard(stream.outbox)
+            stream.aside.close()
             self._by_id.pop(stream.id, None)
             # What runs on are background tasks, for which no server's end waits over REST.
             self._ends.discard(end)
@@ -194,7 +197,7 @@ class StreamGate:
                 on_id = partial(self._streams.name, stream)
                 opening = _Opening(send, stream.outbox, on_id, _keys(scope, places))
                 until_stopped = self._streams.until_stopped(receive, stream.outbox)
-                await self._app(scope, until_stopped, opening.send)
+                await self._app(scope, until_stopped, stream.aside.around(opening.send))
                 await opening.close()
         else:
             await self._pass_on(scope, receive, send, caller)
@@ -226,7 +229,8 @@ class StreamGate:
         try:
             # It waits here while the stream's session takes none, and there with its answer.
             async with stream.outbox.counted(size):
-                await self._app(scope, replay_body(body, receive), send)
+                with stream.aside.used():
+                    await self._app(scope, replay_body(body, receive), send)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # The stream has ended between the answer to this, 202, and its being handed on. Nobody
             # is left to be told.

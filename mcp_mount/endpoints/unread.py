@@ -143,13 +143,14 @@ async def count_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext)
         # The first request is handled by what handles all others.
         is_own = ctx.request_id is not None and ctx.method != "initialize"
         if outbox is not None and outbox.unread and is_own and task is not None:
-            outbox.hold(EACH + request_size.get() + _size(result) + size_aside(), task)
+            outbox.hold(EACH + request_size.get() + _size(result), task)
     return result
 
 
 def _size(result: HandlerResult) -> int:
     try:
-        return len(to_json(result, inf_nan_mode="constants")) if result is not None else 0
+        text = to_json(result, inf_nan_mode="constants") if result is not None else b""
     except PydanticSerializationError:
         # Half a character is in it, which the SDK refuses.
         return 0
+    return len(text) + size_aside(text)
