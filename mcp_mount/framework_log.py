@@ -11,6 +11,9 @@ from typing import Final
 _LONGEST: Final = 2_000
 """Characters of what a record, or one exception, says."""
 
+_COLOURED: Final = 500
+"""The same, where it is coloured: the patterns for that take longer with its square."""
+
 _LONGEST_TRACEBACK: Final = 4_000
 """The same of the beginning, and of the end, of a traceback in which one says more."""
 
@@ -23,13 +26,16 @@ class _Filter(logging.Filter):
             text = short_traceback(record.exc_info[1])
             if text is not None:
                 record.exc_info, record.exc_text = None, text
+        if record.exc_text or len(record.getMessage()) > _COLOURED:
+            # What rich's handler looks for.
+            record.highlighter = None
         return True
 
 
 def short_traceback(error: BaseException) -> str | None:
     """Return a traceback of no more than that; None where it is short as it is."""
     parts = format_exception(error)
-    if max(map(len, parts)) <= _LONGEST:
+    if max(map(len, parts)) <= _COLOURED:
         return None
     text = "".join(f"{each[:_LONGEST].rstrip()}\n" for each in parts)
     if len(text) > 2 * _LONGEST_TRACEBACK:

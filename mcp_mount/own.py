@@ -8,6 +8,7 @@ from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from fastmcp.prompts import Prompt
 from fastmcp.prompts.function_prompt import FunctionPrompt
 from fastmcp.tools import Tool
@@ -27,6 +28,9 @@ _MOST_WORK: Final = 10_000_000
 
 _MOST_IN_PROMPT: Final = 5_000
 """JSON values in a text for an argument of a prompt that is no text, counted as for responses."""
+
+_MOST_NAMED: Final = 10_000_000
+"""Characters of names that errors could repeat, if each value were wrong."""
 
 _LOOKED_AT: Final = 100
 _LONGEST_NAME: Final = 64
@@ -50,9 +54,13 @@ def misfit_of_names(tool: Tool, arguments: Mapping[str, Any] | None) -> str | No
     return f"Missing argument {', '.join(map(repr, missing))}." if missing else None
 
 
-def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
-    """Return what is wrong with many arguments of an own tool; None for few."""
-    if not isinstance(arguments, dict) or not _has_more(arguments, _MANY):
+async def misfit_of_tool(tool: Tool, arguments: object) -> str | None:
+    """Return what is wrong with large arguments of an own tool; None for small ones."""
+    if not isinstance(arguments, dict):
+        return None
+    if await _is_repeated_much(arguments):
+        return "The names in the arguments are too long for so many values."
+    if not _has_more(arguments, _MANY):
         return None
     if not isinstance(tool, FunctionTool) or tool.version is not None:
         return None
@@ -80,11 +88,35 @@ async def misfit_of_prompt(
     """
     turns = Turns()
     for argument, text in (arguments or {}).items():
+        if len(text) <= _MANY or _takes_text(_annotations(prompt).get(argument, str)):
+            continue
         if len(text) > _MOST_IN_PROMPT and await weigh_values(text, turns) > _MOST_IN_PROMPT:
-            kind = _annotations(prompt).get(argument, str)
-            if not _takes_text(kind):
-                return f"The argument {argument!r} has more than {_MOST_IN_PROMPT:,} JSON values."
+            return f"The argument {argument!r} has more than {_MOST_IN_PROMPT:,} JSON values."
+        if await _is_repeated_much(_parsed(text)):
+            return f"The names in the argument {argument!r} are too long for so many values."
     return None
+
+
+def _parsed(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        # Whatever it is, it has no names.
+        return None
+
+
+async def _is_repeated_much(value: object) -> bool:
+    """Whether errors could repeat many names: one of each value repeats those that lead to it."""
+    turns, named, left = Turns(), 0, [(value, 0)]
+    while left and named <= _MOST_NAMED:
+        each, length = left.pop()
+        named += length
+        if isinstance(each, dict):
+            left.extend((member, length + len(name)) for name, member in each.items())
+        elif isinstance(each, list):
+            left.extend((member, length) for member in each)
+        await turns.take()
+    return named > _MOST_NAMED
 
 
 def _annotations(prompt: Prompt | None) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 FastMCP looks at each item of a list several times, on the event loop: a million took two seconds.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -11,12 +12,13 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
 from fastmcp.resources import ResourceResult
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.function_tool import FunctionTool
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import BaseModel
+from pydantic import ValidationError as PydanticValidationError
 
 from mcp_mount.conversion.structure import CONTAINER, MAX_VALUES, NAME
 from mcp_mount.loops import in_thread
@@ -24,6 +26,12 @@ from mcp_mount.tools.uris import SHORT_URI, is_soon_matched
 
 _FEW: Final = 1_000
 """Values that are soon converted."""
+
+_MOST_ERRORS: Final = 100
+"""Wrong values that are told one by one."""
+
+_LONGEST_ERROR: Final = 20_000
+"""Characters of what is told of them."""
 
 
 class OwnServer(FastMCP[Any]):
@@ -87,6 +95,21 @@ class BoundedTool(FunctionTool):
         if await in_thread(partial(_has_more, result.value, MAX_VALUES)):
             raise ToolError(f"The result has more than {MAX_VALUES:,} values.")
         return await in_thread(convert)
+
+    async def _execute(self, *arguments: Any, **options: Any) -> Any:
+        """Validate the arguments and call the function; say briefly what is wrong with many.
+
+        FastMCP would write all of it, more than once. There is no public way to it.
+        """
+        try:
+            return await super()._execute(*arguments, **options)
+        except PydanticValidationError as error:
+            wrong = error.error_count()
+            text = str(error) if wrong <= _MOST_ERRORS else ""
+        if text and len(text) <= _LONGEST_ERROR:
+            raise ValidationError(text, log_level=logging.WARNING)
+        said = text[:_LONGEST_ERROR] or "They are not as the tool's inputSchema says."
+        raise ValidationError(f"{wrong:,} values are wrong. {said}", log_level=logging.WARNING)
 
     def convert_result(self, raw_value: Any) -> ToolResult:
         """Leave that to `run`, which can do it in a thread."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mcp_mount")
 
 _FAILED = "Error rendering prompt "
+_LONGEST = 2_000
+"""Characters of what is told of a prompt that fails."""
 _MISSING = re.compile(r"Missing required arguments: \{.*\}")
 
 
@@ -68,7 +70,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             misfit = misfit_of_names(tool, called.arguments)
             if misfit is None and not is_own(tool):
                 return await call_next(context)
-            misfit = misfit or misfit_of_tool(tool, called.arguments)
+            misfit = misfit or await misfit_of_tool(tool, called.arguments)
             run = partial(call_next, context)
             result: ToolResult = await self._own.make(tool, misfit, run, context.fastmcp_context)
             return result
@@ -114,7 +116,10 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             # prompt says with a `PromptError`, or FastMCP of an argument, is for the client.
             said = str(error)
             if not (said.startswith(_FAILED) and said.endswith(f": {cause}")):
-                raise
+                if len(said) <= _LONGEST:
+                    raise
+                # FastMCP repeats what was given.
+                raise PromptError(f"{said[:_LONGEST]}…") from None
             short = short_traceback(cause) if cause is not None else None
             if short is None:
                 logger.exception("The prompt %r has failed", name, exc_info=cause)

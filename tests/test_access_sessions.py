@@ -17,7 +17,7 @@ from mcp_mount import Mounted, mount_mcp
 from tests.access import bearer, static
 from tests.raw import send_raw
 from tests.starting import started
-from tests.support import LEGACY, call, envelope, http, rpc
+from tests.support import ERAS, LEGACY, Era, call, envelope, http, rpc
 
 CLIENT = {"name": "client", "version": "1"}
 HANDSHAKE = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT}
@@ -247,3 +247,25 @@ async def test_what_a_tool_keeps_in_a_session_is_its_callers() -> None:
         assert await told(alices, word="salt") == "salt"
         assert await told(bobs) == "None"
         assert await told(alices) == "salt"
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_a_header_opens_no_ones_state(era: Era, *, sessions: bool) -> None:
+    """X1: without a session, its id would be a name that anybody can give."""
+    if sessions and era == "legacy":
+        pytest.skip("That is a session, and its caller's.")
+    app = FastAPI()
+    mounted = mount_mcp(app, sessions=sessions)
+
+    @mounted.server.tool
+    async def remember(context: Context, word: str | None = None) -> str:
+        if word is not None:
+            await context.set_state("word", word)
+        return str(await context.get_state("word"))
+
+    headers = {"mcp-session-id": "a" * 32}
+    async with started(app):
+        for arguments, expected in (({"word": "salt"}, "salt"), ({}, "None")):
+            reply = await call(app, "remember", arguments, era=era, headers=headers)
+            assert reply.text_content == expected

@@ -190,6 +190,21 @@ def test_whatever_a_server_says_of_an_argument_it_is_read(schema: Any, tmp_path:
     assert read_arguments(subject, [f"a=@{tmp_path}/x"])["a"] in ("x", ["x"])
 
 
+@pytest.mark.parametrize("command", ["list", "check"])
+@pytest.mark.parametrize(
+    "schema", [{"required": 5}, {"required": [[]]}, {"properties": {"a": {"anyOf": 5}}}]
+)
+def test_whatever_a_server_says_of_arguments_they_are_listed(
+    shell: Shell, command: str, schema: dict[str, Any]
+) -> None:
+    """`list`, `check`: there was a traceback."""
+    given = {"type": "object", "properties": {"a": {"type": "string"}}, **schema}
+    with raw([tool("t", inputSchema=given)]) as (_, url):
+        ran = shell(command, url)
+    assert "Traceback" not in ran.err
+    assert "t" in ran.out
+
+
 def endless(*said: dict[str, Any] | str) -> Callable[[object], Response]:
     """Answer with a stream that says something again and again."""
 

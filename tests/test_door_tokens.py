@@ -6,7 +6,7 @@ import gzip
 import json
 import time
 from base64 import urlsafe_b64encode
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -160,6 +160,27 @@ async def test_who_is_trusted_is_not_read_anew_for_the_keys(
         verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri=f"{url}/keys")
         monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
         assert await verifier.verify_token(sign(keys.keys[0], "ES256")) is not None
+
+
+async def test_nothing_private_is_taken_of_a_key() -> None:
+    """F1, RFC 7517 §4: with it, primes are looked for. Of a number that is one there are none."""
+    prime = 2**2203 - 1
+    numbers = {"n": prime, "e": 65_537, "d": pow(65_537, -1, prime - 1)}
+    written = {
+        name: urlsafe_b64encode(each.to_bytes((each.bit_length() + 7) // 8)).decode().rstrip("=")
+        for name, each in numbers.items()
+    }
+
+    class Prime:
+        def as_dict(self, **_: Any) -> dict[str, str]:
+            return {"kty": "RSA", "kid": "RS256", "alg": "RS256", **written}
+
+    header = urlsafe_b64encode(b'{"alg":"RS256","kid":"RS256"}').decode().rstrip("=")
+    with served(Keys(cast("Key", Prime())).app) as url:
+        verifier = IssuerTokens(issuer=ISSUER, audience=AUDIENCE, jwks_uri=f"{url}/keys")
+        begun = time.thread_time()
+        assert await verifier.verify_token(f"{header}.e30.AAAA") is None
+        assert time.thread_time() - begun < 1
 
 
 async def test_keys_that_do_not_come_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:

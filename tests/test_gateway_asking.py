@@ -31,12 +31,15 @@ def asking_server() -> FastMCP[Any]:
     server: FastMCP[Any] = FastMCP("asking")
 
     @server.tool
-    async def ask(context: Context) -> str:
-        try:
-            answer = await context.session.elicit_form("Who?", FORM, context.request_id)
-        except MCPError as error:
-            return f"error: {error.message}"
-        return f"{answer.action}: {answer.content}"
+    async def ask(context: Context, times: int = 1) -> str:
+        said = ""
+        for _ in range(times):
+            try:
+                answer = await context.session.elicit_form("Who?", FORM, context.request_id)
+            except MCPError as error:
+                return f"error: {error.message}"
+            said = f"{answer.action}: {answer.content}"
+        return said
 
     @server.tool
     async def think(context: Context) -> str:
@@ -211,3 +214,16 @@ async def test_what_a_program_says_of_a_call_that_was_given_up_reaches_nobody_el
             for who in ("Carol", "Bob", "Carol"):
                 await bob.call_tool("other_work", {"who": who})
     assert said == ["for Bob", "for Carol"]
+
+
+async def test_a_call_asks_so_often_and_no_more() -> None:
+    """Gateway, F1: what is asked is read, also where nobody is asked: it took a core."""
+    asked: list[str] = []
+
+    async def answer(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        asked.append(message)
+        return {"name": "Ada"}
+
+    text = await called("ask", arguments={"times": 105}, elicitation_handler=answer)
+    assert text == "error: Too much has been asked."
+    assert len(asked) == 100

@@ -1,6 +1,7 @@
 """What bounds and counts calls of operations does so for a user's own tools."""
 
 import asyncio
+import json
 import logging
 import threading
 import time
@@ -8,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.lowlevel
@@ -517,3 +519,64 @@ async def test_many_values_of_an_own_tool_are_converted_beside_the_event_loop() 
         reply = await call(served, "many")
         assert time.thread_time() - begun < 0.2
     assert len(reply.result["structuredContent"]["result"]) == 190_000
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_names_are_not_repeated_for_each_wrong_value(era: Era) -> None:
+    """F1: 100 kB of a name and 900 wrong values were 90 MB of text, and 4 MB ended the process."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def facets(values: dict[str, list[str]]) -> int:
+        return len(values)
+
+    @mounted.server.prompt
+    def ask(values: dict[str, list[str]]) -> str:
+        return str(len(values))
+
+    values = {"k" * 100_000: [1] * 900}
+    reply = await call(app, "facets", {"values": values}, era=era)
+    assert reply.is_error
+    assert reply.text_content == "The names in the arguments are too long for so many values."
+    params = {"name": "ask", "arguments": {"values": json.dumps(values)}}
+    error = (await rpc(app, era, "prompts/get", params)).answer["error"]
+    expected = "The names in the argument 'values' are too long for so many values."
+    assert error["message"] == expected
+    # A page of addresses, say.
+    many = {f"https://kb.example/{'x' * 200}/{each}": ["a"] for each in range(5_000)}
+    reply = await call(app, "facets", {"values": many}, era=era)
+    assert reply.text_content == "5000"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_many_wrong_values_are_told_briefly(era: Era) -> None:
+    """F1: 190,000 texts that are no UUID were 40 MB of text, written in a second."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def find(ids: list[UUID]) -> int:
+        return len(ids)
+
+    few = await call(app, "find", {"ids": ["x"] * 15}, era=era)
+    assert few.text_content.count("Input should be a valid UUID") == 15
+    many = await call(app, "find", {"ids": ["x"] * 5_000}, era=era)
+    assert many.is_error
+    expected = "5,000 values are wrong. They are not as the tool's inputSchema says."
+    assert many.text_content == expected
+    long = await call(app, "find", {"ids": [{"k" * 90_000: 1}]}, era=era)
+    assert len(long.text_content) < 1_000
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_argument_of_a_prompt_is_not_repeated_at_length(era: Era) -> None:
+    """F1: FastMCP repeats what cannot be converted, whatever it is."""
+    app, mounted = mounted_app()
+
+    @mounted.server.prompt
+    def ask(count: int) -> str:
+        return str(count)
+
+    params = {"name": "ask", "arguments": {"count": "x" * 100_000}}
+    message = (await rpc(app, era, "prompts/get", params)).answer["error"]["message"]
+    assert message.startswith("Could not convert argument 'count' with value 'xxx")
+    assert len(message) < 2_100

@@ -167,6 +167,30 @@ async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureReq
     assert len(text) < 10_000
 
 
+@pytest.mark.in_process
+@pytest.mark.parametrize("length", [400, 2_000, 1_000_000])
+async def test_digits_that_an_own_component_raises_are_logged_soon(length: int) -> None:
+    """F1: the patterns for colours take longer with the square of the digits in a row."""
+    app, mounted = mounted_app()
+    digits = "1" * length
+
+    @mounted.server.tool
+    async def price(city: str) -> int:
+        try:
+            return {"Ulm": 3}[city]
+        except KeyError as error:
+            raise ValueError(city) from error
+
+    @mounted.server.prompt
+    def priced(city: str) -> str:
+        return {"Ulm": "3"}[city]
+
+    begun = time.thread_time()
+    await call(app, "price", {"city": digits})
+    await rpc(app, "modern", "prompts/get", {"name": "priced", "arguments": {"city": digits}})
+    assert time.thread_time() - begun < 0.2
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_an_own_prompt_raises_is_logged_shortly(
     era: Era, request: pytest.FixtureRequest

@@ -41,6 +41,10 @@ _MAX_BYTES: Final = 64 * 1024
 
 _Key = dict[str, Any]
 
+_PUBLIC: Final = ("kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops")
+"""What is taken of a key (RFC 7517 §4, RFC 7518 §6): with the private parts of one, its primes are
+looked for, for seconds or for ever."""
+
 
 class IssuerTokens(TokenVerifier):
     """Accepts the access tokens of one issuer for one audience.
@@ -154,7 +158,8 @@ class _Keys:
         found = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(found, list):
             raise httpx2.DecodingError("The answer is no set of keys (RFC 7517 §5).")
-        return [each for each in found if isinstance(each, dict)]
+        keys = [each for each in found if isinstance(each, dict)]
+        return [{name: key[name] for name in _PUBLIC if name in key} for key in keys]
 
 
 class _KeysFor(httpx2.AsyncBaseTransport):

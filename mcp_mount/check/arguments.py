@@ -27,7 +27,7 @@ def _untyped(subject: Subject) -> Iterator[str]:
 
 
 def _is_anything(schema: Mapping[str, Any]) -> bool:
-    if options := schema.get("anyOf"):
+    if isinstance(options := schema.get("anyOf"), list) and options:
         # Every type, because some clients need one.
         found = {each.get("type") for each in options if isinstance(each, Mapping)}
         return found >= {"string", "number", "boolean", "object", "array"}

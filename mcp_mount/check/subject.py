@@ -1,7 +1,7 @@
 """A tool as the rules see it: as clients get it, and the operation behind it where known."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,12 @@ class Subject:
         if not isinstance(properties, Mapping):
             return {}
         return {k: each if isinstance(each, Mapping) else {} for k, each in properties.items()}
+
+    @property
+    def required(self) -> Sequence[Any]:
+        """The names of the arguments that it needs."""
+        names = self.input.get("required")
+        return names if isinstance(names, list) else ()
 
     @property
     def hints(self) -> Mapping[str, Any]:

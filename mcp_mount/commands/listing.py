@@ -49,8 +49,9 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
     for column in columns:
         table.add_column(column, overflow="fold")
     for subject in subjects:
-        required = subject.input.get("required") or ()
-        arguments = [name if name in required else f"[{name}]" for name in subject.arguments]
+        arguments = [
+            name if name in subject.required else f"[{name}]" for name in subject.arguments
+        ]
         first, *_ = subject.description.splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)

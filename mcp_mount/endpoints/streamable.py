@@ -173,6 +173,10 @@ class Streamable:
             # FastMCP's app knows its path without a slash behind it.
             path = scope["path"].removesuffix("/")
             inner = {**scope, "path": path, APP_KEY: self.mount.app}
+            if not (self.mount.guard.sessions and _is_handshake(scope)):
+                # FastMCP would keep a tool's state under the name that this header gives it.
+                headers = [each for each in scope["headers"] if each[0] != b"mcp-session-id"]
+                inner["headers"] = headers
             # The stream that a GET opens has no answer, and begins at once.
             answer = collapse_single_event(send) if scope["method"] == "POST" else send
             await app(inner, receive, force_200_for_unknown_tool(answer))

@@ -30,6 +30,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from mcp_mount.loops import in_thread
 from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, current_request
 from mcp_mount.remotes.text import clean_json, clean_text, clean_title, fits
@@ -41,6 +42,10 @@ _CHANGES: Final = (
 )
 
 _MAX_LOG: Final = 10_000
+
+_MOST_ASKED: Final = 100
+"""What a server may ask while one call runs, one after the other or at once."""
+
 _CANNOT: Final = "The client of the caller cannot be asked."
 
 
@@ -87,13 +92,18 @@ async def _sample(
 async def _ask(name: str, asked: Any, kind: Any) -> Any:
     """Send a request to the caller's client; return its result, or the error that it answers."""
     outgoing = current_request()
-    request = clean_request(asked, name, outgoing.caller if outgoing is not None else None)
+    if outgoing is not None:
+        outgoing.asked += 1
+        if outgoing.asked > _MOST_ASKED:
+            return ErrorData(code=INVALID_REQUEST, message="Too much has been asked.")
+    caller = outgoing.caller if outgoing is not None else None
+    # A form takes a while.
+    request = await in_thread(partial(clean_request, asked, name, caller))
     if request is None:
         whom = "user" if kind is ElicitResult else "model"
         return ErrorData(code=INVALID_REQUEST, message=f"This is not asked of a {whom}.")
-    if outgoing is None or outgoing.caller is None or not can_be_asked(outgoing.caller):
+    if outgoing is None or caller is None or not can_be_asked(caller):
         return ErrorData(code=INVALID_REQUEST, message=_CANNOT)
-    caller = outgoing.caller
     try:
         with outgoing.waiting_for_user():
             return await caller.session.send_request(

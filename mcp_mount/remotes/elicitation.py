@@ -128,7 +128,7 @@ def _clean_sampling(params: CreateMessageRequestParams, name: str) -> CreateMess
         return None
     plain = clean_json(said)
     prompt = plain.get("systemPrompt", "Complete this.")
-    plain["systemPrompt"] = f"The server {name!r} asks: {prompt}"
+    plain["systemPrompt"] = _quote(prompt, name)
     # The client would add what it has of all that we offer, whosever it is.
     plain["includeContext"] = "none"
     for tool in plain.get("tools", ()):

@@ -44,6 +44,7 @@ class OutgoingRequest:
         seconds: How long it may be silent.
         latest: When it ends in any case, in the event loop's time.
         questions: How many wait for its user.
+        asked: How many its server has asked.
         is_shut_down: Whether it was ended as our own server stops.
     """
 
@@ -63,6 +64,7 @@ class OutgoingRequest:
     seconds: float = math.inf
     latest: float = math.inf
     questions: int = 0
+    asked: int = 0
     is_shut_down: bool = False
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Path, Request, Response, Security, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -68,7 +69,7 @@ def upload_attachment(
         raise TooLarge(f"The file is larger than {settings.max_attachment_bytes} bytes.")
     attachment = store.attach(slug, safe_filename(file.filename), data, caption)
     url = request.url_for("get_attachment", slug=slug, filename=attachment.filename)
-    response.headers["Location"] = url.path
+    response.headers["Location"] = quote(url.path)
     return attachment
 
 

@@ -41,6 +41,17 @@ async def test_an_upload_is_where_its_location_says(client: httpx.AsyncClient) -
     assert article["attachments"] == [uploaded.json()]
 
 
+@pytest.mark.parametrize("name", ["漢字.png", "Отчёт 1.png", "é.png", "a%2fb?.png"])
+async def test_the_location_of_any_name_is_one(client: httpx.AsyncClient, name: str) -> None:
+    """A name beyond Latin-1 was stored, and answered with 500."""
+    uploaded = await client.post(ATTACHMENTS, files={"file": (name, PNG)})
+    assert uploaded.status_code == 201
+    location = uploaded.headers["location"]
+    assert location.isascii()
+    assert " " not in location
+    assert (await client.get(location)).content == PNG
+
+
 async def test_a_caption_is_not_needed(client: httpx.AsyncClient) -> None:
     uploaded = await client.post(ATTACHMENTS, files={"file": ("a.png", PNG)})
     assert uploaded.json()["caption"] is None
