@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from fastmcp.tools.function_tool import FunctionTool
+
 import mcp_mount
 from mcp_mount.own_results import BoundedTool
 
