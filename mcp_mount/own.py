@@ -100,7 +100,7 @@ async def misfit_of_prompt(
 def _parsed(text: str) -> object:
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         # Whatever it is, it has no names.
         return None
 
