@@ -20,6 +20,7 @@ from mcp.shared.inbound import (
     NAME_BEARING_METHODS,
     encode_header_value,
 )
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import (
     HEADER_MISMATCH,
@@ -128,7 +129,7 @@ class _Bridge:
         method: str | None = getattr(message, "method", None)
         params: Mapping[str, Any] = getattr(message, "params", None) or {}
         if method == _CANCELLED:
-            self._forget(params.get("requestId"))
+            self._forget(cancelled_request_id_from_params(params))
         headers = self._headers(method, params)
         if method == _CALL and MCP_METHOD_HEADER in headers:
             headers |= await self.mirroring.headers(params)
@@ -217,8 +218,8 @@ class EndCancelled:
         message = json.loads(body)
         request = message.get("id") if "method" in message else None
         if message.get("method") == _CANCELLED:
-            cancelled = (message.get("params") or {}).get("requestId")
-            if cancelled in self._running:
+            cancelled = cancelled_request_id_from_params(message.get("params"))
+            if cancelled is not None and cancelled in self._running:
                 self._running[cancelled].cancel()
         with anyio.CancelScope() as running:
             if request is not None:
