@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -86,3 +86,70 @@ def test_a_connection_that_breaks_off_ends_one_request(kind: str, meta: dict[str
         assert json.loads(stdout.readline())["result"] == {}
         stdin.close()
         assert process.wait(10) == 0
+
+
+class Slow(Broken):
+    """Does not answer what `kind` names, until the test ends."""
+
+    asked: Event
+    ended: Event
+    got: list[str]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = json.loads(body)
+        self.got.append(asked["method"])
+        if asked["method"] == self.kind:
+            self.asked.set()
+            self.ended.wait(60)
+            self.close_connection = True
+            return
+        self.answer(json.dumps({"jsonrpc": "2.0", "id": asked.get("id"), "result": {}}).encode())
+
+
+SLOW = {
+    "notifications/roots/list_changed": message("notifications/roots/list_changed") * 3,
+    "tools/list": "".join(
+        message("tools/call", each, name=f"t{each}", arguments={}, _meta=MODERN_META)
+        for each in range(2, 5)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_an_endpoint_that_is_slow_does_not_keep_the_program(kind: str) -> None:
+    """Stdio: the end of the input was not seen while something was sent."""
+    asked, ended = Event(), Event()
+    slow = type("Slowest", (Slow,), {"kind": kind, "asked": asked, "ended": ended, "got": []})
+    with endpoint(slow) as url, program("run", url, "--stdio") as (process, stdin, stdout):
+        say(stdin, OPENING)
+        assert json.loads(stdout.readline())["id"] == 1
+        say(stdin, SLOW[kind])
+        assert asked.wait(10)
+        stdin.close()
+        try:
+            assert process.wait(8) == 0
+        finally:
+            ended.set()
+
+
+def test_a_call_that_waits_for_the_list_keeps_no_other_back() -> None:
+    """Stdio: others go on, and it is never sent when it is cancelled."""
+    asked, ended = Event(), Event()
+    got: list[str] = []
+    slow = type(
+        "Slowest", (Slow,), {"kind": "tools/list", "asked": asked, "ended": ended, "got": got}
+    )
+    with endpoint(slow) as url, program("run", url, "--stdio") as (process, stdin, stdout):
+        say(stdin, message("tools/call", 2, name="t", arguments={}, _meta=MODERN_META))
+        assert asked.wait(10)
+        say(stdin, message("notifications/cancelled", requestId=2))
+        say(stdin, message("prompts/list", 3, _meta=MODERN_META))
+        try:
+            assert json.loads(stdout.readline())["id"] == 3
+        finally:
+            ended.set()
+        stdin.close()
+        assert process.wait(10) == 0
+        assert stdout.read() == ""
+    assert got == ["tools/list", "prompts/list"]
