@@ -1,23 +1,51 @@
 """Answers of an MCP endpoint that nobody vouches for, read no further than a bound.
 
 The SDK fails one request where a stream of events breaks off, and all of them where a body does:
-instead of a body that is too large it gets an error.
+instead of a body that is too large, or no answer at all, it gets an error.
 """
 
 import json
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
+import anyio
 import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID
 from mcp_types import INTERNAL_ERROR
 
+from mcp_mount.backends.heads import BoundedClient
 from mcp_mount.conversion.structure import Meter
 from mcp_mount.http_bounds import CheckedStream, TooMuch, refuse_compressed
 
+logger = logging.getLogger("mcp_mount")
+
 MOST_VALUES: Final = 2_000_000
 """Of one message, as `Meter` counts them: 10 MB of a usual list, which takes 200 MB when read."""
+
+_NO_ANSWER: Final = "The endpoint cannot be reached, or broke off: try again, and see its log."
+_TO_TAKE: Final = {"POST": 5.0, "DELETE": 1.0}
+"""Seconds for an endpoint to take what has no answer: the SDK sends nothing else meanwhile."""
+
+
+class EndpointClient(BoundedClient):
+    """Answers a request itself where the endpoint does not."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Return the endpoint's response, or an error in its place."""
+        if request.method not in _TO_TAKE:
+            # The SDK opens a stream again by itself.
+            return await super().send(request, **options)
+        is_asked = b'"id"' in request.content and "id" in json.loads(request.content)
+        try:
+            with anyio.fail_after(None if is_asked else _TO_TAKE[request.method]):
+                return await super().send(request, **options)
+        except (httpx2.TransportError, TimeoutError):
+            logger.warning(_NO_ANSWER)
+            kind = {"content-type": "application/json"}
+            answer = _error(request, _NO_ANSWER)
+            return httpx2.Response(502, headers=kind, content=answer, request=request)
 
 
 class TooManyEvents(TooMuch, httpx2.SSEError):
@@ -84,6 +112,9 @@ class _Whole(httpx2.AsyncByteStream):
             yield bytes(await self._read())
         except TooMuch as error:
             yield _error(self._request, str(error))
+        except httpx2.TransportError:
+            logger.warning(_NO_ANSWER)
+            yield _error(self._request, _NO_ANSWER)
 
     async def _read(self) -> bytearray:
         if self._refusal is not None:

@@ -5,6 +5,7 @@ Each message is the same there as here; what HTTP wants said in headers is taken
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import anyio
 import httpx2
+from anyio.abc import TaskGroup
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.inbound import (
     MCP_METHOD_HEADER,
@@ -20,6 +22,7 @@ from mcp.shared.inbound import (
     NAME_BEARING_METHODS,
     encode_header_value,
 )
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 from mcp_types import (
     HEADER_MISMATCH,
@@ -28,6 +31,7 @@ from mcp_types import (
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
+    JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
     RequestId,
@@ -78,7 +82,7 @@ class _Bridge:
     streams: StandardStreams
     most: int | None
     version: str | None = None
-    waiting: dict[RequestId, str] = field(default_factory=dict)
+    waiting: dict[RequestId, JSONRPCRequest] = field(default_factory=dict)
     questions: dict[RequestId, _Question] = field(default_factory=dict)
     idle: anyio.Event = field(default_factory=anyio.Event)
     send: Callable[[SessionMessage], Awaitable[None]] = field(init=False)
@@ -104,17 +108,30 @@ class _Bridge:
 
             self.send = requests.send
             tasks.start_soon(write_answers)
-            async for line in self.streams.lines():
-                message = await self._read(line)
-                if message is not None:
-                    await self.send(message)
+            # Sending may wait for the endpoint, and the end of the input is to be seen meanwhile.
+            into, unsent = anyio.create_memory_object_stream[JSONRPCMessage](math.inf)
+            all_sent = anyio.Event()
+
+            async def send_all() -> None:
+                async with unsent, anyio.create_task_group() as calls:
+                    async for message in unsent:
+                        await self._pass_on(message, calls)
+                all_sent.set()
+
+            tasks.start_soon(send_all)
+            with into:
+                async for line in self.streams.lines():
+                    message = await self._read(line)
+                    if message is not None:
+                        into.send_nowait(message)
             with anyio.move_on_after(LAST):
+                await all_sent.wait()
                 while self.waiting:
                     self.idle = anyio.Event()
                     await self.idle.wait()
             tasks.cancel_scope.cancel()
 
-    async def _read(self, line: bytes) -> SessionMessage | None:
+    async def _read(self, line: bytes) -> JSONRPCMessage | None:
         """Return what the client has written; a line that is no message is answered as such."""
         try:
             message = jsonrpc_message_adapter.validate_json(line, by_name=False)
@@ -124,24 +141,39 @@ class _Bridge:
             await self._write(JSONRPCError(jsonrpc="2.0", id=None, error=error))
             return None
         if isinstance(message, JSONRPCRequest):
-            self.waiting[message.id] = message.method
+            self.waiting[message.id] = message
+        elif isinstance(message, JSONRPCNotification) and message.method == _CANCELLED:
+            self._forget(cancelled_request_id_from_params(message.params))
+        return message
+
+    async def _pass_on(self, message: JSONRPCMessage, calls: TaskGroup) -> None:
+        """Send a message; a call that needs the list of tools first keeps no other back."""
         method: str | None = getattr(message, "method", None)
         params: Mapping[str, Any] = getattr(message, "params", None) or {}
-        if method == _CANCELLED:
-            self._forget(params.get("requestId"))
         headers = self._headers(method, params)
-        if method == _CALL and MCP_METHOD_HEADER in headers:
-            headers |= await self.mirroring.headers(params)
-        return SessionMessage(message, ClientMessageMetadata(headers=headers))
+        if isinstance(message, JSONRPCRequest) and method == _CALL and MCP_METHOD_HEADER in headers:
+            calls.start_soon(self._call, message, params, headers)
+        else:
+            await self._send(message, headers)
+
+    async def _call(
+        self, message: JSONRPCRequest, params: Mapping[str, Any], headers: dict[str, str]
+    ) -> None:
+        mirrored = await self.mirroring.headers(params)
+        # It may have been cancelled meanwhile, and its id be another's.
+        if self.waiting.get(message.id) is message:
+            await self._send(message, headers | mirrored)
+
+    async def _send(self, message: JSONRPCMessage, headers: dict[str, str]) -> None:
+        await self.send(SessionMessage(message, ClientMessageMetadata(headers=headers)))
 
     async def _list_tools(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask for the list of tools, as the client would."""
         question, id_ = _Question(), f"mcp-mount-{uuid4()}"
         request = JSONRPCRequest(jsonrpc="2.0", id=id_, method=_LIST, params=dict(params))
-        metadata = ClientMessageMetadata(headers=self._headers(_LIST, params))
         self.questions[id_] = question
         with anyio.move_on_after(LAST):
-            await self.send(SessionMessage(request, metadata))
+            await self._send(request, self._headers(_LIST, params))
             await question.is_answered.wait()
         self.questions.pop(id_, None)
         return question.result
@@ -168,10 +200,11 @@ class _Bridge:
                 question.result = getattr(message, "result", {})
                 question.is_answered.set()
                 return
-            method = self.waiting.get(message.id)
-            if method is None:
+            request = self.waiting.get(message.id)
+            if request is None:
                 # It was cancelled: nobody waits (MCP "Cancellation").
                 return
+            method = request.method
             if method == "initialize" and isinstance(message, JSONRPCResponse):
                 version = message.result.get("protocolVersion")
                 self.version = encode_header_value(version) if isinstance(version, str) else None
@@ -217,8 +250,8 @@ class EndCancelled:
         message = json.loads(body)
         request = message.get("id") if "method" in message else None
         if message.get("method") == _CANCELLED:
-            cancelled = (message.get("params") or {}).get("requestId")
-            if cancelled in self._running:
+            cancelled = cancelled_request_id_from_params(message.get("params"))
+            if cancelled is not None and cancelled in self._running:
                 self._running[cancelled].cancel()
         with anyio.CancelScope() as running:
             if request is not None:

@@ -7,6 +7,7 @@ are is in the list of tools; a client that calls without listing first has it as
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import anyio
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
 _MOST_PAGES: Final = 100
@@ -21,6 +22,7 @@ class Mirroring:
     def __init__(self, list_tools: ListTools) -> None:
         self._list_tools = list_tools
         self._by_tool: dict[str, Mapping[tuple[str, ...], str]] = {}
+        self._asking = anyio.Lock()
 
     def read(self, result: Mapping[str, Any]) -> None:
         """Learn from the result of a ``tools/list``."""
@@ -41,7 +43,10 @@ class Mirroring:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             return {}
         if name not in self._by_tool:
-            await self._ask(params)
+            async with self._asking:
+                # Another call may have asked meanwhile.
+                if name not in self._by_tool:
+                    await self._ask(params)
         return mcp_param_headers(self._by_tool.setdefault(name, {}), arguments)
 
     async def _ask(self, params: Mapping[str, Any]) -> None:

@@ -214,11 +214,10 @@ def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
 
 def _client_elsewhere(headers: Mapping[str, str]) -> "httpx2.AsyncClient":
     """Return an HTTP client of an endpoint that nobody vouches for."""
-    from mcp_mount.answers import replacing
-    from mcp_mount.backends.heads import BoundedClient
+    from mcp_mount.answers import EndpointClient, replacing
     from mcp_mount.backends.tls import usual_tls
 
-    client = BoundedClient(
+    client = EndpointClient(
         verify=usual_tls(), **_options({**headers, "Accept-Encoding": "identity"})
     )
     client.event_hooks["response"].append(replacing(_MOST_BYTES))
