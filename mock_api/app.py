@@ -24,6 +24,7 @@ from mock_api.middleware import (
 )
 from mock_api.routes import articles, attachments, changes, chat, service
 from mock_api.routes.common import refusals
+from mock_api.searching import Turns
 from mock_api.settings import Settings
 from mock_api.stopping import Stop, StoppingMiddleware, stopping
 from mock_api.store import Store
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.identity = identity
     app.state.store = Store(settings.kb_database)
+    app.state.search_turns = Turns()
     app.state.answer = answerer(settings)
     app.state.stop, app.state.stop_calls = Stop(), Stop()
     _add_middleware(app, identity)

@@ -169,3 +169,11 @@ async def current_caller(
             headers={"WWW-Authenticate": identity.challenge(missing, "insufficient_scope")},
         )
     return caller
+
+
+def caller_of(request: Request) -> str:
+    """Return who calls: the subject, or the address where the service is open."""
+    caller: Caller = request.state.caller
+    if caller is not ANONYMOUS or request.client is None:
+        return caller.subject
+    return request.client.host

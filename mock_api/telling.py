@@ -52,11 +52,13 @@ class Telling(Response):
         # request is an MCP call, the last message is what ends it.
         if is_gone:
             return
-        has_begun = bool(told) and self._form != JSON
-        if failure is not None and not (has_begun and isinstance(failure, KnowledgeBaseError)):
+        if failure is not None and not told:
             raise failure
         if self._form == JSON:
-            await JSONResponse({"answer": "".join(told)})(scope, receive, send)
+            await _whole("".join(told), failure)(scope, receive, send)
+        if failure is not None and not isinstance(failure, KnowledgeBaseError):
+            raise failure
+        if self._form == JSON:
             return
         if not told:
             await send(self._start())
@@ -76,6 +78,15 @@ class Telling(Response):
         if self._form == EVENTS:
             return format_sse_event(event="error", data_str=str(failure))
         return f"\n\n[The answer ends here: {failure}]\n".encode()
+
+
+def _whole(answer: str, failure: Exception | None) -> Response:
+    """Return an answer, or as much as there was: it tells of what has been changed."""
+    if failure is None:
+        return JSONResponse({"answer": answer})
+    if not isinstance(failure, KnowledgeBaseError):
+        return JSONResponse({"detail": "Internal Server Error", "answer": answer}, 500)
+    return JSONResponse({"detail": str(failure), "answer": answer}, failure.status)
 
 
 async def _send(send: Send, body: bytes, *, more: bool) -> None:

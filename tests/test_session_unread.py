@@ -77,15 +77,18 @@ def unread(app: Any, session: Mapping[str, str]) -> Any:
 
 
 @pytest.mark.parametrize("options", [{}, {"auth": static(alice=[])}], ids=["open", "auth"])
-@pytest.mark.parametrize("kind", ["results", "requests", "headers"])
+@pytest.mark.parametrize("kind", ["results", "requests", "headers", "progress"])
 async def test_a_stream_that_holds_too_much_up_is_closed(
     monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any]
 ) -> None:
     """F2: whatever was called was kept, and nothing in the session was answered again."""
     most = (1000 if kind == "headers" else 1500) * KIB
     monkeypatch.setattr("mcp_mount.endpoints.outbox._MOST_OF_A_STREAM", most)
-    tool = "large" if kind == "results" else "small"
-    meta = {"a": "x" * 60 * KIB} if kind == "requests" else None
+    tool = {"results": "large", "progress": "stream"}.get(kind, "small")
+    meta = {"a": "x" * 60 * KIB} if kind in {"requests", "progress"} else None
+    if kind == "progress":
+        # What a call says before its answer waits as well, and the call with it.
+        meta = {**(meta or {}), "progressToken": "p"}
     async with started(session_app(**options)) as app:
         callers = Callers(app, await opened(app))
         other = Callers(app, await opened(app))

@@ -131,19 +131,24 @@ class _Watched:
 
 
 async def count_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Count an answer, and the request with it, where a stream of its session is not read.
+    """Count a request and its answer where a stream of its session is not read.
 
-    Middleware of the SDK's server, within the task that hands the answer over.
+    Middleware of the SDK's server, within the task that hands over the answer, and what is said
+    before it: that waits as well.
     """
-    result: HandlerResult = None
+    outbox, task = _outbox.get(), asyncio.current_task()
+    # The first request is handled by what handles all others.
+    is_own = ctx.request_id is not None and ctx.method != "initialize"
+    if outbox is None or task is None or not is_own:
+        return await call_next(ctx)
+    size, result = EACH + request_size.get(), None
+    if was_unread := bool(outbox.unread):
+        outbox.hold(size, task)
     try:
         result = await call_next(ctx)
     finally:
-        outbox, task = _outbox.get(), asyncio.current_task()
-        # The first request is handled by what handles all others.
-        is_own = ctx.request_id is not None and ctx.method != "initialize"
-        if outbox is not None and outbox.unread and is_own and task is not None:
-            outbox.hold(EACH + request_size.get() + _size(result), task)
+        if outbox.unread:
+            outbox.hold(_size(result) + (0 if was_unread else size), task)
     return result
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterable
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
 from fastapi import Header, Query, Request, Response, Security
 from pydantic import FailFast
 
-from mock_api.identity import current_caller
+from mock_api.identity import caller_of, current_caller
 from mock_api.models import (
     Article,
     ArticleContent,
@@ -18,6 +19,7 @@ from mock_api.models import (
     Tag,
 )
 from mock_api.routes.common import READABLE, SlugPath, StoreDep, headers, refusals, router_of
+from mock_api.searching import Turns
 from mock_api.tokens import ADMIN, WRITE
 
 MOST_BYTES = 640 * 1024
@@ -43,7 +45,7 @@ EXPORT_PAGE = 20
         )
     },
 )
-def search_articles(
+async def search_articles(
     *,
     request: Request,
     response: Response,
@@ -75,7 +77,9 @@ def search_articles(
     counts, and so do other words for the same: "SSO" finds single sign-on. Read a whole article
     with get_article.
     """
-    page = store.search(q, tag, limit=limit, offset=offset)
+    turns: Turns = request.app.state.search_turns
+    search = partial(store.search, q, tag, limit=limit, offset=offset)
+    page = await turns.run(caller_of(request), search)
     response.headers["X-Total-Count"] = str(page.total)
     if link := _link(request, page):
         response.headers["Link"] = link

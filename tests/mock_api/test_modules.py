@@ -8,7 +8,17 @@ import mock_api
 ORDER = [
     *("errors", "settings", "models", "corpus", "feed", "media", "negotiation"),
     *("faults", "building", "database"),
-    *("rows", "synonyms", "snippets", "search", "store", "tokens", "identity", "middleware"),
+    *(
+        "rows",
+        "synonyms",
+        "snippets",
+        "search",
+        "searching",
+        "store",
+        "tokens",
+        "identity",
+        "middleware",
+    ),
     *("tools", "about", "answers", "turns", "receiving", "model", "agent", "answering", "telling"),
     *("routes", "routes.common", "routes.articles", "routes.attachments", "routes.changes"),
     *("routes.chat", "routes.service", "stopping", "addresses", "app", "main"),

@@ -1,16 +1,19 @@
 """What a search may take, whatever the articles say. Promise F2."""
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from mock_api import search
 from mock_api.errors import SearchTooLong
-from mock_api.models import NewArticle
+from mock_api.models import NewArticle, SearchPage
 from mock_api.store import Store
 
 SOON = 1.0
@@ -101,3 +104,33 @@ def test_other_errors_of_the_database_pass(tmp_path: Path) -> None:
         pytest.raises(sqlite3.OperationalError, match="no such table"),
     ):
         search.search(db, "structure", (), 1, 0)
+
+
+async def test_who_searches_much_keeps_nobody_from_reading(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search took a thread, and so many all of those that the other operations need."""
+    release, running = threading.Event(), [0]
+
+    def search(*_: object, **__: object) -> SearchPage:
+        running[0] += 1
+        release.wait(20)
+        return SearchPage(items=(), total=0, offset=0, limit=10)
+
+    monkeypatch.setattr(app.state.store, "search", search)
+    monkeypatch.setattr("mock_api.searching.SECONDS", 0.3)
+    found: list[int] = []
+
+    async def look() -> None:
+        found.append((await client.get("/articles", params={"q": "zebra"})).status_code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(look)
+        with anyio.fail_after(5):
+            while len(found) < 96:
+                await anyio.lowlevel.checkpoint()
+            assert (await client.get("/articles/preferences")).status_code == 200
+        release.set()
+    # Those of one caller, and what waited for its turn in vain.
+    assert (running[0], found.count(200), found.count(503)) == (4, 4, 96)
