@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ from fastmcp import Context, FastMCP
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     ElicitRequestFormParams,
+    LoggingMessageNotificationParams,
     ModelHint,
     ModelPreferences,
     SamplingMessage,
@@ -17,6 +19,8 @@ from mcp_types import (
 )
 
 from mcp_mount import Remote
+from mcp_mount.remotes.asking import pass_on_log
+from mcp_mount.remotes.outgoing import OutgoingRequest, sending
 from tests.others import gateway, handshake_only, heard, program
 from tests.support import Era, connected, served
 
@@ -227,3 +231,27 @@ async def test_a_call_asks_so_often_and_no_more() -> None:
     text = await called("ask", arguments={"times": 105}, elicitation_handler=answer)
     assert text == "error: Too much has been asked."
     assert len(asked) == 100
+
+
+async def test_lines_of_a_log_that_wait_for_a_slow_client_are_bounded() -> None:
+    """Gateway, F2: each was a task; 60,000 lines of a call took half a gigabyte."""
+    is_read, passed = anyio.Event(), 0
+
+    class Slow:
+        async def send_notification(self, *_: object) -> None:
+            nonlocal passed
+            await is_read.wait()
+            passed += 1
+
+    caller = SimpleNamespace(session=Slow(), protocol_version="2025-06-18", request_id=1, meta={})
+    line = LoggingMessageNotificationParams(level="info", data="half way")
+    with anyio.fail_after(20), sending(OutgoingRequest(caller=cast("Any", caller))):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(1_500):
+                tasks.start_soon(pass_on_log, "other", line)
+            await anyio.wait_all_tasks_blocked()
+            is_read.set()
+        assert passed == 1_000
+        # There is room again.
+        await pass_on_log("other", line)
+        assert passed == 1_001

@@ -218,6 +218,27 @@ async def test_chunks_of_one_byte_hold_nobody_up(kind: str, byte: bytes) -> None
     assert 10_000 < chunks.count < 50_000
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/event-stream; charset=punycode",
+        "Text/Event-Stream;charset=utf-7",
+        'text/event-stream;x;"' + ";" * 90_000,
+    ],
+)
+async def test_a_server_does_not_choose_how_its_events_are_decoded(kind: str) -> None:
+    """F1: some decoders take a square of what they read; so did the parameters of the header."""
+    event = 'data: {"jsonrpc":"2.0","id":1,"result":{"a":"ä"}}\n\n'
+    stream = httpx2.ByteStream(event.encode())
+    response = httpx2.Response(200, headers={"content-type": kind}, stream=stream)
+    request = httpx2.Request("POST", "http://other")
+    begun = time.thread_time()
+    response = read_within(30_000_000, request, response)
+    assert "".join([each async for each in response.aiter_text()]) == event
+    assert response.headers["content-type"] == "text/event-stream"
+    assert time.thread_time() - begun < 0.1
+
+
 async def test_a_list_of_many_parts_is_refused_before_it_is_read() -> None:
     """Promise F1, F2: forty megabytes of small values would take two gigabytes of memory."""
     listing = [tool(f"t{number}", _meta={"x": [{}] * 1_000}) for number in range(1_000)]

@@ -43,6 +43,9 @@ _CHANGES: Final = (
 
 _MAX_LOG: Final = 10_000
 
+_MOST_LINES: Final = 1_000
+"""Lines of its log that wait for the caller's client; more are dropped."""
+
 _MOST_ASKED: Final = 100
 """What a server may ask while one call runs, one after the other or at once."""
 
@@ -140,6 +143,13 @@ async def pass_on_log(name: str, params: LoggingMessageNotificationParams) -> No
     own = clean_title(params.logger)
     logger = f"{name}/{own}" if own else name
     line = LoggingMessageNotificationParams(level=params.level, data=data, logger=logger)
-    await caller.session.send_notification(
-        LoggingMessageNotification(params=line), caller.request_id
-    )
+    if outgoing.lines >= _MOST_LINES:
+        # The client is slow, or has gone.
+        return
+    outgoing.lines += 1
+    try:
+        await caller.session.send_notification(
+            LoggingMessageNotification(params=line), caller.request_id
+        )
+    finally:
+        outgoing.lines -= 1

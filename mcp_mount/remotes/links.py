@@ -17,6 +17,7 @@ _WEB: Final = {"https", "http"}
 _SPECIAL: Final = _WEB | {"ws", "wss", "ftp", "file"}
 """Schemes after which readers take one slash, a backslash or none for two (WHATWG URL)."""
 
+_LONGEST_SCHEME: Final = 100
 _SPACE: Final = bytes(range(0x21))
 _BEHIND_HOST: Final = re.compile(r"[/\\?#]")
 _SLASHES: Final = "/\\"
@@ -34,7 +35,9 @@ def with_our_links(answer: Answer, name: str, listed: Container[str]) -> Answer:
 
     def ours(uri: str) -> str:
         scheme, _, rest = _without_space(uri).partition(":")
-        scheme, is_plain = scheme.strip().lower(), rest.startswith("//")
+        # None is longer; the capitals of megabytes of other letters take long.
+        scheme = scheme.strip().lower() if len(scheme) <= _LONGEST_SCHEME else scheme
+        is_plain = rest.startswith("//")
         if not is_plain and scheme not in _SPECIAL:
             return uri
         plain = f"{scheme}:{rest}" if is_plain else f"{scheme}://{rest.lstrip(_SLASHES)}"

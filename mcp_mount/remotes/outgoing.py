@@ -45,6 +45,7 @@ class OutgoingRequest:
         latest: When it ends in any case, in the event loop's time.
         questions: How many wait for its user.
         asked: How many its server has asked.
+        lines: How many lines of its server's log wait for its client.
         is_shut_down: Whether it was ended as our own server stops.
     """
 
@@ -65,6 +66,7 @@ class OutgoingRequest:
     latest: float = math.inf
     questions: int = 0
     asked: int = 0
+    lines: int = 0
     is_shut_down: bool = False
 
     @contextmanager

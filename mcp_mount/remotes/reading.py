@@ -15,6 +15,9 @@ from mcp_mount.remotes.large import event_without_large_result, without_large_re
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.remotes.sdk_log import tell_of_junk
 
+_EVENTS: Final = "text/event-stream"
+_LONGEST_KIND: Final = 100
+
 _ENDS: Final = 64 * 1024
 """Bytes at both ends of a response in which an error is looked for."""
 
@@ -31,7 +34,10 @@ def read_within(
 ) -> httpx2.Response:
     """Have the body of a response read within a bound, and `ended` called after that."""
     outgoing = current_request() or OutgoingRequest()
-    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Nothing of its parameters: the SDK's client would look up any charset, and decode with it.
+    is_stream = kind.startswith(_EVENTS)
+    response.headers["content-type"] = _EVENTS if is_stream else kind[:_LONGEST_KIND]
     meter = Meter(max_bytes, is_stream=is_stream)
     read = _read_events if is_stream else _read_body
     if response.headers.get("content-encoding", "identity") != "identity":
