@@ -52,7 +52,7 @@ def list_tools(app: str, /, *, header: Header = (), auth: Token = None, json: bo
         arguments = [
             name if name in subject.required else f"[{name}]" for name in subject.arguments
         ]
-        first, *_ = subject.description.splitlines() or [""]
+        first, *_ = subject.description[:_LONGEST].splitlines() or [""]
         operation = str(subject.operation) if subject.operation is not None else ""
         cells = (subject.name, first, " ".join(arguments), operation)
         table.add_row(*(Text(one_line(cell[:_LONGEST])) for cell in cells[: len(columns)]))
