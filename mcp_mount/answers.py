@@ -15,9 +15,9 @@ import httpx2
 from mcp.client.streamable_http import MCP_SESSION_ID
 from mcp_types import INTERNAL_ERROR
 
-from mcp_mount.backends.heads import BoundedClient
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.http_bounds import CheckedStream, TooMuch, refuse_compressed
+from mcp_mount.outgoing.bodies import CheckedStream, TooMuch, refuse_compressed
+from mcp_mount.outgoing.heads import BoundedClient
 
 logger = logging.getLogger("mcp_mount")
 

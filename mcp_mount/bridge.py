@@ -3,7 +3,6 @@
 Each message is the same there as here; what HTTP wants said in headers is taken from the message.
 """
 
-import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,9 +37,8 @@ from mcp_types import (
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount.endpoints.guard import replay_body
+from mcp_mount.cancelling import CANCELLED
 from mcp_mount.headers import describe_refused
 from mcp_mount.mirroring import Mirroring
 from mcp_mount.stdio import StandardStreams
@@ -52,7 +50,6 @@ LAST: Final = 5.0
 
 _CALL: Final = "tools/call"
 _LIST: Final = "tools/list"
-_CANCELLED: Final = "notifications/cancelled"
 _REFUSED: Final = (401, 403)
 
 
@@ -142,7 +139,7 @@ class _Bridge:
             return None
         if isinstance(message, JSONRPCRequest):
             self.waiting[message.id] = message
-        elif isinstance(message, JSONRPCNotification) and message.method == _CANCELLED:
+        elif isinstance(message, JSONRPCNotification) and message.method == CANCELLED:
             self._forget(cancelled_request_id_from_params(message.params))
         return message
 
@@ -227,40 +224,6 @@ class _Bridge:
         await self.streams.write(
             message.model_dump_json(by_alias=True, exclude_unset=True).encode()
         )
-
-
-class EndCancelled:
-    """ASGI middleware that ends a request when its client takes it back.
-
-    Over HTTP without sessions, nothing tells whose request a cancellation is about; here there is
-    one client, whose ids are its own.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._running: dict[RequestId, anyio.CancelScope] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and remember it while it runs."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        # The bridge writes each as a whole.
-        body: bytes = (await receive())["body"]
-        message = json.loads(body)
-        request = message.get("id") if "method" in message else None
-        if message.get("method") == _CANCELLED:
-            cancelled = cancelled_request_id_from_params(message.get("params"))
-            if cancelled is not None and cancelled in self._running:
-                self._running[cancelled].cancel()
-        with anyio.CancelScope() as running:
-            if request is not None:
-                self._running[request] = running
-            try:
-                await self._app(scope, replay_body(body, receive), send)
-            finally:
-                if request is not None and self._running.get(request) is running:
-                    del self._running[request]
 
 
 async def tell_of_refusal(response: httpx2.Response) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mcp_mount.backends.tls import harden
 from mcp_mount.backends.token import ClientCredentials
 from mcp_mount.environment import expand_variables
 from mcp_mount.errors import MountError
 from mcp_mount.openapi.document import is_url
+from mcp_mount.outgoing.tls import harden
 from mcp_mount.tools.marks import ToolMarks
 
 

@@ -22,7 +22,7 @@ logger = logging.getLogger("mcp_mount")
 _FEW: Final = 10
 """Tools that are written in one step: some milliseconds."""
 
-_aside: ContextVar[list[mcp_types.Tool] | None] = ContextVar("mcp_mount_aside", default=None)
+_unwritten: ContextVar[list[mcp_types.Tool] | None] = ContextVar("mcp_mount_aside", default=None)
 """Where the tools of the list go that `_write_in_turns` is to write."""
 
 
@@ -80,7 +80,7 @@ def list_in_turns(low_level: Server[Any]) -> None:
 
     async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
         result = await inner(context, params)
-        aside = _aside.get()
+        aside = _unwritten.get()
         if aside is None or not isinstance(result, mcp_types.ListToolsResult):
             return result
         aside += result.tools
@@ -101,11 +101,11 @@ async def _write_in_turns(
     if ctx.method != "tools/list":
         return await call_next(ctx)
     aside: list[mcp_types.Tool] = []
-    token = _aside.set(aside)
+    token = _unwritten.set(aside)
     try:
         result = await call_next(ctx)
     finally:
-        _aside.reset(token)
+        _unwritten.reset(token)
     if not isinstance(result, dict):
         return result
     turns, tools = Turns(0), list[Any]()

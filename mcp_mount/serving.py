@@ -149,7 +149,7 @@ async def _connected_here(
     import httpx2
     from fastmcp.utilities.asgi_transport import StreamingASGITransport
 
-    from mcp_mount.bridge import EndCancelled
+    from mcp_mount.cancelling import EndCancelled
 
     async with _started(config) as lifespan:
         _spare_what_stays()
@@ -215,7 +215,7 @@ def _run_until_told(run: Callable[[], Awaitable[None]]) -> None:
 def _client_elsewhere(headers: Mapping[str, str]) -> "httpx2.AsyncClient":
     """Return an HTTP client of an endpoint that nobody vouches for."""
     from mcp_mount.answers import EndpointClient, replacing
-    from mcp_mount.backends.tls import usual_tls
+    from mcp_mount.outgoing.tls import usual_tls
 
     client = EndpointClient(
         verify=usual_tls(), **_options({**headers, "Accept-Encoding": "identity"})
@@ -228,7 +228,7 @@ def _options(headers: Mapping[str, str]) -> dict[str, Any]:
     import httpx2
 
     from mcp_mount.bridge import tell_of_refusal
-    from mcp_mount.http_log import hide_url_async
+    from mcp_mount.outgoing.log import hide_url_async
 
     return {
         "headers": dict(headers),

@@ -28,14 +28,17 @@ class StandardStreams:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines that the client writes, until it closes its end."""
-        rest = b""
+        line = bytearray()
         while chunk := await _wait_in_thread(lambda: os.read(self.reads, _CHUNK)):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                line += end
                 if line.strip():
-                    yield line
-        if rest.strip():
-            yield rest
+                    yield bytes(line)
+                line.clear()
+            line += rest
+        if line.strip():
+            yield bytes(line)
 
     async def write(self, line: bytes) -> None:
         """Write a line.

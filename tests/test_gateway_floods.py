@@ -260,6 +260,7 @@ def test_an_event_that_can_be_no_message_goes_no_further(line: bytes) -> None:
         b"id: 1\nretry: 0\ndata:\n\n"
         b"data: junk\n\n"
         b"event: other\ndata: {}\n\n"
+        b"id: 2\nretry: 1000000000\ndata:\n\n"
         b'event: message\ndata: {"id":1,\ndata: "result":{}}\n\n'
         b'data: {"method":"a","params":"' + large + b'"}\n\n'
         b'data: {"jsonrpc": "2.0", "id": 1, "result": "' + large + b'"}\n\n'
@@ -273,7 +274,7 @@ def test_an_event_that_can_be_no_message_goes_no_further(line: bytes) -> None:
         b'data: {"jsonrpc"',
         b'data: {"id":2}',
     ]
-    assert dropped == 3
+    assert dropped == 4
     for size in (1, 7, 65_536):
         cut = [parts[at : at + size] for at in range(0, len(parts), size)]
         if size > 1 or line == b"\n":

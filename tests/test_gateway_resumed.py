@@ -4,16 +4,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from mcp_mount import Remote
+from mcp_mount import Limits, Remote
 from mcp_mount.remotes import http
 from mcp_mount.remotes.exchange import exchange
 from mcp_mount.remotes.http import HTTPConnection
-from tests.support import served
+from tests.others import gateway, raw, text, tool
+from tests.support import call, served
 
 
 @contextmanager
@@ -54,3 +56,21 @@ async def test_a_stream_is_not_resumed_for_ever(monkeypatch: pytest.MonkeyPatch)
                 connection, lambda each: each.list_tools(), known=None, is_handshake=True
             )
     assert asked["resumed"] == 5
+
+
+async def test_a_time_that_no_clock_has_ends_nobodys_session() -> None:
+    """Security: the SDK ended with it, and with all that others had asked in that session."""
+
+    def answer(params: dict[str, Any]) -> dict[str, Any] | Response:
+        if params["name"] == "there":
+            return text("here")
+        event = f"id: 1\nretry: 1{'0' * 400}\ndata:\n\n"
+        return Response(event, media_type="text/event-stream")
+
+    with raw([tool("late"), tool("there")], modern=False, call=answer) as (server, url):
+        remote = Remote("far", url=url, session="shared")
+        async with gateway(remote, limits=Limits(timeout=0.5)) as app:
+            assert (await call(app, "far_late")).is_error
+            assert (await call(app, "far_there")).text_content == "here"
+    # The list has been asked for in one, and the calls were in another.
+    assert server.methods.count("initialize") == 2

@@ -108,7 +108,7 @@ def test_one_private_method_is_extended_and_was_checked_with_this_fastmcp() -> N
 
 
 def test_what_counts_header_fields_was_checked_with_this_http_library() -> None:
-    """F1: `backends/heads.py` extends classes that say nothing of what they keep."""
+    """F1: `outgoing/heads.py` extends classes that say nothing of what they keep."""
     checked_with = {("2.10.0", "2.10.0", "0.16.0"), ("2.16.2", "2.16.2", "0.16.0")}
     installed = tuple(metadata.version(name) for name in ("httpx2", "httpcore2", "h11"))
     assert installed in checked_with, (

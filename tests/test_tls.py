@@ -18,8 +18,8 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mcp_mount.backends.tls import Network, usual_tls
 from mcp_mount.flags import read_tls
+from mcp_mount.outgoing.tls import Network, usual_tls
 from tests.api import before
 from tests.starting import started
 from tests.support import call

@@ -18,8 +18,10 @@ from fastmcp.server.auth import AccessToken, JWTVerifier, TokenVerifier
 from fastmcp.utilities.auth import decode_jwt_header
 
 from mcp_mount.access.store import Failing
-from mcp_mount.http_bounds import reading_at_most
-from mcp_mount.http_log import hide_url_async
+from mcp_mount.outgoing.bodies import reading_at_most
+from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.log import hide_url_async
+from mcp_mount.outgoing.tls import usual_tls
 
 ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -103,8 +105,6 @@ class _Keys:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # To read who is trusted takes twenty milliseconds, and as long again for each proxy.
-        self._tls = httpx2.create_ssl_context()
         self._fetched: tuple[float, list[_Key] | httpx2.HTTPError] | None = None
         self._lock = anyio.Lock()
         self._failing = Failing(
@@ -142,9 +142,9 @@ class _Keys:
         return failed
 
     async def _ask(self) -> list[_Key]:
-        async with httpx2.AsyncClient(
+        async with BoundedClient(
             timeout=_FETCH_SECONDS,
-            verify=self._tls,
+            verify=usual_tls(),
             headers={"accept-encoding": "identity"},
             event_hooks={"request": [hide_url_async], "response": [reading_at_most(_MAX_BYTES)]},
         ) as client:

@@ -9,11 +9,8 @@ In reading order:
     app_call      one request on its way through an ASGI app
     backend       the protocol that both backends follow
     asgi          calls the app in this process
-    tls           TLS with servers that nobody vouches for
     token         access tokens of the proxy's own
     upstream      how to call an API over HTTP
-    heads         connections that parse no more header fields than an answer can need
-    excess        closes connections on which more has come than an answer
     redaction     takes what is the proxy's own out of the addresses that an API answers with
     forwarding    an ASGI app that forwards to an API over HTTP
     http          calls an API over HTTP

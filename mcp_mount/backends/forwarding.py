@@ -19,16 +19,16 @@ import httpx2
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_mount.backends.excess import close_on_excess
-from mcp_mount.backends.heads import BoundedClient
 from mcp_mount.backends.redaction import without_own
-from mcp_mount.backends.tls import usual_tls
 from mcp_mount.backends.token import NoToken
 from mcp_mount.backends.upstream import Upstream, encode_headers
-from mcp_mount.http_log import describe, hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.fetching import check_proxies
 from mcp_mount.openapi.servers import Base
+from mcp_mount.outgoing.excess import close_on_excess
+from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.log import describe, hide_url_async
+from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.version import __version__
 
 logger = logging.getLogger("mcp_mount")

@@ -10,13 +10,14 @@ from typing import Final
 import anyio
 import httpx2
 
-from mcp_mount.backends.tls import usual_tls
 from mcp_mount.errors import MountError
-from mcp_mount.http_bounds import reading_at_most
-from mcp_mount.http_log import hide_url_async
 from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.document import without_secrets
 from mcp_mount.openapi.servers import origin_of
+from mcp_mount.outgoing.bodies import reading_at_most
+from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.log import hide_url_async
+from mcp_mount.outgoing.tls import usual_tls
 
 _LEEWAY: Final = 30.0
 """Seconds before its end at which a token is not used any more; half its life if that is less."""
@@ -135,8 +136,11 @@ class ClientCredentials(httpx2.Auth):
         from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415
         from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415
 
+        class Client(BoundedClient, AsyncOAuth2Client):
+            """Reads no more of the issuer's answer than it can need."""
+
         source = without_secrets(self._token_url)
-        client = AsyncOAuth2Client(
+        client = Client(
             *(self._client_id, self._client_secret),
             scope=self._scope,
             timeout=self._timeout,

@@ -9,10 +9,10 @@ from fastmcp import Client
 from fastmcp.client.logging import LogMessage
 
 from mcp_mount.answers import TooManyEvents, counting, is_stream
-from mcp_mount.backends.heads import BoundedClient
-from mcp_mount.backends.tls import usual_tls
 from mcp_mount.commands.output import note, one_line
-from mcp_mount.http_bounds import CheckedStream, TooMuch, reading_at_most, refuse_compressed
+from mcp_mount.outgoing.bodies import CheckedStream, TooMuch, reading_at_most, refuse_compressed
+from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.remotes.events import Events, values_of
 from mcp_mount.remotes.text import count_values
 

@@ -12,8 +12,8 @@ import yaml
 
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.halves import ESCAPED, mend, mend_document, mend_text
-from mcp_mount.http_log import read_message
 from mcp_mount.openapi.fetching import MAX_BYTES, Access, Refused, fetch
+from mcp_mount.outgoing.log import read_message
 
 _OPEN: Final = Access()
 _HALF: Final = re.compile(ESCAPED)

@@ -10,7 +10,9 @@ import httpx2
 from anyio.from_thread import start_blocking_portal
 
 from mcp_mount.errors import MountError
-from mcp_mount.http_log import hide_url_async
+from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.log import hide_url_async
+from mcp_mount.outgoing.tls import usual_tls
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Four times the largest document known."""
@@ -113,10 +115,10 @@ async def _download(url: httpx2.URL, access: Access) -> bytes:
 
     data = bytearray()
     async with (
-        httpx2.AsyncClient(
+        BoundedClient(
             auth=access.auth,
             headers=[*access.headers, (b"accept-encoding", b"gzip")],
-            verify=access.tls or True,
+            verify=access.tls or usual_tls(),
             timeout=_TIMEOUT,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,

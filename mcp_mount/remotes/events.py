@@ -20,6 +20,10 @@ _MAX_LINES: Final = 10_000
 
 _KINDS: Final = {b"message", b""}
 
+_MAX_DIGITS: Final = 9
+"""Of the milliseconds until a stream is resumed: eleven days. The SDK's session ends with a number
+that no clock has."""
+
 
 @dataclass(slots=True, eq=False)
 class EventStream:
@@ -68,7 +72,8 @@ class Events:
         is_message = data is None or event[data[0] : data[0] + _HEAD].lstrip()[:1] in {b"{", b""}
         is_large = len(event) > MAX_UNASKED and not _begins_answer(event)
         kinds = {event[begin:end] for begin, end in values_of(event, b"event:")}
-        if is_dropped or is_large or not is_message or kinds - _KINDS:
+        is_late = any(end - begin > _MAX_DIGITS for begin, end in values_of(event, b"retry:"))
+        if is_dropped or is_large or not is_message or kinds - _KINDS or is_late:
             self.dropped += 1
             return False
         return True

@@ -17,10 +17,10 @@ from anyio.lowlevel import RunVar
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from mcp_mount.backends.excess import close_on_excess
-from mcp_mount.backends.heads import BoundedTransport
-from mcp_mount.backends.tls import usual_tls
-from mcp_mount.http_log import hide_url_async
+from mcp_mount.outgoing.excess import close_on_excess
+from mcp_mount.outgoing.heads import BoundedTransport
+from mcp_mount.outgoing.log import hide_url_async
+from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
 from mcp_mount.remotes.events import EventStream, PacedStream
 from mcp_mount.remotes.life import Key, Life

@@ -11,7 +11,7 @@ import h11
 import httpcore2
 import httpx2
 
-from mcp_mount.backends.tls import Network
+from mcp_mount.outgoing.tls import Network
 
 _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
