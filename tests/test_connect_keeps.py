@@ -71,6 +71,15 @@ def test_what_everybody_could_read_is_its_owners_alone_with_a_key_and_keeps_its_
     assert path.read_bytes() == written
 
 
+def test_a_key_in_the_url_is_the_owners_alone_too(shell: Shell) -> None:
+    path = Path(".vscode/mcp.json")
+    path.write_text("{}")
+    path.chmod(0o644)
+    ran = shell("connect", f"{URL}?key=s3cret", "--client", "vscode", "--name", "kb", "--write")
+    assert (ran.code, path.stat().st_mode & 0o777) == (0, 0o600)
+    assert "The URL, with what may be a key, stands in '.vscode/mcp.json' in plain text" in ran.err
+
+
 @pytest.mark.parametrize(
     "text", ["mcp_servers = 3\n", "[[mcp_servers]]\nx = 1\n", 'mcp_servers = "kb"\n']
 )

@@ -104,13 +104,16 @@ def connect(
         if key is not None and not value:
             raise MountError("--write needs the header's value too: --header 'Name: value'.")
         path = known.path()
-        if _write(client, path, found, short, value):
+        # What a URL says beside where it is may be a key as well.
+        has_key = bool(value or parts.query or "@" in parts.netloc)
+        if _write(client, path, found, short, value, has_key=has_key):
             note(f"{short!r} is in {str(path)!r} now. {known.next_step}")
         else:
             note(f"{short!r} was in {str(path)!r} already.")
-        if value and not path.is_absolute():
+        if has_key and not path.is_absolute():
             # A file of the project, which its people share.
-            note(f"The header's value stands in {str(path)!r} in plain text: do not commit it.")
+            what = "header's value" if value else "URL, with what may be a key,"
+            note(f"The {what} stands in {str(path)!r} in plain text: do not commit it.")
     return 0
 
 
@@ -155,15 +158,21 @@ def _program() -> str:
 
 
 def _write(
-    client: ClientName, path: Path, found: Mapping[str, Connection], name: str, value: str
+    client: ClientName,
+    path: Path,
+    found: Mapping[str, Connection],
+    name: str,
+    value: str,
+    *,
+    has_key: bool,
 ) -> bool:
     group = FILES[client].group
     if client == "codex":
         table = _with_value(found["Codex"].text, value)
-        return add_to_toml(path, group, name, table, has_key=bool(value))
+        return add_to_toml(path, group, name, table, has_key=has_key)
     text = json.dumps(server_of(client, found, name), ensure_ascii=False)
     server = json.loads(_with_value(text, value))
-    return add_to_json(path, group, name, server, has_key=bool(value))
+    return add_to_json(path, group, name, server, has_key=has_key)
 
 
 def _show(connection: Connection, value: str) -> None:
