@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.methods import serialize_server_result
 from pydantic import ValidationError
 
-from mcp_mount.loops import Turns
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 

@@ -17,8 +17,8 @@ from fastmcp.tools.tool_transform import TransformedTool
 
 from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.structure import MAX_VALUES, weigh_values
-from mcp_mount.loops import Turns
 from mcp_mount.remotes.text import count_values
+from mcp_mount.turns import Turns
 
 _MANY: Final = 1_000
 """Values of arguments, of fewer of which errors are soon written."""

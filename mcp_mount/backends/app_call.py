@@ -20,8 +20,8 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mcp_mount.backends.request import ResponseEnd, Sink, request_context
-from mcp_mount.loops import Turns
 from mcp_mount.shutdown import Shutdown, shutdown
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 

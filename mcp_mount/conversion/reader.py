@@ -26,8 +26,9 @@ from mcp_mount.conversion.headers import read_content_type
 from mcp_mount.conversion.items import StreamItems
 from mcp_mount.conversion.spooled import SLICE, SpooledText, cut_to_fit, json_length
 from mcp_mount.limits import Limits
-from mcp_mount.loops import Turns, in_thread
+from mcp_mount.loops import in_thread
 from mcp_mount.openapi.media import FORM, is_json, is_text
+from mcp_mount.turns import Turns
 
 Progress = Callable[[str], Awaitable[None]]
 Value = TypeVar("Value")
@@ -79,6 +80,7 @@ class ResponseReader:
     _unpacker: "zlib._Decompress | None" = None
     _is_shown = False
     _has_no_type = False
+    _turns: Turns | None = None
 
     def __init__(
         self, limits: Limits, progress: Progress | None, form: StreamForm = UNKNOWN_FORM
@@ -200,9 +202,9 @@ class ResponseReader:
 
         A part of the body can be thousands of events.
         """
-        turns = Turns()
+        self._turns = self._turns or Turns()
         for piece in pieces:
-            await turns.take()
+            await self._turns.take()
             if piece is None:
                 continue
             shown: str | None = None

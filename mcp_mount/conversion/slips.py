@@ -12,8 +12,8 @@ from typing import Any, Final
 from mcp_mount.conversion.structure import weigh_values
 from mcp_mount.conversion.values import parse_json
 from mcp_mount.errors import InvalidArguments
-from mcp_mount.loops import Turns
 from mcp_mount.openapi.nodes import Schema
+from mcp_mount.turns import Turns
 
 _STRUCTURES: Final = frozenset({"object", "array"})
 _HOLDERS: Final = (dict, list)

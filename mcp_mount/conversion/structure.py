@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mcp_mount.loops import Turns
+from mcp_mount.turns import Turns
 
 MAX_VALUES: Final = 200_000
 """What one document may have: parsed in some 30 ms, whatever it is made of.

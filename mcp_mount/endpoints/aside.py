@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.request import Headers
 from mcp_mount.fastpath.writer import joined, to_one_line, write_members
-from mcp_mount.loops import Turns
+from mcp_mount.turns import Turns
 
 _LARGE: Final = 16 * 1024
 """Bytes from which on a part is put aside; smaller ones an idle session may keep."""

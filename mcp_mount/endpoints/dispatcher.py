@@ -28,10 +28,10 @@ from mcp_mount.endpoints.unwrap import unwrap
 from mcp_mount.fastpath.messages import HotRequest, MessageReader
 from mcp_mount.fastpath.outline import read_outline
 from mcp_mount.fastpath.responder import FastPath
-from mcp_mount.loops import Turns
 from mcp_mount.page.details import PageDetails
 from mcp_mount.page.negotiation import wanted
 from mcp_mount.tools.tracing import joined_trace, unsound_trace
+from mcp_mount.turns import Turns
 
 _NO_PAGE_OF_OURS: Final = (
     "What the page shows is told to a page at this server's own address: at localhost, at an IP "

@@ -20,7 +20,8 @@ from mcp_mount.conversion.reader import Progress
 from mcp_mount.conversion.spooled import SLICE, SpooledText, sliced
 from mcp_mount.conversion.texts import write_ascii
 from mcp_mount.fastpath.context import run_in_context
-from mcp_mount.loops import Turns, in_thread
+from mcp_mount.loops import in_thread
+from mcp_mount.turns import Turns
 
 _STREAM = [
     (b"content-type", b"text/event-stream"),

@@ -18,6 +18,8 @@ import anyio
 import httpcore2
 import httpx2
 
+from mcp_mount.turns import Turns
+
 _AT_ONCE: Final = 2
 """Handshakes of one pool of connections."""
 
@@ -66,12 +68,19 @@ class _Stream(httpcore2.AsyncNetworkStream):
     ) -> None:
         self._stream = stream
         self._threads = threads
+        self._has_asked = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
+        piece = await self._stream.read(max_bytes, timeout)
+        if self._has_asked:
+            # A server may answer hundreds of requests at once.
+            self._has_asked = False
+            await Turns(0).take()
+        return piece
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, timeout)
+        self._has_asked = True
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.catalog import Catalog
 from mcp_mount.remotes.monitor import Monitor
@@ -26,6 +25,7 @@ from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name, names_within
 from mcp_mount.tools.uris import MAX_URI
+from mcp_mount.turns import Turns
 
 
 class _Components(NamedTuple):

@@ -15,7 +15,6 @@ from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 from mcp.server.lowlevel import Server
 
-from mcp_mount.loops import Turns
 from mcp_mount.remotes.binding import RemoteBinding
 from mcp_mount.remotes.changes import ListChanges
 from mcp_mount.remotes.completing import complete_with_remotes
@@ -33,6 +32,7 @@ from mcp_mount.remotes.tool import RemoteTool
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.naming import fold_name
 from mcp_mount.tools.uris import is_soon_matched
+from mcp_mount.turns import Turns
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
 Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)

@@ -8,12 +8,12 @@ import anyio
 import httpx2
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.loops import Turns
 from mcp_mount.remotes.bounds import Pace, too_large_error
 from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.large import event_without_large_result, without_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
 from mcp_mount.remotes.sdk_log import tell_of_junk
+from mcp_mount.turns import Turns
 
 _EVENTS: Final = "text/event-stream"
 _LONGEST_KIND: Final = 100
