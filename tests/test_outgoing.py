@@ -17,8 +17,7 @@ from mcp_mount.answers import EndpointClient, replacing
 from mcp_mount.commands.asking import http_client
 from mcp_mount.openapi.document import load_document
 from mcp_mount.outgoing.tls import usual_tls
-from tests.api import api as api_of
-from tests.api import before, sent_to
+from tests.api import before
 from tests.mock_api.issuer import AUDIENCE, ISSUER
 from tests.starting import started, turns_taken
 from tests.support import call
@@ -208,14 +207,3 @@ async def test_no_endpoint_says_how_a_stream_is_decoded(
             begun = time.thread_time()
             assert [each async for each in got.aiter_lines()] == ["data: ä", ""]
             assert time.thread_time() - begun < 0.1
-
-
-@pytest.mark.parametrize(("length", "is_told"), [(16_384, True), (16_385, False)])
-async def test_a_redirect_to_an_address_that_nobody_takes_is_no_answer(
-    length: int, *, is_told: bool
-) -> None:
-    """S3: the HTTP library parses it, also where it is not followed."""
-    location = f"http://elsewhere.example/{'%41' * length}"[:length]
-    async with api_of(sent_to(location)) as elsewhere, started(before(elsewhere.url)) as app:
-        reply = await call(app, "get_part", {"part": "a"})
-    assert (location in reply.text_content) == is_told

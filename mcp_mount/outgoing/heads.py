@@ -2,7 +2,7 @@
 
 The HTTP library bounds the bytes of a head, and of trailers. But tens of thousands of empty fields
 fit in there, and it parses them, and any number of informational responses, in one step. Cookies,
-which Python reads, take it a second, and an address fifty milliseconds.
+which Python reads, take it a second.
 """
 
 import ssl
@@ -21,9 +21,6 @@ _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
 
 It is ten times as many as most servers take of a request."""
-
-_LONGEST_ADDRESS: Final = 16_384
-"""Characters of where an answer leads; most servers take half as many of a request."""
 
 _MAX_COOKIES: Final = 10
 _LONGEST_COOKIE: Final = 4_096
@@ -96,23 +93,12 @@ class NoCookies(CookieJar):
         """Keep nothing of what a response sets."""
 
 
-async def refuse_long_address(response: httpx2.Response) -> None:
-    """Refuse a redirect whose address nobody would take, before it is parsed (an event hook).
-
-    Raises:
-        RemoteProtocolError: it is one.
-    """
-    if response.has_redirect_location and len(response.headers["location"]) > _LONGEST_ADDRESS:
-        raise httpx2.RemoteProtocolError(f"an address of more than {_LONGEST_ADDRESS} characters")
-
-
 class BoundedClient(httpx2.AsyncClient):
     """Sends requests with them."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Take what `httpx2.AsyncClient` does, but for `transport`."""
         super().__init__(*arguments, **{"cookies": FewCookies(), **options})
-        self.event_hooks["response"].insert(0, refuse_long_address)
 
     def _init_proxy_transport(
         self, proxy: httpx2.Proxy, *_: Any, **options: Any

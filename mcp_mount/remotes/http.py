@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.outgoing.excess import close_on_excess
-from mcp_mount.outgoing.heads import BoundedTransport, FewCookies, refuse_long_address
+from mcp_mount.outgoing.heads import BoundedTransport, FewCookies
 from mcp_mount.outgoing.log import hide_url_async
 from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
@@ -113,10 +113,7 @@ class HTTPConnection:
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
                     cookies=FewCookies(),
-                    event_hooks={
-                        "request": [hide_url_async],
-                        "response": [close_on_excess, refuse_long_address],
-                    },
+                    event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
                     timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
                     # No ~/.netrc: the server gets the credentials that are its own.
                     trust_env=False,
