@@ -16,6 +16,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 from mcp_types import INTERNAL_ERROR
 
 from mcp_mount.conversion.structure import Meter
+from mcp_mount.loops import Turns
 from mcp_mount.outgoing.bodies import CheckedStream, TooMuch, refuse_compressed
 from mcp_mount.outgoing.heads import BoundedClient
 
@@ -23,6 +24,9 @@ logger = logging.getLogger("mcp_mount")
 
 MOST_VALUES: Final = 2_000_000
 """Of one message, as `Meter` counts them: 10 MB of a usual list, which takes 200 MB when read."""
+
+EVENTS: Final = "text/event-stream"
+"""The kind of a stream. Nothing of its parameters is kept: the SDK would look up any charset."""
 
 _NO_ANSWER: Final = "The endpoint cannot be reached, or broke off: try again, and see its log."
 _TO_TAKE: Final = {"POST": 5.0, "DELETE": 1.0}
@@ -54,7 +58,7 @@ class TooManyEvents(TooMuch, httpx2.SSEError):
 
 def is_stream(response: httpx2.Response) -> bool:
     """Whether a response is a stream of events, and no body."""
-    return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+    return response.headers.get("content-type", "").lower().startswith(EVENTS)
 
 
 def counting(*, is_stream: bool = False) -> Callable[[bytes], None]:
@@ -89,6 +93,7 @@ def replacing(most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
             response.stream = _Whole(response, most, refusal)
             return
         if is_stream(response):
+            response.headers["content-type"] = EVENTS
             response.stream = CheckedStream(response.stream, counting(is_stream=True))
         else:
             response.stream = _Whole(response, most)
@@ -119,12 +124,13 @@ class _Whole(httpx2.AsyncByteStream):
     async def _read(self) -> bytearray:
         if self._refusal is not None:
             raise self._refusal
-        body, count = bytearray(), counting()
+        body, count, turns = bytearray(), counting(), Turns()
         async for chunk in self._stream:
             body += chunk
             if len(body) > self._most:
                 raise TooMuch(f"The answer is larger than {self._most} bytes.")
             count(chunk)
+            await turns.take()
         return body
 
     async def aclose(self) -> None:

@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mcp_mount import Remote
 from tests.others import Raw, gateway, text, tool
+from tests.starting import turns_taken
 from tests.support import ERAS, Era, call, served
 
 eras = pytest.mark.parametrize("era", ERAS)
@@ -19,10 +20,13 @@ sessions = pytest.mark.parametrize("session", ["caller", "shared", "call"])
 
 
 @contextmanager
-def setting(*, modern: bool, each: int = 1, length: int = 1) -> Iterator[tuple[Raw, str]]:
+def setting(
+    *, modern: bool, each: int = 1, length: int = 1, old: int = 0
+) -> Iterator[tuple[Raw, str]]:
     """Serve a server that sets other cookies with each answer; yield it and its URL.
 
-    Their names tell which request set them, and by which method.
+    Their names tell which request set them, and by which method. There are `old` ones in the form
+    of RFC 2965.
     """
     answers: dict[str, Any] = {"tools/list": {"tools": [tool()]}, "tools/call": text("x")}
     server = Raw(answers, modern=modern)
@@ -34,6 +38,8 @@ def setting(*, modern: bool, each: int = 1, length: int = 1) -> Iterator[tuple[R
                 method = server.requests[-1].get("method", "").replace("/", "_") or "none"
                 for count in range(each):
                     headers.append("set-cookie", f"{method}-{number}-{count}={'v' * length}")
+                if old:
+                    headers["set-cookie2"] = "a," * old
                 if method == "initialize":
                     headers["mcp-session-id"] = f"s{number}"
             await send(message)
@@ -93,3 +99,12 @@ async def test_a_session_keeps_few_cookies_and_short_ones() -> None:
     assert [len(names) for names in sent] == [10, 10, 10]
     with setting(modern=False, length=5_000) as (server, url):
         assert await calls(server, url, "shared", "modern") == [[], [], []]
+
+
+async def test_old_cookies_of_a_server_hold_up_nobody() -> None:
+    """Gateway: Python parses `Set-Cookie2` in a time that grows with its square."""
+    with setting(modern=False, old=48_000) as (server, url):
+        async with turns_taken() as turns:
+            sent = await calls(server, url, "shared", "modern")
+    assert [len(names) for names in sent] == [1, 1, 1]
+    assert max(turns) < 0.2

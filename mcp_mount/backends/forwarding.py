@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import anyio
@@ -26,7 +25,7 @@ from mcp_mount.loops import PerLoop
 from mcp_mount.openapi.fetching import check_proxies
 from mcp_mount.openapi.servers import Base
 from mcp_mount.outgoing.excess import close_on_excess
-from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.outgoing.heads import BoundedClient, NoCookies
 from mcp_mount.outgoing.log import describe, hide_url_async
 from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.version import __version__
@@ -146,7 +145,7 @@ class Forwarder:
             event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
             verify=self._tls,
             # A cookie that one caller is given is not another's.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            cookies=NoCookies(),
             timeout=httpx2.Timeout(upstream.read_timeout, connect=upstream.connect_timeout),
             # `Limits.max_concurrency` says how many calls there can be.
             limits=httpx2.Limits(

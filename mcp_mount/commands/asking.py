@@ -8,7 +8,7 @@ import httpx2
 from fastmcp import Client
 from fastmcp.client.logging import LogMessage
 
-from mcp_mount.answers import TooManyEvents, counting, is_stream
+from mcp_mount.answers import EVENTS, TooManyEvents, counting, is_stream
 from mcp_mount.commands.output import note, one_line
 from mcp_mount.outgoing.bodies import CheckedStream, TooMuch, reading_at_most, refuse_compressed
 from mcp_mount.outgoing.heads import BoundedClient
@@ -60,6 +60,7 @@ class _Bounds:
     async def bound(self, response: httpx2.Response) -> None:
         if is_stream(response):
             refuse_compressed(response)
+            response.headers["content-type"] = EVENTS
             response.stream = CheckedStream(response.stream, self._counting_events())
             return
         await reading_at_most(MOST_BYTES)(response)

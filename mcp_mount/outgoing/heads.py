@@ -1,10 +1,14 @@
-"""A transport that parses no more header fields than an answer can need.
+"""A transport and a client that parse no more of a head than an answer can need.
 
 The HTTP library bounds the bytes of a head, and of trailers. But tens of thousands of empty fields
-fit in there, and it parses them, and any number of informational responses, in one step.
+fit in there, and it parses them, and any number of informational responses, in one step. Cookies,
+which Python reads, take it a second.
 """
 
 import ssl
+from email.message import Message
+from http.cookiejar import Cookie, CookieJar
+from types import SimpleNamespace
 from typing import Any, Final
 
 import h11
@@ -17,6 +21,10 @@ _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
 
 It is ten times as many as most servers take of a request."""
+
+_MAX_COOKIES: Final = 10
+_LONGEST_COOKIE: Final = 4_096
+"""Of the cookies that a client keeps; a load balancer tells by one which process has a session."""
 
 
 class BoundedTransport(httpx2.AsyncHTTPTransport):
@@ -56,8 +64,41 @@ class _ProxyTransport(httpx2.AsyncHTTPTransport):
             )
 
 
+class FewCookies(CookieJar):
+    """Keeps few cookies, and short ones, and reads no ``Set-Cookie2``.
+
+    That is of nobody any more (RFC 6265 §9.3), and takes a time that grows with its square.
+    """
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep what a response sets."""
+        few = Message()
+        for each in response.info().get_all("set-cookie", [])[:_MAX_COOKIES]:
+            if len(each) <= _LONGEST_COOKIE:
+                few["set-cookie"] = each
+        bounded: Any = SimpleNamespace(info=lambda: few)
+        super().extract_cookies(bounded, request)
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Keep a cookie, where there are not too many others."""
+        super().set_cookie(cookie)
+        if len(self) > _MAX_COOKIES:
+            self.clear(cookie.domain, cookie.path, cookie.name)
+
+
+class NoCookies(CookieJar):
+    """Keeps none, and reads none."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep nothing of what a response sets."""
+
+
 class BoundedClient(httpx2.AsyncClient):
     """Sends requests with them."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what `httpx2.AsyncClient` does, but for `transport`."""
+        super().__init__(*arguments, **{"cookies": FewCookies(), **options})
 
     def _init_proxy_transport(
         self, proxy: httpx2.Proxy, *_: Any, **options: Any

@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from mcp_mount.outgoing.excess import close_on_excess
-from mcp_mount.outgoing.heads import BoundedTransport
+from mcp_mount.outgoing.heads import BoundedTransport, FewCookies
 from mcp_mount.outgoing.log import hide_url_async
 from mcp_mount.outgoing.tls import usual_tls
 from mcp_mount.remotes.bounds import Pace, begins_answer, too_large_error
@@ -53,10 +53,6 @@ no deeper than a thousand."""
 
 _INITIALIZE: Final = re.compile(_REQUEST.pattern + rb':\s*"initialize"')
 """The request that opens a session: what its answer says is not yet of any caller."""
-
-_MAX_COOKIES: Final = 10
-_LONGEST_COOKIE: Final = 4_096
-"""Of the cookies of a session; a load balancer tells by one which process has the session."""
 
 _FAREWELL: Final = 5.0
 """Seconds in which a server can accept a notification, or an answer of ours."""
@@ -116,6 +112,7 @@ class HTTPConnection:
                     transport=transport,
                     headers=headers,
                     auth=remote.auth if isinstance(remote.auth, httpx2.Auth) else None,
+                    cookies=FewCookies(),
                     event_hooks={"request": [hide_url_async], "response": [close_on_excess]},
                     timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
                     # No ~/.netrc: the server gets the credentials that are its own.
@@ -234,12 +231,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._pool.handle_async_request(request)
-        cookies = response.headers.get_list("set-cookie")
-        if cookies:
-            kept = cookies[:_MAX_COOKIES] if _INITIALIZE.match(request.content) else []
-            headers = [each for each in response.headers.multi_items() if each[0] != "set-cookie"]
-            headers += [("set-cookie", each) for each in kept if len(each) <= _LONGEST_COOKIE]
-            response.headers = httpx2.Headers(headers)
+        if "set-cookie" in response.headers and not _INITIALIZE.match(request.content):
+            del response.headers["set-cookie"]
         return response
 
     async def _get(self, request: httpx2.Request) -> httpx2.Response:
