@@ -1,6 +1,6 @@
 """Puts together what `mount_mcp` offers, and puts it onto the app."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -188,7 +188,9 @@ def assemble(
     )
     engine = None
     if tasks is not None:
-        engine = _offer_tasks(server, provider, tasks, f"{source.name} {path}", options)
+        engine = _offer_tasks(
+            server, provider, tasks, f"{source.name} {path}", options, callers=callers
+        )
     context = MountContext(app, server, provider, guard, search, remote_provider, engine, events)
     low_level, has_tasks = low_level_server(server), tasks is not None
     kept = low_level.cache_hints.get("tools/list")
@@ -288,6 +290,8 @@ def _offer_tasks(
     tasks: Tasks,
     about: str,
     options: MountOptions,
+    *,
+    callers: Callable[[Request], list[str]],
 ) -> "TaskEngine":
     """Return what runs the tasks of a mount, and offer them to the server's clients."""
     try:
@@ -297,6 +301,6 @@ def _offer_tasks(
         message = "tasks= needs FastMCP's task engine: pip install 'mcp-mount[tasks]'."
         raise MountError(message) from None
     key, cookies = options["state_key"], options["forward_cookies"]
-    engine = TaskEngine(tasks, provider, about=about, key=key, cookies=cookies)
+    engine = TaskEngine(tasks, provider, about=about, key=key, cookies=cookies, callers=callers)
     server.add_extension(TasksExtension(engine))
     return engine

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import anyio
 from starlette.requests import Request
@@ -183,6 +184,31 @@ class Slots:
             await free.acquire()
             return free.release
         raise Busy("Too many calls are running. Try again in a few seconds.")
+
+
+class CallerSlots:
+    """A few slots for each caller: whoever wants more waits for those, and no other caller does."""
+
+    def __init__(self, count: int, max_wait: float) -> None:
+        """Give each caller so many; a call waits for `max_wait` seconds for its turn."""
+        self._count = count
+        self._max_wait = max_wait
+        # Those that somebody holds or waits for.
+        self._slots: WeakValueDictionary[str, Slots] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def held(self, callers: Sequence[str]) -> AsyncIterator[None]:
+        """Hold a slot of each of the callers that a request counts against.
+
+        Raises:
+            Busy: no slot came free.
+        """
+        async with AsyncExitStack() as stack:
+            # In one order, so that no two wait for each other.
+            for caller in sorted(callers):
+                slots = self._slots.setdefault(caller, Slots(self._count, self._max_wait))
+                await stack.enter_async_context(slots.held())
+            yield
 
 
 class Reserve:

@@ -28,6 +28,9 @@ pytestmark = needs_redis
 
 TOKEN = "the-token-of-alice"
 ALICE, BOB = {"authorization": f"Bearer {TOKEN}"}, {"authorization": "Bearer bob"}
+MADE_UP = "x" * 43
+"""An id that could be a task's."""
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -323,7 +326,7 @@ async def test_what_a_slow_store_adds_too_late_takes_nobodys_place(
 
     async with started(app):
         # Connections that are open already take what Redis reads later.
-        await at_once(lambda: ask(app, "unknown"))
+        await at_once(lambda: ask(app, MADE_UP))
         with monkeypatch.context() as patch, redis.Redis.from_url(farm.url) as client:
             patch.setattr(store, "_SECONDS", 0.5)
             patch.setattr(store, "_TO_QUEUE", 2)
@@ -341,6 +344,49 @@ async def test_what_a_slow_store_adds_too_late_takes_nobodys_place(
                 await anyio.sleep(0.02)
         for _ in range(4):
             await start(app, "one")
+
+
+async def test_a_caller_who_asks_much_keeps_nobody_else_from_tasks(
+    farm: Farm, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No caller takes more than its share of the connections to the store, or of its time.
+
+    That many wait is not taken for a store that has gone, and leaves few connections open.
+    """
+    answered: list[str] = []
+
+    async def asked(caller: dict[str, str], task_id: str, verb: str = "get") -> Reply:
+        reply = await ask(app, task_id, verb, headers=caller)
+        answered.append(caller["authorization"])
+        return reply
+
+    async with started(make()) as app:
+        task_id = await start(app, "report", {"title": "May"}, headers=BOB)
+        crowd = [
+            asyncio.ensure_future(asked(ALICE, MADE_UP, verb))
+            for verb in ("get", "update", "cancel") * 70
+        ]
+        assert (await asked(BOB, task_id)).result["status"] == "working"
+        await start(app, "report", {"title": "June"}, headers=BOB)
+        # Those of Alice wait for each other, and Bob for none of them.
+        assert len(answered) < len(crowd) / 2
+        assert all(is_unknown(reply) for reply in await asyncio.gather(*crowd))
+        with redis.Redis.from_url(farm.url) as client:
+            assert len(client.client_list()) < 15
+    assert "The store of tasks" not in caplog.text
+
+
+async def test_a_crowd_of_callers_waits_for_a_connection(
+    farm: Farm, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many as can be are asked for at once, and the store is not taken to have gone."""
+    crowd = [{"authorization": f"Bearer {number % 30}"} for number in range(120)]
+    async with started(make()) as app:
+        replies = await asyncio.gather(*(ask(app, MADE_UP, headers=each) for each in crowd))
+        assert all(is_unknown(reply) for reply in replies)
+        with redis.Redis.from_url(farm.url) as client:
+            assert len(client.client_list()) < 40
+    assert "The store of tasks" not in caplog.text
 
 
 async def test_another_key_reads_nothing(farm: Farm) -> None:
@@ -371,6 +417,12 @@ async def test_a_store_that_has_gone_refuses_tasks_and_nothing_else(
         store.close()
         refused = await call(app, "report", {"title": "June"}, meta=META)
         asked = await ask(app, task_id)
+        # Of ids that no task has nobody asks.
+        short, long, strange = "x" * 42, "x" * 44, f"{MADE_UP[1:]}!"
+        for verb in ("get", "update", "cancel"):
+            assert is_unknown(await ask(app, "", verb))
+            for made_up in (short, long, strange):
+                assert is_unknown(await ask(app, made_up, verb))
         plain = await call(app, "report", {"title": "June"})
     assert refused.text_content == "Tasks cannot be reached now. Try again in a minute."
     assert asked.answer["error"]["code"] == -32603

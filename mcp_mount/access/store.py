@@ -20,7 +20,7 @@ logger = logging.getLogger("mcp_mount")
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS: Final = 32
+MOST_CONNECTIONS: Final = 32
 """To a store, from one process and for one purpose; calls wait for one, as for a slot."""
 
 _SECONDS: Final = 1.0
@@ -104,7 +104,7 @@ class Connections:
     """Asks a store in threads, so that its connections belong to no event loop; and few at once."""
 
     def __init__(self) -> None:
-        self._slots = Slots(_MOST_CONNECTIONS, max_wait=5 * _SECONDS)
+        self._slots = Slots(MOST_CONNECTIONS, max_wait=5 * _SECONDS)
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Return what the store answers; whatever its client raises is raised.

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -12,11 +13,13 @@ import anyio
 from docket import Docket, Worker
 from fastmcp_tasks import wire_production
 from redis.exceptions import RedisError
+from starlette.requests import Request
 
 from mcp_mount.access.auth import granted_scopes, scopes_to_request
-from mcp_mount.access.principals import callers_of, credentials_of
+from mcp_mount.access.principals import credentials_of
 from mcp_mount.backends.request import RequestContext
 from mcp_mount.errors import Busy, MountError
+from mcp_mount.limits import CallerSlots
 from mcp_mount.shutdown import shutdown
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest, keep_scope
@@ -31,11 +34,14 @@ logger = logging.getLogger("mcp_mount")
 
 _ID_BYTES: Final = 32
 
-LONGEST_ID: Final = 200
-"""Characters that an id may have that is looked for, and that are repeated where it is unknown."""
+_ID: Final = re.compile(r"[\w-]{43}", re.ASCII)
+"""As `secrets.token_urlsafe` writes that many; nothing else is looked for."""
+
+_OF_A_CALLER: Final = 4
+"""Requests of one caller that ask the store at once; it takes eight to have all connections."""
 
 _SECONDS: Final = 5.0
-"""How long the store may take to answer when the app starts."""
+"""How long the store may take to answer when the app starts, and a request waits for its turn."""
 
 
 class TaskEngine:
@@ -49,11 +55,17 @@ class TaskEngine:
         about: str,
         key: str | None,
         cookies: bool,
+        callers: Callable[[Request], list[str]],
     ) -> None:
-        """Take what tells the mount from others with its store: `about`, and a secret `key`."""
+        """Take what tells the mount from others with its store: `about`, and a secret `key`.
+
+        `callers` returns whom a request counts against.
+        """
         self.options = options
         self._provider = provider
         self._cookies = cookies
+        self._callers = callers
+        self._slots = CallerSlots(_OF_A_CALLER, max_wait=_SECONDS)
         self._seal = Seal(key)
         self._queue = f"mcp_mount:{self._seal.name('queue', about)[:12]}"
         self._docket: Docket | None = None
@@ -168,7 +180,7 @@ class TaskEngine:
 
         Raises:
             InvalidArguments: what it is started with is too large to be kept.
-            Busy: there are too many, or the store does not answer.
+            Busy: there are too many, or the store does not answer, or too much waits for it.
         """
         granted = granted_scopes.get()
         request = KeptRequest(
@@ -183,24 +195,29 @@ class TaskEngine:
         seconds = int(2 * tool.binding.limits.timeout + self.options.keep)
         task_id = secrets.token_urlsafe(_ID_BYTES)
         name = self._seal.name("task", task_id)
-        rate = tool.binding.rate
-        if rate is not None:
-            callers = rate.callers(ctx.request)
-        else:
-            callers = callers_of(ctx.request, self._provider.credentials())
+        callers = self._callers(ctx.request)
         counted = [self._seal.name("of", each) for each in callers]
-        task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
-        try:
-            await self._store.schedule(name, seconds)
-        except Busy:
-            await self._store.end(name, "failed")
-            raise
+        async with self._slots.held(callers):
+            task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
+            try:
+                await self._store.schedule(name, seconds)
+            except Busy:
+                await self._store.end(name, "failed")
+                raise
         return task_id, task
 
     async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
-        """Return a task of the caller's; None where there is none, or it is not the caller's."""
-        if not self.is_running or len(task_id) > LONGEST_ID or not task_id.isascii():
+        """Return a task of the caller's; None where there is none, or it is not the caller's.
+
+        Raises:
+            Busy: the store does not answer, or too much waits for it.
+        """
+        if not self._can_be(task_id):
             return None
+        async with self._slots.held(self._callers(ctx.request)):
+            return await self._find(task_id, ctx)
+
+    async def _find(self, task_id: str, ctx: RequestContext) -> Task | None:
         name = self._seal.name("task", task_id)
         task = await self._store.find(name)
         if (
@@ -215,13 +232,24 @@ class TaskEngine:
         return task
 
     async def cancel(self, task_id: str, ctx: RequestContext) -> bool:
-        """End a task of the caller's, if it has not ended; False where there is none."""
-        if await self.find(task_id, ctx) is None:
+        """End a task of the caller's, if it has not ended; False where there is none.
+
+        Raises:
+            Busy: as for `find`.
+        """
+        if not self._can_be(task_id):
             return False
-        name = self._seal.name("task", task_id)
-        if await self._store.end(name, "cancelled"):
-            await self._store.unschedule(name)
-        return True
+        async with self._slots.held(self._callers(ctx.request)):
+            if await self._find(task_id, ctx) is None:
+                return False
+            name = self._seal.name("task", task_id)
+            if await self._store.end(name, "cancelled"):
+                await self._store.unschedule(name)
+            return True
+
+    def _can_be(self, task_id: str) -> bool:
+        """Whether a task may have an id: of others nobody asks the store."""
+        return self.is_running and _ID.fullmatch(task_id) is not None
 
     def _owner(self, ctx: RequestContext) -> str:
         """Return whose a task is, as the store knows it: not by address, for people move."""

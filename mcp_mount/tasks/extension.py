@@ -39,13 +39,16 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.conversion.content import error
 from mcp_mount.errors import Busy, InvalidArguments
-from mcp_mount.tasks.engine import LONGEST_ID, TaskEngine
+from mcp_mount.tasks.engine import TaskEngine
 from mcp_mount.tasks.store import Task, moment
 from mcp_mount.tools.context import client_name, meta_of, to_tool_result
 from mcp_mount.tools.tool import OperationTool
 
 _POLL_MS: Final = 1_000
 """How long a client is to wait until it asks again."""
+
+_LONGEST_ID: Final = 200
+"""Characters of an id that are repeated where it is unknown."""
 
 _Request = ServerRequestContext[Any, Any]
 
@@ -163,7 +166,7 @@ def _fields(task_id: str, task: Task) -> dict[str, Any]:
 
 def _unknown(task_id: str) -> MCPError:
     """Say that there is no such task; the same of a task that is somebody else's."""
-    message = f"Unknown task: {task_id[:LONGEST_ID]!r}"
+    message = f"Unknown task: {task_id[:_LONGEST_ID]!r}"
     return MCPError(code=mcp_types.INVALID_PARAMS, message=message)
 
 

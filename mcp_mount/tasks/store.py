@@ -15,9 +15,10 @@ from typing import Any, Final, Literal, cast
 from docket import Docket
 from redis.exceptions import RedisError
 
-from mcp_mount.access.store import Failing
+from mcp_mount.access.store import MOST_CONNECTIONS, Failing
 from mcp_mount.conversion.texts import write_utf8
 from mcp_mount.errors import Busy, InvalidArguments
+from mcp_mount.limits import Slots
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
 from mcp_mount.tasks.scripts import ADD, CLAIM, END, RENEW, TELL
@@ -32,7 +33,7 @@ LEASE: Final = 15
 """Seconds after which a worker that has said nothing is taken to be dead."""
 
 _SECONDS: Final = 5.0
-"""How long the store may take to answer."""
+"""How long the store may take to answer, and how long a question waits for a connection."""
 
 _TO_QUEUE: Final = 60
 """Seconds for which a task is kept that is not in the queue: a store that answers too late may have
@@ -76,7 +77,7 @@ class Task:
 class TaskStore:
     """Keeps tasks in Redis, or in this process, by Docket's connection to it.
 
-    Whatever asks the store raises `Busy` where it does not answer.
+    Whatever asks the store raises `Busy` where it does not answer, or too much waits for it.
     """
 
     def __init__(self, docket: Docket, seal: Seal, options: Tasks) -> None:
@@ -85,6 +86,8 @@ class TaskStore:
         self._seal = seal
         self._options = options
         self._failing = Failing("The store of tasks")
+        # The client's own pool does not wait: with too many it fails, as a store that has gone.
+        self._slots = Slots(MOST_CONNECTIONS, max_wait=_SECONDS)
 
     async def add(
         self, name: str, owner: str, counted: Iterable[str], request: KeptRequest, seconds: int
@@ -195,13 +198,14 @@ class TaskStore:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(_SECONDS):
-                yield
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failing.begin(error)
-            raise Busy("Tasks cannot be reached now. Try again in a minute.") from None
-        self._failing.end()
+        async with self._slots.held():
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    yield
+            except (RedisError, OSError, TimeoutError) as error:
+                self._failing.begin(error)
+                raise Busy("Tasks cannot be reached now. Try again in a minute.") from None
+            self._failing.end()
 
 
 def _as_text(value: Any) -> str | bytes:
