@@ -238,7 +238,7 @@ async def test_lines_without_messages_cost_what_messages_do(said: str) -> None:
 def whole(*chunks: bytes) -> tuple[list[bytes], int]:
     """Return what comes of a stream in these chunks, and how many events are dropped."""
     events = Events()
-    found = [each for chunk in chunks for each in events.add(chunk)]
+    found = [bytes(each) for chunk in chunks for each in events.add(chunk)]
     return [*found, *filter(None, [events.rest()])], events.dropped
 
 
