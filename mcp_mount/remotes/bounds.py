@@ -33,6 +33,9 @@ _RATE: Final = 500.0
 _BYTES: Final = 4_096
 """So many count as one message."""
 
+JUNK: Final = 0.1
+"""What a line or an event that is no message counts."""
+
 _WAIT: Final = 0.02
 """Seconds that are owed before they are waited: each wait costs as much as some messages."""
 
