@@ -38,7 +38,7 @@ def read_within(
     # Nothing of its parameters: the SDK's client would look up any charset, and decode with it.
     is_stream = kind.startswith(_EVENTS)
     response.headers["content-type"] = _EVENTS if is_stream else kind[:_LONGEST_KIND]
-    meter = Meter(max_bytes, is_stream=is_stream)
+    meter = Meter(min(max_bytes, outgoing.max_bytes), is_stream=is_stream)
     read = _read_events if is_stream else _read_body
     if response.headers.get("content-encoding", "identity") != "identity":
         # What it unpacks to could be a thousand times as large.
