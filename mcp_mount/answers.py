@@ -16,9 +16,9 @@ from mcp.client.streamable_http import MCP_SESSION_ID
 from mcp_types import INTERNAL_ERROR
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.loops import Turns
 from mcp_mount.outgoing.bodies import CheckedStream, TooMuch, refuse_compressed
 from mcp_mount.outgoing.heads import BoundedClient
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 

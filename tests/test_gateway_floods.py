@@ -30,11 +30,12 @@ from tests.support import call, rpc, served
 pytestmark = pytest.mark.faults
 
 HIDDEN = "\x7f" * 8_000_000
+EVENTS = "text/event-stream"
 
 
 def events(*messages: dict[str, Any]) -> Response:
     body = "".join(f"data: {json.dumps(each, ensure_ascii=False)}\n\n" for each in messages)
-    return Response(body, media_type="text/event-stream")
+    return Response(body, media_type=EVENTS)
 
 
 class Loud(Raw):
@@ -235,10 +236,47 @@ async def test_lines_without_messages_cost_what_messages_do(said: str) -> None:
         assert connection.pace.owe(1_500, time.monotonic()) > 0
 
 
+@pytest.mark.parametrize(("said", "is_paced"), [(5, False), (2_600, True)])
+async def test_what_is_said_before_an_answer_costs_what_messages_do(
+    said: int,
+    is_paced: bool,  # noqa: FBT001
+) -> None:
+    """Gateway: 60,000 lines of a log before each answer took 80 % of a core."""
+    line = {"method": "notifications/message", "params": {"level": "info", "data": "x"}}
+    with served(Loud(*[line] * said)) as url:
+        pace = await _called(url)
+    assert (pace.owe(1_500, time.monotonic()) > 0) == is_paced
+
+
+async def test_events_that_are_no_messages_cost_something_before_an_answer() -> None:
+    """Gateway: as lines of a program that are none do."""
+    server = Loud()
+    answer = server.answers["tools/call"]
+
+    def junk(params: dict[str, Any]) -> Response:
+        said: Response = answer(params)
+        return Response("data: x\n\n" * 26_000 + bytes(said.body).decode(), media_type=EVENTS)
+
+    server.answers["tools/call"] = junk
+    with served(server) as url:
+        pace = await _called(url)
+    assert pace.owe(1_500, time.monotonic()) > 0
+
+
+async def _called(url: str) -> Pace:
+    """Call the tool of a server; return the pace of what it says."""
+    connection = HTTPConnection(Remote("raw", url=f"{url}/mcp"), 1_000_000, 100)
+    async with connection.open_session() as session:
+        await session.connect(None)
+        with anyio.fail_after(10):
+            await session.call_tool("tool", {})
+    return connection.pace
+
+
 def whole(*chunks: bytes) -> tuple[list[bytes], int]:
     """Return what comes of a stream in these chunks, and how many events are dropped."""
     events = Events()
-    found = [each for chunk in chunks for each in events.add(chunk)]
+    found = [bytes(each) for chunk in chunks for each in events.add(chunk)]
     return [*found, *filter(None, [events.rest()])], events.dropped
 
 

@@ -212,13 +212,21 @@ async def test_pages_are_bounded_together() -> None:
     def page(params: dict[str, Any]) -> dict[str, Any]:
         nonlocal asked
         asked += 1
-        return {"tools": [tool(f"t{asked}", description="x" * 9_000_000)], "nextCursor": "more"}
+        tools = [tool(f"t{asked}{each}", description="x" * 400_000) for each in range(15)]
+        return {"tools": tools, **({"nextCursor": "more"} if asked < 3 else {})}
 
-    limits = Limits(max_bytes=20_000_000)
     with raw([], list=page) as (_, url), heard() as log:
-        async with started(gateway_app([Remote("raw", url=url)], limits=limits)):
+        async with started(gateway_app([Remote("raw", url=url)])):
             await log.line("'raw' is down: too large")
-    assert asked == 2
+    assert asked == 3
+
+
+async def test_a_page_of_a_list_is_smaller_than_a_result() -> None:
+    """Promise F1: 20 MB of a list were parsed in a step of 60 ms, for 2,000 characters of it."""
+    large = [tool(description="x" * 9_000_000)]
+    with raw(large) as (_, url), heard() as log:
+        async with started(gateway_app([Remote("raw", url=url)])):
+            await log.line("'raw' is down: too large")
 
 
 def test_schemas_are_read_up_to_a_bound_and_accept_anything_beyond_it() -> None:

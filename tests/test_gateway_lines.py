@@ -13,6 +13,7 @@ from mcp_types import JSONRPCRequest, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 from mcp_mount.remotes.bounds import Pace
+from mcp_mount.remotes.stdio import _Line
 from tests.others import Chunks
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
@@ -79,3 +80,31 @@ def test_a_large_message_that_is_none_is_soon_refused(member: str) -> None:
     line = json.dumps({"jsonrpc": "2.0", "id": 1, member: value}).encode()
     assert read(line) is None
     assert least(lambda: read(line)) < 0.8 * least(lambda: by_sdk(line))
+
+
+async def test_a_large_line_is_parsed_beside_the_event_loop() -> None:
+    """F1: 20 MB with a wide character held it for 35 ms and more."""
+    text = "x" * 20_000_000 + "\U0001f600"
+    said = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"a": text}}, ensure_ascii=False)
+    times = []
+    for _ in range(3):
+        line = _Line(30_000_000)
+        line.add(said.encode())
+        begun = time.thread_time()
+        message = await line.parse()
+        times.append(time.thread_time() - begun)
+        assert message is not None
+    assert min(times) < 0.02
+
+
+@pytest.mark.parametrize("unit", [rb"\u1234", rb"\n", rb"a\n", rb"\\", rb"\""])
+async def test_a_line_of_escapes_is_too_large(unit: bytes) -> None:
+    """F1: a parser takes as long for some of them as for a value: 65 ms, and 85 over HTTP."""
+    line = b'{"jsonrpc":"2.0","id":1,"result":{"a":"%s"}}\n'
+    text = unit * (20_000_000 // len(unit))
+    chunks = [line % text[:size] for size in (len(unit) * 1_000_000, len(text))]
+    pace = Pace()
+    for each in range(2):
+        pace.asked(JSONRPCRequest(jsonrpc="2.0", id=each, method="tools/call"))
+    found = [await Chunks(each).messages(pace) for each in chunks]
+    assert [type(each).__name__ for (each,) in found] == ["JSONRPCResponse", "JSONRPCError"]

@@ -177,6 +177,17 @@ def test_a_large_entry_of_a_list_is_not_written_whole() -> None:
     assert entries.taken == [tool()]
 
 
+def test_a_long_text_of_a_list_is_not_written_whole() -> None:
+    """Promise F1: 20 MB with one wide character were a step of 150 ms, for what is cut anyway."""
+    large = tool(description="x" * 20_000_000 + "\U0001f600")
+    entries = _Entries()
+    begun = time.thread_time()
+    entries.add([large, tool("other")], _Counts())
+    assert time.thread_time() - begun < 0.05
+    assert [each["name"] for each in entries.taken] == ["tool", "other"]
+    assert entries.size < 20_000
+
+
 def test_a_schema_that_is_too_long_is_not_gone_through_for_headers() -> None:
     """The SDK takes time and memory for each name, as often as there are names around it."""
     schema: dict[str, Any] = {"properties": {f"a{number}": {} for number in range(40_000)}}

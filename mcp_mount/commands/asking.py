@@ -91,7 +91,7 @@ class _Bounds:
         return count
 
 
-def _is_progress(event: bytes) -> bool:
+def _is_progress(event: bytearray) -> bool:
     if b"progress" not in event:
         return False
     try:

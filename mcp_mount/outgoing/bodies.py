@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import httpx2
 
-from mcp_mount.loops import Turns
+from mcp_mount.turns import Turns
 
 _USUAL: Final = 8
 """Bytes of a chunk, at least: HTTP has one of a byte cost as much to read as one of 64 KB."""

@@ -20,6 +20,9 @@ ASKS_TOO_MUCH: Final = -32097
 MAX_UNASKED: Final = 256 * 1024
 """Characters of a notification or a request of a server; a result may have many more."""
 
+MAX_PAGE: Final = 8 * 1024 * 1024
+"""Bytes of a page of a list, where they are counted for each answer: it is read in one step."""
+
 MAX_DATA: Final = 10_000
 """Characters of what an error has beside its message, each value counting four."""
 
@@ -29,6 +32,9 @@ MAX_INTEGER: Final = 2**53 - 1
 _BURST: Final = 2_000.0
 _RATE: Final = 500.0
 """Messages that nobody asked for, at once and a second; beyond that they are read more slowly."""
+
+JUNK: Final = 0.1
+"""What a line or an event that is no message counts."""
 
 _BYTES: Final = 4_096
 """So many count as one message."""

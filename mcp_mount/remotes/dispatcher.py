@@ -5,6 +5,7 @@
 * What it says by itself, and asks, is dropped where it is large.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any, Final
@@ -26,7 +27,7 @@ from mcp_types import (
     RequestId,
 )
 
-from mcp_mount.remotes.bounds import MAX_DATA, MAX_UNASKED
+from mcp_mount.remotes.bounds import MAX_DATA, MAX_PAGE, MAX_UNASKED
 from mcp_mount.remotes.large import take_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, belonging_to, current_request
 from mcp_mount.remotes.results import LISTS, check_result, is_modest
@@ -109,6 +110,7 @@ class Dispatcher(JSONRPCDispatcher[TransportContext]):
         request = current_request()
         if request is not None:
             request.id = options["request_id"]
+            request.max_bytes = MAX_PAGE if method in LISTS else math.inf
         if request is not None and CLIENT_CAPABILITIES_META_KEY in (params or {}).get("_meta", {}):
             # The modern era: each request says for itself what its caller's client can do.
             options["headers"] = {**options.get("headers", {}), **request.param_headers}

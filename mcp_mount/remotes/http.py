@@ -225,9 +225,11 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(503)
         self._connection.refused = response.status_code if response.status_code >= 300 else None
         outgoing.status = self._connection.refused
+        pace = self._connection.pace
         if _LISTEN.match(request.content):
-            response.stream = PacedStream(response.stream, self._connection.pace)
-        return read_within(self._connection.max_bytes, request, response)
+            response.stream = PacedStream(response.stream, pace)
+            return read_within(self._connection.max_bytes, request, response)
+        return read_within(self._connection.max_bytes, request, response, pace=pace)
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._pool.handle_async_request(request)
@@ -246,7 +248,8 @@ class _BoundedTransport(httpx2.AsyncBaseTransport):
             raise
         stream.was_open |= response.is_success
         response.stream = PacedStream(response.stream, self._connection.pace)
-        return read_within(self._connection.max_bytes, request, response, stream.ended.set)
+        max_bytes = self._connection.max_bytes
+        return read_within(max_bytes, request, response, ended=stream.ended.set)
 
     async def _send_answer(self, request: httpx2.Request) -> None:
         try:

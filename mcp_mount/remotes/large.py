@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+from mcp_mount.conversion.structure import SLICE
 from mcp_mount.halves import ESCAPED, mend
 from mcp_mount.loops import in_thread
 from mcp_mount.remotes.bounds import MAX_UNASKED
@@ -21,6 +22,7 @@ _MESSAGE: Final = 10_000
 """Characters of a large error's message."""
 
 _HALF: Final = re.compile(ESCAPED.encode())
+_HALF_SIZE: Final = len(rb"\ud8")
 
 _MOST_LINES: Final = 1_000
 """Lines of a large event's data; what is pretty-printed has fewer than a large message."""
@@ -54,27 +56,33 @@ async def without_large_result(message: bytes, outgoing: OutgoingRequest) -> byt
     return json.dumps(said).encode()
 
 
-async def event_without_large_result(event: bytes, outgoing: OutgoingRequest) -> bytes:
+async def event_without_large_result(event: bytes | bytearray, outgoing: OutgoingRequest) -> bytes:
     """Do so for an event, whose data may be in several lines."""
     if len(event) <= LARGE:
-        return event
+        return bytes(event)
     lines = [*islice(values_of(event, b"data:"), _MOST_LINES)]
     if not lines:
-        return event
+        return bytes(event)
     if len(lines) == _MOST_LINES:
         data = _NO_MESSAGE
     else:
         # No line ends within a string, so that a blank is as good in JSON.
-        data = b" ".join(event[begin:end] for begin, end in lines)
+        data = b" ".join(memoryview(event)[begin:end] for begin, end in lines)
     message = await without_large_result(data, outgoing)
-    return event[: lines[0][0]] + message + event[lines[-1][1] :]
+    return b"".join((event[: lines[0][0]], message, event[lines[-1][1] :]))
 
 
 def _read(message: bytes) -> Any:
     # Of bytes it would guess that they are UTF-16, of which no value has been counted.
     read = json.loads(str(message, "utf-8"))
     # Half a character alone could not be sent on.
-    return mend(read) if _HALF.search(message) else read
+    return mend(read) if _has_half(message) else read
+
+
+def _has_half(message: bytes) -> bool:
+    # Part by part: one step would hold up the process.
+    steps = range(0, len(message), SLICE)
+    return any(_HALF.search(message, each, each + SLICE + _HALF_SIZE) for each in steps)
 
 
 def take_large_result(request: OutgoingRequest, request_id: Any) -> dict[str, Any] | None:

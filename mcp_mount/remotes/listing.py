@@ -15,14 +15,14 @@ from mcp_mount.loops import in_thread
 from mcp_mount.remotes.bounds import TOO_LARGE
 from mcp_mount.remotes.failures import InvalidLists
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.text import count_values
+from mcp_mount.remotes.text import count_values, fits
 
 MAX_ENTRIES: Final = 1_000
 """Tools, resources, templates or prompts that one server can offer."""
 
 _MAX_PAGES: Final = 100
 _MAX_BYTES: Final = 16 * 1024 * 1024
-"""Of all pages but the last, whose size its message bounds."""
+"""Of all pages of a list."""
 
 _MAX_VALUES: Final = 500_000
 """JSON values of all lists of a server: they are read and kept until the last has come."""
@@ -30,6 +30,13 @@ _MAX_VALUES: Final = 500_000
 _MAX_OF_ENTRY: Final = 30_000
 """JSON values of an entry: its schemas are not published then, and it is written in one step, in
 which nothing else runs."""
+
+_MAX_CHARACTERS: Final = 500_000
+"""Of an entry, each value counting four; five times what its schemas may have to be published."""
+
+_KEPT: Final = ("name", "title", "description", "uri", "uriTemplate", "mimeType")
+_LONGEST: Final = 10_000
+"""Texts of a larger entry, and characters of each."""
 
 _FATAL: Final = {TOO_LARGE, mcp_types.CONNECTION_CLOSED}
 
@@ -124,26 +131,33 @@ class _Entries:
         """Take the entries of a page. Those that are large take a while.
 
         Raises:
-            MCPError: the lists have too many values.
+            MCPError: the lists have too many values, or this one too many bytes.
         """
         for each in page[: MAX_ENTRIES + 1 - len(self.taken)]:
             values = count_values(each)
             counts.values += values
             if counts.values > _MAX_VALUES:
                 raise _too_large()
-            entry = each if values <= _MAX_OF_ENTRY else _without_values(each)
+            is_small = values <= _MAX_OF_ENTRY and fits(each, _MAX_CHARACTERS)
+            entry = each if is_small else _texts_of(each)
             said = json.dumps(entry, ensure_ascii=False, sort_keys=True)
             text = said.encode("utf-8", "surrogatepass")
             self.size += len(text)
+            if self.size > _MAX_BYTES:
+                raise _too_large()
             self.digest = sha256(self.digest + text).digest()
             self.taken.append(entry)
 
 
-def _without_values(entry: Any) -> Any:
-    """Return an entry with its texts alone, and a schema that accepts anything."""
-    members = entry.items() if isinstance(entry, dict) else ()
-    texts = {key: each for key, each in members if isinstance(each, str)}
-    return {**texts, "inputSchema": {"type": "object"}}
+def _texts_of(entry: Any) -> Any:
+    """Return an entry with the beginnings of its texts alone, and a schema that accepts anything.
+
+    A name or an address that is longer than that leads nowhere any more.
+    """
+    members = entry if isinstance(entry, dict) else {}
+    texts = {key: members[key] for key in _KEPT if isinstance(members.get(key), str)}
+    cut = {key: each[:_LONGEST] for key, each in texts.items()}
+    return {**cut, "inputSchema": {"type": "object"}}
 
 
 async def _list_pages(
@@ -166,8 +180,6 @@ async def _list_pages(
         cursor = result.next_cursor
         if cursor is None or len(entries.taken) > MAX_ENTRIES:
             break
-        if entries.size > _MAX_BYTES:
-            raise _too_large()
     return entries
 
 

@@ -31,6 +31,7 @@ class OutgoingRequest:
         caller: The request that leads to it; None if none does.
         capabilities: What the caller's client can do, as the server is told in the modern era.
         param_headers: Headers of ``tools/call`` besides, e.g. ``{"Mcp-Param-Region": "eu"}``.
+        max_bytes: Of its answer; a page of a list may have fewer than others.
         ends: The two ends of the response, or the end of a stream.
         is_too_large: Whether the response was cut off.
         large_result: The request's id and its result, where that was kept of a large answer.
@@ -52,6 +53,7 @@ class OutgoingRequest:
     caller: Caller | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     param_headers: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: float = math.inf
     ends: bytes | bytearray = b""
     is_too_large: bool = False
     large_result: tuple[Any, dict[str, Any] | None] = (None, None)

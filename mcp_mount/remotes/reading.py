@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 import anyio
 import httpx2
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import Pace, too_large_error
+from mcp_mount.remotes.bounds import JUNK, Pace, too_large_error
 from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.large import event_without_large_result, without_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, current_request
@@ -21,6 +22,9 @@ _LONGEST_KIND: Final = 100
 _ENDS: Final = 64 * 1024
 """Bytes at both ends of a response in which an error is looked for."""
 
+_FREE: Final = 10
+"""Events of an answer that nothing has to wait for: few calls tell more of their progress."""
+
 _CHUNK: Final = 0.1
 """What a chunk counts at the pace of its response: 20,000 at once and 5,000 a second. HTTP has a
 chunk of one byte cost as much to read as one of 64 KB."""
@@ -30,16 +34,21 @@ def read_within(
     max_bytes: int,
     request: httpx2.Request,
     response: httpx2.Response,
+    *,
+    pace: Pace | None = None,
     ended: Callable[[], None] | None = None,
 ) -> httpx2.Response:
-    """Have the body of a response read within a bound, and `ended` called after that."""
+    """Have the body of a response read within a bound, and `ended` called after that.
+
+    Its events are read at a pace, if there is one.
+    """
     outgoing = current_request() or OutgoingRequest()
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Nothing of its parameters: the SDK's client would look up any charset, and decode with it.
     is_stream = kind.startswith(_EVENTS)
     response.headers["content-type"] = _EVENTS if is_stream else kind[:_LONGEST_KIND]
-    meter = Meter(max_bytes, is_stream=is_stream)
-    read = _read_events if is_stream else _read_body
+    meter = Meter(min(max_bytes, outgoing.max_bytes), is_stream=is_stream)
+    read = partial(_read_events, pace) if is_stream else _read_body
     if response.headers.get("content-encoding", "identity") != "identity":
         # What it unpacks to could be a thousand times as large.
         del response.headers["content-encoding"]
@@ -93,9 +102,13 @@ async def _read_body(
 
 
 async def _read_events(
-    request: httpx2.Request, stream: Any, meter: Meter, outgoing: OutgoingRequest
+    pace: Pace | None,
+    request: httpx2.Request,
+    stream: Any,
+    meter: Meter,
+    outgoing: OutgoingRequest,
 ) -> AsyncGenerator[bytes]:
-    events, turns, ends = Events(), Turns(), bytearray()
+    events, turns, ends, free, dropped = Events(), Turns(), bytearray(), _FREE, 0
     outgoing.ends = ends
     async for chunk in _read_chunks(stream, outgoing):
         ends += chunk
@@ -107,10 +120,16 @@ async def _read_events(
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
         for event in events.add(chunk):
+            free -= 1
+            if pace is not None and free < 0:
+                await pace.keep(1, 0)
             yield await event_without_large_result(event, outgoing)
             await turns.take()
-        if events.dropped:
+        if events.dropped > dropped:
             tell_of_junk()
+            if pace is not None:
+                await pace.keep(JUNK * (events.dropped - dropped), 0)
+            dropped = events.dropped
     yield events.rest()
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import anyio
@@ -13,17 +14,15 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, jsonrpc
 from pydantic_core import from_json
 
 from mcp_mount.conversion.structure import Meter
-from mcp_mount.remotes.bounds import MAX_UNASKED, Pace, begins_answer, too_large_error
+from mcp_mount.remotes.bounds import JUNK, MAX_UNASKED, Pace, begins_answer, too_large_error
 from mcp_mount.remotes.sdk_log import tell_of_junk
+from mcp_mount.tools.converting import run_apart
 from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount.remotes")
 
 PAUSE: Final = 0.05
 """Seconds before more is read of what is not wanted; a pipe gives some 64 KB at once."""
-
-_JUNK: Final = 0.1
-"""What a line that is no message counts at the pace of messages that nobody asked for."""
 
 CLOSED: Final = (
     anyio.BrokenResourceError,
@@ -65,7 +64,7 @@ async def read_messages(
             # A message is an object. Of other lines there may be thousands.
             for end in [*ends[:1], *(each for each in ends[1:] if each.lstrip()[:1] == b"{")]:
                 line.add(end)
-                size, message, line = line.size, line.parse(), _Line(max_bytes)
+                size, message, line = line.size, await line.parse(), _Line(max_bytes)
                 if message is not None:
                     is_junk = False
                     await _keep_pace(pace, message)
@@ -73,7 +72,7 @@ async def read_messages(
                     continue
                 await turns.take()
                 # What no answer is was not waited for either.
-                await pace.keep(_JUNK, size if pace.expected else 0)
+                await pace.keep(JUNK, size if pace.expected else 0)
             line.add(rest)
             if is_junk:
                 await anyio.sleep(PAUSE)
@@ -107,7 +106,7 @@ class _Line:
         """How much was read of it until it was dropped."""
         return self._meter.size
 
-    def parse(self) -> SessionMessage | None:
+    async def parse(self) -> SessionMessage | None:
         """Return the message, or the error that stands for one too large; None if it is none."""
         if self._head is not None:
             if not begins_answer(self._head):
@@ -121,7 +120,8 @@ class _Line:
             )
         try:
             # In one step it takes sixteen times as long where a large message is none.
-            message = jsonrpc_message_adapter.validate_python(from_json(self._text), by_name=False)
+            said = await run_apart(len(self._text), partial(from_json, self._text))
+            message = jsonrpc_message_adapter.validate_python(said, by_name=False)
         except ValueError:
             logger.debug("A line of a program's output is no message of MCP")
             return None
