@@ -236,7 +236,7 @@ async def test_lines_without_messages_cost_what_messages_do(said: str) -> None:
         assert connection.pace.owe(1_500, time.monotonic()) > 0
 
 
-@pytest.mark.parametrize(("said", "is_paced"), [(5, False), (2_600, True)])
+@pytest.mark.parametrize(("said", "is_paced"), [(5, False), (4_600, True)])
 async def test_what_is_said_before_an_answer_costs_what_messages_do(
     said: int,
     is_paced: bool,  # noqa: FBT001
