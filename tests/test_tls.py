@@ -204,6 +204,21 @@ async def test_the_second_answer_in_a_record_of_its_own_is_nobodys(
     assert [each.text_content for each in replies] == ["a part"] * 3
 
 
+@pytest.mark.parametrize(("count", "is_read"), [(30, True), (2_000, False)])
+async def test_informational_responses_are_counted_behind_a_tunnel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, *, is_read: bool
+) -> None:
+    """S3: endless ones held the event loop for 1.6 seconds at a time."""
+    early = b"HTTP/1.1 103 \r\n\r\n" * count
+    with answering(tmp_path, early + HEAD + b"a part") as (url, pem), serving(Tunnel) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        app = before(url, tls=ssl.create_default_context(cafile=pem))
+        async with started(app) as running:
+            with anyio.fail_after(60):
+                reply = await call(running, "get_part", {"part": "a"})
+    assert (reply.text_content == "a part") == is_read
+
+
 async def test_a_proxy_of_the_environment_that_refuses_is_told_apart_from_the_api(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ which Python reads, take it a second.
 
 import ssl
 from email.message import Message
+from functools import cache
 from http.cookiejar import Cookie, CookieJar
 from types import SimpleNamespace
 from typing import Any, Final
@@ -21,6 +22,9 @@ _MAX_LINES: Final = 1_000
 """Lines of one answer's head, of its trailers, and of the informational responses before it.
 
 It is ten times as many as most servers take of a request."""
+
+_HEAD: Final = 20
+"""So many lines an informational response costs, and any other head."""
 
 _MAX_COOKIES: Final = 10
 _LONGEST_COOKIE: Final = 4_096
@@ -44,14 +48,14 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
 
 
 class _ProxyTransport(httpx2.AsyncHTTPTransport):
-    """Sends requests through a proxy of the environment, whose header fields are not counted."""
+    """Sends requests through a proxy of the environment."""
 
     def __init__(
         self, proxy: httpx2.Proxy, *, verify: ssl.SSLContext, limits: httpx2.Limits
     ) -> None:
         super().__init__(verify=verify, limits=limits, proxy=proxy)
         if isinstance(self._pool, httpcore2.AsyncHTTPProxy):
-            self._pool = httpcore2.AsyncHTTPProxy(
+            self._pool = _ProxyPool(
                 str(proxy.url),
                 proxy_auth=proxy.raw_auth,
                 proxy_headers=proxy.headers.raw,
@@ -120,24 +124,45 @@ class _Pool(httpcore2.AsyncConnectionPool):
         )
 
 
-class _Connection(httpcore2.AsyncHTTPConnection):
-    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
-        async with self._request_lock:
-            if self._connection is None:
-                try:
-                    stream = await self._connect(request)
-                except BaseException:
-                    # The pool sees that it is of no use.
-                    self._connect_failed = True
-                    raise
-                self._connection = _HTTP11Connection(self._origin, stream, self._keepalive_expiry)
-        return await super().handle_async_request(request)
+class _ProxyPool(httpcore2.AsyncHTTPProxy):
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
+        connection = super().create_connection(origin)
+        if origin.scheme == b"https":
+            # What is behind the tunnel is made when that is open.
+            kind: Any = type(connection)
+            connection.__class__ = _bounding(kind)
+        else:
+            vars(connection)["_connection"] = _Connection(
+                origin=self._proxy_url.origin,
+                ssl_context=self._proxy_ssl_context,
+                keepalive_expiry=self._keepalive_expiry,
+                network_backend=self._network_backend,
+            )
+        return connection
 
 
-class _HTTP11Connection(httpcore2.AsyncHTTP11Connection):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._h11_state = _Parser(self.MAX_INCOMPLETE_EVENT_SIZE)
+class _Bounding:
+    """Has whatever speaks HTTP/1.1 behind it parse with bounds."""
+
+    @property
+    def _connection(self) -> Any:
+        return vars(self)["_connection"]
+
+    @_connection.setter
+    def _connection(self, connection: Any) -> None:
+        if isinstance(connection, httpcore2.AsyncHTTP11Connection):
+            vars(connection)["_h11_state"] = _Parser(connection.MAX_INCOMPLETE_EVENT_SIZE)
+        vars(self)["_connection"] = connection
+
+
+class _Connection(_Bounding, httpcore2.AsyncHTTPConnection):
+    pass
+
+
+@cache
+def _bounding(kind: Any) -> Any:
+    """Return a kind of connection that does so."""
+    return type("_Bounded", (_Bounding, kind), {})
 
 
 class _Parser(h11.Connection):
@@ -156,7 +181,7 @@ class _Parser(h11.Connection):
 
     def _count_lines(self) -> list[bytearray] | None:
         lines = self._extract_lines()
-        self._lines += len(lines or ())
+        self._lines += len(lines) + _HEAD if lines is not None else 0
         if self._lines > _MAX_LINES:
             raise h11.RemoteProtocolError(f"more than {_MAX_LINES} header fields")
         return lines

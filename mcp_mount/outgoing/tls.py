@@ -68,19 +68,17 @@ class _Stream(httpcore2.AsyncNetworkStream):
     ) -> None:
         self._stream = stream
         self._threads = threads
-        self._has_asked = False
+        self._turns = Turns(0)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         piece = await self._stream.read(max_bytes, timeout)
-        if self._has_asked:
-            # A server may answer hundreds of requests at once.
-            self._has_asked = False
-            await Turns(0).take()
+        # A server may answer hundreds of requests at once.
+        await self._turns.take()
         return piece
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, timeout)
-        self._has_asked = True
+        self._turns = Turns(0)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
