@@ -29,11 +29,17 @@ class PerLoop(Generic[Value]):
         return value
 
 
-# Threads of our own, because those of the app's routes are for them; and few, because they take
-# turns with the event loop anyway.
+# Threads of our own, because those of the app's routes are for them, and one caller can have them
+# all; and few, because they take turns with the event loop anyway.
 _threads = PerLoop(lambda: anyio.CapacityLimiter(2))
+_making = PerLoop(lambda: anyio.CapacityLimiter(2))
 
 
 async def in_thread(function: Callable[[], Value]) -> Value:
     """Run what takes long without a wait in a thread."""
     return await anyio.to_thread.run_sync(function, limiter=_threads.get())
+
+
+async def make_in_thread(function: Callable[[], Value]) -> Value:
+    """Make in a thread what takes seconds, once for all who ask; others wait for none of these."""
+    return await anyio.to_thread.run_sync(function, limiter=_making.get())

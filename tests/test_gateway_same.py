@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mcp_mount import Remote
-from tests.others import gateway, handshake_only, parts_server
-from tests.support import ERAS, Era, rpc, served
+from tests.others import gateway, handshake_only, parts_server, raw, tool
+from tests.support import ERAS, Era, call, rpc, served
 from tests.test_gateway_links import linking_server
 
 CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -77,3 +77,19 @@ async def test_a_call_through_a_gateway_is_answered_as_directly(era: Era, theirs
                 direct, passed_on = answers
                 assert "result" in direct[-1], kind
                 assert passed_on == direct, kind
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("modern", [True, False])
+async def test_an_error_of_a_server_is_the_same_where_progress_is_asked_for(
+    era: Era, caplog: pytest.LogCaptureFixture, *, modern: bool
+) -> None:
+    """Gateway: it was none of its own then, and a traceback in the log, which took 90 ms."""
+    error = {"code": -1, "message": "m", "data": {"k": 1}}
+    with raw([tool()], modern=modern, call=error) as (_, url):
+        async with gateway(Remote("far", url=url)) as app:
+            usual = await call(app, "far_tool", era=era)
+            other = await call(app, "far_tool", era=era, token="t")
+    assert usual.answer["error"]["code"] == -1
+    assert other.answer == usual.answer
+    assert [each for each in caplog.records if each.exc_info] == []

@@ -10,6 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Security
 from fastapi.security import HTTPBearer
 from fastmcp.server.middleware import Middleware
+from starlette.types import ASGIApp
 
 import mcp_mount
 from mcp_mount import RateLimit, gateway_app, mount_mcp, proxy_app
@@ -47,7 +48,7 @@ def parts_app(**options: Any) -> FastAPI:
 
 
 async def get(
-    app: FastAPI, accept: str | None = BROWSER, path: str = "/mcp", **headers: str
+    app: ASGIApp, accept: str | None = BROWSER, path: str = "/mcp", **headers: str
 ) -> httpx2.Response:
     async with http(app) as client:
         if accept is None:
@@ -57,7 +58,7 @@ async def get(
         return await client.get(path, headers=headers)
 
 
-async def details(app: FastAPI, path: str = "/mcp", **headers: str) -> dict[str, Any]:
+async def details(app: ASGIApp, path: str = "/mcp", **headers: str) -> dict[str, Any]:
     answer = await get(app, DETAILS_TYPE, path, **headers)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == DETAILS_TYPE
@@ -291,7 +292,7 @@ async def test_a_page_of_another_origin_is_refused() -> None:
         assert answer.status_code == 403
 
 
-async def findings(app: FastAPI, query: str = "", **headers: str) -> Any:
+async def findings(app: ASGIApp, query: str = "", **headers: str) -> Any:
     return await details(app, f"/mcp?part=findings{query}", **headers)
 
 

@@ -12,7 +12,7 @@ from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.conversion.texts import write_ascii
 from mcp_mount.fastpath.writer import ServerMeta
 from mcp_mount.listed import strip_fastmcp_meta, write_tools
-from mcp_mount.loops import PerLoop
+from mcp_mount.loops import PerLoop, make_in_thread
 
 _FEW: Final = 50
 """Tools that the event loop renders itself, in some milliseconds."""
@@ -77,7 +77,7 @@ class ToolList:
                 if len(tools) <= _FEW:
                     rendered = self._render(tools, version, meta)
                 else:
-                    rendered = await anyio.to_thread.run_sync(self._render, tools, version, meta)
+                    rendered = await make_in_thread(partial(self._render, tools, version, meta))
                 if tools is not self._tools:
                     return None
                 self._rendered[version] = rendered
@@ -97,7 +97,7 @@ class ToolList:
             if len(finished) <= _FEW:
                 rendered = self._render(finished, version, meta)
             else:
-                rendered = await anyio.to_thread.run_sync(self._render, finished, version, meta)
+                rendered = await make_in_thread(partial(self._render, finished, version, meta))
             kept = self._some[1] if tools == self._some[0] else {}
             self._some = tools, {**kept, version: rendered}
             return _join(rendered)

@@ -4,16 +4,16 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import anyio.to_thread
 from fastmcp import FastMCP
 
 from mcp_mount.check.report import as_json, check_tools
 from mcp_mount.check.subject import known_operations, subject_of
 from mcp_mount.errors import MountError
-from mcp_mount.loops import PerLoop
+from mcp_mount.loops import PerLoop, make_in_thread
 from mcp_mount.tools.provider import OperationProvider
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class PageFindings:
                 self._of, self._kept = tools, {}
             if key not in self._kept:
                 known = await known_operations(self.server, self.provider)
-                self._kept[key] = await anyio.to_thread.run_sync(_check, listed, known)
+                self._kept[key] = await make_in_thread(partial(_check, listed, known))
                 if len(self._kept) > _MOST_KEPT:
                     del self._kept[next(iter(self._kept))]
             return self._kept[key]

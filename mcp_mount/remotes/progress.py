@@ -60,12 +60,19 @@ async def forward_progress(
         except (anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
             logger.debug("A progress notification is dropped: the client is slow, or has gone")
 
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_show, receiving, context)
         with sending:
-            yield report
+            try:
+                yield report
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                # In the group's own error nobody would find it.
+                failure = error
         # A client that reads no more would keep the slot of the call.
         tasks.cancel_scope.deadline = anyio.current_time() + seconds
+    if failure is not None:
+        raise failure
 
 
 def extending(report: ProgressFnT | None) -> ProgressFnT | None:

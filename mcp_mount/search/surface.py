@@ -17,7 +17,7 @@ from starlette.types import Scope
 from mcp_mount.access.auth import granted_scopes
 from mcp_mount.backends.request import request_context
 from mcp_mount.errors import InvalidSelector
-from mcp_mount.loops import PerLoop
+from mcp_mount.loops import PerLoop, make_in_thread
 from mcp_mount.near import near_names
 from mcp_mount.search.ranker import Ranker
 from mcp_mount.search.snapshot import Alternatives, Snapshot, View
@@ -203,7 +203,7 @@ class Surface:
             return snapshot.ranker
         async with self._lock.get():
             # Who comes while it is made waits for that.
-            return await anyio.to_thread.run_sync(lambda: snapshot.ranker)
+            return await make_in_thread(lambda: snapshot.ranker)
 
     async def view(self, snapshot: Snapshot) -> View:
         """Return what of a snapshot the current caller may find."""

@@ -7,13 +7,13 @@ each time, for seconds, so that one is written in a thread, and only where it ma
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 from mcp_mount.errors import MountError
-from mcp_mount.loops import PerLoop
+from mcp_mount.loops import PerLoop, make_in_thread
 
 _MOST_READINGS: Final = 3
 """Readings of a document one after the other, where routes are added while it is read."""
@@ -81,7 +81,7 @@ class Following:
     async def _read_in_thread(self) -> bool:
         self._failure = None
         try:
-            await anyio.to_thread.run_sync(self.read, None)
+            await make_in_thread(partial(self.read, None))
         except MountError:
             return False
         return True
