@@ -292,11 +292,14 @@ def test_programs_end_with_the_gateway_however_it_is_told(tmp_path: Path, name: 
     )
     servers = {"stubborn": {"command": sys.executable, "args": ["-c", code]}}
     file = written(tmp_path, {"mcpServers": servers})
+    # Where these tests run under `nohup`, the command would inherit that it is to go on.
+    was = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with subprocess.Popen(
         [*MCP_MOUNT, "gateway", str(file), "--port", str(free_port())],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        signal.signal(signal.SIGHUP, was)
         assert process.stderr is not None
         try:
             lines = (re.search(r"stubborn: process (\d+)", line) for line in process.stderr)
