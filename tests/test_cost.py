@@ -48,18 +48,31 @@ def large_app(routes: int, *middleware: Middleware) -> FastAPI:
     return app
 
 
+def _is_for_turns(frame: FrameType | None) -> bool:
+    """Return whether a function of `turns` begins, or one that it calls.
+
+    Each call makes as many turns; whether they end in it, the clock says.
+    """
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "mcp_mount.turns":
+            return frame.f_code.co_qualname != "Turns.__init__"
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
     """Count the calls of this package's functions, and of the one that renders a tool.
 
-    The timer's are not: it runs when its time comes, in one call out of many.
+    Those that run when a time has come are not, in one call out of many: the timer's, and what
+    a turn that has ended begins.
     """
     counts: Counter[str] = Counter()
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
         ours = frame.f_globals.get("__name__", "").startswith("mcp_mount.")
-        timed = code.co_qualname.startswith("Patience._tick")
+        timed = code.co_qualname.startswith("Patience._tick") or _is_for_turns(frame)
         # What is resumed, a coroutine or a generator, is seen as a call each time.
         resumed = code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR)
         if (
