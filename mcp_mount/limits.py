@@ -205,7 +205,7 @@ class CallerSlots:
         """
         async with AsyncExitStack() as stack:
             # In one order, so that no two wait for each other.
-            for caller in sorted(callers):
+            for caller in sorted({*callers}):
                 slots = self._slots.setdefault(caller, Slots(self._count, self._max_wait))
                 await stack.enter_async_context(slots.held())
             yield

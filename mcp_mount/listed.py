@@ -22,7 +22,9 @@ logger = logging.getLogger("mcp_mount")
 _FEW: Final = 10
 """Tools that are written in one step: some milliseconds."""
 
-_unwritten: ContextVar[list[mcp_types.Tool] | None] = ContextVar("mcp_mount_aside", default=None)
+_unwritten: ContextVar[list[mcp_types.Tool] | None] = ContextVar(
+    "mcp_mount_unwritten", default=None
+)
 """Where the tools of the list go that `_write_in_turns` is to write."""
 
 
@@ -80,10 +82,10 @@ def list_in_turns(low_level: Server[Any]) -> None:
 
     async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
         result = await inner(context, params)
-        aside = _unwritten.get()
-        if aside is None or not isinstance(result, mcp_types.ListToolsResult):
+        unwritten = _unwritten.get()
+        if unwritten is None or not isinstance(result, mcp_types.ListToolsResult):
             return result
-        aside += result.tools
+        unwritten += result.tools
         return result.model_copy(update={"tools": []})
 
     low_level.add_request_handler("tools/list", entry.params_type, listed)
@@ -100,8 +102,8 @@ async def _write_in_turns(
     """
     if ctx.method != "tools/list":
         return await call_next(ctx)
-    aside: list[mcp_types.Tool] = []
-    token = _unwritten.set(aside)
+    unwritten: list[mcp_types.Tool] = []
+    token = _unwritten.set(unwritten)
     try:
         result = await call_next(ctx)
     finally:
@@ -109,10 +111,10 @@ async def _write_in_turns(
     if not isinstance(result, dict):
         return result
     turns, tools = Turns(0), list[Any]()
-    for start in range(0, len(aside), _FEW):
+    for start in range(0, len(unwritten), _FEW):
         await turns.take()
         try:
-            tools += write_tools(aside[start : start + _FEW], ctx.protocol_version)["tools"]
+            tools += write_tools(unwritten[start : start + _FEW], ctx.protocol_version)["tools"]
         except ValidationError:
             # As the SDK says it: what is wrong is the server's, and for its log.
             logger.exception("A tool cannot be listed")

@@ -25,6 +25,9 @@ class PerLoop(Generic[Value]):
         loop = asyncio.get_running_loop()
         value = self._values.get(loop)
         if value is None:
+            # What waits in a loop that was closed knows it, and would keep it.
+            for closed in [each for each in self._values if each.is_closed()]:
+                del self._values[closed]
             value = self._values[loop] = self._make()
         return value
 

@@ -29,7 +29,7 @@ from mcp_mount.own_results import OwnServer
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.binding import CallPolicy
-from mcp_mount.tools.confirm import seal
+from mcp_mount.tools.confirm import refuse_large_question, seal
 from mcp_mount.tools.provider import OperationProvider
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def build_server(
     for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
         strip_meta_of_list(low_level, method)
     list_in_turns(low_level)
+    low_level.middleware.append(refuse_large_question)
     if not sessions:
         # There is no stream on which a change could be told, and nobody for whom a level of the log
         # could be kept: it would be every caller's.

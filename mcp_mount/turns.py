@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections import deque
 from contextvars import Context
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from mcp_mount.loops import PerLoop
 
@@ -15,8 +16,13 @@ _TURN: Final = 0.002
 """Seconds for which what never waits may go on before others run."""
 
 _FEW: Final = 10
+"""Turns of a task after which it has much to do."""
+
+_AWAY: Final = 0.02
+"""Seconds between two of its turns in which it has waited for others, and done nothing much."""
+
 _AT_ONCE: Final = 4
-"""Turns after which somebody has much to do, and of how many others the turns are in one round."""
+"""Turns in one round of those who have little to do."""
 
 _BUSY: Final = 0.005
 _PAUSE: Final = 0.000_1
@@ -34,15 +40,15 @@ class _Waiting:
 
     async def wait(self) -> None:
         """Wait for a turn, if this round has none left."""
-        if self._left and not self._turns:
+        if self._left:
             self._left -= 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         await turn
 
-    def begin(self) -> bool:
-        """Begin a round; return whether anybody has had a turn in the last one, or has one now."""
+    def start_round(self) -> bool:
+        """Start a round; return whether anybody has had a turn in the last one, or has one now."""
         was_used, self._left = self._left < self._most, self._most
         while self._turns and self._left:
             turn = self._turns.popleft()
@@ -56,33 +62,45 @@ class _Rounds:
     """The rounds of one event loop, while some have much to do."""
 
     def __init__(self) -> None:
-        self._few, self._many = _Waiting(_AT_ONCE), _Waiting(1)
+        self._short, self._long = _Waiting(_AT_ONCE), _Waiting(1)
         self._is_open = False
-        self._rested = 0.0
+        self._looked, self._worked = 0.0, 0.0
         # Not that of a request, which would be kept while others come.
         self._context = Context()
+        self._had: WeakKeyDictionary[asyncio.Task[Any] | None, tuple[int, float]] = (
+            WeakKeyDictionary()
+        )
 
-    async def wait(self, *, is_long: bool) -> None:
-        """Wait for a turn."""
+    async def wait(self) -> None:
+        """Wait for the task's next turn."""
+        task = asyncio.current_task()
+        had, ended = self._had.get(task, (0, 0.0))
+        had = had + 1 if time.monotonic() < ended + _AWAY else 1
         if not self._is_open:
             self._is_open = True
-            self._go_on()
-        await (self._many if is_long else self._few).wait()
+            self._schedule()
+        await (self._long if had > _FEW else self._short).wait()
+        self._had[task] = had, time.monotonic() + _TURN
 
-    def _go_on(self) -> None:
+    def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_soon(self._begin, context=self._context)
+        loop.call_soon(self._start, context=self._context)
 
-    def _begin(self) -> None:
-        """Begin a round."""
-        is_used = [each.begin() for each in (self._few, self._many)]
+    def _start(self) -> None:
+        """Start a round."""
+        is_used = [each.start_round() for each in (self._short, self._long)]
         self._is_open = any(is_used)
-        if not self._is_open:
-            return
-        self._go_on()
-        if time.monotonic() > self._rested + _BUSY:
-            time.sleep(_PAUSE)
-            self._rested = time.monotonic()
+        if self._is_open:
+            self._schedule()
+            self._pause()
+
+    def _pause(self) -> None:
+        """Leave the interpreter to threads for a moment, if the loop was busy since the last."""
+        now = time.monotonic()
+        if now > self._looked + _BUSY:
+            if time.thread_time() - self._worked > (now - self._looked) / 2:
+                time.sleep(_PAUSE)
+            self._looked, self._worked = time.monotonic(), time.thread_time()
 
 
 _rounds = PerLoop(_Rounds)
@@ -97,13 +115,11 @@ class Turns:
     def __init__(self, seconds: float = _TURN) -> None:
         """Begin a turn of so many seconds."""
         self._ends = time.monotonic() + seconds
-        self._had = 0
 
     async def take(self) -> None:
         """Let others run if they have waited for long."""
         if time.monotonic() > self._ends:
-            self._had += 1
-            # A scope that is cancelled reaches who waits here. It passes by whose turn has come.
+            # A scope that is cancelled reaches who waits here, and nobody whose turn has come.
             await asyncio.sleep(0)
-            await _rounds.get().wait(is_long=self._had > _FEW)
+            await _rounds.get().wait()
             self._ends = time.monotonic() + _TURN

@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -238,6 +239,22 @@ async def test_a_long_list_of_what_is_accepted_is_not_read() -> None:
     reply = await send_raw(app, [b""], {"accept": "," * 2_000_000}, method="GET")
     assert time.thread_time() - begun < 0.15
     assert reply.status == 431
+
+
+async def test_a_body_in_very_small_parts_takes_no_more_memory() -> None:
+    """F1: 4 MiB in parts of two bytes took 118 MB."""
+    app = FastAPI()
+    mount_mcp(app)
+    headers, body = envelope("modern", "tools/list")
+    content = json.dumps(body).encode() + b" " * 500_000
+    tracemalloc.start()
+    try:
+        reply = await send_raw(app, parts(content, 2), headers)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reply.status == 200
+    assert most < 8 * len(content)
 
 
 @pytest.mark.parametrize("options", [{}, {"sessions": True}, {"sse_path": "/sse"}], ids=repr)

@@ -35,6 +35,15 @@ def test_a_form_of_very_many_parts_is_refused_soon(kind: str, media_type: str) -
         write(arguments)
 
 
+def test_long_names_of_files_are_refused() -> None:
+    """F1: 5,000 of 780 characters took 57 ms."""
+    write = body_writer(Body(FORMS[1], {}), [Field("a", "a", is_file=True)], None)
+    files = [{"text": "x", "filename": "b" * 99}] * 2_000
+    assert write({"a": files}) is not None
+    with pytest.raises(InvalidArguments, match="200,000 characters of names"):
+        write({"a": [*files, {"text": "x", "filename": "b"}]})
+
+
 @pytest.mark.parametrize("media_type", FORMS)
 @pytest.mark.parametrize("value", ["one", ["of", "many"] * 2_000, {"a": ["b"] * 4_000}])
 def test_a_long_name_in_a_form_is_refused_soon(value: Any, media_type: str) -> None:

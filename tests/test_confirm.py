@@ -180,6 +180,29 @@ async def test_a_legacy_client_runs_the_call() -> None:
     assert reply.text_content == '"removed a"'
 
 
+async def test_nothing_is_asked_about_very_large_arguments() -> None:
+    """F1: the SDK binds the question to them, in one step of a tenth of a second."""
+    app, done = FastAPI(), list[int]()
+
+    @app.delete("/many")
+    async def many(ids: list[float]) -> None:
+        done.append(len(ids))
+
+    mount_mcp(app, confirm="destructive")
+    small, large = ({"body": [0.123456789] * length} for length in (9_000, 11_000))
+    question = await ask(app, "many", small)
+    assert is_question(question)
+    refused = await ask(app, "many", large)
+    assert refused.is_error
+    assert "it holds too much for that: send less at once" in refused.text_content
+    other = await ask(app, "many", large, **answered(question))
+    assert "more than 10,000 JSON values, and answers a question" in str(other.answer["error"])
+    assert done == []
+    await ask(app, "many", small, **answered(question))
+    await ask(app, "many", large, meta={})
+    assert done == [9_000, 11_000]
+
+
 async def test_what_cannot_be_called_is_refused_without_a_question() -> None:
     """C6: nobody is asked about a call that could not run."""
     reply = await ask(Shelf().app, arguments={"name": "a", "unknown": 1})

@@ -276,7 +276,7 @@ async def _called(url: str) -> Pace:
 def whole(*chunks: bytes) -> tuple[list[bytes], int]:
     """Return what comes of a stream in these chunks, and how many events are dropped."""
     events = Events()
-    found = [bytes(each) for chunk in chunks for each in events.add(chunk)]
+    found = [bytes(each) for chunk in chunks for each in events.add(chunk) if each]
     return [*found, *filter(None, [events.rest()])], events.dropped
 
 

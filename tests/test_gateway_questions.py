@@ -12,7 +12,10 @@ CLIENT: dict[str, Any] = {"sampling": {"context": {}}, "elicitation": {"form": {
 
 
 async def asked(
-    method: str, params: dict[str, Any], client: dict[str, Any] = CLIENT
+    method: str,
+    params: dict[str, Any],
+    client: dict[str, Any] = CLIENT,
+    arguments: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Return what a modern client is asked when a server asks this; None if it is not."""
     question = {"q": {"method": method, "params": params}}
@@ -20,13 +23,25 @@ async def asked(
     meta = {"io.modelcontextprotocol/clientCapabilities": client}
     with raw([tool()], call=answer) as (_, url):
         async with gateway(Remote("evil", url=url)) as app:
-            call = {"name": "evil_tool", "arguments": {}, "_meta": meta}
-            result = (await rpc(app, "modern", "tools/call", call)).result
+            call = {"name": "evil_tool", "arguments": arguments or {}, "_meta": meta}
+            reply = await rpc(app, "modern", "tools/call", call)
+    if "error" in reply.answer:
+        assert "it holds too much for that" in reply.answer["error"]["message"]
+        return None
+    result = reply.result
     if "inputRequests" not in result:
         assert "more than a question" in str(result)
         return None
     passed: dict[str, Any] = result["inputRequests"]["q"]["params"]
     return passed
+
+
+async def test_nothing_is_asked_about_very_large_arguments() -> None:
+    """F1: the SDK binds the question to them, in one step of a tenth of a second."""
+    form = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}}
+    for many in (9_000, 11_000):
+        passed = await asked("elicitation/create", form, arguments={"a": [0.123456789] * many})
+        assert (passed is None) == (many > 10_000)
 
 
 async def test_a_completion_is_asked_in_the_servers_name_and_knows_nothing_of_others() -> None:

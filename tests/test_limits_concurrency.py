@@ -17,6 +17,7 @@ from fastmcp import Client
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.limits import CallerSlots
 from tests.mock_api.streaming import streamed
 from tests.support import ERAS, MODERN, Era, Reply, call, connected, envelope, served
 
@@ -392,3 +393,10 @@ async def test_middleware_that_passes_on_the_endpoint_bounds_calls_as_it_does_re
                 tasks.start_soon(make)
     assert [reply.is_error for reply in replies] == [False] * 5
     assert most == 1
+
+
+async def test_a_caller_who_is_named_twice_takes_one_slot() -> None:
+    """C8: else a call would wait for itself."""
+    slots = CallerSlots(1, 0.05)
+    async with slots.held(["a", "a"]):
+        pass

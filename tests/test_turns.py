@@ -1,14 +1,18 @@
 """Many who have much to do in one event loop, and others who have little."""
 
 import asyncio
+import gc
 import socket
 import time
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 import httpcore2
+import pytest
 from anyio.lowlevel import checkpoint
 
 from mcp_mount.outgoing.tls import Network
@@ -68,29 +72,113 @@ async def test_who_has_had_few_turns_goes_before_those_with_many() -> None:
         assert busy.pieces < 30
 
 
-async def test_threads_run_beside_who_has_much_to_do() -> None:
+async def test_who_has_waited_for_others_has_little_to_do() -> None:
+    """Security: a stream of a word now and then had its turns after all those without a pause."""
+    turns = Turns(0)
+    async with working(40) as busy:
+        for _ in range(15):
+            await anyio.sleep(0.05)
+            busy.pieces = 0
+            await turns.take()
+        assert busy.pieces < 30
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect how long the loop has left the interpreter to threads, each time."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+async def test_a_loop_that_is_busy_pauses_for_threads(pauses: list[float]) -> None:
     """Security: one stream kept guards and routes in threads waiting for half a second each."""
-    async with working(1):
-        with anyio.fail_after(30):
-            for _ in range(10):
-                await anyio.to_thread.run_sync(lambda: None, abandon_on_cancel=True)
+    with anyio.fail_after(30):
+        async with working(1):
+            while not pauses:
+                await checkpoint()
+    assert max(pauses) < 0.001
+
+
+async def test_a_loop_that_waits_pauses_for_nobody(pauses: list[float]) -> None:
+    """C14: it would with each call of an API elsewhere."""
+    for _ in range(30):
+        await anyio.sleep(0.006)
+        await Turns(0).take()
+    assert not pauses
 
 
 async def test_who_leaves_takes_nobodys_turn() -> None:
     """Security: a call is cancelled while it waits for its turn."""
-    went_on = []
+    went_on: list[int] = []
 
     async def wait(name: int) -> None:
         await Turns(0).take()
         went_on.append(name)
 
-    waiting = [asyncio.create_task(wait(each)) for each in range(12)]
-    await checkpoint()
-    for each in waiting[::2]:
+    waiting = [asyncio.create_task(wait(each)) for each in range(20)]
+    while len(went_on) < 4:
+        await checkpoint()
+    for each in waiting[8::2]:
         each.cancel()
-    with anyio.fail_after(5):
-        await asyncio.wait(waiting)
-    assert went_on == [1, 3, 5, 7, 9, 11]
+    while len(went_on) < 8:
+        await checkpoint()
+    await checkpoint()
+    assert went_on == [*range(8), 9, 11, 13, 15]
+
+
+async def test_what_had_a_turn_is_not_kept() -> None:
+    """Security: a request, with all that came with it, while others come."""
+    current: ContextVar[Busy] = ContextVar("current")
+
+    async def request() -> weakref.ref[Busy]:
+        current.set(Busy())
+        await Turns(0).take()
+        return weakref.ref(current.get())
+
+    kept = await asyncio.create_task(request())
+    for _ in range(5):
+        await checkpoint()
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_loop_that_was_closed_is_not_kept() -> None:
+    """Security: with all who still waited in it for their turn."""
+
+    async def take() -> None:
+        await Turns(0).take()
+
+    loop = asyncio.new_event_loop()
+    kept, tasks = weakref.ref(loop), [loop.create_task(take()) for _ in range(20)]
+    loop.run_until_complete(tasks[0])
+    loop.close()
+    asyncio.run(take())
+    del loop, tasks
+    gc.collect()
+    assert kept() is None
+
+
+async def test_who_reads_from_a_connection_that_is_kept_has_little_to_do() -> None:
+    """C14: each answer is another caller's, however many came before it."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stream = await Network().connect_tcp(*server.getsockname())
+        stack.push_async_callback(stream.aclose)
+        peer = stack.enter_context(server.accept()[0])
+
+        async def ask() -> None:
+            await stream.write(b"a")
+            peer.sendall(b"a")
+            await stream.read(1)
+
+        pieces = []
+        async with working(40) as busy:
+            for _ in range(15):
+                busy.pieces = 0
+                await asyncio.create_task(ask())
+                pieces.append(busy.pieces)
+        assert max(pieces) < 40
 
 
 async def test_hundreds_of_answers_at_once_are_read_one_after_the_other() -> None:

@@ -69,7 +69,7 @@ _MOST_PARTS: Final = 5_000
 """Values and files of a form, written in some 30 ms; servers take a thousand."""
 
 _LONGEST_NAMES: Final = 200_000
-"""Characters of their names, which are written again for each item of a list."""
+"""Characters of their names, which are written again for each item of a list, and of files'."""
 
 _LONG_FORM: Final = 100_000
 """Bytes of values, of which four million take 0.3 s to write as they are written elsewhere."""
@@ -178,7 +178,7 @@ def _counted(parts: Iterable[_Part | None]) -> Iterator[_Part]:
             message = f"The form has too many values: it takes {_MOST_PARTS:,} in all, with files."
             raise InvalidArguments(message)
         if each is not None:
-            length += len(each[0])
+            length += len(each[0]) + len(each[1][0] or "")
             if length > _LONGEST_NAMES:
                 most = f"{_LONGEST_NAMES:,} characters of names"
                 raise InvalidArguments(f"The form has too long names: it takes {most} in all.")

@@ -20,6 +20,9 @@ three, and a number that is longer than any processor's twenty for each twenty d
 fraction or escapes take more is said below.
 """
 
+VALUES_KEY: Final = "mcp_mount.values"
+"""Where the scope of a large request says how many values were counted in it."""
+
 NAME: Final = 2
 CONTAINER: Final = 3
 _LONG_NUMBER: Final = 20

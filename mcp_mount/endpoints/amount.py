@@ -6,9 +6,16 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Scope
 
-from mcp_mount.conversion.structure import MAX_VALUES, SLICE, is_small, weigh_values
+from mcp_mount.conversion.structure import (
+    MAX_VALUES,
+    SLICE,
+    VALUES_KEY,
+    is_small,
+    weigh_values,
+)
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.fastpath.outline import Outline, read_outline, read_strict_outline
+from mcp_mount.tools.confirm import MOST_ASKED
 
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
@@ -21,9 +28,6 @@ _LONGEST_ADDRESS: Final = 16 * 1024
 _UTF_16: Final = frozenset({codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE})
 
 _PARSE_ERROR: Final = -32700
-
-_VALUES_KEY: Final = "mcp_mount.values"
-"""Where the scope of a request says how many values were counted in it."""
 
 
 async def refuse_too_much(scope: Scope, body: bytes, *, is_kept: bool) -> Response | None:
@@ -44,12 +48,14 @@ async def refuse_too_much(scope: Scope, body: bytes, *, is_kept: bool) -> Respon
 
 
 async def _too_much(scope: Scope, body: bytes) -> str | None:
-    values = scope[_VALUES_KEY] = await weigh_values(body)
+    values = scope[VALUES_KEY] = await weigh_values(body)
     if values > MAX_VALUES:
         return f"The request has more than {MAX_VALUES:,} JSON values."
-    if values > _MOST_ASIDE:
+    if values > min(_MOST_ASIDE, MOST_ASKED):
         # Nothing is known of what stands where in a message that is not JSON to the letter.
         outline = read_strict_outline(body) or Outline()
+        if outline.state is not None:
+            return f"The request has more than {MOST_ASKED:,} JSON values, and answers a question."
         if values - await weigh_values(outline.arguments) > _MOST_ASIDE:
             # The rest is read again and again, and checked, by what is behind this.
             most = f"{_MOST_ASIDE:,} JSON values"
@@ -65,5 +71,5 @@ async def _too_much(scope: Scope, body: bytes) -> str | None:
 
 async def values_of(scope: Scope, body: bytes) -> int:
     """Return how many values a message has; those of a large one were counted when it came."""
-    values: int | None = scope.get(_VALUES_KEY)
+    values: int | None = scope.get(VALUES_KEY)
     return values if values is not None else await weigh_values(body)

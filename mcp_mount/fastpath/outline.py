@@ -18,6 +18,7 @@ class _Params(msgspec.Struct, frozen=True):
     uri: Any = None
     arguments: msgspec.Raw = _NOTHING
     meta: Any = msgspec.field(name="_meta", default=None)
+    state: Any = msgspec.field(name="requestState", default=None)
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -45,6 +46,11 @@ class Outline(msgspec.Struct, frozen=True):
         return sum(
             len(each) for each in (self.id, token, self.params.name) if isinstance(each, str)
         )
+
+    @property
+    def state(self) -> object:
+        """What of a question comes back with the answer to it."""
+        return self.params.state
 
     @property
     def meta(self) -> Mapping[str, Any]:

@@ -78,7 +78,6 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, timeout)
-        self._turns = Turns(0)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

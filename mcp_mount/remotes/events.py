@@ -34,7 +34,7 @@ class EventStream:
 
 
 class Events:
-    """The events of a stream while it arrives; each is given whole, or `dropped`."""
+    """The events of a stream while it arrives; each is given whole, or `dropped` and empty."""
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -55,7 +55,8 @@ class Events:
             event, rest = self._text, self._text[end + 2 :]
             del event[end + 2 :]
             *others, self._text = rest.split(b"\n\n")
-            yield from filter(self._is_wanted, [event, *(each + b"\n\n" for each in others)])
+            for each in (event, *(other + b"\n\n" for other in others)):
+                yield each if self._is_wanted(each) else bytearray()
         if len(self._text) > MAX_UNASKED and not _begins_answer(self._text):
             self._is_dropping = True
             # The end may come in two parts.

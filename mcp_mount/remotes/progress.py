@@ -34,7 +34,7 @@ async def forward_progress(
     Args:
         context: The call's FastMCP context.
         max_bytes: Of all messages together; what comes after them is dropped.
-        seconds: How long the caller can take for what is left when the call is over.
+        seconds: How long the caller can take for what is left when the call is over, or has failed.
     """
     request = context.request_context if context is not None else None
     if context is None or request is None or (request.meta or {}).get("progressToken") is None:

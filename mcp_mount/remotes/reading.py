@@ -122,10 +122,11 @@ async def _read_events(
             yield b"\n\ndata: " + _too_large_answer(request) + b"\n\n"
             return
         for event in events.add(chunk):
-            free -= 1
-            if pace is not None and free < 0:
-                await pace.keep(_EVENT, 0)
-            yield await event_without_large_result(event, outgoing)
+            if event:
+                free -= 1
+                if pace is not None and free < 0:
+                    await pace.keep(_EVENT, 0)
+                yield await event_without_large_result(event, outgoing)
             await turns.take()
         if events.dropped > dropped:
             tell_of_junk()
