@@ -67,20 +67,24 @@ class _Rounds:
         self._looked, self._worked = 0.0, 0.0
         # Not that of a request, which would be kept while others come.
         self._context = Context()
-        self._had: WeakKeyDictionary[asyncio.Task[Any] | None, tuple[int, float]] = (
+        self._round = 0
+        # The turns of a task without a wait, when the last ended, and its round.
+        self._had: WeakKeyDictionary[asyncio.Task[Any] | None, tuple[int, float, int]] = (
             WeakKeyDictionary()
         )
 
     async def wait(self) -> None:
         """Wait for the task's next turn."""
         task = asyncio.current_task()
-        had, ended = self._had.get(task, (0, 0.0))
-        had = had + 1 if time.monotonic() < ended + _AWAY else 1
+        had, ended, last = self._had.get(task, (0, 0.0, 0))
+        # Where no round has begun meanwhile, the whole process has waited.
+        has_waited = time.monotonic() > ended + _AWAY and self._round > last + 1
+        had = 1 if has_waited else had + 1
         if not self._is_open:
             self._is_open = True
             self._schedule()
         await (self._long if had > _FEW else self._short).wait()
-        self._had[task] = had, time.monotonic() + _TURN
+        self._had[task] = had, time.monotonic() + _TURN, self._round
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()
@@ -88,6 +92,7 @@ class _Rounds:
 
     def _start(self) -> None:
         """Start a round."""
+        self._round += 1
         is_used = [each.start_round() for each in (self._short, self._long)]
         self._is_open = any(is_used)
         if self._is_open:
