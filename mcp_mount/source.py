@@ -18,8 +18,10 @@ from mcp_mount.errors import MountError
 from mcp_mount.halves import mend_document, mend_text
 from mcp_mount.openapi.document import is_url, load_document
 from mcp_mount.openapi.fetching import Access
+from mcp_mount.openapi.nodes import get_mapping, get_text
 from mcp_mount.openapi.operations import Operation, read_operations
 from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
+from mcp_mount.remotes.text import clean_description, clean_title
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.marks import Selector
 from mcp_mount.tools.provider import OperationProvider
@@ -84,11 +86,12 @@ def read_app(app: FastAPI, openapi: OpenAPI | None) -> Source:
         check_options({"openapi": openapi}, SOURCES)
         document = load_document(openapi)
         info = document.get("info") or {}
+    said = str(info.get("description") or info.get("summary") or "")
     changes = Changes(app, is_described=document is None)
     return Source(
         name=mend_text(str(info.get("title") or app.title)),
         version=mend_text(str(info.get("version") or app.version)),
-        instructions=_instructions(info) or mend_text(app.description or app.summary or "") or None,
+        instructions=said or mend_text(app.description or app.summary or "") or None,
         document=_Written(app) if document is None else lambda: document,
         backend=lambda provider: ASGIBackend(app, provider),
         changes=changes,
@@ -117,14 +120,16 @@ def read_upstream(openapi: OpenAPI, upstream: str | Upstream | None) -> Source:
                 "'http://localhost:9000'."
             )
         api = replace(api, url=upstream_of(document, str(openapi)))
-    info = document.get("info") or {}
+    # Others wrote it, and each answer repeats it.
+    info = get_mapping(document, "info")
+    said = get_text(info, "description") or get_text(info, "summary")
     # What the proxy or its callers set is not the model's to fill.
     own = (*api.headers, *api.forward_headers)
     bases = Bases(document, read_base(api.url), api.base_path)
     return Source(
-        name=str(info.get("title") or "API"),
-        version=str(info.get("version") or ""),
-        instructions=_instructions(info),
+        name=clean_title(get_text(info, "title")) or "API",
+        version=clean_title(get_text(info, "version")) or "",
+        instructions=clean_description(said) or None,
         document=lambda: document,
         backend=lambda provider: HTTPBackend(document, api, provider),
         credentials=frozenset(("header", name.lower()) for name in own),
@@ -179,7 +184,3 @@ def leave_out_elsewhere(
         names = ", ".join(f"{each} ({each.server})" for each in away)
         logger.warning("Left out, for they are on another host than the upstream: %s", names)
     return [*exclude, *map(str, away)]
-
-
-def _instructions(info: Mapping[str, Any]) -> str | None:
-    return str(info.get("description") or info.get("summary") or "") or None

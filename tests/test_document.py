@@ -131,6 +131,12 @@ MERGES = "\n".join(
         ("x-a: !!python/object/apply:os.getcwd []", "neither JSON nor YAML (line 2)"),
         ("x-a: !!bool maybe", "neither JSON nor YAML"),
         ("x-a: !!int", "neither JSON nor YAML"),
+        # To the base of 60, as in YAML 1.1: the first takes the square of its length, and the
+        # second is larger than a float can be.
+        ("x-a: !!int '" + "1:" * 1_000 + "1'", "neither JSON nor YAML"),
+        ("x-a: !!float '" + "1:" * 1_000 + "1'", "neither JSON nor YAML"),
+        # No JSON can be written of it.
+        ("x-a: !!int 0x" + "f" * 5_000, "neither JSON nor YAML"),
         ("x-a: " + "9" * 5_000, "neither JSON nor YAML"),
         ("x-a: *nothing", "neither JSON nor YAML (line 2)"),
         ("x-a: [1\nx-b: 2", "neither JSON nor YAML (line 3)"),
@@ -201,6 +207,24 @@ def test_the_folder_of_a_missing_file_is_named(
         load_document("openapi.yaml")
     assert "'openapi.yaml' cannot be read: No such file" in str(error.value)
     assert str(tmp_path) in str(error.value)
+
+
+def test_an_object_of_yaml_merges_a_thousand_others(tmp_path: Path) -> None:
+    """Proxy: each of 300,000 moved all that followed it, which took a minute."""
+    text = "x-a:\n  b: 1\n" + "  <<: {c: 2}\n" * 1_000
+    assert yaml(tmp_path, text)["x-a"] == {"b": 1, "c": 2}
+    with pytest.raises(MountError, match="merges more than 1,000 others"):
+        yaml(tmp_path, f"{text}  <<: {{}}\n")
+
+
+@pytest.mark.faults
+def test_what_is_merged_counts_as_if_it_were_written(tmp_path: Path) -> None:
+    """Proxy: a large object that many others merge is read for each of them."""
+    many = ", ".join(f"k{number}: 1" for number in range(1_000))
+    padding = "#" * 3_000_000
+    merges = "".join(f"x-{number}: {{<<: *many}}\n" for number in range(1_500))
+    with pytest.raises(MountError, match="more than 1,000,000 values"):
+        yaml(tmp_path, f"x-many: &many {{{many}}}\n{merges}{padding}\n")
 
 
 @pytest.mark.faults

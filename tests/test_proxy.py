@@ -1,6 +1,7 @@
 """An API elsewhere, offered by an app that has nothing else."""
 
 import gc
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from fastmcp import Context, FastMCP
 from starlette.types import ASGIApp
 
-from mcp_mount import Limits, Upstream, proxy_app
+from mcp_mount import Limits, MountError, Upstream, proxy_app
 from tests.api import PARTS, api, before, ok
 from tests.lanes import Visit
 from tests.others import free_port
@@ -52,6 +53,34 @@ async def test_the_server_is_named_after_the_api() -> None:
     discovered = (await rpc(app, "modern", "server/discover")).result
     assert discovered["instructions"] == "All parts."
     assert discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "Parts"
+
+
+async def test_what_a_document_says_of_its_api_is_bounded() -> None:
+    """Proxy: each answer repeats it; a title of 10 MB made each answer one of 20 MB."""
+    long = "word \u202e\x1b[31m" * 100_000
+    info = {"title": long, "version": long, "description": long}
+    app = proxy_app({**PARTS, "info": info}, "http://localhost:9")
+    said = (await rpc(app, "modern", "server/discover")).result
+    server = said["_meta"]["io.modelcontextprotocol/serverInfo"]
+    assert server["name"] == server["version"]
+    for text, most in ((server["name"], 100), (said["instructions"], 2_000)):
+        assert re.fullmatch("(word )+…", text)
+        assert most - 10 < len(text) <= most
+
+
+@pytest.mark.parametrize("info", [{}, None, {"title": ["Parts"], "version": {}}])
+async def test_an_api_that_is_not_named_has_a_name(info: object) -> None:
+    """Proxy: a document that says something else than a name says none."""
+    said = await rpc(
+        proxy_app({**PARTS, "info": info}, "http://localhost:9"), "modern", "server/discover"
+    )
+    assert said.result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "API"
+
+
+def test_what_is_no_information_is_refused_in_a_sentence() -> None:
+    """Proxy: rather than with a traceback."""
+    with pytest.raises(MountError, match="'info' is a text, where an object is expected"):
+        proxy_app({**PARTS, "info": "Parts"}, "http://localhost:9")
 
 
 def words(steps: list[threading.Event]) -> FastAPI:

@@ -1,11 +1,12 @@
 """Where an API is, by its URL and by what its document says."""
 
+import re
 from typing import Any
 
 import pytest
 
 from mcp_mount import MountError
-from mcp_mount.openapi.operations import Operation, read_operations
+from mcp_mount.openapi.operations import Operation, read_operations, server_urls
 from mcp_mount.openapi.servers import Bases, origin_of, read_base, upstream_of
 from mcp_mount.tools.selection import select
 
@@ -226,6 +227,40 @@ def test_servers_of_another_form_are_refused(servers: Any, message: str) -> None
         Bases(document(servers), read_base("http://localhost:9000"))
     with pytest.raises(MountError, match=f"GET /pets: {message}"):
         select(read_operations(document(operation=servers)))
+
+
+def test_what_stands_for_a_variable_has_no_variables() -> None:
+    """Proxy: it is the value as it stands (OpenAPI 3.1 §4.8.6)."""
+    variables = {"a": {"default": "{b}"}, "b": {"default": "c"}}
+    assert server_urls(document([{"url": "/{a}/{b}", "variables": variables}])) == ["/{b}/c"]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"url": f"/{'a' * 5_000}"},
+        {"url": "/{a}" * 20, "variables": {"a": {"default": "a" * 200}}},
+        {"url": "/{a}" * 20, "variables": {"a": {"enum": ["a" * 200]}}},
+    ],
+)
+def test_the_url_of_a_server_is_bounded(server: dict[str, Any]) -> None:
+    """Proxy: a kilobyte whose variables stand for each other became gigabytes."""
+    message = "the URL of the server '/.*' has more than 2,000 characters"
+    with pytest.raises(MountError, match=message) as error:
+        Bases(document([server]), read_base("http://localhost:9000"))
+    assert len(str(error.value)) < 200
+    (operation,) = read_operations(document(operation=[server]))
+    assert re.search(message, operation.fault)
+    assert len(operation.fault) < 200
+
+
+def test_servers_that_many_operations_share_are_counted() -> None:
+    """Proxy: a path that many others refer to is read for each of them."""
+    shared = {"$ref": "#/paths/~1pets"}
+    paths = document(path=at(*["/v1"] * 1_000))["paths"]
+    paths |= {f"/pets/{number}": shared for number in range(300)}
+    *_, last = read_operations({"openapi": "3.1.0", "paths": paths})
+    assert "more than 200,000 parameters, servers and answers" in last.fault
 
 
 def test_what_is_no_operation_has_the_common_prefix() -> None:

@@ -168,6 +168,8 @@ def _check_version(document: object, what: str) -> dict[str, Any]:
 
 _MOST_NODES: Final = 1_000_000
 """Of YAML, each of which takes 700 bytes and 20 µs when it is read."""
+_MOST_MERGES: Final = 1_000
+"""Of one YAML object (``<<``): for each of them, all pairs that follow it are moved."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -186,13 +188,32 @@ class _Loader(yaml.SafeLoader):
         Raises:
             InvalidDocument: there are.
         """
-        self._nodes += 1
+        self._count(1)
+        return super().compose_node(parent, index)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge, and count what was merged.
+
+        Raises:
+            InvalidDocument: it is too much.
+        """
+        merges = sum(key.tag == f"{_TAG}merge" for key, _ in node.value)
+        if merges > _MOST_MERGES:
+            raise InvalidDocument(
+                f"An object of the document merges more than {_MOST_MERGES:,} others ('<<'). List "
+                "them after one '<<', or write the document in JSON."
+            )
+        before = len(node.value)
+        super().flatten_mapping(node)
+        self._count(merges + len(node.value) - before)
+
+    def _count(self, nodes: int) -> None:
+        self._nodes += nodes
         if self._nodes > _MOST_NODES:
             raise InvalidDocument(
                 f"The document has more than {_MOST_NODES:,} values, which YAML takes too long to "
                 "read. Write it in JSON."
             )
-        return super().compose_node(parent, index)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         """Mend half characters here, and not once more for each alias."""
@@ -216,6 +237,12 @@ _Loader.yaml_constructors = {
     for tag, construct in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or tag in {_TAG + known for known in _KNOWN}
 }
+# PyYAML's own read `!!int 1:30` to the base of 60, which takes the square of its length, and
+# hexadecimal digits without an end, of which no JSON can be written.
+for _name, _number in (("int", int), ("float", float)):
+    _Loader.yaml_constructors[_TAG + _name] = lambda loader, node, number=_number: number(
+        loader.construct_scalar(node)
+    )
 for _type, _pattern, _beginnings in (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),

@@ -17,7 +17,10 @@ _METHODS = ("get", "put", "post", "delete", "patch", "query")
 # (RFC 9110 §9.3.6).
 _NEVER_ADDITIONAL = frozenset({*_METHODS, "head", "options", "trace", "connect"})
 _MOST_PARTS: Final = 200_000
-"""Parameters, responses and scopes of all operations, which a few references can make many."""
+"""Parameters, servers, responses and scopes of all operations, of which a few references can make
+many."""
+_LONGEST_SERVER: Final = 2_000
+"""Characters of a server's URL, its variables filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ def read_operations(
     parts = 0
     for path, item in items:
         for method, node in _read_methods(path, item):
-            parts += sum(_count(each, "parameters") for each in (item, node))
+            counted = ("parameters", "servers")
+            parts += sum(_count(each, key) for each in (item, node) for key in counted)
             is_too_much = parts > _MOST_PARTS
             read = _read_operation(document, path, item, method, node, is_too_much=is_too_much)
             parts += sum(map(len, (read.scopes, *read.responses.values())))
@@ -157,7 +161,7 @@ def _read_operation(
                 read, mark=node.get("x-mcp"), id=get_text(node, "operationId"), tags=_tags(node)
             )
             if is_too_much:
-                what = f"more than {_MOST_PARTS:,} parameters and answers"
+                what = f"more than {_MOST_PARTS:,} parameters, servers and answers"
                 raise InvalidDocument(f"with it, the operations have {what}.")
             secured = node if node.get("security") is not None else document
             return replace(
@@ -190,20 +194,34 @@ def _tags(node: Mapping[str, Any]) -> tuple[str, ...]:
 def server_urls(node: Mapping[str, Any]) -> list[str]:
     """Return the URLs of a node's ``servers``, with their variables' defaults.
 
-    E.g. ``["/api/v3"]`` for ``[{"url": "/api/{version}", "variables": …}]``.
+    E.g. ``["/api/v3"]`` for ``[{"url": "/api/{version}", "variables": …}]``. What stands in the
+    place of a variable is not read for variables again (OpenAPI 3.1 §4.8.6).
+
+    Raises:
+        InvalidDocument: a server is malformed, or its URL is too long.
     """
     urls = []
     for raw in get_list(node, "servers"):
         server = expect_mapping(raw, "a server")
         url = get_text(server, "url")
-        for name, variable in get_mapping(server, "variables").items():
-            known = expect_mapping(variable, f"the server variable {name!r}")
-            # A default is required, and sometimes left out.
-            values = [get_text(known, "default")] if "default" in known else []
-            for value in [*values, *map(str, get_list(known, "enum"))][:1]:
-                url = url.replace(f"{{{name}}}", value)
-        urls.append(url.strip())
+        variables = get_mapping(server, "variables")
+        # Each second part is the name of a variable.
+        parts = re.split(r"\{([^{}]*)\}", url[:_LONGEST_SERVER])
+        parts[1::2] = [_read_variable(variables, name) for name in parts[1::2]]
+        # Counted before it is written: each of many variables may stand for much.
+        if max(len(url), sum(map(len, parts))) > _LONGEST_SERVER:
+            what = f"more than {_LONGEST_SERVER:,} characters"
+            raise InvalidDocument(f"the URL of the server {url[:80]!r} has {what}.")
+        urls.append("".join(parts).strip())
     return urls
+
+
+def _read_variable(variables: Mapping[str, Any], name: str) -> str:
+    """Return the default of a server variable, or else the variable as it stands."""
+    known = expect_mapping(variables.get(name, {}), f"the server variable {name!r}")
+    # A default is required, and sometimes left out.
+    values = [get_text(known, "default")] if "default" in known else get_list(known, "enum")
+    return str(next(iter(values), f"{{{name}}}"))
 
 
 def _read_scopes(security: Iterable[object]) -> Iterator[frozenset[str]]:
