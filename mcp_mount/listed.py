@@ -1,7 +1,7 @@
 """What FastMCP lists, in the form in which clients get it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,17 +15,24 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.methods import serialize_server_result
 from pydantic import ValidationError
 
+from mcp_mount.remotes.results import LISTS
 from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 
-_FEW: Final = 10
-"""Tools that are written in one step: some milliseconds."""
+_LISTS: Final[Mapping[str, tuple[type[Any], str]]] = {
+    "tools/list": (mcp_types.ListToolsResult, "tools"),
+    "resources/list": (mcp_types.ListResourcesResult, "resources"),
+    "resources/templates/list": (mcp_types.ListResourceTemplatesResult, "resource_templates"),
+    "prompts/list": (mcp_types.ListPromptsResult, "prompts"),
+}
+"""The result of each method that lists, and which of its fields is the list."""
 
-_unwritten: ContextVar[list[mcp_types.Tool] | None] = ContextVar(
-    "mcp_mount_unwritten", default=None
-)
-"""Where the tools of the list go that `_write_in_turns` is to write."""
+_FEW: Final = 10
+"""Entries that are written in one step: some milliseconds."""
+
+_unwritten: ContextVar[list[Any] | None] = ContextVar("mcp_mount_unwritten", default=None)
+"""Where the entries of the list go that `_write_in_turns` is to write."""
 
 
 async def inline_references(tools: Sequence[Tool]) -> Sequence[Tool]:
@@ -53,56 +60,45 @@ def strip_fastmcp_meta(components: Iterable[Any]) -> None:
             component.meta = {k: v for k, v in component.meta.items() if k != "fastmcp"} or None
 
 
-def strip_meta_of_list(low_level: Server[Any], method: str) -> None:
-    """Have a list answered without what FastMCP says of itself."""
+def list_in_turns(low_level: Server[Any]) -> None:
+    """Have others run while a list is written, and list nothing of what FastMCP says of itself.
+
+    The SDK writes a whole result in one step of the event loop, 0.2 s for 1,000 tools. So it is
+    given a list without entries, and they are put into what it has written.
+    """
+    for method, (kind, field) in _LISTS.items():
+        _keep_entries(low_level, method, kind, field)
+    low_level.middleware.append(_write_in_turns)
+
+
+def _keep_entries(low_level: Server[Any], method: str, kind: type[Any], field: str) -> None:
     entry = low_level.get_request_handler(method)
     if entry is None:
         return
     inner: Callable[..., Awaitable[Any]] = entry.handler
 
     async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
-        result = await inner(context, params)
-        for components in ("tools", "resources", "resource_templates", "prompts"):
-            strip_fastmcp_meta(getattr(result, components, ()))
-        return result
+        result, unwritten = await inner(context, params), _unwritten.get()
+        if unwritten is None or not isinstance(result, kind):
+            strip_fastmcp_meta(getattr(result, field, ()))
+            return result
+        unwritten += getattr(result, field)
+        return result.model_copy(update={field: []})
 
     low_level.add_request_handler(method, entry.params_type, listed)
-
-
-def list_in_turns(low_level: Server[Any]) -> None:
-    """Have others run while a list of tools is written.
-
-    The SDK writes a whole result in one step of the event loop, 0.2 s for 1,000 tools. So it is
-    given a list without tools, and they are put into what it has written.
-    """
-    entry = low_level.get_request_handler("tools/list")
-    if entry is None:
-        return
-    inner: Callable[..., Awaitable[Any]] = entry.handler
-
-    async def listed(context: ServerRequestContext[Any, Any], params: Any) -> Any:
-        result = await inner(context, params)
-        unwritten = _unwritten.get()
-        if unwritten is None or not isinstance(result, mcp_types.ListToolsResult):
-            return result
-        unwritten += result.tools
-        return result.model_copy(update={"tools": []})
-
-    low_level.add_request_handler("tools/list", entry.params_type, listed)
-    low_level.middleware.append(_write_in_turns)
 
 
 async def _write_in_turns(
     ctx: ServerRequestContext[Any, Any], call_next: CallNext
 ) -> HandlerResult:
-    """Write the tools of a list; middleware of the SDK's server.
+    """Write the entries of a list; middleware of the SDK's server.
 
     Raises:
-        MCPError: one of the tools is not as the protocol has it.
+        MCPError: one of them is not as the protocol has it.
     """
-    if ctx.method != "tools/list":
+    if ctx.method not in _LISTS:
         return await call_next(ctx)
-    unwritten: list[mcp_types.Tool] = []
+    unwritten: list[Any] = []
     token = _unwritten.set(unwritten)
     try:
         result = await call_next(ctx)
@@ -110,23 +106,26 @@ async def _write_in_turns(
         _unwritten.reset(token)
     if not isinstance(result, dict):
         return result
-    turns, tools = Turns(0), list[Any]()
+    turns, member, entries = Turns(0), LISTS[ctx.method], list[Any]()
     for start in range(0, len(unwritten), _FEW):
         await turns.take()
+        some = unwritten[start : start + _FEW]
+        strip_fastmcp_meta(some)
         try:
-            tools += write_tools(unwritten[start : start + _FEW], ctx.protocol_version)["tools"]
+            entries += write_list(ctx.method, some, ctx.protocol_version)[member]
         except ValidationError:
             # As the SDK says it: what is wrong is the server's, and for its log.
-            logger.exception("A tool cannot be listed")
+            logger.exception("An entry of %s cannot be listed", ctx.method)
             message = "Handler returned an invalid result"
             raise MCPError(code=mcp_types.INTERNAL_ERROR, message=message) from None
     await turns.take()
-    return {**result, "tools": tools}
+    return {**result, member: entries}
 
 
-def write_tools(tools: Sequence[mcp_types.Tool], version: str, ttl: int = 0) -> dict[str, Any]:
+def write_list(method: str, entries: Sequence[Any], version: str, ttl: int = 0) -> dict[str, Any]:
     """Return a list as a version of the protocol has it."""
-    listed = mcp_types.ListToolsResult(tools=[*tools], ttl_ms=ttl)
+    kind, field = _LISTS[method]
+    listed = kind(**{field: [*entries]}, ttl_ms=ttl)
     dumped = listed.model_dump(by_alias=True, mode="json", exclude_none=True)
-    result: dict[str, Any] = serialize_server_result("tools/list", version, dumped)
+    result: dict[str, Any] = serialize_server_result(method, version, dumped)
     return result

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,17 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_mount.backends.request import request_context
 from mcp_mount.framework_log import short_traceback, shorten_log
-from mcp_mount.listed import inline_references, list_in_turns, strip_meta_of_list
-from mcp_mount.near import near_names
+from mcp_mount.listed import inline_references, list_in_turns
 from mcp_mount.own import misfit_of_names, misfit_of_prompt, misfit_of_tool
 from mcp_mount.own_calls import OwnCalls, asked_resource, called_tool, is_own, version_of
 from mcp_mount.own_results import OwnServer
+from mcp_mount.remotes.results import LISTS
 from mcp_mount.search.answering import UnknownTool, unknown_tool
 from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.confirm import refuse_large_question, seal
 from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.turns import Turns
 
 if TYPE_CHECKING:
     from mcp_mount.remotes.provider import RemoteProvider
@@ -81,7 +82,7 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
             if await self._search.surface.is_search():
                 message = await unknown_tool(self._search.surface, name)
             else:
-                message = await _unknown_tool(context, name)
+                message = _unknown_tool(name, await self._search.surface.near_listed(name))
             raise MCPError(code=mcp_types.INVALID_PARAMS, message=message) from None
 
     async def on_get_prompt(
@@ -144,6 +145,16 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         )
         return result
 
+    async def on_request(
+        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
+    ) -> Any:
+        """Have others run between what FastMCP does to gather a list and to convert it."""
+        result = await call_next(context)
+        # What has come meanwhile is behind this in the first round, and its tasks in the second.
+        for _ in range(3 if context.method in LISTS else 0):
+            await Turns(0).take()
+        return result
+
     async def on_list_tools(
         self,
         context: MiddlewareContext[mcp_types.ListToolsRequest],
@@ -160,15 +171,8 @@ def _server_of(context: MiddlewareContext[Any]) -> FastMCP[Any] | None:
     return context.fastmcp_context.fastmcp if context.fastmcp_context is not None else None
 
 
-async def _unknown_tool(
-    context: MiddlewareContext[mcp_types.CallToolRequestParams], name: str
-) -> str:
+def _unknown_tool(name: str, near: Iterable[str]) -> str:
     """Say that there is no such tool, and which of those that the caller sees are near."""
-    server = _server_of(context)
-    # As the caller would list them, with the scopes and the middleware.
-    listed = await server.list_tools() if server is not None else ()
-    names = [tool.name for tool in listed]
-    near = near_names(name, names)
     hint = f". Near are: {', '.join(map(repr, near))}" if near else ""
     return f"Unknown tool: {name!r}{hint}"
 
@@ -208,8 +212,6 @@ def build_server(
     # whole list to find it, unless it is told.
     low_level = low_level_server(server)
     low_level.get_tool_input_schema = lambda name: _input_schema(provider, remotes, name)
-    for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
-        strip_meta_of_list(low_level, method)
     list_in_turns(low_level)
     low_level.middleware.append(refuse_large_question)
     if not sessions:

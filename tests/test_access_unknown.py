@@ -94,6 +94,26 @@ async def test_what_is_not_offered_is_unknown(era: Era, options: dict[str, Any])
             assert said["error"]["message"] in {expected, f"{expected}. Near are: 'shown'"}
 
 
+async def test_a_name_that_a_session_hides_is_not_near() -> None:
+    mounted = mount_mcp(app := FastAPI(), sessions=True)
+
+    @mounted.server.tool
+    def order_drop() -> None: ...
+
+    @mounted.server.tool
+    async def hide(context: Context) -> None:
+        await context.disable_components(names={"order_drop"})
+
+    async def said(headers: dict[str, str]) -> str:
+        reply = await call(app, "order_drp", era="legacy", headers=headers)
+        return str(reply.answer["error"]["message"])
+
+    async with running(app, "legacy", sessions=True) as headers:
+        assert await said(headers) == "Unknown tool: 'order_drp'. Near are: 'order_drop'"
+        await call(app, "hide", era="legacy", headers=headers)
+        assert await said(headers) == "Unknown tool: 'order_drp'"
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_the_near_names_are_those_that_the_caller_may_see(era: Era) -> None:
     """A tool whose scopes the caller lacks is not told of; one of the user's own is."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
@@ -13,6 +14,7 @@ from mcp_mount.remotes.catalog import Catalog, read_catalog
 from mcp_mount.remotes.entries import VIA_KEY
 from mcp_mount.remotes.listing import Lists, _Counts, _Entries
 from mcp_mount.remotes.outgoing import OutgoingRequest
+from mcp_mount.remotes.results import check_result
 from mcp_mount.remotes.schemas import publish_output
 from mcp_mount.remotes.session import Session
 from tests.others import gateway, heard, raw, tool
@@ -50,6 +52,26 @@ async def test_an_answer_full_of_errors_takes_no_time(answer: dict[str, Any]) ->
         async with gateway(Remote("raw", url=url)) as app, fair():
             result = await call(app, "raw_tool", {})
     assert result.is_error
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"completion": {"values": ["x"] * 190_000}},
+        {"completion": {"values": [None] * 190_000}},
+        {"completion": {"values": [], "inputSchema": [None] * 190_000}},
+    ],
+    ids=["texts", "wrong", "named"],
+)
+def test_a_completion_of_too_many_values_is_not_gone_through(answer: dict[str, Any]) -> None:
+    """Promise F1: a hundred are allowed; all of them were counted, which took 50 ms and more."""
+    times = []
+    for _ in range(4):
+        begun = time.thread_time()
+        with pytest.raises(MCPError, match="too much"):
+            check_result(answer, "completion/complete", 1)
+        times.append(time.thread_time() - begun)
+    assert min(times) < 0.01
 
 
 async def test_a_form_is_looked_at_in_proportion_to_it() -> None:

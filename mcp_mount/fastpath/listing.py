@@ -11,7 +11,7 @@ from fastmcp.tools import Tool
 from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.conversion.texts import write_ascii
 from mcp_mount.fastpath.writer import ServerMeta
-from mcp_mount.listed import strip_fastmcp_meta, write_tools
+from mcp_mount.listed import strip_fastmcp_meta, write_list
 from mcp_mount.loops import PerLoop, make_in_thread
 
 _FEW: Final = 50
@@ -144,4 +144,4 @@ def _write(ttl: int, tools: Sequence[Tool], version: str) -> dict[str, Any]:
     """Return a list as a version of the protocol has it."""
     listed = [tool.to_mcp_tool(name=tool.name) for tool in tools]
     strip_fastmcp_meta(listed)
-    return write_tools(listed, version, ttl)
+    return write_list("tools/list", listed, version, ttl)

@@ -1,7 +1,7 @@
 """Other MCP servers as a source of tools, resources and prompts."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from mcp_mount.tools.uris import is_soon_matched
 from mcp_mount.turns import Turns
 
 Component = TypeVar("Component", RemoteTool, Resource, ResourceTemplate, Prompt)
-Offered = TypeVar("Offered", RemoteResource, RemoteTemplate, RemotePrompt)
+Offered = TypeVar("Offered", bound=RemoteResource | RemoteTemplate | RemotePrompt)
 
 
 class RemoteProvider(Provider):
@@ -190,13 +190,13 @@ class RemoteProvider(Provider):
         taken = {str(resource.uri) for resource in await ours.list_resources()}
         templates = await ours.list_resource_templates()
         expressions = [each.uri_template for each in templates]
-        turns, listed = Turns(), list[Resource]()
-        for uri, each in _only_up([*self._offered.resources.items()]):
-            await turns.take()
-            is_free = uri not in taken and is_soon_matched(expressions, uri)
-            if is_free and not any(own.matches(uri) is not None for own in templates):
-                listed.append(each)
-        return listed
+        return [
+            each
+            async for uri, each in _only_up(self._offered.resources.items())
+            if uri not in taken
+            and is_soon_matched(expressions, uri)
+            and not any(own.matches(uri) is not None for own in templates)
+        ]
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
         await self._wait_until_known(self._bindings)
@@ -218,7 +218,7 @@ class RemoteProvider(Provider):
         await self._wait_until_known(self._bindings)
         taken = {each.uri_template for each in await self._ours.list_resource_templates()}
         templates = ((each.uri_template, each) for each in self._offered.templates)
-        return [each for uri, each in _only_up(templates) if uri not in taken]
+        return [each async for uri, each in _only_up(templates) if uri not in taken]
 
     async def _get_resource_template(
         self, uri: str, version: VersionSpec | None = None
@@ -231,7 +231,8 @@ class RemoteProvider(Provider):
     async def _list_prompts(self) -> Sequence[Prompt]:
         await self._wait_until_known(self._bindings)
         taken = {prompt.name for prompt in await self._added.list_prompts()}
-        return [each for name, each in _only_up(self._offered.prompts.items()) if name not in taken]
+        known = self._offered.prompts.items()
+        return [each async for name, each in _only_up(known) if name not in taken]
 
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         if name not in self._offered.prompts:
@@ -241,9 +242,14 @@ class RemoteProvider(Provider):
         return _match_version(self._offered.prompts.get(name), version)
 
 
-def _only_up(known: Iterable[tuple[str, Offered]]) -> Iterator[tuple[str, Offered]]:
-    """Yield what belongs to servers that are up."""
-    return (each for each in known if each[1].binding.monitor.is_up)
+async def _only_up(known: Iterable[tuple[str, Offered]]) -> AsyncIterator[tuple[str, Offered]]:
+    """Yield what belongs to servers that are up, while others have their turns."""
+    turns = Turns()
+    # What is offered may change meanwhile.
+    for name, each in [*known]:
+        await turns.take()
+        if each.binding.monitor.is_up:
+            yield name, each
 
 
 def _match_version(found: Component | None, version: VersionSpec | None) -> Component | None:

@@ -3,7 +3,6 @@
 A result with too many blocks, or too much beside them, would hold the event loop for long.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -50,8 +49,9 @@ def check_result(result: Mapping[str, Any], method: str, max_blocks: int) -> Non
     if not fits(result.get("_meta"), _MAX_META):
         raise MCPError(code=TOO_LARGE, message="The answer has too much metadata.")
     rest = _rest_of(result, method)
-    # Of a completion each value is cut or left out, which are texts.
-    if not is_modest(rest, math.inf if method == "completion/complete" else MAX_UNASKED):
+    # Of a completion long texts are left out; none of the rest is looked at beyond its bound.
+    is_completion = method == "completion/complete"
+    if not (count_values(rest, _MAX_SAID) <= _MAX_SAID if is_completion else is_modest(rest)):
         code = ASKS_TOO_MUCH if "inputRequests" in rest else TOO_LARGE
         raise MCPError(code=code, message="The answer says too much beside what is asked for.")
     blocks = result.get(_BLOCKS[method]) if method in _BLOCKS else None
@@ -64,9 +64,9 @@ def check_result(result: Mapping[str, Any], method: str, max_blocks: int) -> Non
         raise MCPError(code=TOO_LARGE, message="The answer has too many blocks.")
 
 
-def is_modest(said: object, most: float = MAX_UNASKED) -> bool:
+def is_modest(said: object) -> bool:
     """Whether models of what a server says or asks are made in some milliseconds."""
-    return fits(said, most) and count_values(said, _MAX_SAID, _PLAIN) <= _MAX_SAID
+    return fits(said, MAX_UNASKED) and count_values(said, _MAX_SAID, _PLAIN) <= _MAX_SAID
 
 
 def _rest_of(result: Mapping[str, Any], method: str) -> dict[str, Any]:

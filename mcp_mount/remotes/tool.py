@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import mcp_types
 from fastmcp.server.context import Context
 from fastmcp.tools import ToolResult
 from fastmcp.tools.base import InputRequiredToolResult
@@ -91,9 +90,9 @@ class RemoteTool(LimitedTool):
         """The alternatives of scopes that the tool asks for."""
         return self._binding.scopes
 
-    def to_mcp_tool(self, **overrides: Any) -> mcp_types.Tool:
+    def get_meta(self) -> dict[str, Any]:
         """Publish only what was declared: FastMCP's own metadata is of no use to a client."""
-        return super().to_mcp_tool(**{"_meta": self.meta, **overrides})
+        return self.meta or {}
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
         """Call the tool where it is; a call that cannot be made is an error result.

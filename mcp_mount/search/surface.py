@@ -216,6 +216,17 @@ class Surface:
         hidden = {name for name in guarded if await self._server.get_tool(name) is None}
         return snapshot.view(refused, frozenset(snapshot.tools.keys() - hidden))
 
+    async def near_listed(self, name: str) -> list[str]:
+        """Return up to three tools that the current caller would list, by their names alone."""
+        snapshot = await self.snapshot()
+        if not snapshot.is_plain:
+            # With the scopes and the middleware.
+            return near_names(name, [tool.name for tool in await self._server.list_tools()])
+        names = (await self.view(snapshot)).names
+        near = near_names(name, [each for each in snapshot.tools if each in names])
+        # A session may hide some of them.
+        return [each for each in near if await self._server.get_tool(each) is not None]
+
     async def near(self, name: str) -> list[str]:
         """Return up to three tools that the current caller may mean by a name that is none."""
         snapshot = await self.snapshot()
