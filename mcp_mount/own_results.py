@@ -5,7 +5,7 @@ FastMCP looks at each item of a list several times, on the event loop: a million
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import chain, islice
@@ -14,6 +14,8 @@ from typing import Any, Final
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
 from fastmcp.resources import ResourceResult
+from fastmcp.server.context import Context
+from fastmcp.server.dependencies import get_context
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.function_tool import FunctionTool
 from fastmcp.utilities.versions import VersionSpec
@@ -23,6 +25,7 @@ from pydantic import ValidationError as PydanticValidationError
 from mcp_mount.conversion.structure import CONTAINER, MAX_VALUES, NAME
 from mcp_mount.loops import in_thread
 from mcp_mount.tools.uris import SHORT_URI, is_soon_matched
+from mcp_mount.turns import Turns
 
 _FEW: Final = 1_000
 """Values that are soon converted."""
@@ -86,6 +89,7 @@ class BoundedTool(FunctionTool):
         Raises:
             ToolError: it returns too much.
         """
+        _let_others_run(get_context())
         result = await super().run(arguments)
         if not isinstance(result, _Unconverted):
             return result
@@ -114,6 +118,22 @@ class BoundedTool(FunctionTool):
     def convert_result(self, raw_value: Any) -> ToolResult:
         """Leave that to `run`, which can do it in a thread."""
         return raw_value if isinstance(raw_value, ToolResult) else _Unconverted(raw_value)
+
+
+def _let_others_run(context: Context) -> None:
+    """Have what tells a client of a call end turns: where nobody is told, it never waits."""
+    turns = Turns()
+
+    def in_turns(tell: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def tell_in_turns(*arguments: Any, **options: Any) -> None:
+            await tell(*arguments, **options)
+            await turns.take()
+
+        return tell_in_turns
+
+    # `info` and its like call `log`.
+    for name in ("log", "report_progress", "send_notification"):
+        setattr(context, name, in_turns(getattr(context, name)))
 
 
 def _has_more(value: object, most: int) -> bool:

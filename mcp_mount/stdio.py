@@ -7,15 +7,20 @@
 """
 
 import asyncio
+import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 _CHUNK: Final = 65_536
+_SOON: Final = 0.2
+"""Seconds in which threads that have nothing to do end."""
+
 _T = TypeVar("_T")
 
 
@@ -51,7 +56,11 @@ class StandardStreams:
 
 @contextmanager
 def claimed_streams() -> Iterator[StandardStreams]:
-    """Keep standard input and output for messages, from now on and until the block ends."""
+    """Keep standard input and output for messages, from now on and until the block ends.
+
+    Where a thread still runs then, the process ends without it.
+    """
+    others = threading.enumerate()
     sys.stdout.flush()
     streams = StandardStreams(os.dup(0), os.dup(1))
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -66,6 +75,20 @@ def claimed_streams() -> Iterator[StandardStreams]:
         sys.stdout.flush()
         os.dup2(streams.reads, 0)
         os.dup2(streams.writes, 1)
+    _leave_behind(others)
+
+
+def _leave_behind(others: list[threading.Thread]) -> None:
+    """End the process where threads still run beside those others: Python would wait for them."""
+    ends = time.monotonic() + _SOON
+    threads = [each for each in threading.enumerate() if each not in others and not each.daemon]
+    for thread in threads:
+        thread.join(max(0, ends - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -580,3 +580,21 @@ async def test_an_argument_of_a_prompt_is_not_repeated_at_length(era: Era) -> No
     message = (await rpc(app, era, "prompts/get", params)).answer["error"]["message"]
     assert message.startswith("Could not convert argument 'count' with value 'xxx")
     assert len(message) < 2_100
+
+
+@pytest.mark.filterwarnings("ignore:The logging capability is deprecated")
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("how", ["log", "progress"])
+async def test_what_an_own_tool_tells_nobody_lets_others_run(how: str, era: Era) -> None:
+    """F5: its deadline is kept, though nothing that it awaits waits."""
+    app, mounted = mounted_app(limits=Limits(timeout=0.2))
+
+    @mounted.server.tool
+    async def talk(ctx: Context) -> str:
+        begun = time.monotonic()
+        while time.monotonic() < begun + 5:
+            await (ctx.info("a") if how == "log" else ctx.report_progress(1))
+        return "told all"
+
+    reply = await rpc(app, era, "tools/call", {"name": "talk", "arguments": {}})
+    assert reply.text_content.startswith("The tool gave no answer within 0.2 seconds.")

@@ -115,6 +115,30 @@ def said(result: CallToolResult) -> str:
     return value
 
 
+BLOCKING = """
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from mcp_mount import mount_mcp
+
+@asynccontextmanager
+async def lifespan(app):
+    yield
+    (Path(__file__).parent / "ended").touch()
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/blocks", operation_id="blocks")
+def blocks() -> None:
+    print("blocks now", flush=True)
+    time.sleep(60)
+
+mount_mcp(app).server.tool(blocks, name="own_blocks")
+"""
+
+
 @asynccontextmanager
 async def fastmcp_client(
     era: Era, words: list[str], **variables: str
@@ -535,3 +559,19 @@ def test_what_an_endpoint_says_first_goes_into_no_header_that_cannot_be_written(
         assert json.loads(stdout.readline())["id"] == 2
         stdin.close()
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("tool", ["blocks", "own_blocks"])
+def test_what_runs_in_a_thread_does_not_keep_it(tool: str, tmp_path: Path) -> None:
+    """F6: the lifespan ends, and then the process, whatever a thread still does."""
+    (tmp_path / "blocking.py").write_text(BLOCKING, "utf-8")
+    words = ["run", "blocking:app", "--app-dir", str(tmp_path), "--stdio"]
+    with program(*words) as (process, stdin, stdout):
+        say(stdin, OPENING)
+        assert json.loads(stdout.readline())["id"] == 1
+        say(stdin, message("tools/call", 2, name=tool, arguments={}))
+        assert process.stderr is not None
+        assert any("blocks now" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert (tmp_path / "ended").exists()
