@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
 from starlette.types import ASGIApp
@@ -21,6 +21,8 @@ from starlette.types import ASGIApp
 from mcp_mount import Limits, MountError, RateLimit, Tasks, limits, mount_mcp, proxy_app
 from tests.access import bearer, static
 from tests.api import PARTS, api
+from tests.foreign import HELD, Heartbeat
+from tests.lanes import request_of, sent_by
 from tests.longwork import (
     CAPABILITIES,
     EXTENSION,
@@ -556,6 +558,73 @@ async def test_a_result_that_is_too_large_is_an_error() -> None:
         task = await ended(app, await start(app, "long"))
     assert task["result"]["isError"] is True
     assert "more than 1000 bytes" in task["result"]["content"][0]["text"]
+
+
+async def test_a_result_has_so_many_bytes_and_not_characters() -> None:
+    desk = Desk(tasks=Tasks(max_bytes=10_000))
+
+    @desk.app.get("/long", operation_id="long", openapi_extra=MARK)
+    async def long() -> str:
+        return "🚀" * 2_400
+
+    async with desk.opened() as app:
+        task = await ended(app, await start(app, "long"))
+    assert "more than 10000 bytes" in task["result"]["content"][0]["text"]
+
+
+LARGE = {"numbers": [1] * 199_000}
+LETTERS = {"text": "ä€🚀\n\u2028\x85" * 10_000}
+
+
+@pytest.mark.parametrize("options", [{}, {"event_store": "memory://", "sessions": True}])
+@pytest.mark.parametrize("body", [LARGE, LETTERS], ids=["numbers", "letters"])
+async def test_a_large_result_of_a_task_is_that_of_the_call(
+    options: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """F1: it is put into the answer as it was written."""
+    desk = Desk(**options)
+
+    @desk.app.get("/large", operation_id="large", openapi_extra=MARK)
+    async def large() -> JSONResponse:
+        return JSONResponse(body)
+
+    async with desk.opened() as app:
+        called = await call(app, "large")
+        task = await ended(app, await start(app, "large"))
+    assert called.result["structuredContent"] == body
+    parts = ("content", "structuredContent", "isError")
+    assert {each: task["result"][each] for each in parts} == {
+        each: called.result[each] for each in parts
+    }
+
+
+async def test_who_fetches_a_large_result_often_holds_nobody_up() -> None:
+    """F1: each time, it was opened, read, copied and written in single steps of the event loop."""
+    desk, heart = Desk(), Heartbeat()
+
+    @desk.app.get("/large", operation_id="large", openapi_extra=MARK)
+    async def large() -> JSONResponse:
+        return JSONResponse(LARGE)
+
+    async with desk.opened() as app, anyio.create_task_group() as tasks:
+        task_id = await start(app, "large")
+        await ended(app, task_id)
+        headers, body = request_of("modern", "tasks/get", {"taskId": task_id, "_meta": META})
+
+        async def fetch() -> None:
+            # To read the answer would take the loop's time, too.
+            parts = await sent_by(app, headers, body)
+            assert sum(len(each.get("body", b"")) for each in parts) > 700_000
+
+        async def act() -> None:
+            async with anyio.create_task_group() as crowd:
+                for _ in range(20):
+                    crowd.start_soon(fetch)
+
+        tasks.start_soon(heart.beat)
+        held = await heart.during(act)
+        tasks.cancel_scope.cancel()
+    assert held < HELD
 
 
 async def test_a_task_is_forgotten_after_its_time() -> None:

@@ -206,8 +206,8 @@ class TaskEngine:
                 raise
         return task_id, task
 
-    async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
-        """Return a task of the caller's; None where there is none, or it is not the caller's.
+    async def find(self, task_id: str, ctx: RequestContext) -> tuple[Task, dict[str, Any]] | None:
+        """Return a task of the caller's, and what it has come to; None where there is none.
 
         Raises:
             Busy: the store does not answer, or too much waits for it.
@@ -215,7 +215,10 @@ class TaskEngine:
         if not self._can_be(task_id):
             return None
         async with self._slots.held(self._callers(ctx.request)):
-            return await self._find(task_id, ctx)
+            task = await self._find(task_id, ctx)
+            if task is None:
+                return None
+            return task, await self._store.open(task.outcome) if task.outcome else {}
 
     async def _find(self, task_id: str, ctx: RequestContext) -> Task | None:
         name = self._seal.name("task", task_id)

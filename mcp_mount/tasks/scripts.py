@@ -119,6 +119,17 @@ return 'added'
 It is gone soon, and then gives way to others, unless it is queued.
 """
 
+FIND: Final = """
+local is_waiting = redis.call('HEXISTS', KEYS[1], 'request')
+local found = {math.max(is_waiting, redis.call('EXISTS', KEYS[2]))}
+for place, field in ipairs(ARGV) do found[place + 1] = redis.call('HGET', KEYS[1], field) end
+return found
+"""
+"""Return whether a task waits for a worker or has one that is alive, and what is asked of it.
+
+Its request, which may be large, is not.
+"""
+
 CLAIM: Final = (
     _FORGET
     + """
