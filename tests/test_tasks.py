@@ -246,6 +246,33 @@ async def test_what_goes_on_after_the_response_is_not_ended(
     assert how == ["sent"]
 
 
+@pytest.mark.parametrize("made_up", [False, True])
+async def test_no_caller_has_all_places_of_the_worker(*, made_up: bool) -> None:
+    """F2: others' tasks pass by those of one caller, however long these work.
+
+    Another key that is made up for each, beside the real one, gets no more places.
+    """
+    desk, mine = Desk(tasks=Tasks(concurrency=4)), []
+    async with desk.opened() as app:
+        for number in range(8):
+            shown = {"x-api-key": f"made up {number}"} if made_up else {}
+            headers = {**ALICE, **shown}
+            task_id = await start(app, "report", {"title": "May"}, headers=headers)
+            mine.append((task_id, headers))
+        theirs = await ended(
+            app, await start(app, "double", {"number": 4}, headers=BOB), headers=BOB
+        )
+        assert theirs["status"] == "completed"
+        assert len(desk.runs) == 2
+        # As soon as one has ended, or is cancelled, the next one begins.
+        task_id, headers = mine.pop(0)
+        await ask(app, task_id, "cancel", headers=headers)
+        desk.end.set()
+        for task_id, headers in mine:
+            assert (await ended(app, task_id, 10, headers=headers))["status"] == "completed"
+    assert len(desk.runs) == 8
+
+
 async def test_what_waits_is_cancelled_before_it_begins() -> None:
     desk = Desk(tasks=Tasks(concurrency=1))
     async with desk.opened() as app:

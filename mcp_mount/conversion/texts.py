@@ -7,8 +7,8 @@ cleaned or replaced.
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic_core import to_json

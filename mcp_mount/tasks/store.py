@@ -103,8 +103,8 @@ class TaskStore:
 
     async def add(
         self, name: str, owner: str, counted: Iterable[str], request: KeptRequest, seconds: int
-    ) -> Task:
-        """Keep a new task, which is to be scheduled.
+    ) -> tuple[Task, str]:
+        """Keep a new task, which is to be scheduled in a lane; return both.
 
         `owner` may fetch it; it counts among the tasks of each of `counted`, and is kept for
         `seconds`.
@@ -128,15 +128,16 @@ class TaskStore:
         keys = [self._key("task", name), self._key("all"), self._sizes()]
         keys += [self._key("of", each) for each in counted]
         said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept, _TO_QUEUE]
-        answer = await self._run(ADD, keys, said)
-        if (why := _REFUSED.get(answer.decode())) is not None:
+        answer = (await self._run(ADD, keys, said)).decode()
+        if (why := _REFUSED.get(answer)) is not None:
             raise Busy(why)
-        return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
+        task = Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
+        return task, answer.removeprefix("lane ")
 
-    async def schedule(self, name: str, seconds: int) -> None:
-        """Put a task into the queue, which learns its name alone; from now on it is kept."""
+    async def schedule(self, name: str, lane: str, seconds: int) -> None:
+        """Put a task into the queue, which learns two names alone; from now on it is kept."""
         async with self._asking(), self._docket.redis() as redis:
-            await self._docket.add(FUNCTION, key=name)(name)
+            await self._docket.add(FUNCTION, key=name)(name, lane)
             await redis.expire(self._key("task", name), seconds)
 
     async def unschedule(self, name: str) -> None:
