@@ -51,7 +51,7 @@ _TOLD: Final = ["status", "owner", "about", "updated", "message", "outcome"]
 """What is told of a task."""
 
 _LARGE: Final = 64 * 1024
-"""Bytes from which on an outcome is opened in a thread, and not read."""
+"""Bytes from which on a request is sealed, and an outcome opened, in a thread."""
 
 _BEFORE: Final = b'{"result":'
 """With this the outcome of a task that has a result begins."""
@@ -122,7 +122,7 @@ class TaskStore:
                 f"its request together (max_bytes of Tasks); these are {len(written)}. Send less, "
                 "or in several calls."
             )
-        kept = [owner, self._seal.close(about), self._seal.close_bytes(written)]
+        kept = [owner, self._seal.close(about), await self._sealed(written)]
         counts = [options.per_caller, options.in_all]
         sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
         keys = [self._key("task", name), self._key("all"), self._sizes()]
@@ -133,6 +133,11 @@ class TaskStore:
             raise Busy(why)
         task = Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
         return task, answer.removeprefix("lane ")
+
+    async def _sealed(self, written: bytes) -> bytes:
+        if len(written) <= _LARGE:
+            return self._seal.close_bytes(written)
+        return await in_thread(partial(self._seal.close_bytes, written))
 
     async def schedule(self, name: str, lane: str, seconds: int) -> None:
         """Put a task into the queue, which learns two names alone; from now on it is kept."""
