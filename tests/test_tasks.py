@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -652,6 +653,34 @@ async def test_who_fetches_a_large_result_often_holds_nobody_up() -> None:
         held = await heart.during(act)
         tasks.cancel_scope.cancel()
     assert held < HELD
+
+
+async def test_whoever_asks_much_of_the_store_in_this_process_lets_others_run() -> None:
+    """F4: it answers at once, so that all requests that had come were answered in one step."""
+    answered, rounds = Counter[int](), 0
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    async with Desk().opened() as app, anyio.create_task_group() as tasks:
+        params = {"taskId": "x" * 43, "_meta": META}
+        headers, body = request_of("modern", "tasks/get", params)
+
+        async def fetch() -> None:
+            await sent_by(app, headers, body)
+            answered[rounds] += 1
+
+        await fetch()
+        tasks.start_soon(count_rounds)
+        async with anyio.create_task_group() as crowd:
+            for _ in range(60):
+                crowd.start_soon(fetch)
+        tasks.cancel_scope.cancel()
+    assert answered.total() == 61
+    assert max(answered.values()) < 10
 
 
 async def test_a_task_is_forgotten_after_its_time() -> None:
