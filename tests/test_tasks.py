@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from fastmcp.server.dependencies import get_context
 from starlette.types import ASGIApp
@@ -21,6 +22,8 @@ from starlette.types import ASGIApp
 from mcp_mount import Limits, MountError, RateLimit, Tasks, limits, mount_mcp, proxy_app
 from tests.access import bearer, static
 from tests.api import PARTS, api
+from tests.foreign import HELD, Heartbeat
+from tests.lanes import request_of, sent_by
 from tests.longwork import (
     CAPABILITIES,
     EXTENSION,
@@ -242,6 +245,33 @@ async def test_what_goes_on_after_the_response_is_not_ended(
         with anyio.fail_after(30):
             await over.wait()
     assert how == ["sent"]
+
+
+@pytest.mark.parametrize("made_up", [False, True])
+async def test_no_caller_has_all_places_of_the_worker(*, made_up: bool) -> None:
+    """F2: others' tasks pass by those of one caller, however long these work.
+
+    Another key that is made up for each, beside the real one, gets no more places.
+    """
+    desk, mine = Desk(tasks=Tasks(concurrency=4)), []
+    async with desk.opened() as app:
+        for number in range(8):
+            shown = {"x-api-key": f"made up {number}"} if made_up else {}
+            headers = {**ALICE, **shown}
+            task_id = await start(app, "report", {"title": "May"}, headers=headers)
+            mine.append((task_id, headers))
+        theirs = await ended(
+            app, await start(app, "double", {"number": 4}, headers=BOB), headers=BOB
+        )
+        assert theirs["status"] == "completed"
+        assert len(desk.runs) == 2
+        # As soon as one has ended, or is cancelled, the next one begins.
+        task_id, headers = mine.pop(0)
+        await ask(app, task_id, "cancel", headers=headers)
+        desk.end.set()
+        for task_id, headers in mine:
+            assert (await ended(app, task_id, 10, headers=headers))["status"] == "completed"
+    assert len(desk.runs) == 8
 
 
 async def test_what_waits_is_cancelled_before_it_begins() -> None:
@@ -556,6 +586,101 @@ async def test_a_result_that_is_too_large_is_an_error() -> None:
         task = await ended(app, await start(app, "long"))
     assert task["result"]["isError"] is True
     assert "more than 1000 bytes" in task["result"]["content"][0]["text"]
+
+
+async def test_a_result_has_so_many_bytes_and_not_characters() -> None:
+    desk = Desk(tasks=Tasks(max_bytes=10_000))
+
+    @desk.app.get("/long", operation_id="long", openapi_extra=MARK)
+    async def long() -> str:
+        return "🚀" * 2_400
+
+    async with desk.opened() as app:
+        task = await ended(app, await start(app, "long"))
+    assert "more than 10000 bytes" in task["result"]["content"][0]["text"]
+
+
+LARGE = {"numbers": [1] * 199_000}
+LETTERS = {"text": "ä€🚀\n\u2028\x85" * 10_000}
+
+
+@pytest.mark.parametrize("options", [{}, {"event_store": "memory://", "sessions": True}])
+@pytest.mark.parametrize("body", [LARGE, LETTERS], ids=["numbers", "letters"])
+async def test_a_large_result_of_a_task_is_that_of_the_call(
+    options: dict[str, Any], body: dict[str, Any]
+) -> None:
+    """F1: it is put into the answer as it was written."""
+    desk = Desk(**options)
+
+    @desk.app.get("/large", operation_id="large", openapi_extra=MARK)
+    async def large() -> JSONResponse:
+        return JSONResponse(body)
+
+    async with desk.opened() as app:
+        called = await call(app, "large")
+        task = await ended(app, await start(app, "large"))
+    assert called.result["structuredContent"] == body
+    parts = ("content", "structuredContent", "isError")
+    assert {each: task["result"][each] for each in parts} == {
+        each: called.result[each] for each in parts
+    }
+
+
+async def test_who_fetches_a_large_result_often_holds_nobody_up() -> None:
+    """F1: each time, it was opened, read, copied and written in single steps of the event loop."""
+    desk, heart = Desk(), Heartbeat()
+
+    @desk.app.get("/large", operation_id="large", openapi_extra=MARK)
+    async def large() -> JSONResponse:
+        return JSONResponse(LARGE)
+
+    async with desk.opened() as app, anyio.create_task_group() as tasks:
+        task_id = await start(app, "large")
+        await ended(app, task_id)
+        headers, body = request_of("modern", "tasks/get", {"taskId": task_id, "_meta": META})
+
+        async def fetch() -> None:
+            # To read the answer would take the loop's time, too.
+            parts = await sent_by(app, headers, body)
+            assert sum(len(each.get("body", b"")) for each in parts) > 700_000
+
+        async def act() -> None:
+            async with anyio.create_task_group() as crowd:
+                for _ in range(20):
+                    crowd.start_soon(fetch)
+
+        tasks.start_soon(heart.beat)
+        held = await heart.during(act)
+        tasks.cancel_scope.cancel()
+    assert held < HELD
+
+
+async def test_whoever_asks_much_of_the_store_in_this_process_lets_others_run() -> None:
+    """F4: it answers at once, so that all requests that had come were answered in one step."""
+    answered, rounds = Counter[int](), 0
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    async with Desk().opened() as app, anyio.create_task_group() as tasks:
+        params = {"taskId": "x" * 43, "_meta": META}
+        headers, body = request_of("modern", "tasks/get", params)
+
+        async def fetch() -> None:
+            await sent_by(app, headers, body)
+            answered[rounds] += 1
+
+        await fetch()
+        tasks.start_soon(count_rounds)
+        async with anyio.create_task_group() as crowd:
+            for _ in range(60):
+                crowd.start_soon(fetch)
+        tasks.cancel_scope.cancel()
+    assert answered.total() == 61
+    assert max(answered.values()) < 10
 
 
 async def test_a_task_is_forgotten_after_its_time() -> None:

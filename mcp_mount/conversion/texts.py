@@ -7,6 +7,7 @@ cleaned or replaced.
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,6 +24,13 @@ _MOST_FRACTIONS: Final = 10_000
 """Numbers that Python's own encoder writes; each takes up to 1.6 µs."""
 _MOST_ZEROS: Final = 40
 """A larger number has an exponent: 1e308 is a thousand times as long without."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenJSON:
+    """A value that is JSON in UTF-8 already, and is put into an answer as it stands."""
+
+    text: bytes
 
 
 def write_text(argument: str, value: object) -> str:

@@ -4,11 +4,13 @@ The SDK copies and writes an answer in one step of the event loop. So it gets a 
 part, and the part, which is written in turns, is put where the mark is in the response.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -16,7 +18,10 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.request import Headers
+from mcp_mount.conversion.structure import SLICE
+from mcp_mount.conversion.texts import WrittenJSON
 from mcp_mount.fastpath.writer import joined, to_one_line, write_members
+from mcp_mount.loops import in_thread
 from mcp_mount.turns import Turns
 
 _LARGE: Final = 16 * 1024
@@ -49,7 +54,9 @@ class Aside:
         """Return a result with marks; nothing of it where its client has gone meanwhile."""
         marked = dict(result)
         for name, value in result.items():
-            part = await _written(value) if isinstance(value, dict | list) else None
+            part = None
+            if isinstance(value, dict | list | WrittenJSON):
+                part = await _written(value)
             if part is not None:
                 number = next(self._numbers)
                 self._parts[number] = part
@@ -134,23 +141,45 @@ def size_aside(text: bytes) -> int:
 async def put_aside(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Put the large parts of a result aside. Middleware of the SDK's server."""
     result, aside = await call_next(ctx), _current.get()
-    if aside is None or ctx.request_id is None or not isinstance(result, dict):
+    if not isinstance(result, dict):
         return result
+    if aside is None or ctx.request_id is None:
+        return {name: await _read(value) for name, value in result.items()}
     return await aside.put(result)
 
 
-async def _written(value: dict[str, Any] | list[Any]) -> list[bytes] | None:
+async def _read(value: object) -> Any:
+    """Return a value as the SDK writes it."""
+    if not isinstance(value, WrittenJSON):
+        return value
+    return await in_thread(partial(json.loads, value.text))
+
+
+async def _written(value: dict[str, Any] | list[Any] | WrittenJSON) -> list[bytes] | None:
     """Write a value as JSON in pieces; None where it is small, or the SDK has to say what it is."""
+    if isinstance(value, WrittenJSON) and value.text.isascii() and b"\n" not in value.text:
+        return [value.text]
     pieces, turns = list[bytes](), Turns()
     try:
-        for piece in write_members(value):
+        for piece in _parts(value):
             # An event is of lines.
             pieces.append(to_one_line(piece).encode())
             await turns.take()
     except (ValueError, RecursionError):
         # It holds half of a character, or too many levels.
         return None
-    return pieces if sum(map(len, pieces)) > _LARGE else None
+    is_needed = isinstance(value, WrittenJSON) or sum(map(len, pieces)) > _LARGE
+    return pieces if is_needed else None
+
+
+def _parts(value: dict[str, Any] | list[Any] | WrittenJSON) -> Iterator[str]:
+    """Yield a value as JSON in parts of which none takes long."""
+    if not isinstance(value, WrittenJSON):
+        yield from write_members(value)
+        return
+    text = value.text.decode()
+    for begin in range(0, len(text), SLICE):
+        yield text[begin : begin + SLICE]
 
 
 def _resized(headers: Headers, size: int) -> Iterable[tuple[bytes, bytes]]:

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
-from docket import Docket, Worker
+from docket import ConcurrencyLimit, Docket, Worker
 from fastmcp_tasks import wire_production
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -42,6 +42,16 @@ _OF_A_CALLER: Final = 4
 
 _SECONDS: Final = 5.0
 """How long the store may take to answer when the app starts, and a request waits for its turn."""
+
+
+def _in_lanes(worker: TaskWorker, concurrency: int) -> Callable[[str, str], Awaitable[None]]:
+    """Return what runs a task, of a caller so many at once that others find places, too."""
+    most = max(concurrency // 2, 1)
+
+    async def run(name: str, lane: Annotated[str, ConcurrencyLimit(most)]) -> None:  # noqa: ARG001
+        await worker.run(name)
+
+    return run
 
 
 class TaskEngine:
@@ -108,7 +118,7 @@ class TaskEngine:
                 state=state,
                 max_bytes=options.max_bytes,
             )
-            docket.register(self._worker.run, names=[FUNCTION])
+            docket.register(_in_lanes(self._worker, options.concurrency), names=[FUNCTION])
             self._docket, self._loop = docket, asyncio.get_running_loop()
             wire_production.install()
             working = None if options.is_shared else asyncio.create_task(self._work_here())
@@ -198,16 +208,16 @@ class TaskEngine:
         callers = self._callers(ctx.request)
         counted = [self._seal.name("of", each) for each in callers]
         async with self._slots.held(callers):
-            task = await self._store.add(name, self._owner(ctx), counted, request, seconds)
+            task, lane = await self._store.add(name, self._owner(ctx), counted, request, seconds)
             try:
-                await self._store.schedule(name, seconds)
+                await self._store.schedule(name, lane, seconds)
             except Busy:
                 await self._store.end(name, "failed")
                 raise
         return task_id, task
 
-    async def find(self, task_id: str, ctx: RequestContext) -> Task | None:
-        """Return a task of the caller's; None where there is none, or it is not the caller's.
+    async def find(self, task_id: str, ctx: RequestContext) -> tuple[Task, dict[str, Any]] | None:
+        """Return a task of the caller's, and what it has come to; None where there is none.
 
         Raises:
             Busy: the store does not answer, or too much waits for it.
@@ -215,7 +225,10 @@ class TaskEngine:
         if not self._can_be(task_id):
             return None
         async with self._slots.held(self._callers(ctx.request)):
-            return await self._find(task_id, ctx)
+            task = await self._find(task_id, ctx)
+            if task is None:
+                return None
+            return task, await self._store.open(task.outcome) if task.outcome else {}
 
     async def _find(self, task_id: str, ctx: RequestContext) -> Task | None:
         name = self._seal.name("task", task_id)

@@ -106,19 +106,19 @@ class TasksExtension(ServerExtension):
             and context.client_extension_settings(self.identifier) is not None
         )
 
-    async def _find(self, request: _Request, task_id: str) -> Task:
+    async def _find(self, request: _Request, task_id: str) -> tuple[Task, dict[str, Any]]:
         ctx = self._check(request, task_id)
         with _as_protocol_error():
-            task = await self._engine.find(task_id, ctx)
-        if task is None:
+            found = await self._engine.find(task_id, ctx)
+        if found is None:
             raise _unknown(task_id)
-        return task
+        return found
 
-    async def _get(self, request: _Request, params: GetTaskParams) -> GetTaskResult:
-        task = await self._find(request, params.task_id)
-        return GetTaskResult(
-            **_fields(params.task_id, task), status_message=task.message, **(task.outcome or {})
-        )
+    async def _get(self, request: _Request, params: GetTaskParams) -> dict[str, Any]:
+        task, outcome = await self._find(request, params.task_id)
+        told = GetTaskResult(**_fields(params.task_id, task), status_message=task.message)
+        # The SDK would copy it, and write it, in one step each.
+        return {**told.model_dump(by_alias=True, mode="json", exclude_none=True), **outcome}
 
     async def _update(self, request: _Request, params: UpdateTaskParams) -> UpdateTaskResult:
         """Take answers to questions; a task of ours asks none, because it asks before it begins."""

@@ -23,7 +23,8 @@ class Tasks:
         store: Where tasks are kept: ``"memory://"`` in this process, which runs them too, or
             ``"redis://host:6379"`` for several processes. Those of ``mcp-mount worker`` run them
             then. Redis needs ``state_key=``, which seals what is kept there.
-        concurrency: Tasks that one process runs at once; the others wait.
+        concurrency: Tasks that one process runs at once; the others wait. Of one caller half
+            of them run at once, in all processes together, and one at the least.
         per_caller: Tasks of one caller that are kept. A new one takes the place of the oldest that
             has ended; where none has, it is refused.
         in_all: Tasks of all callers that are kept. A new one takes the place of one that has ended,

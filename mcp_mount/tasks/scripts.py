@@ -60,7 +60,7 @@ for _, each in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', now)) do
   forget(sizes, each)
 end
 redis.call('ZREMRANGEBYSCORE', all, '-inf', now)
-local making_room, most_of_mine = {}, 0
+local making_room, most_of_mine, lane = {}, 0, nil
 for _, mine in ipairs(callers) do
   redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
   local bytes_mine, ended = bytes, nil
@@ -70,6 +70,7 @@ for _, mine in ipairs(callers) do
     if not status then forget(sizes, each) end
     bytes_mine = bytes_mine + tonumber(redis.call('HGET', sizes, each) or 0)
     if not ended and status ~= 'working' then ended = each end
+    lane = lane or redis.call('HGET', prefix .. each, 'lane')
   end
   if bytes_mine > most_bytes_mine then return 'bytes of caller' end
   local count_mine = redis.call('ZCARD', mine)
@@ -102,6 +103,8 @@ redis.call('HINCRBY', sizes, 'all', bytes)
 redis.call('HSET', hash, 'status', 'working', 'owner', ARGV[10])
 redis.call('HSET', hash, 'about', ARGV[11], 'request', ARGV[12])
 redis.call('HSET', hash, 'callers', table.concat(callers, '\\n'))
+lane = lane or name
+redis.call('HSET', hash, 'lane', lane)
 redis.call('EXPIRE', hash, tonumber(ARGV[13]))
 -- What counts a task with more time is not forgotten with one that has less.
 local function keep(key, set)
@@ -111,12 +114,26 @@ end
 for _, mine in ipairs(callers) do keep(mine, mine) end
 keep(all, all)
 keep(sizes, all)
-return 'added'
+return 'lane ' .. lane
 """
 )
 """Add a task; make room for it where a caller has too many or all have, or say what is too much.
 
+The answer is its lane, which is that of the other tasks of a caller that counts it: few of a lane
+run at once, and who shows another key beside a real one gets no other lane.
+
 It is gone soon, and then gives way to others, unless it is queued.
+"""
+
+FIND: Final = """
+local is_waiting = redis.call('HEXISTS', KEYS[1], 'request')
+local found = {math.max(is_waiting, redis.call('EXISTS', KEYS[2]))}
+for place, field in ipairs(ARGV) do found[place + 1] = redis.call('HGET', KEYS[1], field) end
+return found
+"""
+"""Return whether a task waits for a worker or has one that is alive, and what is asked of it.
+
+Its request, which may be large, is not.
 """
 
 CLAIM: Final = (

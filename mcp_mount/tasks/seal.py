@@ -43,8 +43,16 @@ class Seal:
         Raises:
             Unreadable: it was not sealed with our key.
         """
+        return json.loads(self.open_bytes(sealed))
+
+    def open_bytes(self, sealed: bytes) -> bytes:
+        """Return what was sealed, as it was written.
+
+        Raises:
+            Unreadable: as for `open`.
+        """
         try:
-            return json.loads(self._fernet.decrypt(sealed))
+            return self._fernet.decrypt(sealed)
         except InvalidToken:
             raise Unreadable from None
 

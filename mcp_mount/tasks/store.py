@@ -10,18 +10,20 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 from docket import Docket
 from redis.exceptions import RedisError
 
 from mcp_mount.access.store import MOST_CONNECTIONS, Failing
-from mcp_mount.conversion.texts import write_utf8
+from mcp_mount.conversion.texts import WrittenJSON, write_utf8
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Slots
+from mcp_mount.loops import in_thread
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
-from mcp_mount.tasks.scripts import ADD, CLAIM, END, RENEW, TELL
+from mcp_mount.tasks.scripts import ADD, CLAIM, END, FIND, RENEW, TELL
 from mcp_mount.tasks.seal import Seal, Unreadable
 
 Status = Literal["working", "completed", "failed", "cancelled"]
@@ -45,6 +47,15 @@ _BYTES_PER_CALLER: Final = 4
 _BYTES_IN_ALL: Final = 64
 """The same of all callers."""
 
+_TOLD: Final = ["status", "owner", "about", "updated", "message", "outcome"]
+"""What is told of a task."""
+
+_LARGE: Final = 64 * 1024
+"""Bytes from which on a request is sealed, and an outcome opened, in a thread."""
+
+_BEFORE: Final = b'{"result":'
+"""With this the outcome of a task that has a result begins."""
+
 _REFUSED: Final = {
     "caller": "You have too many tasks that have not ended. Wait for one of them, or cancel it.",
     "all": "There are too many tasks. Try again later.",
@@ -60,7 +71,8 @@ class Task:
     """A task as the store knows it.
 
     `owner` is the sealed name of whom it belongs to. It was `created` and `updated` at a time of
-    the system's clock, and is kept for `seconds`. `is_lost` tells that its worker is dead.
+    the system's clock, and is kept for `seconds`. `is_lost` tells that its worker is dead. The
+    `outcome` is sealed: whoever has a use for it opens it with `TaskStore.open`.
     """
 
     status: Status
@@ -70,7 +82,7 @@ class Task:
     updated: float
     seconds: float
     message: str | None = None
-    outcome: dict[str, Any] | None = None
+    outcome: bytes | None = None
     is_lost: bool = False
 
 
@@ -91,8 +103,8 @@ class TaskStore:
 
     async def add(
         self, name: str, owner: str, counted: Iterable[str], request: KeptRequest, seconds: int
-    ) -> Task:
-        """Keep a new task, which is to be scheduled.
+    ) -> tuple[Task, str]:
+        """Keep a new task, which is to be scheduled in a lane; return both.
 
         `owner` may fetch it; it counts among the tasks of each of `counted`, and is kept for
         `seconds`.
@@ -110,21 +122,27 @@ class TaskStore:
                 f"its request together (max_bytes of Tasks); these are {len(written)}. Send less, "
                 "or in several calls."
             )
-        kept = [owner, self._seal.close(about), self._seal.close_bytes(written)]
+        kept = [owner, self._seal.close(about), await self._sealed(written)]
         counts = [options.per_caller, options.in_all]
         sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
         keys = [self._key("task", name), self._key("all"), self._sizes()]
         keys += [self._key("of", each) for each in counted]
         said = [self._key("task"), name, now, seconds, *counts, *sizes, *kept, _TO_QUEUE]
-        answer = await self._run(ADD, keys, said)
-        if (why := _REFUSED.get(answer.decode())) is not None:
+        answer = (await self._run(ADD, keys, said)).decode()
+        if (why := _REFUSED.get(answer)) is not None:
             raise Busy(why)
-        return Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
+        task = Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
+        return task, answer.removeprefix("lane ")
 
-    async def schedule(self, name: str, seconds: int) -> None:
-        """Put a task into the queue, which learns its name alone; from now on it is kept."""
+    async def _sealed(self, written: bytes) -> bytes:
+        if len(written) <= _LARGE:
+            return self._seal.close_bytes(written)
+        return await in_thread(partial(self._seal.close_bytes, written))
+
+    async def schedule(self, name: str, lane: str, seconds: int) -> None:
+        """Put a task into the queue, which learns two names alone; from now on it is kept."""
         async with self._asking(), self._docket.redis() as redis:
-            await self._docket.add(FUNCTION, key=name)(name)
+            await self._docket.add(FUNCTION, key=name)(name, lane)
             await redis.expire(self._key("task", name), seconds)
 
     async def unschedule(self, name: str) -> None:
@@ -134,27 +152,40 @@ class TaskStore:
 
     async def find(self, name: str) -> Task | None:
         """Return a task; None where there is none."""
-        async with self._asking(), self._docket.redis() as redis:
-            found = await redis.hgetall(self._key("task", name))
-            alive = await redis.exists(self._key("alive", name))
+        keys = [self._key("task", name), self._key("alive", name)]
+        can_run, *values = await self._run(FIND, keys, _TOLD)
+        found = {key: value for key, value in zip(_TOLD, values, strict=True) if value}
         if not found:
             return None
         try:
-            about = self._seal.open(found[b"about"])
+            about = self._seal.open(found["about"])
         except Unreadable:
             return None
-        message, outcome = found.get(b"message"), found.get(b"outcome")
+        message = found.get("message")
         return Task(
-            status=cast("Status", found[b"status"].decode()),
-            owner=found[b"owner"].decode(),
+            status=cast("Status", found["status"].decode()),
+            owner=found["owner"].decode(),
             tool=about["tool"],
             created=about["created"],
-            updated=float(found.get(b"updated", about["created"])),
+            updated=float(found.get("updated", about["created"])),
             seconds=about["seconds"],
             message=self._seal.open(message) if message else None,
-            outcome=self._seal.open(outcome) if outcome else None,
-            is_lost=found[b"status"] == b"working" and b"request" not in found and not alive,
+            outcome=found.get("outcome"),
+            is_lost=found["status"] == b"working" and not can_run,
         )
+
+    async def open(self, outcome: bytes) -> dict[str, Any]:
+        """Return what a task has come to; what is large stays as it was written.
+
+        Raises:
+            Unreadable: it was sealed with another key.
+        """
+        if len(outcome) <= _LARGE:
+            opened: dict[str, Any] = self._seal.open(outcome)
+            return opened
+        written = await in_thread(partial(self._seal.open_bytes, outcome))
+        # An error is short, and so this is a result.
+        return {"result": WrittenJSON(written.removeprefix(_BEFORE)[:-1])}
 
     async def claim(self, name: str) -> KeptRequest | None:
         """Take what a task is to do; None where it was taken before, or is not wanted any more.
@@ -199,6 +230,8 @@ class TaskStore:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         async with self._slots.held():
+            # The one in this process answers at once, and nobody else would run in between.
+            await asyncio.sleep(0)
             try:
                 async with asyncio.timeout(_SECONDS):
                     yield

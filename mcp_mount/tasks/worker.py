@@ -14,6 +14,7 @@ from mcp_mount.access.auth import granted_scopes
 from mcp_mount.backends.request import RequestContext, request_context
 from mcp_mount.conversion.content import Result, error
 from mcp_mount.conversion.reader import Progress
+from mcp_mount.conversion.texts import write_utf8
 from mcp_mount.errors import Busy
 from mcp_mount.shutdown import GRACE
 from mcp_mount.tasks.request import KeptRequest, restore_scope
@@ -177,7 +178,7 @@ class TaskWorker:
         # What is much too large would be written for longer than the event loop may be held.
         if _least_bytes(result) <= self._max_bytes:
             written = _write(result)
-            if len(CallToolResult.model_validate(written).model_dump_json()) <= self._max_bytes:
+            if len(write_utf8(written)) <= self._max_bytes:
                 return {"result": written}
         message = f"The result has more than {self._max_bytes} bytes (max_bytes of Tasks)."
         return {"result": _write(error(message))}
