@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 import mcp_types
 from fastmcp.server.middleware import MiddlewareContext
@@ -18,9 +18,6 @@ from pydantic import ValidationError
 from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
-
-_FEW: Final = 10
-"""Tools that are written in one step: some milliseconds."""
 
 _unwritten: ContextVar[list[mcp_types.Tool] | None] = ContextVar("mcp_mount_aside", default=None)
 """Where the tools of the list go that `_write_in_turns` is to write."""
@@ -109,10 +106,10 @@ async def _write_in_turns(
     if not isinstance(result, dict):
         return result
     turns, tools = Turns(0), list[Any]()
-    for start in range(0, len(aside), _FEW):
+    for tool in aside:
         await turns.take()
         try:
-            tools += write_tools(aside[start : start + _FEW], ctx.protocol_version)["tools"]
+            tools += write_tools((tool,), ctx.protocol_version)["tools"]
         except ValidationError:
             # As the SDK says it: what is wrong is the server's, and for its log.
             logger.exception("A tool cannot be listed")

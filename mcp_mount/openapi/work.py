@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.sizes import count_characters
+from mcp_mount.openapi.tidy import MAPS
 
 # Schemas that are written for one argument, result or body, counted anew for each level of which
 # is tried whether it fits. Of most real ones it is below a thousand, of the largest 35,000.
@@ -26,7 +27,8 @@ _MOST_MERGED: Final = 3_000_000
 _MOST_OF_OBJECT: Final = 2_000
 _MOST_PROPERTIES: Final = 1_000_000
 # Characters of the names of these properties, of which real ones have 20 each.
-_MOST_OF_NAMES: Final = 200_000
+_MOST_OF_NAMES: Final = 50_000
+_LONG_NAME: Final = 100
 # Characters that are published of one schema, of the arguments or results of one tool, and of all
 # tools. The largest real ones have 35,000 and 360,000; those of a large document have four million,
 # and those of larger ones half as many again as the document. So it may be twice as many.
@@ -70,7 +72,9 @@ class Work:
 
     def spend(self, schema: Schema) -> None:
         """Count a schema that is written."""
-        self._spend(1 + sum(map(_size_of, schema.values())) // _LARGE)
+        sizes = [len(each) for each in schema.values() if isinstance(each, str | list | dict)]
+        sizes += [_names_of(schema[key]) for key in MAPS if key in schema]
+        self._spend(1 + sum(sizes) // _LARGE)
 
     def spend_text(self, size: int) -> None:
         """Count what was written of a schema, where it is more than could be published."""
@@ -109,7 +113,8 @@ class Work:
         """Count the properties of a body or result that is written."""
         properties = schema.get("properties", ())
         self._left_of_properties -= len(properties)
-        self._left_of_characters -= sum(len(str(name)) for name in properties)
+        names = [*properties, *schema.get("required", ())]
+        self._left_of_characters -= sum(len(str(name)) for name in names)
 
     def _spend(self, cost: int) -> None:
         if self._left > 0:
@@ -118,10 +123,6 @@ class Work:
             self.unfinished += self._left <= 0
 
 
-def _size_of(value: object) -> int:
-    """Return how many characters or members a value has, with those of their names and texts."""
-    if isinstance(value, str):
-        return len(value)
-    if not isinstance(value, dict | list):
-        return 0
-    return len(value) + sum(len(each) for each in value if isinstance(each, str))
+def _names_of(properties: Mapping[str, Any]) -> int:
+    """Return how many characters their names have beyond those of names that are no longer."""
+    return max(0, sum(len(str(name)) for name in properties) - _LONG_NAME * len(properties))
