@@ -87,7 +87,7 @@ class Work:
             self._left_of_characters += max(0, many - _MOST_CHARACTERS)
             self._unmeasured = None
         left = min(MOST_OF_SCHEMA, self._left_of_tool, self._left_of_characters)
-        cost = max(size, _OF_ANYTHING) if size <= left else _OF_ANYTHING
+        cost = size if len("{}") < size <= left else _OF_ANYTHING
         self._left_of_tool -= cost
         self._left_of_characters -= cost
         self.unfinished += size > left
