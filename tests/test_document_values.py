@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_mount import proxy_app
+from mcp_mount import MountError, proxy_app
 from tests.profile import check_list
 from tests.support import tools
 
@@ -101,3 +101,10 @@ async def test_all_schemas_of_a_document_have_sixteen_million_characters(
     assert max(sizes[-10:]) < 1_000
     (line,) = caplog.messages
     assert "accept anything, for they are too much" in line
+
+
+def test_a_mark_whose_meta_is_too_deep_to_be_listed_is_refused() -> None:
+    made = document({}, 1)
+    made["paths"]["/a0"]["get"]["x-mcp"] = {"meta": {"a": nested(400)}}
+    with pytest.raises(MountError, match="in each other"):
+        proxy_app(made, "http://localhost:9")
