@@ -28,9 +28,6 @@ _LISTS: Final[Mapping[str, tuple[type[Any], str]]] = {
 }
 """The result of each method that lists, and which of its fields is the list."""
 
-_FEW: Final = 10
-"""Entries that are written in one step: some milliseconds."""
-
 _unwritten: ContextVar[list[Any] | None] = ContextVar("mcp_mount_unwritten", default=None)
 """Where the entries of the list go that `_write_in_turns` is to write."""
 
@@ -107,12 +104,11 @@ async def _write_in_turns(
     if not isinstance(result, dict):
         return result
     turns, member, entries = Turns(0), LISTS[ctx.method], list[Any]()
-    for start in range(0, len(unwritten), _FEW):
+    for each in unwritten:
         await turns.take()
-        some = unwritten[start : start + _FEW]
-        strip_fastmcp_meta(some)
+        strip_fastmcp_meta((each,))
         try:
-            entries += write_list(ctx.method, some, ctx.protocol_version)[member]
+            entries += write_list(ctx.method, (each,), ctx.protocol_version)[member]
         except ValidationError:
             # As the SDK says it: what is wrong is the server's, and for its log.
             logger.exception("An entry of %s cannot be listed", ctx.method)

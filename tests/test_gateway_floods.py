@@ -15,13 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_mount import Limits, Remote, gateway_app
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.bounds import MAX_UNASKED, Allowance, Pace
 from mcp_mount.remotes.catalog import read_catalog
 from mcp_mount.remotes.events import Events
 from mcp_mount.remotes.hearing import hear_changes
 from mcp_mount.remotes.http import HTTPConnection
 from mcp_mount.remotes.listing import Lists
-from mcp_mount.remotes.text import clean_json, clean_text, fits
+from mcp_mount.remotes.text import clean_json, clean_text
 from tests.foreign import HELD, Heartbeat
 from tests.others import Chunks, Raw, gateway, heard, program, raw, text, tool
 from tests.starting import started

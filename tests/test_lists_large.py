@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from mcp_mount import Mounted, Remote, mount_mcp
+from mcp_mount import Mounted, Remote, mount_mcp, proxy_app
 from mcp_mount.search.surface import SurfaceChoice
 from tests.foreign import HELD, Heartbeat
 from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, sent_by
@@ -213,3 +214,44 @@ async def test_a_tool_that_cannot_be_listed_is_told_to_the_log(
             answer = (await exchange(served, *request_of("modern", "tools/list"))).messages[-1]
     assert answer["error"] == {"code": -32603, "message": "Handler returned an invalid result"}
     assert "An entry of tools/list cannot be listed" in caplog.text
+
+
+def large_document() -> dict[str, Any]:
+    """Return a document of 0.2 MB with 20 operations that take the same large body."""
+    text = {"type": "string", "description": "word " * 40}
+    properties = {f"p{number}": {"items": text, "type": "array"} for number in range(1_500)}
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Body"}}}}
+    return {
+        "openapi": "3.1.0",
+        "paths": {f"/{number}": {"post": {"requestBody": body}} for number in range(20)},
+        "components": {"schemas": {"Body": {"type": "object", "properties": properties}}},
+    }
+
+
+async def steps_of(act: Callable[[], Awaitable[object]]) -> float:
+    """Return the longest time of the processor that one step of the event loop takes meanwhile."""
+    worst, is_over = 0.0, anyio.Event()
+
+    async def beat() -> None:
+        nonlocal worst
+        while not is_over.is_set():
+            before = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            worst = max(worst, time.thread_time() - before)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat)
+        await anyio.lowlevel.checkpoint()
+        await act()
+        is_over.set()
+    return worst
+
+
+async def test_a_list_of_few_large_tools_is_made_and_written_in_many_steps() -> None:
+    """Each tool has its share of a million characters, and twenty have six million."""
+    app = proxy_app(large_document(), "http://localhost:9")
+    headers, body = request_of("modern", "tools/list")
+    async with started(app) as served:
+        for _ in range(3):
+            sent = partial(sent_by, served, headers, body)
+            assert await steps_of(sent) < HELD

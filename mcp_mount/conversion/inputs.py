@@ -44,6 +44,7 @@ def read_arguments(operation: Operation, schemas: Schemas) -> Arguments:
         InvalidDocument: a schema refers to what is not there, or the path has a ``matrix`` or
             ``label`` parameter, which no API was seen to use.
     """
+    schemas.work.begin_tool()
     with within(str(operation)):
         for each in operation.parameters:
             if each.location == "path" and each.style != "simple":

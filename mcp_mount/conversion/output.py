@@ -132,6 +132,7 @@ def read_output_schema(
     Raises:
         InvalidDocument: a schema refers to what is not there.
     """
+    schemas.work.begin_tool()
     with within(str(operation)):
         medias, stream = successes(operation), StreamForm(text=text)
         if len(medias) != 1 or len(medias[0]) != 1:

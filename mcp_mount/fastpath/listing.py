@@ -13,9 +13,15 @@ from mcp_mount.conversion.texts import write_ascii
 from mcp_mount.fastpath.writer import ServerMeta
 from mcp_mount.listed import strip_fastmcp_meta, write_list
 from mcp_mount.loops import PerLoop, make_in_thread
+from mcp_mount.openapi.sizes import fits
 
 _FEW: Final = 50
-"""Tools that the event loop renders itself, in some milliseconds."""
+_SMALL: Final = 200_000
+"""Tools, and characters of their schemas, that the event loop renders itself, in some
+milliseconds."""
+
+_LARGE: Final = 1_000_000
+"""Characters of a list from which on it is written in parts."""
 
 
 _Rendered = tuple[str, list[str], str]
@@ -74,7 +80,7 @@ class ToolList:
                 self._remember(seen, [*(await self._finish(own)), *offered.values()], offered)
             if version not in self._rendered:
                 tools = self._tools
-                if len(tools) <= _FEW:
+                if _are_few(tools):
                     rendered = self._render(tools, version, meta)
                 else:
                     rendered = await make_in_thread(partial(self._render, tools, version, meta))
@@ -86,7 +92,7 @@ class ToolList:
             hidden = {index for index, each in self._scoped if scopes_to_request(each, granted)}
         if hidden:
             parts = [part for index, part in enumerate(parts) if index not in hidden]
-        return (before, ",".join(parts), after)
+        return _join((before, parts, after))
 
     async def render_these(
         self, tools: Sequence[Tool], version: str, meta: ServerMeta
@@ -94,7 +100,7 @@ class ToolList:
         """Return a result with some tools as JSON, in parts; it is kept for who asks next."""
         if tools != self._some[0] or version not in self._some[1]:
             finished = await self._finish(tools)
-            if len(finished) <= _FEW:
+            if _are_few(finished):
                 rendered = self._render(finished, version, meta)
             else:
                 rendered = await make_in_thread(partial(self._render, finished, version, meta))
@@ -123,15 +129,23 @@ class ToolList:
 
 def _join(rendered: _Rendered) -> Sequence[str]:
     before, parts, after = rendered
-    return before, ",".join(parts), after
+    if sum(map(len, parts)) < _LARGE:
+        return before, ",".join(parts), after
+    # Not a tuple, so that others run while it is written.
+    separated = [each for part in parts for each in (",", part)]
+    return [before, *separated[1:], after]
+
+
+def _are_few(tools: Sequence[Tool]) -> bool:
+    schemas = [schema for tool in tools for schema in (tool.parameters, tool.output_schema)]
+    return len(tools) <= _FEW and fits(schemas, _SMALL)
 
 
 def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:
     parts: list[str] = []
     # Pydantic lets nobody else run, in whichever thread, until what it is given is written.
-    for start in range(0, len(tools), _FEW):
-        result = _write(ttl, tools[start : start + _FEW], version)
-        parts += [write_ascii(tool) for tool in result["tools"]]
+    for tool in tools:
+        parts += [write_ascii(each) for each in _write(ttl, (tool,), version)["tools"]]
     result = _write(ttl, (), version)
     if meta.is_modern:
         result.setdefault("resultType", "complete")

@@ -14,6 +14,7 @@ In reading order:
     servers       where an API is
     paths         which operation a path leads to on another server
     patterns      which regular expressions clients can compile
+    sizes         how large values are
     tidy          a schema of any version in today's keywords
     combine       merged schemas, and inheritance
     work          how much the schemas of a document may be

@@ -22,6 +22,7 @@ from mcp_mount.openapi.simplify import (
     simplify,
     without_properties,
 )
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.openapi.tidy import LISTS, MAPS, SINGLES, tidy
 
 # Characters that one argument, or one result, may take of a model's context. Results have less:
@@ -118,14 +119,24 @@ class _Writer:
     def _fit(self, node: object, depth: int = 0) -> Schema:
         """Write as many levels of a schema as fit; at least one, then as short as possible."""
         fitting: Schema | None = None
+        fitting_size = 0
         for levels in range(1, MAX_DEPTH):
             deeper = self._attempt(node, levels, depth)
-            if len(json.dumps(deeper, default=str)) > _MAX_SIZE[self._direction]:
+            size = self._size_of(deeper)
+            if size > _MAX_SIZE[self._direction]:
                 break
-            fitting = deeper
+            fitting, fitting_size = deeper, size
             if not self._is_cut or self._work.is_done:
                 break
-        return self._attempt(node, 1, depth, tight=True) if fitting is None else fitting
+        if fitting is None:
+            fitting = self._attempt(node, 1, depth, tight=True)
+            fitting_size = self._size_of(fitting)
+        return fitting if self._work.spend_characters(fitting_size) else {}
+
+    def _size_of(self, written: Schema) -> int:
+        size = len(json.dumps(written, default=str))
+        self._work.spend_text(size)
+        return size
 
     def _attempt(self, node: object, levels: int, depth: int, *, tight: bool = False) -> Schema:
         self._nodes, self._is_cut, self._is_tight = 0, False, tight
@@ -198,6 +209,8 @@ class _Writer:
                     continue
                 values = self._models.discriminator_values(discriminator, pointer)
                 known = [value for value in values if value in own.get("enum", values)] or values
+                if not fits([name, *known], _MAX_SIZE["input"]):
+                    continue
                 value = {"const": known[0]} if len(known) == 1 else {"enum": known}
                 kept = {key: own[key] for key in ("type", "description") if key in own}
                 each["properties"] = {**each["properties"], name: {**kept, **value}}

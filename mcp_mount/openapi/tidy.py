@@ -10,11 +10,23 @@ from typing import Any, Final
 import jsonschema_rs
 
 from mcp_mount.openapi.nodes import Schema
+from mcp_mount.openapi.sizes import fits
 
 # The keywords whose values hold schemas.
 MAPS: Final = frozenset({"properties", "patternProperties"})
 LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 SINGLES: Final = frozenset({"items", "additionalProperties", "propertyNames"})
+
+# The keywords that are published as they are, and accept more where they are left out.
+_VALUES: Final = frozenset(
+    {"const", "default", "enum", "format", "pattern", "contentMediaType", "contentEncoding"}
+)
+# Characters of such a value, of which real ones have 2,000 at the most.
+_MAX_VALUE: Final = 4_000
+# The SDK writes 255 values in each other at the most, of which a schema can be more than half.
+_MAX_VALUE_DEPTH: Final = 20
+# Of a longer enumeration only the first values are published.
+_MAX_ENUM: Final = 50
 
 _BOUNDS: Final = frozenset({"exclusiveMinimum", "exclusiveMaximum"})
 _SCALARS: Final = _BOUNDS | {
@@ -25,6 +37,10 @@ _SCALARS: Final = _BOUNDS | {
 
 
 def _is_valid(key: str, value: Any) -> bool:
+    if key in _VALUES:
+        published = value[:_MAX_ENUM] if key == "enum" and isinstance(value, list) else value
+        if not fits(published, _MAX_VALUE, deepest=_MAX_VALUE_DEPTH):
+            return False
     if key in MAPS:
         return isinstance(value, Mapping)
     if key in LISTS or key in {"enum", "required"}:

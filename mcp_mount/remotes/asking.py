@@ -31,9 +31,10 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_mount.loops import in_thread
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.elicitation import clean_request
 from mcp_mount.remotes.outgoing import Caller, current_request
-from mcp_mount.remotes.text import clean_json, clean_text, clean_title, fits
+from mcp_mount.remotes.text import clean_json, clean_text, clean_title
 
 _CHANGES: Final = (
     ToolListChangedNotification,

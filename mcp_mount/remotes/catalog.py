@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from mcp_mount.near import near_names
 from mcp_mount.openapi.nodes import Schema
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.entries import Item, name_of, read_entry, read_items, read_via
 from mcp_mount.remotes.listing import MAX_ENTRIES, Lists
 from mcp_mount.remotes.remote import Remote
 from mcp_mount.remotes.schemas import MAX_READ, MAX_WORK, publish_input, publish_output, work_of
-from mcp_mount.remotes.text import clean_description, clean_title, fits, is_visible
+from mcp_mount.remotes.text import clean_description, clean_title, is_visible
 from mcp_mount.remotes.uris import add_prefix
 from mcp_mount.tools.naming import names_within
 from mcp_mount.tools.uris import is_template, is_uri

@@ -27,11 +27,11 @@ from mcp_types import (
     RequestId,
 )
 
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.bounds import MAX_DATA, MAX_PAGE, MAX_UNASKED
 from mcp_mount.remotes.large import take_large_result
 from mcp_mount.remotes.outgoing import OutgoingRequest, belonging_to, current_request
 from mcp_mount.remotes.results import LISTS, check_result, is_modest
-from mcp_mount.remotes.text import fits
 
 _MAX_WAITING: Final = 100
 """Requests of the other server that wait for their answers."""

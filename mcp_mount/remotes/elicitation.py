@@ -24,10 +24,11 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.forms import asks_for_secret
 from mcp_mount.remotes.outgoing import Caller
 from mcp_mount.remotes.schemas import without_expressions
-from mcp_mount.remotes.text import clean_json, clean_text, fits
+from mcp_mount.remotes.text import clean_json, clean_text
 from mcp_mount.tools.uris import is_uri
 
 _STATE: Final = "mcp_mount:remote:"

@@ -14,8 +14,9 @@ from mcp_types import ErrorData
 from pydantic import ValidationError
 
 from mcp_mount.backends.token import NoToken
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.bounds import MAX_DATA, MAX_INTEGER, TOO_LARGE
-from mcp_mount.remotes.text import clean_json, clean_text, fits
+from mcp_mount.remotes.text import clean_json, clean_text
 
 _MAX_DEPTH: Final = 10
 _MAX_MESSAGE: Final = 2_000

@@ -12,10 +12,11 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from mcp_mount.loops import in_thread
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.bounds import TOO_LARGE
 from mcp_mount.remotes.failures import InvalidLists
 from mcp_mount.remotes.session import Session
-from mcp_mount.remotes.text import count_values, fits
+from mcp_mount.remotes.text import count_values
 
 MAX_ENTRIES: Final = 1_000
 """Tools, resources, templates or prompts that one server can offer."""

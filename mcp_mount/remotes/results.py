@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from mcp.shared.exceptions import MCPError
 
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.remotes.bounds import ASKS_TOO_MUCH, MAX_UNASKED, TOO_LARGE
-from mcp_mount.remotes.text import count_values, fits
+from mcp_mount.remotes.text import count_values
 
 LISTS: Final = {
     "tools/list": "tools",

@@ -16,7 +16,8 @@ import jsonschema_rs
 from mcp_mount.openapi.directions import Direction
 from mcp_mount.openapi.nodes import Schema
 from mcp_mount.openapi.schemas import Schemas
-from mcp_mount.remotes.text import clean_json, fits
+from mcp_mount.openapi.sizes import fits
+from mcp_mount.remotes.text import clean_json
 
 _MAX_ARGUMENTS: Final = 200
 _MAX_PUBLISHED: Final = 50_000

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from mcp_mount.loops import in_thread
-from mcp_mount.remotes.text import fits
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.tools.converting import LARGE
 
 

@@ -21,9 +21,6 @@ _UNSEEN: Final = re.compile(
 """Marks and letters that nobody sees (Unicode's Default_Ignorable_Code_Point, beside category C).
 The one after a symbol stays: with it "❤" is the coloured one, as values of an `enum` have it."""
 
-_VALUE: Final = 4
-"""What a JSON value counts beside its characters."""
-
 
 class _Visible(dict[int, int | None]):
     """What stands for each character: itself, or nothing. A class because `translate` asks it."""
@@ -38,29 +35,6 @@ class _Visible(dict[int, int | None]):
 
 _MAX_KNOWN: Final = 10_000
 _VISIBLE: Final = _Visible()
-
-
-def fits(value: Any, most: float) -> bool:
-    """Whether a JSON value has no more than so many characters, each value counting a few.
-
-    It looks at no more than that: what is far too large is found out as soon as what is not.
-    """
-    values = [value]
-    while values:
-        each = values.pop()
-        most -= _VALUE
-        if isinstance(each, str | dict | list):
-            most -= len(each)
-        elif isinstance(each, int):
-            # Three bits are less than a digit.
-            most -= each.bit_length() // 3
-        if most < 0:
-            return False
-        if isinstance(each, dict):
-            values += [*each.keys(), *each.values()]
-        elif isinstance(each, list):
-            values += each
-    return True
 
 
 def count_values(value: Any, most: float = math.inf, without: frozenset[str] = frozenset()) -> int:

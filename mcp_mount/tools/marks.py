@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from mcp_mount.errors import InvalidMark
 from mcp_mount.halves import mend
 from mcp_mount.limits import Limits
 from mcp_mount.openapi.operations import Operation
+from mcp_mount.openapi.sizes import fits
 from mcp_mount.tools.naming import is_name
 
 Selector = str | Callable[[Operation], bool]
@@ -21,6 +23,9 @@ logger = logging.getLogger("mcp_mount")
 
 _SHOWN = 20
 """Operations that one line of the log names."""
+
+_MAX_META_DEPTH = 100
+"""Values in each other; the SDK refuses to write more than 255, and with them the whole list."""
 
 _HINTS = "readOnlyHint|destructiveHint|idempotentHint|openWorldHint"
 _LIMITS = "timeout|max_bytes|max_items|max_event_bytes|max_concurrency|max_result_chars"
@@ -177,10 +182,17 @@ def read_marks(tools: ToolMarks) -> Mapping[Selector, ToolOverrides]:
     return marks
 
 
+def _expect_flat(meta: Mapping[str, Any]) -> None:
+    if not fits(meta, math.inf, deepest=_MAX_META_DEPTH):
+        message = f"its meta is of more than {_MAX_META_DEPTH} values in each other"
+        raise ValueError(message)
+
+
 def _convert(value: object, where: str, form: str) -> ToolOverrides:
     try:
         overrides = msgspec.convert(value, ToolOverrides)
         json.dumps(overrides.meta, allow_nan=False)
+        _expect_flat(overrides.meta)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise InvalidMark(
             f"{where} cannot be read: {error}. It is {form} with any of "
