@@ -73,8 +73,8 @@ class _Rounds:
             WeakKeyDictionary()
         )
 
-    async def wait(self) -> None:
-        """Wait for the task's next turn."""
+    async def wait(self, *, is_long: bool) -> None:
+        """Wait for the task's next turn, which may be known to be long."""
         task = asyncio.current_task()
         had, ended, last = self._had.get(task, (0, 0.0, 0))
         # Where no round has begun meanwhile, the whole process has waited.
@@ -83,7 +83,7 @@ class _Rounds:
         if not self._is_open:
             self._is_open = True
             self._schedule()
-        await (self._long if had > _FEW else self._short).wait()
+        await (self._long if is_long or had > _FEW else self._short).wait()
         self._had[task] = had, time.monotonic() + _TURN, self._round
 
     def _schedule(self) -> None:
@@ -117,14 +117,18 @@ class Turns:
     Not after each part, because a turn of the event loop costs more than a small part does.
     """
 
-    def __init__(self, seconds: float = _TURN) -> None:
-        """Begin a turn of so many seconds."""
+    def __init__(self, seconds: float = _TURN, *, is_long: bool = False) -> None:
+        """Begin a turn of so many seconds.
+
+        `is_long` tells that steps of the next ones cannot be made shorter: one at a time is enough.
+        """
         self._ends = time.monotonic() + seconds
+        self._is_long = is_long
 
     async def take(self) -> None:
         """Let others run if they have waited for long."""
         if time.monotonic() > self._ends:
             # A scope that is cancelled reaches who waits here, and nobody whose turn has come.
             await asyncio.sleep(0)
-            await _rounds.get().wait()
+            await _rounds.get().wait(is_long=self._is_long)
             self._ends = time.monotonic() + _TURN

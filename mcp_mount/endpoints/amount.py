@@ -16,6 +16,7 @@ from mcp_mount.conversion.structure import (
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.fastpath.outline import Outline, read_outline, read_strict_outline
 from mcp_mount.tools.confirm import MOST_ASKED
+from mcp_mount.turns import Turns
 
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
@@ -48,7 +49,8 @@ async def refuse_too_much(scope: Scope, body: bytes, *, is_kept: bool) -> Respon
 
 
 async def _too_much(scope: Scope, body: bytes) -> str | None:
-    values = scope[VALUES_KEY] = await weigh_values(body)
+    # Large ones that come at once go on one after the other.
+    values = scope[VALUES_KEY] = await weigh_values(body, Turns(0, is_long=True))
     if values > MAX_VALUES:
         return f"The request has more than {MAX_VALUES:,} JSON values."
     if values > min(_MOST_ASIDE, MOST_ASKED):

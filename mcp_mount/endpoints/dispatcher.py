@@ -20,6 +20,7 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
+from mcp_mount.conversion.structure import is_small
 from mcp_mount.endpoints.amount import refuse_too_much
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
@@ -126,7 +127,8 @@ class Dispatcher:
     async def _dispatch_message(
         self, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        ctx, turns = request_context.get(), Turns()
+        ctx, is_large = request_context.get(), not is_small(body)
+        turns = Turns(is_long=is_large)
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         meta: Mapping[str, Any]
         if hot is not None:
@@ -162,7 +164,8 @@ class Dispatcher:
                 scope = inner.scope(scope, body)
             if ctx is not None:
                 ctx.input_schema, ctx.called_tool = await self._mount.own_schema(tool), tool
-            await turns.take()
+            # Hundreds may come at once, and FastMCP takes a millisecond for each.
+            await Turns(0, is_long=is_large).take()
             await self._app(scope, replay_body(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:

@@ -24,6 +24,7 @@ from mcp_mount.tools.call import ToolCall
 from mcp_mount.tools.context import to_tool_result
 from mcp_mount.tools.provider import OperationProvider
 from mcp_mount.tools.tracing import joined_trace
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 
@@ -86,8 +87,12 @@ class TaskWorker:
             raise asyncio.CancelledError
         self.running += 1
         try:
+            # Its request may be large, and several may begin at once.
+            turns = Turns(0, is_long=True)
+            await turns.take()
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:
+                await turns.take()
                 renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
                 ctx = self._context(request)
                 try:
