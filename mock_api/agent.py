@@ -22,7 +22,7 @@ from mock_api.answers import Say, visible
 from mock_api.errors import ModelFailed
 from mock_api.model import Model
 from mock_api.tools import Output, call, offered, only_reads
-from mock_api.turns import ToolCall, Turn
+from mock_api.turns import ToolCall
 
 MOST_AT_ONCE: Final = 16
 """Calls that are made in one round."""
@@ -115,8 +115,10 @@ async def answer(
         if left:
             if turn.text:
                 await say("\n\n")
-            await _announce(turn.calls, tools, say)
-            messages += [_said(turn), *await _outputs(client, tools, turn.calls)]
+            calls = turn.calls[:MOST_AT_ONCE]
+            await _announce(calls, tools, say)
+            outputs = await _outputs(client, tools, calls, left_out=len(turn.calls) - len(calls))
+            messages += [_said(turn.text, calls), *outputs]
     raise ModelFailed(
         f"The model has not come to an answer in {bounds.rounds} rounds, which CHAT_MAX_ROUNDS"
         " sets. Ask for less."
@@ -133,9 +135,9 @@ def _function(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _said(turn: Turn) -> dict[str, Any]:
-    """Return what the model said as the message that it sent."""
-    calls = [
+def _said(text: str, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    """Return what the model said as the message that it sent, with the calls that are made."""
+    said = [
         {
             "id": each.id,
             "type": "function",
@@ -145,26 +147,32 @@ def _said(turn: Turn) -> dict[str, Any]:
                 "arguments": each.arguments if each.arguments and _arguments(each) else "{}",
             },
         }
-        for each in turn.calls
+        for each in calls
     ]
-    return {"role": "assistant", "content": turn.text or None, "tool_calls": calls}
+    return {"role": "assistant", "content": text or None, "tool_calls": said}
 
 
 async def _outputs(
-    client: Client[Any], tools: Mapping[str, Tool], calls: Sequence[ToolCall]
+    client: Client[Any], tools: Mapping[str, Tool], calls: Sequence[ToolCall], *, left_out: int
 ) -> list[dict[str, Any]]:
-    """Make the calls of a round at the same time; return what they said, in their order."""
+    """Make the calls of a round at the same time; return what they said, in their order.
+
+    The last one tells how many were left out: with all of them there would soon be hundreds of
+    messages, which OpenAI's client writes in one step.
+    """
     most = min(LONGEST_OUTPUT, LONGEST_ROUND // len(calls))
-    not_called = Output(f"Not called: {MOST_AT_ONCE} calls at once are the most.", is_error=True)
-    contents = [_content(not_called, most)] * len(calls)
+    contents = [""] * len(calls)
 
     async def make(number: int) -> None:
         # Nothing else is kept of an output, which may have megabytes, while others are waited for.
         contents[number] = _content(await _output(client, tools, calls[number]), most)
 
     async with anyio.create_task_group() as tasks:
-        for number in range(min(len(calls), MOST_AT_ONCE)):
+        for number in range(len(calls)):
             tasks.start_soon(make, number)
+    if left_out:
+        note = f"{left_out} more were not called: {MOST_AT_ONCE} calls at once are the most."
+        contents[-1] += f"\n[{note}]"
     return [
         {"role": "tool", "tool_call_id": each.id, "content": content}
         for each, content in zip(calls, contents, strict=True)
@@ -205,7 +213,7 @@ def _content(output: Output, most: int) -> str:
 
 async def _announce(calls: Sequence[ToolCall], tools: Mapping[str, Tool], say: Say) -> None:
     """Tell who asks of the calls that may change something."""
-    for each in calls[:MOST_AT_ONCE]:
+    for each in calls:
         tool, arguments = tools.get(each.name), _arguments(each)
         if tool is not None and arguments is not None and not only_reads(tool):
             await say(f"[Calling {tool.name} {_told(tool, arguments)}]\n\n")

@@ -27,7 +27,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from mock_api.answers import Say
 from mock_api.errors import AnswerError, ModelFailed, TooSlow, Unavailable
-from mock_api.receiving import bounded
+from mock_api.receiving import NoCookies, bounded
 from mock_api.settings import Settings
 from mock_api.turns import UNREADABLE, Chunk, Reading, Turn
 
@@ -154,7 +154,9 @@ async def connected(settings: Settings) -> AsyncIterator[Model]:
         default_headers={"Accept-Encoding": "identity"},
         # A question goes to the server that was named, and to no other that this one names.
         http_client=httpx2.AsyncClient(
-            verify=_certificates(), event_hooks={"response": [bounded(most_bytes)]}
+            verify=_certificates(),
+            cookies=NoCookies(),
+            event_hooks={"response": [bounded(most_bytes)]},
         ),
     )
     async with client:

@@ -5,13 +5,15 @@
   call in one step, in which nobody else is served.
 * It is read as it stands: a compressed one, which was not asked for, could be a thousand times as
   large as what was received.
+* No cookie is read, which takes Python half a second where a server sends them for that.
 * OpenAI's client waits for as long as a server asks it to before it tries again, up to a minute; a
   person waits for `PATIENCE` seconds at the most.
 """
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, cast
+from http.cookiejar import CookieJar
+from typing import Any, Final, cast
 
 import anyio.lowlevel
 import httpx2
@@ -36,6 +38,13 @@ _END: Final = re.compile(rb"(?>\r\n?|\n){2}")
 """A blank line."""
 
 Hook = Callable[[httpx2.Response], Awaitable[None]]
+
+
+class NoCookies(CookieJar):
+    """Keeps no cookie, and reads none."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep nothing of what a response sets."""
 
 
 def bounded(most_bytes: int) -> Hook:

@@ -99,11 +99,12 @@ async def test_a_structure_that_says_more_than_the_text_is_cut_by_itself(era: Er
 
 async def test_a_structure_that_cannot_be_cut_as_declared_stays_whole(era: Era) -> None:
     """Gateway, R6: clients would refuse the whole result."""
-    kinds = {"type": "string", "enum": [LINES]}
+    lines = "a line\n" * 500
+    kinds = {"type": "string", "enum": [lines]}
     schema = {"type": "object", "properties": {"kind": kinds}}
-    answer = text(json.dumps({"kind": LINES}), structuredContent={"kind": LINES})
+    answer = text(json.dumps({"kind": lines}), structuredContent={"kind": lines})
     reply = await ask(answer, era, outputSchema=schema)
-    assert reply.result["structuredContent"] == {"kind": LINES}
+    assert reply.result["structuredContent"] == {"kind": lines}
     assert "of 501 lines in 'kind'" in texts_of(reply)[-1]
 
 

@@ -20,7 +20,7 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
-from mcp_mount.conversion.structure import is_small
+from mcp_mount.conversion.structure import VALUES_KEY
 from mcp_mount.endpoints.amount import refuse_too_much
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
@@ -127,7 +127,7 @@ class Dispatcher:
     async def _dispatch_message(
         self, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        ctx, is_large = request_context.get(), not is_small(body)
+        ctx, is_large = request_context.get(), VALUES_KEY in scope
         turns = Turns(is_long=is_large)
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         meta: Mapping[str, Any]

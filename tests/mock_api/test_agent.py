@@ -267,13 +267,14 @@ async def test_the_outputs_of_a_round_have_a_bound_together(settings: Settings) 
 
 
 async def test_many_calls_at_once_are_bounded(settings: Settings) -> None:
-    """Agent: those beyond the bound are told so; each has an answer, in order."""
+    """Agent: of those beyond the bound their number is told, and they are not sent back."""
     many = calls(*[("get_server_time", {})] * 50)
     async with fake_model(in_turn(many, words("Fifty."))) as model:
         assert (await ask(create_app(model.settings(settings)))).text == "Fifty."
-    made = [each.startswith("[MCP Server Time]") for each in model.outputs]
-    assert made == [True] * 16 + [False] * 34
-    assert model.outputs[-1] == "Error: Not called: 16 calls at once are the most."
+    assert [each.startswith("[MCP Server Time]") for each in model.outputs] == [True] * 16
+    note = "\n[34 more were not called: 16 calls at once are the most.]"
+    assert [each.endswith(note) for each in model.outputs] == [False] * 15 + [True]
+    assert len(model.requests[-1]["messages"][2]["tool_calls"]) == 16
 
 
 async def test_calls_with_one_id_are_told_apart(settings: Settings) -> None:
