@@ -91,6 +91,8 @@ class BoundedTool(FunctionTool):
         """
         _let_others_run(get_context())
         result = await super().run(arguments)
+        # FastMCP converts it, and the SDK writes it; hundreds may be ready at once.
+        await Turns().begin()
         if not isinstance(result, _Unconverted):
             return result
         convert = partial(super().convert_result, result.value)

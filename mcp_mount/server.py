@@ -31,6 +31,7 @@ from mcp_mount.search.provider import SearchProvider
 from mcp_mount.tools.binding import CallPolicy
 from mcp_mount.tools.confirm import refuse_large_question, seal
 from mcp_mount.tools.provider import OperationProvider
+from mcp_mount.tools.uris import is_readable
 from mcp_mount.turns import Turns
 
 if TYPE_CHECKING:
@@ -133,8 +134,15 @@ class ProtocolMiddleware(DereferenceRefsMiddleware):
         context: MiddlewareContext[mcp_types.ReadResourceRequestParams],
         call_next: CallNext[mcp_types.ReadResourceRequestParams, ResourceResult],
     ) -> ResourceResult:
-        """Bound the resources that users added."""
+        """Bound the addresses, and the resources that users added.
+
+        Raises:
+            MCPError: the address is very long.
+        """
         server, asked = _server_of(context), context.message
+        if not is_readable(str(asked.uri)):
+            message = "The address of the resource is too long, or its query has too many fields."
+            raise MCPError(code=mcp_types.INVALID_PARAMS, message=message)
         found = await asked_resource(server, asked) if server is not None else None
         if found is None or not is_own(found):
             return await call_next(context)

@@ -125,6 +125,11 @@ class Turns:
         self._ends = time.monotonic() + seconds
         self._is_long = is_long
 
+    async def begin(self) -> None:
+        """Begin a turn now, unless as many others as may have begun theirs in this round."""
+        await _rounds.get().wait(is_long=self._is_long)
+        self._ends = time.monotonic() + _TURN
+
     async def take(self) -> None:
         """Let others run if they have waited for long."""
         if time.monotonic() > self._ends:

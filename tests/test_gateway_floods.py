@@ -264,6 +264,14 @@ async def test_events_that_are_no_messages_cost_something_before_an_answer() -> 
     assert pace.owe(1_500, time.monotonic()) > 0
 
 
+async def test_an_answer_to_a_question_costs_what_ten_messages_do() -> None:
+    """Gateway: it is a request of ours; a server that asked without end took half of a core."""
+    question = {"method": "elicitation/create", "params": {"message": "Who?"}}
+    with served(Loud(*({"id": f"q{each}", **question} for each in range(250)))) as url:
+        pace = await _called(url)
+    assert pace.owe(1_000, time.monotonic()) > 0
+
+
 async def _called(url: str) -> Pace:
     """Call the tool of a server; return the pace of what it says."""
     connection = HTTPConnection(Remote("raw", url=f"{url}/mcp"), 1_000_000, 100)

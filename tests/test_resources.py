@@ -248,3 +248,23 @@ def test_a_mark_that_cannot_be_stops_the_start(mark: dict[str, Any], said: str) 
     with pytest.raises(MountError) as refused, TestClient(app):
         pytest.fail("it has started")
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("query", ["%&" * 5_000, "q=" + "a" * 17_000])
+async def test_an_address_that_is_very_long_is_not_looked_for(era: Era, query: str) -> None:
+    """X5: a query of 32,000 fields took 0.3 s in one step, before anything was counted."""
+    app = FastAPI()
+
+    @app.get("/parts", openapi_extra={"x-mcp": {"resource": "parts://all{?q}"}})
+    async def parts(q: str = "") -> str:
+        return q
+
+    @mount_mcp(app).server.resource("own://all{?q}")
+    def own(q: str = "") -> str:
+        return q
+
+    for scheme in ("parts", "own"):
+        uri = f"{scheme}://all?{query}"
+        reply = await rpc(app, era, "resources/read", {"uri": uri}, headers={"mcp-name": uri})
+        assert "too long, or its query has too many fields" in reply.answer["error"]["message"]

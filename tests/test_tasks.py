@@ -5,12 +5,14 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
@@ -272,6 +274,38 @@ async def test_no_caller_has_all_places_of_the_worker(*, made_up: bool) -> None:
         for task_id, headers in mine:
             assert (await ended(app, task_id, 10, headers=headers))["status"] == "completed"
     assert len(desk.runs) == 8
+
+
+async def test_a_route_in_a_thread_keeps_the_place_of_its_task() -> None:
+    """F2: else who starts and cancels tasks has all threads of the worker."""
+    app, begun, end = FastAPI(), list[int](), threading.Event()
+    entered = [anyio.Event() for _ in range(6)]
+
+    @app.get("/sleeps/{number}", operation_id="sleeps", openapi_extra=MARK)
+    def sleeps(number: int) -> None:
+        begun.append(number)
+        anyio.from_thread.run_sync(entered[number].set)
+        end.wait(60)
+
+    @app.get("/quick", operation_id="quick", openapi_extra=MARK)
+    async def quick() -> None:
+        pass
+
+    mount_mcp(app, tasks=Tasks(concurrency=4))
+    async with started(app) as running:
+        try:
+            for number in range(6):
+                task_id = await start(running, "sleeps", {"number": number}, headers=ALICE)
+                if number < 2:
+                    await entered[number].wait()
+                await ask(running, task_id, "cancel", headers=ALICE)
+            theirs = await start(running, "quick", headers=BOB)
+            assert (await ended(running, theirs, headers=BOB))["status"] == "completed"
+            assert begun == [0, 1]
+        finally:
+            end.set()
+        last = await start(running, "quick", headers=ALICE)
+        assert (await ended(running, last, headers=ALICE))["status"] == "completed"
 
 
 async def test_what_waits_is_cancelled_before_it_begins() -> None:

@@ -111,7 +111,8 @@ class AppCall:
         while not self.is_answered:
             await self._wait()
 
-    async def _wait_until_done(self) -> None:
+    async def wait_until_done(self) -> None:
+        """Wait until the route has sent its last message or ended."""
         while not self.is_done:
             await self._wait()
 
@@ -140,12 +141,12 @@ class AppCall:
         """
         self.send_disconnect()
         with anyio.move_on_after(GRACE, shield=True):
-            await self._wait_until_done()
+            await self.wait_until_done()
             return
         self._cancellation.cancel()
         with anyio.move_on_after(GRACE, shield=True):
             # A route in a worker thread cannot be interrupted; its task ends with the thread.
-            await self._wait_until_done()
+            await self.wait_until_done()
 
     async def _cancel_at(self, at: float) -> None:
         with anyio.CancelScope(deadline=max(at, asyncio.get_running_loop().time())):

@@ -16,6 +16,7 @@ from mcp_mount.conversion.structure import (
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.fastpath.outline import Outline, read_outline, read_strict_outline
 from mcp_mount.tools.confirm import MOST_ASKED
+from mcp_mount.tools.uris import MAX_ASKED
 from mcp_mount.turns import Turns
 
 _LARGEST_OPENING: Final = 8 * 1024
@@ -23,8 +24,6 @@ _LARGEST_OPENING: Final = 8 * 1024
 
 _MOST_ASIDE: Final = 10_000
 """Values of a message beside a call's arguments; nothing that clients say has a tenth of them."""
-
-_LONGEST_ADDRESS: Final = 16 * 1024
 
 _UTF_16: Final = frozenset({codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE})
 
@@ -66,8 +65,8 @@ async def _too_much(scope: Scope, body: bytes) -> str | None:
     if outline.repeated > SLICE:
         # Each event of a stream repeats them.
         return f"The id, the progress token and the name have more than {SLICE:,} characters."
-    if outline.address is not None and len(outline.address) > _LONGEST_ADDRESS:
-        return f"The address of a resource has more than {_LONGEST_ADDRESS:,} characters."
+    if outline.address is not None and len(outline.address) > MAX_ASKED:
+        return f"The address of a resource has more than {MAX_ASKED:,} characters."
     return None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -95,11 +96,12 @@ class TaskWorker:
                 await turns.take()
                 renewing = asyncio.create_task(self._renew(name, asyncio.current_task()))
                 ctx = self._context(request)
-                try:
-                    await self._run(name, request, ctx)
-                finally:
-                    renewing.cancel()
-                    self._leave(ctx.tasks)
+                async with AsyncExitStack() as place:
+                    try:
+                        await self._run(name, request, ctx, place)
+                    finally:
+                        renewing.cancel()
+                        self._leave(ctx.tasks)
         except Unreadable:
             logger.error("A task was sealed with another state_key=, and cannot be run.")  # noqa: TRY400
             await self._store.end(name, "failed", protocol_error(_FAILED))
@@ -131,11 +133,23 @@ class TaskWorker:
             forward_cookies=self._cookies,
         )
 
-    async def _run(self, name: str, request: KeptRequest, ctx: RequestContext) -> None:
+    async def _wait_for_routes(self, call: ToolCall) -> None:
+        """Keep a task's place while a route of it is in a thread, or its caller would have many."""
+        ends = (call.wait_for_routes(), self.stopping.wait())
+        waits = [asyncio.create_task(each) for each in ends]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    async def _run(
+        self, name: str, request: KeptRequest, ctx: RequestContext, place: AsyncExitStack
+    ) -> None:
         status: Status = "failed"
         outcome = protocol_error(_FAILED)
         try:
-            result = await self._call(name, request, ctx)
+            result = await self._call(name, request, ctx, place)
             status, outcome = "completed", self._written(result)
         except asyncio.CancelledError:
             # By its caller, who has been told; or because this process ends.
@@ -147,7 +161,9 @@ class TaskWorker:
             with anyio.CancelScope(shield=True):
                 await self._insist(lambda: self._store.end(name, status, outcome))
 
-    async def _call(self, name: str, request: KeptRequest, ctx: RequestContext) -> Result:
+    async def _call(
+        self, name: str, request: KeptRequest, ctx: RequestContext, place: AsyncExitStack
+    ) -> Result:
         await self._provider.refresh()
         if self.stopping.is_set():
             # What runs has been ended, and this would not be.
@@ -171,6 +187,7 @@ class TaskWorker:
             # Nobody waits for an answer: it need not come back, as a call does after a second.
             max_wait=tool.binding.limits.timeout,
         )
+        place.push_async_callback(self._wait_for_routes, call)
         try:
             with joined_trace(request["trace"], ctx.scope["headers"]):
                 result = await call.run()

@@ -145,6 +145,11 @@ class ToolCall:
             # A session keeps the context of its last request.
             self._ctx.abandon = None
 
+    async def wait_for_routes(self) -> None:
+        """Wait until every route has ended: one in a thread goes on when its call is over."""
+        for each in self._calls:
+            await each.wait_until_done()
+
     async def _run(self) -> Result:
         binding = self.binding
         if (answer := await self._admit()) is not None:

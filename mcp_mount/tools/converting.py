@@ -11,6 +11,10 @@ from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.shortening import shorten_result
 from mcp_mount.loops import in_thread
 from mcp_mount.tools.binding import ToolBinding
+from mcp_mount.turns import Turns
+
+_SMALL: Final = 2 * 1024
+"""Bytes of a body that takes no time: a thousand calls may be answered at once."""
 
 LARGE: Final = 64 * 1024
 """Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
@@ -26,6 +30,8 @@ async def convert(
     if limits.max_result_chars is not None:
         run = partial(_shorten, run, limits.max_result_chars, binding, reader)
     # Most are small, and a call costs.
+    if _SMALL < reader.size <= LARGE:
+        await Turns().begin()
     return run() if reader.size <= LARGE else await in_thread(run)
 
 

@@ -1,0 +1,85 @@
+"""F1: what is ready at one moment for many calls is answered one after the other."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import pytest
+from fastapi import FastAPI, Response
+
+from mcp_mount import mount_mcp
+from tests.foreign import HELD
+from tests.lanes import request_of, sent_by
+from tests.starting import started
+from tests.support import ERAS, Era
+from tests.test_lists_large import steps_of
+
+ROWS = "[" + ",".join(f'{{"id":{number},"name":"row {number}"}}' for number in range(1_500)) + "]"
+
+
+class Crowd:
+    """Calls that wait together, and go on at once."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._go_on = anyio.Event()
+        self.are_here = anyio.Event()
+
+    async def join(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.are_here.set()
+        await self._go_on.wait()
+
+    def let_go(self) -> None:
+        self._go_on.set()
+
+
+async def longest_step(
+    crowd: Crowd, count: int, send: Callable[[], Coroutine[None, None, object]]
+) -> float:
+    """Return the longest step of the event loop, once all calls go on."""
+
+    async def let_go() -> None:
+        crowd.let_go()
+        for each in sending:
+            await each
+
+    sending = [asyncio.create_task(send()) for _ in range(count)]
+    await crowd.are_here.wait()
+    return await steps_of(let_go)
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+async def test_answers_of_the_app(era: Era) -> None:
+    """Three hundred of 52 KB held the event loop for half a second, and 8 ms over REST."""
+    app, crowd = FastAPI(), Crowd(100)
+
+    @app.get("/rows")
+    async def rows() -> Response:
+        await crowd.join()
+        return Response(ROWS, media_type="application/json")
+
+    mount_mcp(app)
+    headers, body = request_of(era, "tools/call", {"name": "rows", "arguments": {}})
+    async with started(app) as served:
+        assert await longest_step(crowd, 100, partial(sent_by, served, headers, body)) < HELD
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+async def test_results_of_an_own_tool(era: Era) -> None:
+    """Nine hundred small ones held the event loop for half a second."""
+    app, crowd = FastAPI(), Crowd(500)
+
+    @mount_mcp(app).server.tool
+    async def rows() -> list[dict[str, int]]:
+        await crowd.join()
+        return [{"id": number} for number in range(20)]
+
+    headers, body = request_of(era, "tools/call", {"name": "rows", "arguments": {}})
+    async with started(app) as served:
+        assert await longest_step(crowd, 500, partial(sent_by, served, headers, body)) < HELD
