@@ -6,6 +6,7 @@ FastMCP looks at each item of a list several times, on the event loop: a million
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import chain, islice
@@ -89,7 +90,9 @@ class BoundedTool(FunctionTool):
         Raises:
             ToolError: it returns too much.
         """
-        _let_others_run(get_context())
+        with suppress(RuntimeError):
+            # Who runs a tool by itself has no context.
+            _let_others_run(get_context())
         result = await super().run(arguments)
         # FastMCP converts it, and the SDK writes it; hundreds may be ready at once.
         await Turns().begin()

@@ -598,3 +598,16 @@ async def test_what_an_own_tool_tells_nobody_lets_others_run(how: str, era: Era)
 
     reply = await rpc(app, era, "tools/call", {"name": "talk", "arguments": {}})
     assert reply.text_content.startswith("The tool gave no answer within 0.2 seconds.")
+
+
+async def test_an_own_tool_can_be_run_by_itself() -> None:
+    """C5: without a request, as FastMCP's own can."""
+    _, mounted = mounted_app()
+
+    @mounted.server.tool
+    async def one() -> int:
+        return 1
+
+    tool = await mounted.server.get_tool("one")
+    assert tool is not None
+    assert (await tool.run({})).structured_content == {"result": 1}
