@@ -62,7 +62,8 @@ class _Rounds:
     """The rounds of one event loop, while some have much to do."""
 
     def __init__(self) -> None:
-        self._short, self._long = _Waiting(_AT_ONCE), _Waiting(1)
+        # A large step waits for others like it, and not for those that go on and on.
+        self._short, self._large, self._long = _Waiting(_AT_ONCE), _Waiting(1), _Waiting(1)
         self._is_open = False
         self._looked, self._worked = 0.0, 0.0
         # Not that of a request, which would be kept while others come.
@@ -73,8 +74,8 @@ class _Rounds:
             WeakKeyDictionary()
         )
 
-    async def wait(self, *, is_long: bool) -> None:
-        """Wait for the task's next turn, which may be known to be long."""
+    async def wait(self, *, is_large: bool) -> None:
+        """Wait for the task's next turn, of which the first step may be known to be large."""
         task = asyncio.current_task()
         had, ended, last = self._had.get(task, (0, 0.0, 0))
         # Where no round has begun meanwhile, the whole process has waited.
@@ -83,7 +84,8 @@ class _Rounds:
         if not self._is_open:
             self._is_open = True
             self._schedule()
-        await (self._long if is_long or had > _FEW else self._short).wait()
+        short = self._large if is_large else self._short
+        await (self._long if had > _FEW else short).wait()
         self._had[task] = had, time.monotonic() + _TURN, self._round
 
     def _schedule(self) -> None:
@@ -93,7 +95,7 @@ class _Rounds:
     def _start(self) -> None:
         """Start a round."""
         self._round += 1
-        is_used = [each.start_round() for each in (self._short, self._long)]
+        is_used = [each.start_round() for each in (self._short, self._large, self._long)]
         self._is_open = any(is_used)
         if self._is_open:
             self._schedule()
@@ -117,17 +119,17 @@ class Turns:
     Not after each part, because a turn of the event loop costs more than a small part does.
     """
 
-    def __init__(self, seconds: float = _TURN, *, is_long: bool = False) -> None:
+    def __init__(self, seconds: float = _TURN, *, is_large: bool = False) -> None:
         """Begin a turn of so many seconds.
 
-        `is_long` tells that steps of the next ones cannot be made shorter: one at a time is enough.
+        `is_large` tells that the next ones have steps longer than a turn: one in a round is enough.
         """
         self._ends = time.monotonic() + seconds
-        self._is_long = is_long
+        self._is_large = is_large
 
     async def begin(self) -> None:
         """Begin a turn now, unless as many others as may have begun theirs in this round."""
-        await _rounds.get().wait(is_long=self._is_long)
+        await _rounds.get().wait(is_large=self._is_large)
         self._ends = time.monotonic() + _TURN
 
     async def take(self) -> None:
@@ -135,5 +137,5 @@ class Turns:
         if time.monotonic() > self._ends:
             # A scope that is cancelled reaches who waits here, and nobody whose turn has come.
             await asyncio.sleep(0)
-            await _rounds.get().wait(is_long=self._is_long)
+            await _rounds.get().wait(is_large=self._is_large)
             self._ends = time.monotonic() + _TURN

@@ -72,6 +72,32 @@ async def test_who_has_had_few_turns_goes_before_those_with_many() -> None:
         assert busy.pieces < 30
 
 
+async def test_a_large_step_goes_before_those_with_many() -> None:
+    """Security: a large request of somebody waited for all streams without a pause."""
+    async with working(40) as busy:
+        busy.pieces = 0
+        for _ in range(3):
+            await Turns(0, is_large=True).take()
+        assert busy.pieces < 30
+
+
+async def test_large_steps_go_on_one_in_a_round() -> None:
+    """Security: sixty large requests at once held the event loop for 0.2 seconds."""
+    went_on = list[int]()
+
+    async def step(number: int) -> None:
+        await Turns(0, is_large=True).take()
+        went_on.append(number)
+
+    steps = [asyncio.create_task(step(each)) for each in range(12)]
+    while len(went_on) < 12:
+        before = len(went_on)
+        await checkpoint()
+        assert len(went_on) <= before + 1
+    assert went_on == [*range(12)]
+    assert all(each.done() for each in steps)
+
+
 async def test_who_has_waited_for_others_has_little_to_do() -> None:
     """Security: a stream of a word now and then had its turns after all those without a pause."""
     turns = Turns(0)

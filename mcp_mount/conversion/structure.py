@@ -20,6 +20,10 @@ three, and a number that is longer than any processor's twenty for each twenty d
 fraction or escapes take more is said below.
 """
 
+MOST_ASIDE: Final = 10_000
+"""Values of a message beside a call's arguments, nothing that clients say having a tenth of them;
+and with these, of a call about which a question is asked."""
+
 VALUES_KEY: Final = "mcp_mount.values"
 """Where the scope of a large request says how many values were counted in it."""
 

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from mcp_mount.conversion.structure import (
     MAX_VALUES,
+    MOST_ASIDE,
     SLICE,
     VALUES_KEY,
     is_small,
@@ -15,15 +16,11 @@ from mcp_mount.conversion.structure import (
 )
 from mcp_mount.endpoints.guard import refuse
 from mcp_mount.fastpath.outline import Outline, read_outline, read_strict_outline
-from mcp_mount.tools.confirm import MOST_ASKED
 from mcp_mount.tools.uris import MAX_ASKED
 from mcp_mount.turns import Turns
 
 _LARGEST_OPENING: Final = 8 * 1024
 """Bytes of the request with which a client names itself and what it can do."""
-
-_MOST_ASIDE: Final = 10_000
-"""Values of a message beside a call's arguments; nothing that clients say has a tenth of them."""
 
 _UTF_16: Final = frozenset({codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE})
 
@@ -49,17 +46,17 @@ async def refuse_too_much(scope: Scope, body: bytes, *, is_kept: bool) -> Respon
 
 async def _too_much(scope: Scope, body: bytes) -> str | None:
     # Large ones that come at once go on one after the other.
-    values = scope[VALUES_KEY] = await weigh_values(body, Turns(0, is_long=True))
+    values = scope[VALUES_KEY] = await weigh_values(body, Turns(0, is_large=True))
     if values > MAX_VALUES:
         return f"The request has more than {MAX_VALUES:,} JSON values."
-    if values > min(_MOST_ASIDE, MOST_ASKED):
+    if values > MOST_ASIDE:
         # Nothing is known of what stands where in a message that is not JSON to the letter.
         outline = read_strict_outline(body) or Outline()
         if outline.state is not None:
-            return f"The request has more than {MOST_ASKED:,} JSON values, and answers a question."
-        if values - await weigh_values(outline.arguments) > _MOST_ASIDE:
+            return f"The request has more than {MOST_ASIDE:,} JSON values, and answers a question."
+        if values - await weigh_values(outline.arguments) > MOST_ASIDE:
             # The rest is read again and again, and checked, by what is behind this.
-            most = f"{_MOST_ASIDE:,} JSON values"
+            most = f"{MOST_ASIDE:,} JSON values"
             return f"The request has more than {most} beside a call's arguments."
     outline = read_outline(body)
     if outline.repeated > SLICE:

@@ -128,7 +128,7 @@ class Dispatcher:
         self, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
         ctx, is_large = request_context.get(), VALUES_KEY in scope
-        turns = Turns(is_long=is_large)
+        turns = Turns(is_large=is_large)
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         meta: Mapping[str, Any]
         if hot is not None:
@@ -165,7 +165,7 @@ class Dispatcher:
             if ctx is not None:
                 ctx.input_schema, ctx.called_tool = await self._mount.own_schema(tool), tool
             # Hundreds may come at once, and FastMCP takes a millisecond for each.
-            await Turns(0, is_long=is_large).take()
+            await Turns(0, is_large=is_large).take()
             await self._app(scope, replay_body(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> bytes | None:

@@ -89,7 +89,7 @@ class TaskWorker:
         self.running += 1
         try:
             # Its request may be large, and several may begin at once.
-            turns = Turns(0, is_long=True)
+            turns = Turns(0, is_large=True)
             await turns.take()
             request = await self._insist(lambda: self._store.claim(name))
             if request is not None:

@@ -31,7 +31,7 @@ from starlette.requests import Request
 from mcp_mount.access.answered import ANSWER_SECONDS, Answered
 from mcp_mount.access.principals import principals_of
 from mcp_mount.conversion.content import Result, error
-from mcp_mount.conversion.structure import VALUES_KEY
+from mcp_mount.conversion.structure import MOST_ASIDE, VALUES_KEY
 from mcp_mount.conversion.texts import write_utf8
 from mcp_mount.errors import InvalidArguments, MountError
 
@@ -43,10 +43,6 @@ _TOO_LARGE: Final = (
 )
 _SHORTEST_KEY: Final = 32
 _LONGEST_VALUE: Final = 200
-
-MOST_ASKED: Final = 10_000
-"""Values of a call about which a question is asked. The SDK binds it to the arguments, which it
-sorts and writes in one step: 120 ms for 190,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +97,8 @@ async def refuse_large_question(
 
 
 def _is_large(request: object) -> bool:
-    return isinstance(request, Request) and request.scope.get(VALUES_KEY, 0) > MOST_ASKED
+    # The SDK binds a question to the arguments, which it sorts and writes in one step.
+    return isinstance(request, Request) and request.scope.get(VALUES_KEY, 0) > MOST_ASIDE
 
 
 async def question(
