@@ -5,7 +5,7 @@ A server has one loop, tests and threads others.
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -41,6 +41,15 @@ _making = PerLoop(lambda: anyio.CapacityLimiter(2))
 async def in_thread(function: Callable[[], Value]) -> Value:
     """Run what takes long without a wait in a thread."""
     return await anyio.to_thread.run_sync(function, limiter=_threads.get())
+
+
+LARGE: Final = 64 * 1024
+"""Bytes that the event loop reads or writes itself, in some milliseconds."""
+
+
+async def run_apart(size: int, function: Callable[[], Value]) -> Value:
+    """Read or write so many bytes; many in a thread."""
+    return function() if size <= LARGE else await in_thread(function)
 
 
 async def make_in_thread(function: Callable[[], Value]) -> Value:

@@ -1,7 +1,6 @@
 """What another server sends takes little of the event loop and memory, and leaves no process."""
 
 import asyncio
-import gc
 import json
 import os
 import select
@@ -27,6 +26,7 @@ from mcp_mount.remotes.reading import read_within
 from tests.commands import COMMANDS
 from tests.others import free_port, gateway, heard, program, raw, text, tool
 from tests.starting import started
+from tests.steps import measured_steps
 from tests.support import ERAS, Era, call, rpc, tools
 from tests.test_gateway_hostile import written
 
@@ -40,27 +40,10 @@ LONGEST_TURN = 0.2
 
 @asynccontextmanager
 async def fair() -> AsyncIterator[None]:
-    """Check that nothing holds the event loop while this lasts.
-
-    Garbage is collected later: how long that takes goes by what all the tests before have made.
-    """
-    turns = [0.0]
-
-    async def watch() -> None:
-        while True:
-            begun = time.thread_time()
-            await anyio.lowlevel.checkpoint()
-            turns.append(time.thread_time() - begun)
-
-    gc.disable()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            yield
-            tasks.cancel_scope.cancel()
-    finally:
-        gc.enable()
-    assert max(turns) < LONGEST_TURN
+    """Check that nothing holds the event loop while this lasts."""
+    async with measured_steps() as steps:
+        yield
+    assert max(steps) < LONGEST_TURN
 
 
 async def test_a_template_of_forty_segments_is_read_at_once() -> None:

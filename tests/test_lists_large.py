@@ -1,9 +1,6 @@
 """F1: a list of many tools holds the event loop for a moment only, whichever way it is answered."""
 
-import gc
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import anyio
@@ -22,6 +19,7 @@ from tests.foreign import HELD, Heartbeat
 from tests.lanes import HeaderPairs, exchange, handled_by_fastmcp, request_of, sent_by
 from tests.others import gateway, raw
 from tests.starting import started
+from tests.steps import measured_steps
 from tests.support import call, rpc
 
 TOOLS = 400
@@ -75,22 +73,8 @@ async def held_by(app: ASGIApp, headers: HeaderPairs, body: bytes) -> float:
 
 async def part_of_longest_step(app: ASGIApp, headers: HeaderPairs, body: bytes) -> float:
     """Return which part of what a request takes is its longest step in the event loop."""
-    steps = list[float]()
-
-    async def watch() -> None:
-        while True:
-            begun = time.thread_time()
-            await anyio.lowlevel.checkpoint()
-            steps.append(time.thread_time() - begun)
-
-    gc.disable()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            await sent_by(app, headers, body)
-            tasks.cancel_scope.cancel()
-    finally:
-        gc.enable()
+    async with measured_steps() as steps:
+        await sent_by(app, headers, body)
     # Without those in which nothing else has run.
     return max(steps) / sum(step for step in steps if step > 0.0005)
 
@@ -228,30 +212,12 @@ def large_document() -> dict[str, Any]:
     }
 
 
-async def steps_of(act: Callable[[], Awaitable[object]]) -> float:
-    """Return the longest time of the processor that one step of the event loop takes meanwhile."""
-    worst, is_over = 0.0, anyio.Event()
-
-    async def beat() -> None:
-        nonlocal worst
-        while not is_over.is_set():
-            before = time.thread_time()
-            await anyio.lowlevel.checkpoint()
-            worst = max(worst, time.thread_time() - before)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(beat)
-        await anyio.lowlevel.checkpoint()
-        await act()
-        is_over.set()
-    return worst
-
-
 async def test_a_list_of_few_large_tools_is_made_and_written_in_many_steps() -> None:
     """Each tool has its share of a million characters, and twenty have six million."""
     app = proxy_app(large_document(), "http://localhost:9")
     headers, body = request_of("modern", "tools/list")
     async with started(app) as served:
         for _ in range(3):
-            sent = partial(sent_by, served, headers, body)
-            assert await steps_of(sent) < HELD
+            async with measured_steps() as steps:
+                await sent_by(served, headers, body)
+            assert max(steps) < HELD

@@ -46,8 +46,12 @@ async def test_a_request_has_the_same_spans_either_way(era: Era, kind: str) -> N
 
 async def test_the_span_of_a_call_of_no_tool_is_that_of_a_call(era: Era) -> None:
     """M7: unless middleware is asked for what is near: FastMCP names the span after that list."""
-    called, other = [each[0] for each in await spans_of("quick", era, "unknown tool")]
-    assert (called, other) == ("POST /mcp", "tools/call nonsense")
+    quick, generic = [await spans_of(way, era, "unknown tool") for way in WAYS]
+    assert [each[0] for each in quick] == ["POST /mcp", "tools/call nonsense"]
+    assert [(kind, *rest) for _, kind, _, *rest in quick] == [
+        (kind, *rest) for _, kind, _, *rest in generic
+    ]
+    assert all(is_ended for *_, is_ended, _ in quick)
 
 
 @either_way

@@ -54,9 +54,7 @@ class Aside:
         """Return a result with marks; nothing of it where its client has gone meanwhile."""
         marked = dict(result)
         for name, value in result.items():
-            part = None
-            if isinstance(value, dict | list | WrittenJSON):
-                part = await _written(value)
+            part = await _written(value) if isinstance(value, dict | list | WrittenJSON) else None
             if part is not None:
                 number = next(self._numbers)
                 self._parts[number] = part

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from mcp_mount.conversion.structure import SLICE
 from mcp_mount.halves import ESCAPED, mend
-from mcp_mount.loops import in_thread
+from mcp_mount.loops import LARGE, in_thread
 from mcp_mount.remotes.bounds import MAX_UNASKED
 from mcp_mount.remotes.events import values_of
 from mcp_mount.remotes.outgoing import OutgoingRequest
-from mcp_mount.tools.converting import LARGE
 
 _MESSAGE: Final = 10_000
 """Characters of a large error's message."""

@@ -9,9 +9,9 @@ from pydantic_core import to_json
 from mcp_mount.conversion.comparing import Comparison
 from mcp_mount.conversion.content import Result
 from mcp_mount.conversion.shortening import shorten_foreign
+from mcp_mount.loops import run_apart
 from mcp_mount.remotes.catalog import PublishedTool
 from mcp_mount.tools.context import to_tool_result
-from mcp_mount.tools.converting import run_apart
 
 
 async def shorten_answer(answer: ToolResult, published: PublishedTool, most: int) -> ToolResult:

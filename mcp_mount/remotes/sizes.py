@@ -4,9 +4,8 @@ import mcp_types
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from mcp_mount.loops import in_thread
+from mcp_mount.loops import LARGE, in_thread
 from mcp_mount.openapi.sizes import fits
-from mcp_mount.tools.converting import LARGE
 
 
 async def is_larger(answer: BaseModel, most: int) -> bool:

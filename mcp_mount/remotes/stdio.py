@@ -14,9 +14,9 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, jsonrpc
 from pydantic_core import from_json
 
 from mcp_mount.conversion.structure import Meter
+from mcp_mount.loops import run_apart
 from mcp_mount.remotes.bounds import JUNK, MAX_UNASKED, Pace, begins_answer, too_large_error
 from mcp_mount.remotes.sdk_log import tell_of_junk
-from mcp_mount.tools.converting import run_apart
 from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount.remotes")

@@ -20,7 +20,7 @@ from mcp_mount.access.store import MOST_CONNECTIONS, Failing
 from mcp_mount.conversion.texts import WrittenJSON, write_utf8
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Slots
-from mcp_mount.loops import in_thread
+from mcp_mount.loops import LARGE, in_thread, run_apart
 from mcp_mount.tasks.options import Tasks
 from mcp_mount.tasks.request import KeptRequest
 from mcp_mount.tasks.scripts import ADD, CLAIM, END, FIND, RENEW, TELL
@@ -49,9 +49,6 @@ _BYTES_IN_ALL: Final = 64
 
 _TOLD: Final = ["status", "owner", "about", "updated", "message", "outcome"]
 """What is told of a task."""
-
-_LARGE: Final = 64 * 1024
-"""Bytes from which on a request is sealed, and an outcome opened, in a thread."""
 
 _BEFORE: Final = b'{"result":'
 """With this the outcome of a task that has a result begins."""
@@ -122,7 +119,8 @@ class TaskStore:
                 f"its request together (max_bytes of Tasks); these are {len(written)}. Send less, "
                 "or in several calls."
             )
-        kept = [owner, self._seal.close(about), await self._sealed(written)]
+        sealed = await run_apart(len(written), partial(self._seal.close_bytes, written))
+        kept = [owner, self._seal.close(about), sealed]
         counts = [options.per_caller, options.in_all]
         sizes = [len(written), _BYTES_PER_CALLER * most, _BYTES_IN_ALL * most]
         keys = [self._key("task", name), self._key("all"), self._sizes()]
@@ -133,11 +131,6 @@ class TaskStore:
             raise Busy(why)
         task = Task("working", owner, request["tool"], created=now, updated=now, seconds=seconds)
         return task, answer.removeprefix("lane ")
-
-    async def _sealed(self, written: bytes) -> bytes:
-        if len(written) <= _LARGE:
-            return self._seal.close_bytes(written)
-        return await in_thread(partial(self._seal.close_bytes, written))
 
     async def schedule(self, name: str, lane: str, seconds: int) -> None:
         """Put a task into the queue, which learns two names alone; from now on it is kept."""
@@ -180,7 +173,7 @@ class TaskStore:
         Raises:
             Unreadable: it was sealed with another key.
         """
-        if len(outcome) <= _LARGE:
+        if len(outcome) <= LARGE:
             opened: dict[str, Any] = self._seal.open(outcome)
             return opened
         written = await in_thread(partial(self._seal.open_bytes, outcome))

@@ -24,11 +24,12 @@ from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import Progress, ResponseReader
 from mcp_mount.errors import Busy, InvalidArguments
 from mcp_mount.limits import Release
+from mcp_mount.loops import LARGE
 from mcp_mount.shutdown import shutdown
 from mcp_mount.tools import access_log
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.tools.confirm import Question
-from mcp_mount.tools.converting import LARGE, convert
+from mcp_mount.tools.converting import convert
 from mcp_mount.tools.metrics import CallMetrics
 from mcp_mount.tools.tracing import trace_headers
 

@@ -9,15 +9,12 @@ from mcp_mount.conversion.content import Result, to_result
 from mcp_mount.conversion.fields import Tree
 from mcp_mount.conversion.reader import ResponseReader
 from mcp_mount.conversion.shortening import shorten_result
-from mcp_mount.loops import in_thread
+from mcp_mount.loops import LARGE, run_apart
 from mcp_mount.tools.binding import ToolBinding
 from mcp_mount.turns import Turns
 
 _SMALL: Final = 2 * 1024
 """Bytes of a body that takes no time: a thousand calls may be answered at once."""
-
-LARGE: Final = 64 * 1024
-"""Bytes of a body up to which the event loop converts it itself, in some milliseconds."""
 
 
 async def convert(
@@ -32,12 +29,7 @@ async def convert(
     # Most are small, and a call costs.
     if _SMALL < reader.size <= LARGE:
         await Turns().begin()
-    return run() if reader.size <= LARGE else await in_thread(run)
-
-
-async def run_apart(size: int, run: Callable[[], Result]) -> Result:
-    """Convert so many bytes; many in a thread."""
-    return run() if size <= LARGE else await in_thread(run)
+    return await run_apart(reader.size, run)
 
 
 def _shorten(
