@@ -141,15 +141,19 @@ def test_a_call_that_waits_for_the_list_keeps_no_other_back() -> None:
         "Slowest", (Slow,), {"kind": "tools/list", "asked": asked, "ended": ended, "got": got}
     )
     with endpoint(slow) as url, program("run", url, "--stdio") as (process, stdin, stdout):
-        say(stdin, message("tools/call", 2, name="t", arguments={}, _meta=MODERN_META))
+        for call, name in ((2, "t"), (4, "u")):
+            say(stdin, message("tools/call", call, name=name, arguments={}, _meta=MODERN_META))
         assert asked.wait(10)
-        say(stdin, message("notifications/cancelled", requestId=2))
+        for call in (2, 4):
+            say(stdin, message("notifications/cancelled", requestId=call))
         say(stdin, message("prompts/list", 3, _meta=MODERN_META))
         try:
             assert json.loads(stdout.readline())["id"] == 3
+            # One after the other, the second call would have asked for a list of its own first.
+            assert got == ["tools/list", "prompts/list"]
         finally:
             ended.set()
         stdin.close()
         assert process.wait(10) == 0
         assert stdout.read() == ""
-    assert got == ["tools/list", "prompts/list"]
+    assert "tools/call" not in got
