@@ -38,12 +38,14 @@ class FakeModel:
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    cookies: list[str | None] = field(default_factory=list)
     gone: anyio.Event = field(default_factory=anyio.Event)
 
     async def complete(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append(body)
         self.keys.append(request.headers["authorization"])
+        self.cookies.append(request.headers.get("cookie"))
         answer = self.script(body)
         if isinstance(answer, Response):
             return answer

@@ -111,6 +111,16 @@ async def test_thousands_of_calls_in_one_turn_are_no_plan(settings: Settings) ->
     assert len(model.requests) == 1
 
 
+async def test_no_cookie_of_the_models_server_is_kept(settings: Settings) -> None:
+    """Agent: reading hundreds of them takes longer than all of the answer."""
+    asked = (chunk({"tool_calls": [piece("call_1")]}), chunk({}, "tool_calls"))
+    said = "".join(f"data: {json.dumps(each)}\n\n" for each in asked) + DONE
+    turn = Response(said, headers={"set-cookie": "id=1"}, media_type="text/event-stream")
+    async with fake_model(in_turn(turn, words("Ok."))) as model:
+        assert (await ask(model, settings)).text == "Ok."
+    assert model.cookies == [None, None]
+
+
 @pytest.mark.parametrize("call_id", ["\ud800", "x" * 257, "a\0b", "a b", "ü"], ids=ascii)
 async def test_an_id_that_no_server_takes_back_is_replaced(
     settings: Settings, call_id: str
