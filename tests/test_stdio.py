@@ -561,8 +561,10 @@ def test_what_an_endpoint_says_first_goes_into_no_header_that_cannot_be_written(
         assert process.wait(10) == 0
 
 
-@pytest.mark.parametrize("tool", ["blocks", "own_blocks"])
-def test_what_runs_in_a_thread_does_not_keep_it(tool: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "end"), [("blocks", "signal"), ("own_blocks", "signal"), ("blocks", "input")]
+)
+def test_what_runs_in_a_thread_does_not_keep_it(tool: str, end: str, tmp_path: Path) -> None:
     """F6: the lifespan ends, and then the process, whatever a thread still does."""
     (tmp_path / "blocking.py").write_text(BLOCKING, "utf-8")
     words = ["run", "blocking:app", "--app-dir", str(tmp_path), "--stdio"]
@@ -572,6 +574,9 @@ def test_what_runs_in_a_thread_does_not_keep_it(tool: str, tmp_path: Path) -> No
         say(stdin, message("tools/call", 2, name=tool, arguments={}))
         assert process.stderr is not None
         assert any("blocks now" in line for line in process.stderr)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        if end == "signal":
+            process.send_signal(signal.SIGTERM)
+        else:
+            stdin.close()
+        assert process.wait(20) == 0
     assert (tmp_path / "ended").exists()
