@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import FastAPI, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_mount import mount_mcp
 from tests.foreign import HELD
@@ -82,3 +83,31 @@ async def test_results_of_an_own_tool(era: Era) -> None:
     headers, body = request_of(era, "tools/call", {"name": "rows", "arguments": {}})
     async with started(app) as served:
         assert await longest_step(crowd, 500, partial(sent_by, served, headers, body)) < HELD
+
+
+class _Gate:
+    """Middleware of an app, at which the requests to its endpoint wait for each other."""
+
+    def __init__(self, app: ASGIApp, crowd: Crowd) -> None:
+        self._app, self._crowd = app, crowd
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._crowd.join()
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+async def test_requests_that_fastmcp_answers(era: Era) -> None:
+    """A millisecond for each of four hundred, in one round of the event loop."""
+    app, crowd = FastAPI(), Crowd(400)
+    app.add_middleware(_Gate, crowd=crowd)
+
+    @mount_mcp(app).server.prompt
+    async def greet() -> str:
+        return "Say hello."
+
+    headers, body = request_of(era, "prompts/get", {"name": "greet"})
+    async with started(app) as served:
+        assert await longest_step(crowd, 400, partial(sent_by, served, headers, body)) < HELD
