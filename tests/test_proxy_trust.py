@@ -339,6 +339,26 @@ async def test_the_proxys_own_key_is_in_no_address_that_is_shown(
     assert headers.get("link") == (f"<{shown}>; rel=next" if shown else None)
 
 
+@eras
+async def test_addresses_are_read_as_far_as_that_holds_up_nobody(era: Era) -> None:
+    """Proxy: one of 94,000 characters held the event loop for 60 ms, and thirty for 270."""
+    parts = FastAPI()
+
+    @parts.get("/parts/{part}")
+    async def get(part: str) -> Response:
+        link, location = "%C3%A4%" * int(part), "/login"
+        return Response(status_code=301, headers={"link": link, "location": location})
+
+    with served(parts) as url:
+        app = before(url, headers={"X-API-Key": HEADER_KEY})
+        shown = []
+        for times in (1_000, 2_000):
+            reply = await call(app, "get_part", {"part": str(times)}, era=era)
+            shown.append(reply.result["_meta"]["http"]["headers"])
+    assert [each["location"] for each in shown] == ["/login", "/login"]
+    assert [len(each.get("link", "")) for each in shown] == [7_000, 0]
+
+
 BASIC = b64encode(b"admin:correct horse").decode()
 
 

@@ -154,6 +154,8 @@ class HTTPBackend:
         It may lead to the same path, with or without a slash behind it, or to an operation that is
         a tool.
         """
+        if not _is_short(location):
+            return None
         own = self._paths.operation(request.method, request.template or "")
         prefix, base = self._bases.prefix(own), self._bases.base
         try:

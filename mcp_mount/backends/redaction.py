@@ -19,6 +19,9 @@ _ADDRESSES: Final = frozenset(
 )
 _ENDS: Final = r"""(?=[#>"'\s;,]|$)"""
 _WORD: Final = r"[A-Za-z0-9_.~-]"
+_MOST: Final = 8_192
+"""Characters of addresses in one answer: each is searched and decoded several times."""
+
 _TIMES: Final = 3
 """So often an address may be encoded, in the query of another."""
 
@@ -38,7 +41,7 @@ def without_own(headers: list[Header], query: str, sent: Iterable[Header]) -> li
         sent: Our own headers of the request.
 
     An address in which it still stands is left out, also where it is in base64, or percent-encoded
-    up to three times.
+    up to three times; and what goes beyond 8,192 characters of addresses.
     """
     if _ADDRESSES.isdisjoint(name.lower() for name, _ in headers):
         return headers
@@ -47,9 +50,12 @@ def without_own(headers: list[Header], query: str, sent: Iterable[Header]) -> li
     if not own:
         return headers
     shown, written = re.compile("|".join(own)), _written(pairs)
-    kept = []
+    kept, left = [], _MOST
     for name, value in headers:
         if name.lower() in _ADDRESSES:
+            if len(value) > left:
+                continue
+            left -= len(value)
             text = _without_pairs(value.decode("latin-1"), written)
             if _is_shown(text, shown):
                 continue
