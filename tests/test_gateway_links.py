@@ -17,7 +17,9 @@ from mcp_types import (
 from pydantic import AnyUrl
 
 from mcp_mount import Remote
+from tests.foreign import HELD
 from tests.others import gateway, offered, raw, tool
+from tests.steps import measured_steps
 from tests.support import ERAS, Era, call, connected, rpc
 
 eras = pytest.mark.parametrize("era", ERAS)
@@ -188,3 +190,39 @@ async def test_no_address_of_a_server_leads_to_another(resources: bool) -> None:
                     app, "modern", "resources/read", {"uri": each["uri"]}, headers=headers
                 )
                 assert "the bank" not in read.text
+
+
+LONG = {
+    "https://ban" + 5_000 * "\t" + "k/x": "https://evil/ban",
+    "https:" + 5_000 * "/" + "bank/x": "https://evil/",
+    "https:/" + 3_990 * "/" + "bank/x": "https://evil/",
+    "data:" + 5_000 * "\n" + "//bank/x": "data:",
+    "data:/" + 5_000 * "\n" + "/bank/x": "data:/",
+    5_000 * " " + "data://bank/x": "",
+    "da" + 5_000 * " " + "ta://bank/x": "da",
+    "data://bank/" + 5_000 * "x": "data://evil/bank/x",
+    **{same: same for same in ("https://a.b/" + 5_000 * "x", "data:text/html," + 5_000 * "x")},
+}
+
+
+async def test_nor_does_a_long_one() -> None:
+    """Gateway: what is longer than an address that is read here is not looked at."""
+    blocks = [{"type": "resource_link", "uri": each, "name": "n"} for each in LONG]
+    with raw([tool()], call={"content": blocks}) as (_, url):
+        async with gateway(Remote("evil", url=url), Remote("bank", url=url)) as app:
+            given = [each["uri"] for each in (await call(app, "evil_tool")).result["content"]]
+    for each, ours in zip(given, LONG.values(), strict=True):
+        assert each.translate(dict.fromkeys(range(0x21))).startswith(ours)
+        assert "bank/" not in each.replace("https://evil", "").removeprefix("data://evil/bank/")
+        assert len(each) <= 4_020 or each == ours
+
+
+async def test_an_address_of_megabytes_holds_up_nobody() -> None:
+    """Gateway: with an emoji, each copy of it took 36 MB, and all 150 ms."""
+    uri = "http:" + "/" * 9_400_000 + "\U0001f600"
+    block = {"type": "resource", "resource": {"uri": uri, "text": ""}}
+    with raw([tool()], call={"content": [block]}) as (_, url):
+        async with gateway(Remote("evil", url=url)) as app, measured_steps() as steps:
+            given = (await call(app, "evil_tool")).result["content"]
+    assert len(given[0]["resource"]["uri"]) < 5_000
+    assert max(steps) < HELD

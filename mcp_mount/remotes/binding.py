@@ -167,7 +167,8 @@ class RemoteBinding:
             if not key.startswith(("io.modelcontextprotocol/", "mcp-mount/"))
         }
         answer = answer.model_copy(update={"meta": kept or None})
-        return with_our_links(answer, self.remote.name, self.monitor.offer.catalog.addresses)
+        addresses = self.monitor.offer.catalog.addresses
+        return await with_our_links(answer, self.remote.name, addresses)
 
     def _too_large(self) -> str:
         return f"The result is larger than {self.limits.max_bytes} bytes (max_bytes)."
