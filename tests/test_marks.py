@@ -107,6 +107,10 @@ async def test_meta_makes_an_app_of_a_route(era: Era) -> None:
     [
         ({"search": {"titel": "x"}}, "tools= says of 'search' cannot be read.*`titel`.*title"),
         ({"search": False}, "tools= says of 'search' cannot be read: Expected `object`"),
+        (
+            {"search": {"meta": {"x": "y" * 100_000}}},
+            "'search' is too large: .* 100,000 characters",
+        ),
         ({"search": {"name": "a b"}}, "tools= says of 'search' names the tool 'a b'. Use letters"),
         ({"search": {"limits": {"timeout": -1}}}, "tools= says of 'search' is no limit: "),
         ({"search": {"meta": {"x": {1}}}}, "tools= says of 'search' cannot be read: .*set"),

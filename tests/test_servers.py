@@ -260,7 +260,24 @@ def test_servers_that_many_operations_share_are_counted() -> None:
     paths = document(path=at(*["/v1"] * 1_000))["paths"]
     paths |= {f"/pets/{number}": shared for number in range(300)}
     *_, last = read_operations({"openapi": "3.1.0", "paths": paths})
-    assert "more than 200,000 parameters, servers and answers" in last.fault
+    assert "more than 200,000 parameters, servers, tags and answers" in last.fault
+
+
+@pytest.mark.parametrize("what", ["tags", "mark"])
+def test_so_are_tags_and_marks(what: str) -> None:
+    """Proxy: a list of tools has the mark of each in it, and a megabyte had a gigabyte's list."""
+    said = {"tags": ["a"] * 900} if what == "tags" else {"x-mcp": {"meta": {"a": "b" * 90_000}}}
+    paths: dict[str, Any] = {"/pets": {"get": {**said, "responses": {}}}}
+    paths |= {f"/pets/{number}": {"$ref": "#/paths/~1pets"} for number in range(300)}
+    *_, last = read_operations({"openapi": "3.1.0", "paths": paths})
+    assert "more than 200,000 parameters, servers, tags and answers" in last.fault
+
+
+def test_an_operation_with_thousands_of_tags_is_refused() -> None:
+    """Proxy: with three million, which no list shows, the first list took two seconds."""
+    operation = {"tags": ["a"] * 1_001, "responses": {}}
+    (read,) = read_operations({"openapi": "3.1.0", "paths": {"/pets": {"get": operation}}})
+    assert read.fault == "GET /pets: it has more than 1,000 tags."
 
 
 def test_what_is_no_operation_has_the_common_prefix() -> None:

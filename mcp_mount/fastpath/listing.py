@@ -137,8 +137,8 @@ def _join(rendered: _Rendered) -> Sequence[str]:
 
 
 def _are_few(tools: Sequence[Tool]) -> bool:
-    schemas = [schema for tool in tools for schema in (tool.parameters, tool.output_schema)]
-    return len(tools) <= _FEW and fits(schemas, _SMALL)
+    written = [each for tool in tools for each in (tool.parameters, tool.output_schema, tool.meta)]
+    return len(tools) <= _FEW and fits(written, _SMALL)
 
 
 def _render(ttl: int, tools: Sequence[Tool], version: str, meta: ServerMeta) -> _Rendered:

@@ -10,6 +10,7 @@ from mcp_mount.openapi.bodies import Body, Media, read_body, read_media
 from mcp_mount.openapi.examples import example_words
 from mcp_mount.openapi.nodes import expect_mapping, get_list, get_mapping, get_text, resolve, within
 from mcp_mount.openapi.parameters import LOCATIONS, Parameter, read_parameters
+from mcp_mount.openapi.sizes import count_characters
 
 # HEAD, OPTIONS and TRACE return nothing that a model could use. QUERY is new in OpenAPI 3.2.
 _METHODS = ("get", "put", "post", "delete", "patch", "query")
@@ -17,8 +18,12 @@ _METHODS = ("get", "put", "post", "delete", "patch", "query")
 # (RFC 9110 §9.3.6).
 _NEVER_ADDITIONAL = frozenset({*_METHODS, "head", "options", "trace", "connect"})
 _MOST_PARTS: Final = 200_000
-"""Parameters, servers, responses and scopes of all operations, of which a few references can make
-many."""
+"""Parameters, servers, tags, responses and scopes of all operations, of which a few references can
+make many."""
+_OF_MARK: Final = 80
+"""Characters of a mark that count as one of them."""
+_MOST_TAGS: Final = 1_000
+"""Tags of one operation."""
 _LONGEST_SERVER: Final = 2_000
 """Characters of a server's URL, its variables filled in."""
 
@@ -75,10 +80,15 @@ def read_operations(
     shared = {_route_of(path) for path, _ in items if _route_of(path) != path}
     found = []
     parts = 0
+    marks: dict[int, int] = {}
     for path, item in items:
         for method, node in _read_methods(path, item):
-            counted = ("parameters", "servers")
+            counted = ("parameters", "servers", "tags")
             parts += sum(_count(each, key) for each in (item, node) for key in counted)
+            mark = node.get("x-mcp") if isinstance(node, Mapping) else None
+            if id(mark) not in marks:
+                marks[id(mark)] = count_characters(mark) // _OF_MARK
+            parts += marks[id(mark)]
             is_too_much = parts > _MOST_PARTS
             read = _read_operation(document, path, item, method, node, is_too_much=is_too_much)
             parts += sum(map(len, (read.scopes, *read.responses.values())))
@@ -161,7 +171,7 @@ def _read_operation(
                 read, mark=node.get("x-mcp"), id=get_text(node, "operationId"), tags=_tags(node)
             )
             if is_too_much:
-                what = f"more than {_MOST_PARTS:,} parameters, servers and answers"
+                what = f"more than {_MOST_PARTS:,} parameters, servers, tags and answers"
                 raise InvalidDocument(f"with it, the operations have {what}.")
             secured = node if node.get("security") is not None else document
             return replace(
@@ -188,7 +198,10 @@ def _tags(node: Mapping[str, Any]) -> tuple[str, ...]:
     tags = node.get("tags")
     if isinstance(tags, str):
         return (tags,)
-    return tuple(str(tag) for tag in get_list(node, "tags") if tag is not None)
+    tags = get_list(node, "tags")
+    if len(tags) > _MOST_TAGS:
+        raise InvalidDocument(f"it has more than {_MOST_TAGS:,} tags.")
+    return tuple(str(tag) for tag in tags if tag is not None)
 
 
 def server_urls(node: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,9 @@ logger = logging.getLogger("mcp_mount")
 _SHOWN = 20
 """Operations that one line of the log names."""
 
+_LARGEST = 100_000
+"""Characters of a mark."""
+
 _MAX_META_DEPTH = 100
 """Values in each other; the SDK refuses to write more than 255, and with them the whole list."""
 
@@ -189,6 +192,8 @@ def _expect_flat(meta: Mapping[str, Any]) -> None:
 
 
 def _convert(value: object, where: str, form: str) -> ToolOverrides:
+    if not fits(value, _LARGEST):
+        raise InvalidMark(f"{where} is too large: write no more than {_LARGEST:,} characters.")
     try:
         overrides = msgspec.convert(value, ToolOverrides)
         json.dumps(overrides.meta, allow_nan=False)
