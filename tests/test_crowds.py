@@ -111,3 +111,31 @@ async def test_requests_that_fastmcp_answers(era: Era) -> None:
     headers, body = request_of(era, "prompts/get", {"name": "greet"})
     async with started(app) as served:
         assert await longest_step(crowd, 400, partial(sent_by, served, headers, body)) < HELD
+
+
+SEARCHES = [
+    ("tools/call", {"name": "search_tools", "arguments": {"query": "many words of a thing " * 40}}),
+    ("tools/call", {"name": "describe_tool", "arguments": {"name": "thnig_5"}}),
+    ("tools/list", {}),
+]
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(("method", "params"), SEARCHES)
+async def test_searches(method: str, params: dict[str, object], era: Era) -> None:
+    """Five hundred among five hundred tools held the event loop for a second."""
+    app, crowd = FastAPI(), Crowd(200)
+    for number in range(500):
+
+        async def thing() -> None:
+            """Give a thing that has many words."""
+
+        app.get(f"/things/{number}", operation_id=f"thing_{number}")(thing)
+    around = _Gate(app, crowd)
+    mount_mcp(app, surface="search")
+    headers, body = request_of(era, method, params)
+    async with started(app):
+        # What is made once is made now.
+        await sent_by(app, headers, body)
+        assert await longest_step(crowd, 200, partial(sent_by, around, headers, body)) < HELD

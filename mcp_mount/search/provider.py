@@ -14,6 +14,7 @@ from mcp_mount.search.answers import write_overview
 from mcp_mount.search.snapshot import NAMES, Snapshot, View
 from mcp_mount.search.surface import Surface, is_asking_for_others
 from mcp_mount.search.tools import AnsweringTool, CallingTool, SurfaceTool
+from mcp_mount.turns import Turns
 
 _READS: Final = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
@@ -33,7 +34,9 @@ class SearchProvider(Provider):
     async def tools(self) -> dict[str, SurfaceTool]:
         """Return the tools that the current caller is shown, by name."""
         snapshot = await self.surface.snapshot()
-        view = await self.surface.view(snapshot)
+        return self._tools(snapshot, await self.surface.view(snapshot))
+
+    def _tools(self, snapshot: Snapshot, view: View) -> dict[str, SurfaceTool]:
         made = self._made
         if made is None or made[0] is not snapshot or made[1] is not view:
             tools = {tool.name: tool for tool in self._make(snapshot, view)}
@@ -42,8 +45,11 @@ class SearchProvider(Provider):
 
     async def find(self, name: str) -> SurfaceTool | None:
         """Return a tool of the search by name, if the current caller is shown the search."""
-        is_ours = name.endswith(NAMES) and await self.surface.is_search()
-        return (await self.tools()).get(name) if is_ours else None
+        if not name.endswith(NAMES) or not await self.surface.is_search():
+            return None
+        # With thousands of tools, it takes a part of a millisecond to see whether they changed.
+        await Turns(is_large=True).begin()
+        return (await self.tools()).get(name)
 
     async def show(self, tools: Sequence[Tool]) -> Sequence[Tool]:
         """Return which of the tools that FastMCP lists the current caller is shown."""
@@ -55,10 +61,12 @@ class SearchProvider(Provider):
 
     async def listed(self) -> list[Tool]:
         """Return what `show` would, where nothing on the server changes what is listed."""
+        await Turns(is_large=True).begin()
         snapshot = await self.surface.snapshot()
-        names = (await self.surface.view(snapshot)).names & snapshot.pinned
-        pinned = [tool for name, tool in snapshot.tools.items() if name in names]
-        return [*(await self.tools()).values(), *pinned]
+        view = await self.surface.view(snapshot)
+        names = view.names & snapshot.pinned
+        pinned = [tool for name, tool in snapshot.tools.items() if name in names] if names else []
+        return [*self._tools(snapshot, view).values(), *pinned]
 
     def _make(self, snapshot: Snapshot, view: View) -> Iterable[SurfaceTool]:
         names, surface = snapshot.names, self.surface

@@ -132,15 +132,15 @@ class Snapshot:
     def _distinct(self) -> frozenset[Guard]:
         return frozenset(map(tuple, self.guards.values()))
 
-    def view(self, refused: frozenset[Guard], allowed: frozenset[str]) -> View:
-        """Return what may be found of the allowed tools by who is refused at some guards."""
-        key = refused, allowed
+    def view(self, refused: frozenset[Guard], hidden: frozenset[str]) -> View:
+        """Return what may be found by who is refused at some guards, without some hidden tools."""
+        key = refused, hidden
         if key not in self._views:
             if len(self._views) >= _MOST_VIEWS:
                 self._views.clear()
             names = frozenset(
                 name
-                for name in self.tools.keys() & allowed
+                for name in self.tools.keys() - hidden
                 if not refused or tuple(self.guards.get(name, ())) not in refused
             )
             # A document may have hundreds of thousands, which are made and written on the loop.

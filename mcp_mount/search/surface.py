@@ -32,8 +32,6 @@ SURFACES: Final = frozenset(get_args(SurfaceChoice))
 
 MANY_TOOLS: Final = 60
 """Tools from which on ``"auto"`` has them searched."""
-_FEW: Final = 50
-"""Tools that the event loop indexes itself, in some milliseconds."""
 _LONGEST_NAME: Final = 100
 _LONGEST_ECHO: Final = 64
 
@@ -198,8 +196,8 @@ class Surface:
         return self._scopes(tool.name) if known is None else known
 
     async def ranker(self, snapshot: Snapshot) -> Ranker:
-        """Return the index of a snapshot; a large one is made in a thread, once."""
-        if snapshot.has_ranker or len(snapshot.tools) <= _FEW:
+        """Return the index of a snapshot; it is made in a thread, once."""
+        if snapshot.has_ranker:
             return snapshot.ranker
         async with self._lock.get():
             # Who comes while it is made waits for that.
@@ -210,11 +208,12 @@ class Surface:
         if not snapshot.is_plain:
             with asking_for_others():
                 listed = await self._server.list_tools(run_middleware=False)
-            return snapshot.view(frozenset(), frozenset(tool.name for tool in listed))
+            shown = {tool.name for tool in listed}
+            return snapshot.view(frozenset(), frozenset(snapshot.tools.keys() - shown))
         refused = snapshot.refused(granted_scopes.get())
         guarded = [name for name in snapshot.users if snapshot.tools[name].auth is not None]
-        hidden = {name for name in guarded if await self._server.get_tool(name) is None}
-        return snapshot.view(refused, frozenset(snapshot.tools.keys() - hidden))
+        hidden = [name for name in guarded if await self._server.get_tool(name) is None]
+        return snapshot.view(refused, frozenset(hidden))
 
     async def near_listed(self, name: str) -> list[str]:
         """Return up to three tools that the current caller would list, by their names alone."""

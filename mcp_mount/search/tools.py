@@ -17,6 +17,7 @@ from mcp_mount.search.surface import Surface
 from mcp_mount.tools import access_log
 from mcp_mount.tools.context import client_name, current_context, to_tool_result
 from mcp_mount.tools.limited import LimitedTool
+from mcp_mount.turns import Turns
 
 Respond = Callable[[Surface, Mapping[str, Any]], Awaitable[Result]]
 
@@ -58,6 +59,8 @@ class AnsweringTool(SurfaceTool):
         try:
             if self._rate is not None and ctx is not None:
                 await self._rate.count(ctx.request)
+            # Each takes milliseconds with thousands of tools, and hundreds may ask at once.
+            await Turns(is_large=True).begin()
             result = await self._respond(self._surface, arguments)
             outcome = "ok"
         except (InvalidArguments, Busy) as refused:
