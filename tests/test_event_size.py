@@ -195,3 +195,47 @@ async def test_a_large_event_is_written_without_blanks(era: Era, *, lane: bool) 
         text = reply.result["content"][0]["text"]
         assert text.startswith(f'{{"event":{blank}"row",{blank}"data":{blank}[0.1234567890123456')
         assert json.loads(text) == {"event": "row", "data": fractions[:count]}
+
+
+CONTROLS = "\x01" * 1_000_000
+
+
+@eras
+@lanes
+@pytest.mark.parametrize(
+    ("piece", "media"),
+    [
+        (f"event: x\ndata: 🚀{CONTROLS}\n\n", "text/event-stream"),
+        (f"event: {CONTROLS}\ndata: x\n\n", "text/event-stream"),
+        (f"🚀{CONTROLS}\n", "application/jsonl"),
+    ],
+)
+async def test_control_characters_count_as_what_they_are_written_with(
+    era: Era, piece: str, media: str, *, lane: bool
+) -> None:
+    """S3: each takes seven bytes as text and as much as structure: 9 MB were 126, in two copies."""
+    app = app_of(piece, 1, media=media, lane=lane, max_bytes=MOST)
+    reply = await call(app, "stream", era=era)
+    assert f"{MOST} bytes (max_bytes)" in reply.result["content"][-1]["text"]
+    assert len(reply.text) < 4 * MOST
+
+
+@eras
+@lanes
+async def test_few_control_characters_end_no_stream(era: Era, *, lane: bool) -> None:
+    """S3: a log in colours has some in each line."""
+    line = f"data: \x1b[31m{'x' * 100}\x1b[0m\n\n"
+    app = app_of(line, 900, media="text/event-stream", lane=lane, max_bytes=900 * len(line))
+    reply = await call(app, "stream", era=era)
+    assert "ended" not in reply.result["structuredContent"]
+
+
+@eras
+@lanes
+async def test_a_text_of_many_events_that_fits_is_whole(era: Era, *, lane: bool) -> None:
+    """S2: nothing is left out of a message that has room for all of it."""
+    event = f"data: {json.dumps({'choices': [{'delta': {'content': 'x' * 1_000}}]})}\n\n"
+    app = app_of(event, 100, media="text/event-stream", lane=lane)
+    reply = await call(app, "stream", era=era, meta={"progressToken": "t"})
+    assert reply.result["content"][0] == {"type": "text", "text": "x" * 100_000}
+    assert NOTE not in reply.text

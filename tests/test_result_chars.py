@@ -1,6 +1,7 @@
 """A result has no more characters than `max_result_chars`, and says what there was."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from mcp_mount import Limits, mount_mcp
+from mcp_mount.conversion.content import Result
+from mcp_mount.conversion.shortening import shorten_foreign
 from tests.dialects import events
 from tests.support import ERAS, Era, Reply, call, tools
 from tests.ways import Way, either_way, force
@@ -211,3 +214,15 @@ async def test_very_little_room_breaks_nothing(tool: str, most: int) -> None:
     schema = (await tools(app))[tool].get("outputSchema")
     if schema is not None:
         jsonschema_rs.validate(schema, reply.result["structuredContent"])
+
+
+@pytest.mark.parametrize("most", [100, MOST])
+def test_a_long_name_is_not_copied_for_each_member(most: int) -> None:
+    """S3: 8 MB of names and members took a thread half a minute; others' results waited for it."""
+    members = {f"{number}": 1 for number in range(10_000)}
+    value = {"n" * 7_000_000: members}
+    begun = time.thread_time()
+    result = Result(("",), value)
+    shortened = shorten_foreign(result, most, conforms=lambda _: True, arguments=())
+    assert time.thread_time() - begun < 1
+    assert len("".join(map(str, shortened.content))) < 300

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -331,3 +332,18 @@ def test_a_long_stream_takes_time_in_proportion(value: Any) -> None:
             sys.setprofile(None)
         spent.append(calls[0])
     assert spent[1] < 12 * spent[0]
+
+
+def test_an_event_is_as_long_as_all_that_it_says() -> None:
+    """F1: the name of one can have megabytes, too, and what is long is written in a thread."""
+    assert len(Event("data", {"event": "name", "id": "12", "retry": 100})) == 13
+
+
+def test_no_item_is_measured_that_cannot_fit() -> None:
+    """F1: to write 10 MB of what has to be escaped took 65 ms, in which nothing else runs."""
+    items = StreamItems(StreamForm(), 10, are_events=False)
+    items.add('{"a":"' + "é" * 10_000_000 + '"}')
+    begun = time.thread_time()
+    assert items.shorten(500_000) is True
+    assert time.thread_time() - begun < 0.05
+    assert items.lines() == []

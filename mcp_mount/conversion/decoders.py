@@ -22,8 +22,8 @@ class Event:
     fields: Mapping[str, Any]
 
     def __len__(self) -> int:
-        """Return how long its data is."""
-        return len(self.data)
+        """Return how long its data and its other fields are."""
+        return len(self.data) + sum(len(str(each)) for each in self.fields.values())
 
 
 class Decoder(Protocol):

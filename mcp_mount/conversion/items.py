@@ -109,7 +109,7 @@ class StreamItems:
 
     def _keep(self, piece: str | Event, item: object) -> str | None:
         """Keep an item as it stands; return it as one line of JSON, unless there are too many."""
-        line = piece if isinstance(piece, str) else _json(item, len(piece.data))
+        line = piece if isinstance(piece, str) else _json(item, len(piece))
         return self._kept.add(line)
 
     def _add_string(self, piece: str | Event, item: object, value: str) -> str | None:
@@ -159,7 +159,7 @@ class StreamItems:
         if kind.part:
             self._continue(kind, item, value)
             return None
-        line = piece if isinstance(piece, str) else _json(item, len(piece.data))
+        line = piece if isinstance(piece, str) else _json(item, len(piece))
         if kind.ends:
             self._kept.drop(kind)
             if self._text:
@@ -226,6 +226,9 @@ class StreamItems:
         kept, whole = beginning(text, most // 2), list[str]()
         most -= 2 * json_length(kept)
         for line in lines if kept == text else ():
+            if len(line) > most:
+                # To measure it takes long.
+                break
             most -= json_length(line + "\n") + _written_length(parsed_or_text(line))
             if most < 0:
                 break

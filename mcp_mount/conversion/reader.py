@@ -44,6 +44,10 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 # in the text and in the structured content; and the names of an event's fields in both.
 _LONGEST_ESCAPE: Final = 16
 _LONGEST_FIELDS: Final = 256
+# Each of these is written as six characters (`\\u0001`); in items, which are in the text and in the
+# structured content, and in a text as JSON in JSON, there are only so many.
+_ESCAPE: Final = 6
+_CONTROLS: Final = bytes({*range(0x20)} - {*b"\t\n\r"})
 _MOST_UNPACKED: Final = 1024 * 1024
 """Bytes that are unpacked in one step."""
 
@@ -69,6 +73,7 @@ class ResponseReader:
     status = 0
     media_type = _BYTES
     size = 0
+    _escaped = 0
     full: str | None = None
     is_shortened = False
     is_damaged = False
@@ -149,12 +154,18 @@ class ResponseReader:
                 self._decoder, self._text = TextDecoder("utf-8"), SpooledText()
         if self._decoder is None:
             self._collect(chunk)
-        else:
-            # Part by part: what is of nothing but line ends takes long.
-            await self._take(self._decoder.decode(chunk[:SLICE]))
-            for start in range(SLICE, len(chunk), SLICE):
+            return
+        # Part by part: what is of nothing but line ends takes long.
+        for start in range(0, len(chunk), SLICE):
+            if start:
                 await checkpoint()
-                await self._take(self._decoder.decode(chunk[start : start + SLICE]))
+            part = chunk[start : start + SLICE]
+            await self._take(self._decoder.decode(part))
+            if self.items is not None:
+                self._escaped += _ESCAPE * (len(part) - len(part.translate(None, _CONTROLS)))
+                if self._escaped > self._limits.max_bytes:
+                    self.full = self.full or f"{self._limits.max_bytes} bytes (max_bytes)"
+                    return
 
     def _collect(self, chunk: bytes) -> None:
         """Keep a part of a body; most have only one, which is not copied."""

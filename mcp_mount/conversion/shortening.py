@@ -225,8 +225,10 @@ def _fair_share(sizes: list[int], most: int) -> int:
 
 
 def _within(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+    # As much as is shown: a name of megabytes would be copied for each member of what it names.
+    name = name[:_LONGEST_PLACE]
+    return f"{place}.{name}"[:_LONGEST_PLACE] if place else name
 
 
 def _in(place: str) -> str:
-    return f" in {place[:_LONGEST_PLACE]!r}" if place else ""
+    return f" in {place!r}" if place else ""

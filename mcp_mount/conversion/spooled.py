@@ -159,8 +159,9 @@ def beginning(text: str, most: int) -> str:
     """Return as much of a text as takes no more than `most` bytes as JSON."""
     if len(text) * _LONGEST_CHARACTER < most:
         return text
-    lengths = range(len(text))
-    fitting = bisect_right(lengths, most, key=lambda end: json_length(text[:end]))
+    # A character takes a byte at the least.
+    ends = range(min(len(text), most) + 1)
+    fitting = bisect_right(ends, most, key=lambda end: json_length(text[:end]))
     # Where not even the quotation marks fit, nothing does.
     return text[: max(0, fitting - 1)]
 
