@@ -2,6 +2,8 @@
 
 import json
 import logging
+import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -220,3 +222,36 @@ def test_no_paths_take_long_to_read(schema: dict[str, Any], path: str) -> None:
     assert len(fields.known) <= 1_000
     with within_seconds(0.1), suppress(InvalidArguments):
         fields.take({"fields": [path] * 200})
+
+
+def test_paths_that_lead_through_unions_of_unions_are_refused_soon() -> None:
+    """F1: each leads to another combination of schemas; two hundred held the loop for 0.8 s.
+
+    A call that asks for less is answered, before and after it.
+    """
+    number_of = random.Random(1)  # noqa: S311 - the same schemas each time
+    names = "abcd"
+    schemas = {
+        f"S{number}": {
+            "type": "object",
+            "properties": {
+                name: {
+                    "anyOf": [
+                        {"$ref": f"#/$defs/S{each}"} for each in number_of.sample(range(60), 12)
+                    ]
+                }
+                for name in names
+            },
+        }
+        for number in range(60)
+    }
+    fields = Fields({"$ref": "#/$defs/S0", "$defs": schemas}, is_wrapped=False)
+    paths = [".".join(number_of.choices(names, k=16)) for _ in range(200)]
+    few = {"fields": paths[:2]}
+    assert fields.take(few)[1]
+    for _ in range(2):
+        begun = time.thread_time()
+        with pytest.raises(InvalidArguments, match="'fields' leads through too many schemas"):
+            fields.take({"fields": paths})
+        assert time.thread_time() - begun < 0.2
+    assert fields.take(few)[1]

@@ -372,6 +372,42 @@ async def test_an_address_is_soon_compared_with_templates_of_several_values(era:
         assert content["text"] == text
 
 
+def _of_two(a: str, b: str) -> str:
+    return a + b
+
+
+def _of_four(a: str, b: str, c: str, d: str) -> str:
+    return a + b + c + d
+
+
+@pytest.mark.parametrize(
+    ("read_it", "template", "uri", "hostile"),
+    [
+        (_of_four, "{a}.{b}/{c}.{d}/end", "1.2/3.4/end", f"{'.' * 400}/{'.' * 400}/"),
+        (_of_four, "{a}.{b}.{c}.{d}", "1.2.3.4", f"{'.' * 185}/"),
+        (_of_two, "{a}.{b}", f"12{'3' * 9_000}.4", f"{'.' * 600}{'a' * 15_000}/"),
+    ],
+    ids=["segments", "short", "long"],
+)
+async def test_an_address_is_not_divided_in_all_ways(
+    read_it: Callable[..., str], template: str, uri: str, hostile: str
+) -> None:
+    """F1: eight hundred dots in two segments took 0.4 s, 185 between four values 0.6."""
+    mounted = mount_mcp(app := FastAPI())
+    mounted.server.resource(f"own://{template}")(read_it)
+
+    async def read(path: str) -> Reply:
+        given = {"uri": f"own://{path}"}
+        return await rpc(app, "modern", "resources/read", given, headers={"mcp-name": given["uri"]})
+
+    (content,) = (await read(uri)).result["contents"]
+    assert content["text"] == re.sub("[^1-9]", "", uri)
+    begun = time.thread_time()
+    reply = await read(hostile)
+    assert time.thread_time() - begun < 0.1
+    assert reply.answer["error"]["code"] == -32602
+
+
 def test_a_title_is_no_longer_than_a_description() -> None:
     """Each search reads the titles of what it finds."""
     title = title_of(Operation("GET", "/a", summary="many words " * 100_000), ToolOverrides())

@@ -1,6 +1,7 @@
 """Parameters of foreign documents, as they stand in the request: OpenAPI's styles."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import unquote
 
@@ -393,3 +394,17 @@ def test_a_header_of_very_many_lines_is_refused_soon(value: list[str]) -> None:
     schema = {"type": "array", "items": {"type": "string"}, "title": "Color"}
     with within_seconds(0.02), pytest.raises(InvalidArguments, match=r"is a header|is too long"):
         sent({"in": "header", "schema": schema}, value, path="/colors")
+
+
+def test_the_lines_of_several_headers_count_together() -> None:
+    """F1: a hundred lists of a thousand took 90 ms to write, and 200 to read."""
+    schema = {"type": "array", "items": {"type": "string"}, "title": "Color"}
+    names = [f"x-{number}" for number in range(100)]
+    parameters = [{"name": each, "in": "header", "schema": schema} for each in names]
+    read = arguments(*parameters)
+    lines = read.request(dict.fromkeys(names, ["a"] * 10)).headers
+    assert sum(name.startswith(b"x-") for name, _ in lines) == 1_000
+    begun = time.thread_time()
+    with pytest.raises(InvalidArguments, match="all have 1,000 lines at the most"):
+        read.request(dict.fromkeys(names, ["a"] * 1_000))
+    assert time.thread_time() - begun < 0.03

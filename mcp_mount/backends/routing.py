@@ -5,7 +5,8 @@ a value is another path, and a route that is hidden from the document may take a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 _PARAMETER: Final = re.compile(r"\{[^{}]+\}")
-_MOST_STEPS: Final = 10_000_000
-"""Of a route's expression, which tries a path in each way to divide it; some 30 ms."""
+_MOST_STEPS: Final = 3_000_000
+"""Of all routes' expressions, which try a path in each way to divide it; some 20 ms."""
 
 
 class Routing:
@@ -32,7 +33,7 @@ class Routing:
         # Operations whose paths no other route could take, and whose values may be any segment,
         # with the entry of the app's routes that each is, or is included by, and where it stands.
         self._alone: dict[tuple[str, str], tuple[int, BaseRoute]] = {}
-        self._runs: frozenset[tuple[str, ...]] | None = None
+        self._dividers: Counter[tuple[str, ...]] | None = None
 
     def is_as_meant(
         self, scope: Scope, template: str, values: Mapping[str, str], routes: object
@@ -53,7 +54,7 @@ class Routing:
             or (entry is not None and entries[position] is not entry)
         ):
             self._routes, self._entries, self._count = routes, entries, len(entries)
-            self._contenders, self._alone, self._runs = {}, {}, None
+            self._contenders, self._alone, self._dividers = {}, {}, None
         contenders = self._contenders_for(method, template)
         is_plain = not scope["root_path"] and "/" not in "".join(values.values())
         if (method, template) in self._alone and is_plain:
@@ -91,12 +92,15 @@ class Routing:
         return self._contenders[key]
 
     def _is_soon_matched(self, path: str) -> bool:
-        """Whether no route of the app takes long to say whether a path is its own."""
-        if self._runs is None:
+        """Whether the routes of the app do not take long to say whose a path is."""
+        if self._dividers is None:
             routes = iter_route_contexts(self._app.router.routes)
-            self._runs = frozenset(run for each in routes for run in _runs(each))
-        ways = (prod(max(1, path.count(each)) for each in run) for run in self._runs)
-        return all(len(path) * each <= _MOST_STEPS for each in ways)
+            self._dividers = Counter(_dividers(each) for each in routes if _has_values(each))
+        ways = (
+            count * prod(max(1, path.count(each)) for each in dividers)
+            for dividers, count in self._dividers.items()
+        )
+        return len(path) * sum(ways) <= _MOST_STEPS
 
     def destination(self, scope: Scope) -> tuple[bool, str | None]:
         """Return whether a request would reach a route, and the operation's path if it is one."""
@@ -140,22 +144,24 @@ def _takes_any_segment(route: RouteContext, method: str, template: str) -> bool:
     )
 
 
-def _runs(route: RouteContext) -> Iterator[tuple[str, ...]]:
-    """Yield what stands between values where a path could be divided among them in several ways."""
-    run: list[str] = []
-    has_slashes = False
+def _has_values(route: RouteContext) -> bool:
+    return "{" in (route.path_format or "")
+
+
+def _dividers(route: RouteContext) -> tuple[str, ...]:
+    """Return what stands between values where a path could be divided among them in several ways.
+
+    Those of all segments: one that does not fit is tried with each way to divide those before it.
+    """
+    convertors = getattr(route, "param_convertors", {}).values()
     literals = _PARAMETER.split(route.path_format or "")[1:-1]
-    for convertor, literal in zip(
-        getattr(route, "param_convertors", {}).values(), literals, strict=False
-    ):
+    found: list[str] = []
+    has_slashes = False
+    for convertor, literal in zip(convertors, literals, strict=False):
         has_slashes = has_slashes or _takes_slash(convertor)
         if has_slashes or "/" not in literal:
-            run.append(literal)
-        elif run:
-            yield tuple(run)
-            run = []
-    if run:
-        yield tuple(run)
+            found.append(literal)
+    return tuple(found)
 
 
 def _is_documented(route: RouteContext, method: str, template: str) -> bool:

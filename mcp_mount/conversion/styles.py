@@ -33,7 +33,7 @@ _DEEPEST: Final = 30
 _LONGEST_NAME: Final = 2_000
 """Characters of a name with brackets, which is written anew for each value inside."""
 _MOST_LINES: Final = 1_000
-"""Lines of one header; servers take fewer, and everybody between here and there reads each."""
+"""Lines of header fields; servers take fewer, and everybody between here and there reads each."""
 _SEPARATORS: Final[Mapping[str, str]] = {"spaceDelimited": " ", "pipeDelimited": "|"}
 
 
@@ -187,11 +187,12 @@ def header_writer(
     headers, cookies = [*headers], [*cookies]
 
     def write_headers(arguments: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
-        lines = [
-            (parameter.name.lower().encode("latin-1"), _field_value(argument, text))
-            for argument, parameter in headers
-            for text in _header_texts(argument, parameter, arguments.get(argument))
-        ]
+        lines: list[tuple[bytes, bytes]] = []
+        for argument, parameter in headers:
+            room = _MOST_LINES - len(lines)
+            texts = _header_texts(argument, parameter, arguments.get(argument), room)
+            name = parameter.name.lower().encode("latin-1")
+            lines += ((name, _field_value(argument, text)) for text in texts)
         pairs = [
             parameter.name.encode("latin-1") + b"=" + _field_value(argument, text)
             for argument, parameter in cookies
@@ -202,13 +203,13 @@ def header_writer(
     return write_headers
 
 
-def _header_texts(argument: str, parameter: Parameter, value: Any) -> list[str]:
+def _header_texts(argument: str, parameter: Parameter, value: Any, room: int) -> list[str]:
     if value is None or _is_empty(argument, parameter, value):
         return []
     if isinstance(value, list) and not parameter.style:
         # A list without a style is one line for each item (RFC 9110 §5.3).
-        if len(value) > _MOST_LINES:
-            message = f"{argument!r} is a header: it takes {_MOST_LINES:,} items at the most."
+        if len(value) > room:
+            message = f"{argument!r} is a header: all have {_MOST_LINES:,} lines at the most."
             raise InvalidArguments(message)
         texts = [write_text(argument, item) for item in value]
         check_length(argument, sum(map(len, texts)))
