@@ -2,6 +2,7 @@
 
 In reading order:
 
+    sizes         how large values are
     nodes         typed access to the nodes of a document, and its references
     media         what a media type says about a body
     parameters    path, query, header and cookie values
@@ -14,7 +15,6 @@ In reading order:
     servers       where an API is
     paths         which operation a path leads to on another server
     patterns      which regular expressions clients can compile
-    sizes         how large values are
     tidy          a schema of any version in today's keywords
     combine       merged schemas, and inheritance
     work          how much the schemas of a document may be
