@@ -194,7 +194,7 @@ def chained(many: int) -> Schema:
 
 def answering(many: int) -> Schema:
     """Return paths that are one, which has many responses."""
-    shared = {"get": {"responses": {str(20_000 + number): {} for number in range(many)}}}
+    shared: Schema = {"get": {"responses": {str(20_000 + number): {} for number in range(many)}}}
     paths = {f"/a{number}": {"$ref": "#/components/pathItems/P"} for number in range(many)}
     return {"openapi": "3.1.0", "paths": paths, "components": {"pathItems": {"P": shared}}}
 
