@@ -17,7 +17,7 @@ from mcp_mount.conversion.inputs import read_arguments
 from mcp_mount.conversion.output import read_output_schema
 from mcp_mount.errors import InvalidArguments
 from mcp_mount.openapi.document import load_document
-from mcp_mount.openapi.nodes import resolve
+from mcp_mount.openapi.nodes import Document, resolve
 from mcp_mount.openapi.operations import Operation, read_operations, successes
 from mcp_mount.openapi.schemas import Schemas
 
@@ -114,12 +114,13 @@ def _is_page(value: object) -> bool:
 
 def _answer(document: Mapping[str, Any], operation: Operation, schemas: Schemas) -> object:
     """Return the example of a success, or a value made of its schema."""
-    responses = document["paths"][operation.path][operation.method.lower()]["responses"]
+    known = Document(document)
+    responses = known["paths"][operation.path][operation.method.lower()]["responses"]
     for status, response in responses.items():
-        for media in resolve(document, response).get("content", {}).values():
+        for media in resolve(known, response).get("content", {}).values():
             if str(status).startswith("2"):
                 for example in media.get("examples", {}).values():
-                    return resolve(document, example).get("value")
+                    return resolve(known, example).get("value")
                 if "example" in media:
                     return media["example"]
     media = successes(operation)[0][0]

@@ -183,4 +183,6 @@ def leave_out_elsewhere(
     if away:
         names = ", ".join(f"{each} ({each.server})" for each in away)
         logger.warning("Left out, for they are on another host than the upstream: %s", names)
-    return [*exclude, *map(str, away)]
+    # One selector, which is soon compared with each operation.
+    elsewhere = frozenset(map(str, away))
+    return [*exclude, lambda operation: str(operation) in elsewhere]

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_mount.openapi.media import FORM, MULTIPART, essence_of, is_any, is_json, rank_media_type
 from mcp_mount.openapi.nodes import (
+    Document,
     Schema,
     expect_mapping,
     get_content,
@@ -55,7 +56,7 @@ class Media:
     item_schema: Schema | None = None
 
 
-def read_body(document: Mapping[str, Any], node: Mapping[str, Any]) -> Body | None:
+def read_body(document: Document, node: Mapping[str, Any]) -> Body | None:
     """Read an operation's request body, in the media type that a model writes best."""
     if not get_mapping(node, "requestBody"):
         return None
@@ -105,7 +106,7 @@ def _read_encoding(raw: object) -> Encoding:
     )
 
 
-def read_media(document: Mapping[str, Any], raw: object, what: str) -> Iterator[Media]:
+def read_media(document: Document, raw: object, what: str) -> Iterator[Media]:
     """Read the representations of a response, which errors call `what`."""
     with within(what):
         response = resolve(document, expect_mapping(raw, "it"))

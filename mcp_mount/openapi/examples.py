@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 _MOST_NODES: Final = 300
@@ -21,12 +22,12 @@ def example_words(operation: Mapping[str, Any]) -> str:
             break
         node, is_within = waiting.popleft()
         if isinstance(node, Mapping):
-            for key, value in node.items():
+            for key, value in islice(node.items(), _MOST_NODES):
                 if is_within:
-                    found.append(str(key))
+                    found.append(str(key)[:_MOST_CHARACTERS])
                 waiting.append((value, is_within or _is_example(key)))
         elif isinstance(node, list):
-            waiting.extend((each, is_within) for each in node)
+            waiting.extend((each, is_within) for each in islice(node, _MOST_NODES))
         elif is_within and isinstance(node, str):
             found.append(node[:_MOST_CHARACTERS])
     return " ".join(found)[:_MOST_CHARACTERS]

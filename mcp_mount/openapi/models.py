@@ -1,6 +1,6 @@
 """Follows the references of a document's schemas, and merges their ``allOf``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mcp_mount.errors import InvalidDocument
@@ -26,6 +26,8 @@ class Models:
         self._recursive: dict[str, bool] = {}
         self._edges: dict[str, tuple[str, ...]] = {}
         self._children: Mapping[str, list[str]] | None = None
+        # By the identity of the discriminator, which is kept as well.
+        self._named: dict[int, tuple[object, Mapping[str, list[str]]]] = {}
 
     def resolve(self, schema: object) -> Schema:
         """Return a schema without ``$ref`` and ``allOf`` of its own; inner ones are as before.
@@ -92,13 +94,19 @@ class Models:
         """Return a parent as the union of its children, unless it lists them itself."""
         if {"anyOf", "oneOf"} & parent.keys():
             return parent
+        if not self.work.can_follow:
+            self.work.unfinished += 1
+            return {}
         if self._children is None:
             self._children = find_children(self._document)
-        named = read_discriminator(self._document, parent["discriminator"])
-        family = [pointer]
+        named = self._read_discriminator(parent["discriminator"])
+        family, known = [pointer], {pointer}
         for each in family:
-            family += [child for child in self._children.get(each, ()) if child not in family]
+            added = [child for child in self._children.get(each, ()) if child not in known]
+            family += added
+            known.update(added)
         children = dict.fromkeys([*named, *family[1:]])
+        self.work.spend_references(len(children))
         if not children:
             return parent
         kept = ("description", "discriminator", "nullable", "deprecated", "readOnly", "writeOnly")
@@ -111,8 +119,15 @@ class Models:
 
     def discriminator_values(self, discriminator: Mapping[str, Any], pointer: str) -> list[str]:
         """Return the values with which the property names an alternative, e.g. ``["cat"]``."""
-        named = read_discriminator(self._document, discriminator).get(pointer, [])
+        named = self._read_discriminator(discriminator).get(pointer, [])
         return named or [pointer.rpartition("/")[2]]
+
+    def _read_discriminator(self, discriminator: Mapping[str, Any]) -> Mapping[str, list[str]]:
+        known = self._named.get(id(discriminator))
+        if known is None:
+            named = read_discriminator(self._document, discriminator)
+            known = self._named[id(discriminator)] = discriminator, named
+        return known[1]
 
     def is_recursive(self, pointer: str) -> bool:
         """Whether the target of a reference leads back to itself."""
@@ -152,7 +167,13 @@ class Models:
 
     def _targets_of(self, pointer: str) -> tuple[str, ...]:
         if pointer not in self._edges:
-            self._edges[pointer] = tuple(find_references(self.resolve({"$ref": pointer})))
+            # What is not looked through counts as recursive, and is written as far as that is.
+            self._edges[pointer] = (pointer,)
+            if self.work.can_follow:
+                schema = self.resolve({"$ref": pointer})
+                values = [*_values_in(schema)]
+                self.work.spend_references(len(values))
+                self._edges[pointer] = tuple(dict.fromkeys(_references_among(values)))
         return self._edges[pointer]
 
 
@@ -168,15 +189,23 @@ def pointer_of(schema: object) -> str | None:
 
 
 def find_references(schema: object) -> Iterator[str]:
-    """Yield the references in a schema; a ``$ref`` in an example or a default is a value."""
+    """Return the references in a schema; a ``$ref`` in an example or a default is a value."""
+    return _references_among(_values_in(schema))
+
+
+def _references_among(values: Iterable[object]) -> Iterator[str]:
+    for each in values:
+        if isinstance(each, Mapping) and isinstance(each.get("$ref"), str):
+            yield each["$ref"]
+
+
+def _values_in(schema: object) -> Iterator[object]:
+    """Yield what stands in a schema where a schema is expected."""
     waiting = [schema]
     while waiting:
         current = waiting.pop()
-        if not isinstance(current, Mapping):
-            continue
-        if isinstance(current.get("$ref"), str):
-            yield current["$ref"]
-        for key, value in current.items():
+        yield current
+        for key, value in current.items() if isinstance(current, Mapping) else ():
             if key in MAPS and isinstance(value, Mapping):
                 waiting.extend(value.values())
             elif key in LISTS and isinstance(value, list):

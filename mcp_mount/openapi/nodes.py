@@ -10,8 +10,17 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from mcp_mount.errors import InvalidDocument
+from mcp_mount.openapi.sizes import count_characters
 
 Schema = dict[str, Any]
+
+_MOST_SHARED: Final = 64 * 1024 * 1024
+"""Characters that what operations share stands for, or a few times as many as a document has."""
+_TIMES_DOCUMENT: Final = 4
+_OF_VALUE: Final = 50
+"""Characters whose reading takes as long as that of a value."""
+_SHOWN: Final = 200
+"""Characters of a reference that an error shows."""
 
 _TYPES: Final[Mapping[type, str]] = {
     bool: "a boolean",
@@ -21,6 +30,62 @@ _TYPES: Final[Mapping[type, str]] = {
     list: "a list",
     type(None): "null",
 }
+
+
+class Document(dict[str, Any]):
+    """A document whose operations are read while what they share stands for no more than can be.
+
+    What many references lead to is read for each of them.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Take the document, which does not change meanwhile."""
+        super().__init__(document)
+        self._targets: dict[str, object] = {}
+        self._left = _MOST_SHARED
+        self._is_measured = False
+
+    def follow(self, pointer: str) -> object:
+        """Return what `resolve_pointer` does.
+
+        Raises:
+            InvalidDocument: as that does, or with it there is too much.
+        """
+        self.spend(pointer)
+        if pointer not in self._targets:
+            self._targets[pointer] = resolve_pointer(self, pointer)
+        self.spend(self._targets[pointer])
+        return self._targets[pointer]
+
+    def spend(self, value: object) -> None:
+        """Count a value that is read once more.
+
+        Raises:
+            InvalidDocument: with it, there is too much.
+        """
+        if self._left >= 0:
+            self._left -= _weigh(value)
+        if self._left < 0 and not self._is_measured:
+            self._left += max(0, _TIMES_DOCUMENT * count_characters(self) - _MOST_SHARED)
+            self._is_measured = True
+        if self._left < 0:
+            raise InvalidDocument("with it, what operations share is too much to be read for each.")
+
+
+def _weigh(value: object) -> int:
+    """Return how many characters take as long to be read as a JSON value."""
+    count, values = 0, [value]
+    while values:
+        each = values.pop()
+        count += _OF_VALUE
+        if isinstance(each, str):
+            count += len(each)
+        elif isinstance(each, Mapping):
+            count += sum(len(str(name)) for name in each)
+            values += each.values()
+        elif isinstance(each, list | tuple):
+            values += each
+    return count
 
 
 def get_mapping(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -54,7 +119,7 @@ def get_schema(node: Mapping[str, Any]) -> Schema:
     return {"not": {}} if schema is False else dict(expect_mapping(schema, "'schema'"))
 
 
-def get_content(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def get_content(document: Document, node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the ``content`` of a node by media type, without names that no header can hold."""
     return {
         str(name): resolve(document, expect_mapping({} if raw is None else raw, repr(name)))
@@ -88,7 +153,7 @@ def is_3_0(document: Mapping[str, Any]) -> bool:
     return str(document.get("openapi", "")).startswith("3.0")
 
 
-def resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(document: Document, node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Follow ``$ref`` to its end, e.g. ``{"$ref": "#/components/parameters/Id"}``.
 
     From OpenAPI 3.1 on, a ``summary`` or ``description`` beside the reference replaces that of its
@@ -101,13 +166,14 @@ def resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, A
     words: dict[str, Any] = {}
     while isinstance(pointer := node.get("$ref"), str):
         if pointer in seen:
-            message = f"The OpenAPI document refers to itself at {pointer!r} and nothing else."
+            what = f"itself at {pointer[:_SHOWN]!r}"
+            message = f"The OpenAPI document refers to {what} and nothing else."
             raise InvalidDocument(message)
         seen.add(pointer)
         if not is_3_0(document):
             words = {key: node[key] for key in ("summary", "description") if key in node} | words
-        node = expect_mapping(resolve_pointer(document, pointer), f"What is at {pointer!r}")
-    return {**node, **words}
+        node = expect_mapping(document.follow(pointer), f"What is at {pointer[:_SHOWN]!r}")
+    return {**node, **words} if words else node
 
 
 def resolve_pointer(document: Mapping[str, Any], pointer: str) -> object:
@@ -126,7 +192,7 @@ def resolve_pointer(document: Mapping[str, Any], pointer: str) -> object:
     except (KeyError, IndexError, TypeError, ValueError):
         target = None
     if target is None:
-        message = f"The OpenAPI document refers to {pointer!r}, which it does not contain."
+        message = f"The OpenAPI document refers to {pointer[:_SHOWN]!r}, which it does not contain."
         if not pointer.startswith("#"):
             message += " Put its files into one first, for example with `redocly bundle`."
         raise InvalidDocument(message)

@@ -8,12 +8,23 @@ from typing import Any, Final
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.openapi.bodies import Body, Media, read_body, read_media
 from mcp_mount.openapi.examples import example_words
-from mcp_mount.openapi.nodes import expect_mapping, get_list, get_mapping, get_text, resolve, within
+from mcp_mount.openapi.nodes import (
+    Document,
+    expect_mapping,
+    get_list,
+    get_mapping,
+    get_text,
+    resolve,
+    within,
+)
 from mcp_mount.openapi.parameters import LOCATIONS, Parameter, read_parameters
 from mcp_mount.openapi.sizes import count_characters
 
 # HEAD, OPTIONS and TRACE return nothing that a model could use. QUERY is new in OpenAPI 3.2.
 _METHODS = ("get", "put", "post", "delete", "patch", "query")
+# What the operations of a path item share, and all that is read of it.
+_SHARED = ("parameters", "servers", "summary", "description")
+_FIELDS = (*_METHODS, "additionalOperations", *_SHARED)
 # `additionalOperations` may not repeat a method that has its own key, and CONNECT has no response
 # (RFC 9110 §9.3.6).
 _NEVER_ADDITIONAL = frozenset({*_METHODS, "head", "options", "trace", "connect"})
@@ -73,6 +84,7 @@ def read_operations(
         InvalidDocument: a part of the document that all operations need is malformed; the message
             names the place. What is wrong with one operation is its `Operation.fault`.
     """
+    document = Document(document)
     credentials = frozenset((*_read_credentials(document), *credentials))
     items = [*_read_path_items(document)]
     # Some documents tell operations apart by a query or fragment behind the path. An argument could
@@ -83,7 +95,7 @@ def read_operations(
     marks: dict[int, int] = {}
     for path, item in items:
         for method, node in _read_methods(path, item):
-            counted = ("parameters", "servers", "tags")
+            counted = ("parameters", "servers", "tags", "responses")
             parts += sum(_count(each, key) for each in (item, node) for key in counted)
             mark = node.get("x-mcp") if isinstance(node, Mapping) else None
             if id(mark) not in marks:
@@ -91,7 +103,8 @@ def read_operations(
             parts += marks[id(mark)]
             is_too_much = parts > _MOST_PARTS
             read = _read_operation(document, path, item, method, node, is_too_much=is_too_much)
-            parts += sum(map(len, (read.scopes, *read.responses.values())))
+            parts += len(read.scopes)
+            parts += sum(len(medias) - 1 for medias in read.responses.values() if medias)
             if _route_of(path) in shared and not read.fault:
                 fault = f"{read}: only a query or fragment tells it from others of its path."
                 read = replace(read, fault=fault)
@@ -122,7 +135,7 @@ def _route_of(path: str) -> str:
     return path if behind is None else path[: behind.start()]
 
 
-def _read_path_items(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _read_path_items(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for path, raw in get_mapping(document, "paths").items():
         if raw is None or str(path).startswith("x-"):
             continue
@@ -131,8 +144,8 @@ def _read_path_items(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping
         with within(path):
             item = expect_mapping(raw, "the path")
             # Fields beside the reference of a path item belong to it (OpenAPI 3.1 §4.8.9).
-            beside = {key: value for key, value in item.items() if key != "$ref"}
-            yield path, {**resolve(document, item), **beside}
+            parts = (resolve(document, item), item)
+            yield path, {key: part[key] for part in parts for key in _FIELDS if key in part}
 
 
 def _read_methods(path: str, item: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -150,11 +163,11 @@ def _read_methods(path: str, item: Mapping[str, Any]) -> Iterator[tuple[str, obj
 
 def _count(node: object, key: str) -> int:
     parts = node.get(key) if isinstance(node, Mapping) else None
-    return len(parts) if isinstance(parts, list) else 0
+    return len(parts) if isinstance(parts, list | dict) else 0
 
 
 def _read_operation(
-    document: Mapping[str, Any],
+    document: Document,
     path: str,
     item: Mapping[str, Any],
     method: str,
@@ -174,6 +187,11 @@ def _read_operation(
                 what = f"more than {_MOST_PARTS:,} parameters, servers, tags and answers"
                 raise InvalidDocument(f"with it, the operations have {what}.")
             secured = node if node.get("security") is not None else document
+            # What it has in common with others is read once more.
+            for shared in (item[key] for key in _SHARED if key in item):
+                document.spend(shared)
+            if secured is document and "security" in document:
+                document.spend(document["security"])
             return replace(
                 read,
                 summary=get_text(node, "summary") or get_text(item, "summary"),
@@ -250,7 +268,7 @@ def _read_scopes(security: Iterable[object]) -> Iterator[frozenset[str]]:
             yield found
 
 
-def _read_credentials(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _read_credentials(document: Document) -> Iterator[tuple[str, str]]:
     schemes = get_mapping(get_mapping(document, "components"), "securitySchemes")
     for name, raw in schemes.items():
         if raw is None or str(name).startswith("x-"):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mcp_mount.errors import InvalidDocument
 from mcp_mount.headers import OF_THE_CONNECTION
 from mcp_mount.openapi.nodes import (
+    Document,
     Schema,
     expect_mapping,
     get_content,
@@ -63,7 +64,7 @@ class Parameter:
 
 
 def read_parameters(
-    document: Mapping[str, Any], path: str, item: Mapping[str, Any], node: Mapping[str, Any]
+    document: Document, path: str, item: Mapping[str, Any], node: Mapping[str, Any]
 ) -> Iterator[Parameter]:
     """Read the parameters of a path item, and those of its operation, which replace them by name.
 
@@ -85,9 +86,7 @@ def read_parameters(
                     yield _read_parameter(document, parameter, name, location)
 
 
-def _merge(
-    document: Mapping[str, Any], nodes: Iterable[object]
-) -> dict[tuple[str, str], Mapping[str, Any]]:
+def _merge(document: Document, nodes: Iterable[object]) -> dict[tuple[str, str], Mapping[str, Any]]:
     """Return parameter nodes by location and name; the last of each wins."""
     merged: dict[tuple[str, str], Mapping[str, Any]] = {}
     for raw in nodes:
@@ -108,7 +107,7 @@ def _merge(
 
 
 def _read_parameter(
-    document: Mapping[str, Any], node: Mapping[str, Any], name: str, location: Location
+    document: Document, node: Mapping[str, Any], name: str, location: Location
 ) -> Parameter:
     allowed = {"header": _HEADER_NAME, "cookie": _COOKIE_NAME}.get(location)
     if allowed and not allowed.fullmatch(name):

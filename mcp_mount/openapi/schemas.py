@@ -208,9 +208,10 @@ class _Writer:
                 if pointer is None or "properties" not in each or "const" in own:
                     continue
                 values = self._models.discriminator_values(discriminator, pointer)
-                known = [value for value in values if value in own.get("enum", values)] or values
-                if not fits([name, *known], _MAX_SIZE["input"]):
+                if not fits([name, values], _MAX_SIZE["input"]):
                     continue
+                allowed = {each for each in own.get("enum", values) if isinstance(each, str)}
+                known = [value for value in values if value in allowed] or values
                 value = {"const": known[0]} if len(known) == 1 else {"enum": known}
                 kept = {key: own[key] for key in ("type", "description") if key in own}
                 each["properties"] = {**each["properties"], name: {**kept, **value}}

@@ -23,6 +23,9 @@ _LARGE: Final = 1_000
 _MERGED: Final = 8
 # The same that are merged in all, each of which takes memory.
 _MOST_MERGED: Final = 3_000_000
+# Values that are looked through for references, and children of parents. Each schema is looked
+# through once, but other names of a schema are schemas as well.
+_MOST_REFERENCES: Final = 1_000_000
 # Properties that are written of one object, and of all bodies and results.
 _MOST_OF_OBJECT: Final = 2_000
 _MOST_PROPERTIES: Final = 1_000_000
@@ -50,6 +53,7 @@ class Work:
         self._left_of_all = _MAX_OF_ALL + many * _MAX_OF_PATH
         self._left = 0
         self._left_to_merge = _MOST_MERGED
+        self._left_of_references = _MOST_REFERENCES
         self._left_of_properties = _MOST_PROPERTIES
         self._left_of_tool = _MOST_OF_TOOL
         self._left_of_characters = _MOST_CHARACTERS
@@ -100,6 +104,15 @@ class Work:
         self._spend(many // _MERGED)
         self.unfinished += self._left_to_merge < 0
         return self._left_to_merge >= 0
+
+    def spend_references(self, many: int) -> None:
+        """Count what was looked through for references."""
+        self._left_of_references -= many
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether more may be looked through."""
+        return self._left_of_references > 0
 
     def can_list(self, schema: Schema) -> bool:
         """Whether the properties of an object are few enough to be written."""
