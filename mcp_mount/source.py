@@ -180,9 +180,10 @@ def leave_out_elsewhere(
         return [*exclude]
     chosen = (each.operation for each in select(operations, include=include, exclude=exclude))
     away = [each for each in chosen if not source.serves(each)]
-    if away:
-        names = ", ".join(f"{each} ({each.server})" for each in away)
-        logger.warning("Left out, for they are on another host than the upstream: %s", names)
+    if not away:
+        return [*exclude]
+    names = ", ".join(f"{each} ({each.server})" for each in away)
+    logger.warning("Left out, for they are on another host than the upstream: %s", names)
     # One selector, which is soon compared with each operation.
     elsewhere = frozenset(map(str, away))
     return [*exclude, lambda operation: str(operation) in elsewhere]

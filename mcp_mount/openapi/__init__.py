@@ -2,7 +2,6 @@
 
 In reading order:
 
-    sizes         how large values are
     nodes         typed access to the nodes of a document, and its references
     sizes         how large values are
     media         what a media type says about a body
