@@ -168,3 +168,15 @@ async def test_one_large_body_on_a_stream_that_is_no_message() -> None:
         await anyio.lowlevel.checkpoint()
     assert answer.status_code == 400
     assert max(steps) < HELD
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("more", [b"", b',"x":1'], ids=["usual", "unusual"])
+async def test_requests_that_take_milliseconds_to_read(era: Era, more: bytes) -> None:
+    """A hundred of 64 KB of lists held the event loop for 0.15 to 0.6 seconds."""
+    crowd = Crowd(60)
+    headers, body = request_of(era, "tools/call", {"name": "quick", "arguments": {"a": "@"}})
+    body = body.replace(b'"@"', LISTS)[:-1] + more + b"}"
+    async with started(waiting_app(crowd)) as served:
+        assert await longest_step(crowd, 60, partial(sent_by, served, headers, body)) < HELD
