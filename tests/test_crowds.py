@@ -9,12 +9,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 from fastapi import FastAPI, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount import mount_mcp
 from tests.access import static
 from tests.foreign import HELD
-from tests.lanes import exchange, request_of, sent_by
+from tests.lanes import exchange, request_of, scope_of, sent_by
 from tests.sse import opened
 from tests.starting import started
 from tests.steps import measured_steps
@@ -193,3 +193,40 @@ async def test_wrong_tokens(era: Era) -> None:
     headers = [*headers, (b"authorization", b"Bearer wrong")]
     async with started(waiting_app(crowd, auth=static(alice=[]))) as served:
         assert await longest_step(crowd, 400, partial(sent_by, served, headers, body)) < HELD
+
+
+class _Visitor:
+    """Who opens a stream, reads where to POST, and goes."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._has_sent = self._is_here = False
+
+    async def visit(self, app: ASGIApp) -> None:
+        await app(scope_of([], method="GET", path="/sse"), self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        if not self._has_sent:
+            self._has_sent = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if not self._is_here:
+            self._is_here = True
+            await self._crowd.join()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None: ...
+
+
+@pytest.mark.in_process
+async def test_streams_that_open_and_end() -> None:
+    """Nine hundred held the event loop for 0.4 seconds, and for 0.25 when their clients went."""
+    app, crowd = FastAPI(), Crowd(500)
+    mount_mcp(app, sse_path="/sse")
+    async with started(app) as served, measured_steps() as steps:
+        visits = [asyncio.create_task(_Visitor(crowd).visit(served)) for _ in range(500)]
+        await crowd.are_here.wait()
+        crowd.let_go()
+        for each in visits:
+            await each
+        await anyio.lowlevel.checkpoint()
+    assert max(steps) < HELD

@@ -122,6 +122,8 @@ class Dispatcher:
                 else:
                     await (await self._page.respond(request))(scope, receive, send)
             else:
+                # Hundreds may open a stream, or end a session, at once.
+                await Turns().begin()
                 await self._app(scope, replay_body(body, receive), send)
             return
         await self._dispatch_message(body, scope, receive, send)

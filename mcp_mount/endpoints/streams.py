@@ -26,6 +26,7 @@ from mcp_mount.endpoints.aside import Aside
 from mcp_mount.endpoints.form import is_message
 from mcp_mount.endpoints.guard import refuse, replay_body
 from mcp_mount.endpoints.outbox import Outbox, request_size, send_in_pieces, size_of_request
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 
@@ -115,6 +116,8 @@ class Streams:
                 either.start_soon(stop, outbox.is_closed)
                 message = await receive()
                 either.cancel_scope.cancel()
+            # Hundreds may go at once.
+            await Turns().begin()
             return message
 
         return receive_or_stop
