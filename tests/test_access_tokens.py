@@ -1,11 +1,13 @@
 """Access tokens, with FastMCP's auth providers: which are accepted, and what is said to others."""
 
+import logging
 import math
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Annotated
 
+import anyio
 import pytest
 from fastapi import FastAPI, HTTPException, Security
 from fastapi.security import (
@@ -129,6 +131,29 @@ async def test_a_stranger_gets_no_further_than_401(
     for headers in ({}, {"Authorization": "Basic YTpi"}, {"X-Api-Key": issuer.token()}):
         reply = await rpc(app, era, method, params_of(method), headers=headers)
         assert (reply.status, reply.headers["www-authenticate"]) == (401, f"Bearer{found}")
+
+
+async def test_refusals_are_a_line_of_the_log_in_a_second() -> None:
+    """F2: it says how many there were; strangers wrote two lines for each without bound."""
+    lines, sent = list[tuple[int, str]](), 0
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append((sent, record.getMessage()))
+
+    app, logger, handler = app_with(static(alice=[])), logging.getLogger("fastmcp"), Lines()
+    logger.addHandler(handler)
+    try:
+        with anyio.fail_after(30):
+            while len(lines) < 2:
+                sent += 1
+                refused = await rpc(app, "modern", "tools/list", headers=bearer("wrong"))
+                assert refused.status == 401
+    finally:
+        logger.removeHandler(handler)
+    (first, _), (second, said) = lines
+    more = f", and {second - first - 1} more before"
+    assert said == f"Auth error returned: invalid_token (status=401){more}"
 
 
 async def test_a_token_whose_issuers_clock_is_a_little_ahead_is_accepted(issuer: Issuer) -> None:

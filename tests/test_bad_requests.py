@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcp_types import jsonrpc_message_adapter
+from pydantic import ValidationError
 
 from mcp_mount import mount_mcp
 from tests.support import ERAS, MODERN, Era, Reply, envelope, http, read_messages, rpc
@@ -24,6 +28,9 @@ def numbers_app() -> FastAPI:
 
     mount_mcp(app)
     return app
+
+
+APP = numbers_app()
 
 
 async def send(
@@ -98,6 +105,42 @@ async def test_what_is_no_message_is_refused_in_one_sentence(era: Era, body: obj
     assert reply.answer["error"]["code"] == INVALID_REQUEST
     assert message.startswith('The body is no message: send one JSON-RPC object such as {"jsonrpc"')
     assert len(message) < 200
+
+
+ODD = """
+    "2.0" 2.0 2 1 1.0 -0 1e2 1e400 NaN Infinity 12345678901234567890123 true null "5" "" "\\ud800"
+    {} [] [{}] {"code":1,"message":""} {"code":"1","message":""} {"code":1.0,"message":"","data":[]}
+    {"code":true,"message":""} {"code":1.5,"message":""} {"code":"1.0","message":""} {"code":1} 01 {
+"""
+ORDINARY = {
+    "jsonrpc": '"2.0"',
+    "id": "1",
+    "method": '"ping"',
+    "params": "{}",
+    "result": "{}",
+    "error": '{"code":1,"message":""}',
+    "more": "1",
+}
+MEMBERS = st.sampled_from([*ORDINARY]).flatmap(
+    lambda name: st.tuples(st.just(name), st.just(ORDINARY[name]) | st.sampled_from(ODD.split()))
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(MEMBERS, max_size=6))
+async def test_what_is_a_message_is_what_the_sdk_takes_for_one(
+    members: list[tuple[str, str]],
+) -> None:
+    """X2: whichever members it has, how often, and of which kind."""
+    text = ",".join(f'"{name}":{value}' for name, value in members)
+    content = b'{"jsonrpc":"2.0",%s}' % text.encode()
+    try:
+        jsonrpc_message_adapter.validate_json(content)
+        is_refused = False
+    except ValidationError as error:
+        is_refused = error.errors()[0]["type"] != "json_invalid"
+    reply = await send(APP, "legacy", content=content)
+    assert ("The body is no message" in reply.text) is is_refused
 
 
 @pytest.mark.parametrize("era", ERAS)

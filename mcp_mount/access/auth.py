@@ -25,6 +25,8 @@ from starlette.authentication import AuthCredentials, AuthenticationBackend, Bas
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 
+from mcp_mount.turns import Turns
+
 _CLOCK_SKEW: Final = 60
 """Seconds that the issuer's clock may be ahead of ours."""
 
@@ -116,8 +118,8 @@ def is_not_valid_yet(user: object) -> bool:
     return not (is_number and begins <= time.time() + _CLOCK_SKEW)
 
 
-def refuse_unreadable_tokens(app: Starlette) -> None:
-    """Have FastMCP's app answer a token that breaks whoever reads it as any other invalid one.
+def check_with_care(app: Starlette) -> None:
+    """Have FastMCP's app check tokens in turns, and refuse one that breaks whoever reads it.
 
     A few kilobytes of ``[[[…`` raise `RecursionError` in a JSON parser, and ``1e999`` as a time
     `OverflowError`, neither of which FastMCP's verifiers expect.
@@ -132,6 +134,8 @@ class _CarefulBackend(AuthenticationBackend):
         self._backend = backend
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        # Strangers may come by the hundreds, and to check and refuse a token takes a millisecond.
+        await Turns().begin()
         try:
             return await self._backend.authenticate(conn)
         except (RecursionError, OverflowError):

@@ -20,7 +20,6 @@ from mcp_mount.access.auth import (
     scopes_to_request,
 )
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
-from mcp_mount.conversion.structure import VALUES_KEY
 from mcp_mount.endpoints.amount import refuse_too_much
 from mcp_mount.endpoints.form import reject_form
 from mcp_mount.endpoints.guard import read_body, refuse, replay_body, too_large
@@ -38,6 +37,9 @@ _NO_PAGE_OF_OURS: Final = (
     "What the page shows is told to a page at this server's own address: at localhost, at an IP "
     "address, at public_url= or at one of allowed_origins=."
 )
+
+_LARGE: Final = 4 * 1024
+"""Bytes of a request from which on it may take milliseconds to read; a usual call has a tenth."""
 
 
 class Dispatcher:
@@ -120,6 +122,8 @@ class Dispatcher:
                 else:
                     await (await self._page.respond(request))(scope, receive, send)
             else:
+                # Hundreds may open a stream, or end a session, at once.
+                await Turns().begin()
                 await self._app(scope, replay_body(body, receive), send)
             return
         await self._dispatch_message(body, scope, receive, send)
@@ -127,7 +131,7 @@ class Dispatcher:
     async def _dispatch_message(
         self, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        ctx, is_large = request_context.get(), VALUES_KEY in scope
+        ctx, is_large = request_context.get(), len(body) > _LARGE
         turns = Turns(is_large=is_large)
         hot = self._messages.read(scope, body) if self._fast_path is not None else None
         meta: Mapping[str, Any]
@@ -176,7 +180,11 @@ class Dispatcher:
             return None
         if body is None:
             await too_large(self._mount.guard)(scope, receive, send)
-        elif (refusal := await refuse_too_much(scope, body, is_kept=self._is_kept)) is not None:
+            return None
+        if len(body) > _LARGE:
+            # Hundreds may come at once, and each is read several times.
+            await Turns(is_large=True).begin()
+        if (refusal := await refuse_too_much(scope, body, is_kept=self._is_kept)) is not None:
             await refusal(scope, receive, send)
             return None
         return body

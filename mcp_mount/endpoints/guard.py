@@ -28,6 +28,11 @@ opened with."""
 _LONGEST_QUERY: Final = 8 * 1024
 """Bytes; each who looks for a key in it reads it anew, which takes 25 ms for 64 KiB."""
 
+_LONGEST_ACCEPT: Final = 1_000
+_MOST_COOKIES: Final = 200
+"""Characters of an ``Accept``, and cookies; each who looks into them splits them anew, which takes
+14 and 9 ms for 60,000 parts."""
+
 Dispatch = Callable[[Scope, Receive, Send], Awaitable[None]]
 """Serves a request that was let in."""
 
@@ -57,23 +62,16 @@ def reject_head(
     `is_page` says that the request is one of the page, which no method of MCP's serves; `about` is
     what a 405 says.
     """
-    if len(scope["headers"]) > _MOST_FIELDS:
-        return refuse(431, f"The request has more than {_MOST_FIELDS} header fields.")
+    if (refused := _reject_size(scope)) is not None:
+        return refused
     origin = host = None
-    # Some servers bound neither.
-    size = len(scope["query_string"])
     for name, value in scope["headers"]:
-        size += len(name) + len(value)
         if name == b"origin":
             # Several are one list (RFC 9110 §5.3), which is no origin.
             text = value.decode("latin-1")
             origin = text if origin is None else f"{origin}, {text}"
         elif name == b"host" and host is None:
             host = value.decode("latin-1")
-    if size > _LARGEST_HEAD:
-        return refuse(431, f"Query and header fields have more than {_LARGEST_HEAD} bytes.")
-    if len(scope["query_string"]) > _LONGEST_QUERY:
-        return refuse(414, f"The query has more than {_LONGEST_QUERY} bytes.")
     if not is_page and scope["method"] not in methods:
         allow = {"allow": ", ".join(methods)}
         return PlainTextResponse(about or "Method Not Allowed", 405, headers=allow)
@@ -84,6 +82,27 @@ def reject_head(
             f"The origin {said!r} is not allowed. The server's public_url= and "
             "allowed_origins= say which are.",
         )
+    return None
+
+
+def _reject_size(scope: Scope) -> Response | None:
+    """Return a 431 or 414 response; None if query and header fields are as long as usual."""
+    if len(scope["headers"]) > _MOST_FIELDS:
+        return refuse(431, f"The request has more than {_MOST_FIELDS} header fields.")
+    # Some servers bound neither.
+    size, cookies = len(scope["query_string"]), 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name == b"accept" and len(value) > _LONGEST_ACCEPT:
+            return refuse(431, f"The Accept has more than {_LONGEST_ACCEPT:,} characters.")
+        if name == b"cookie":
+            cookies += value.count(b";") + 1
+    if size > _LARGEST_HEAD:
+        return refuse(431, f"Query and header fields have more than {_LARGEST_HEAD} bytes.")
+    if cookies > _MOST_COOKIES:
+        return refuse(431, f"The request has more than {_MOST_COOKIES} cookies.")
+    if len(scope["query_string"]) > _LONGEST_QUERY:
+        return refuse(414, f"The query has more than {_LONGEST_QUERY} bytes.")
     return None
 
 

@@ -13,7 +13,7 @@ from fastmcp.server.http import create_sse_app
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcp_mount.access.auth import refuse_unreadable_tokens
+from mcp_mount.access.auth import check_with_care
 from mcp_mount.backends.request import APP_KEY, RequestContext, request_context
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
@@ -69,7 +69,7 @@ class Sse:
             auth=mount.server.auth,
             middleware=[dispatcher, gate],
         )
-        refuse_unreadable_tokens(app)
+        check_with_care(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
         stack.push_async_callback(streams.stop)
         return app

@@ -15,7 +15,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount.access.auth import refuse_unreadable_tokens
+from mcp_mount.access.auth import check_with_care
 from mcp_mount.access.sessions import SessionSeal
 from mcp_mount.access.shares import SessionShare
 from mcp_mount.backends.request import (
@@ -116,7 +116,7 @@ class Streamable:
             event_store=mount.open_events(stack) if mount.open_events is not None else None,
             middleware=self._inner_middleware() if mount.server.auth is not None else self._bound(),
         )
-        refuse_unreadable_tokens(app)
+        check_with_care(app)
         await stack.enter_async_context(app.router.lifespan_context(app))
         return app
 

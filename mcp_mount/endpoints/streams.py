@@ -17,16 +17,16 @@ from functools import partial
 from urllib.parse import urlencode
 
 import anyio
-from mcp_types import jsonrpc_message_adapter
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.access.sessions import session_owner
 from mcp_mount.backends.request import request_context, wait_for_tasks
 from mcp_mount.endpoints.aside import Aside
+from mcp_mount.endpoints.form import is_message
 from mcp_mount.endpoints.guard import refuse, replay_body
 from mcp_mount.endpoints.outbox import Outbox, request_size, send_in_pieces, size_of_request
+from mcp_mount.turns import Turns
 
 logger = logging.getLogger("mcp_mount")
 
@@ -116,6 +116,8 @@ class Streams:
                 either.start_soon(stop, outbox.is_closed)
                 message = await receive()
                 either.cancel_scope.cancel()
+            # Hundreds may go at once.
+            await Turns().begin()
             return message
 
         return receive_or_stop
@@ -241,10 +243,9 @@ class StreamGate:
 
 def _is_message(body: bytes) -> bool:
     try:
-        jsonrpc_message_adapter.validate_json(body, by_name=False)
-    except ValidationError:
+        return is_message(body)
+    except ValueError:
         return False
-    return True
 
 
 def _keys(scope: Scope, places: Iterable[tuple[str, str]]) -> str:

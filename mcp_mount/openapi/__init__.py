@@ -2,8 +2,8 @@
 
 In reading order:
 
-    nodes         typed access to the nodes of a document, and its references
     sizes         how large values are
+    nodes         typed access to the nodes of a document, and its references
     media         what a media type says about a body
     parameters    path, query, header and cookie values
     bodies        request bodies and responses
