@@ -78,7 +78,7 @@ class Aside:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Have `put_aside` put here what is handled in the current context."""
+        """Put here what is large of what is handled in the current context."""
         _current.set(self)
         try:
             yield
@@ -125,7 +125,7 @@ _structures: ContextVar[list[object] | None] = ContextVar("mcp_mount_structures"
 
 
 class WritesAside:
-    """Puts what `put_aside` has put aside into the response. Pure ASGI middleware."""
+    """Puts what was put aside into the response. Pure ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
