@@ -10,13 +10,15 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from fastmcp import Context
+from mcp_types import CallToolResult
+from pydantic import BaseModel, Field
 
 from mcp_mount import Mounted, mount_mcp
 from tests.foreign import HELD, Heartbeat
 from tests.lanes import request_of, sent_by
 from tests.sse import initialized
 from tests.starting import started
-from tests.support import envelope, http, read_messages
+from tests.support import Era, envelope, http, read_messages, rpc
 from tests.test_session_unread import opened
 
 LONG = "x" * 20_000
@@ -104,6 +106,30 @@ async def test_a_result_is_that_of_the_sdk(way: str, name: str, *, progress: boo
         parts.add("structuredContent")
         assert name == "half a character" or found["structuredContent"] == VALUES[name]
     assert {each: found.get(each) for each in parts} == {each: expected.get(each) for each in parts}
+
+
+class Row(BaseModel):
+    """A value of which Pydantic knows how it is written."""
+
+    left_out: int | None = None
+    row_number: int = Field(alias="rowNumber")
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+@pytest.mark.parametrize("way", WAYS[:3])
+async def test_a_result_may_hold_models(way: str, count: int) -> None:
+    """F1: in a result that an own tool makes itself, nothing is JSON yet."""
+    app, mounted = giving_app(way)
+
+    @mounted.server.tool
+    async def made() -> CallToolResult:
+        return CallToolResult(content=[], structured_content={"rows": [Row(rowNumber=1)] * count})
+
+    async with started(app) as served:
+        own = await opened(served) if way == "session" else {}
+        era: Era = "modern" if way == "modern" else "legacy"
+        reply = await rpc(served, era, "tools/call", {"name": "made"}, headers=own)
+    assert reply.result["structuredContent"] == {"rows": [{"rowNumber": 1}] * count}
 
 
 @pytest.mark.parametrize(

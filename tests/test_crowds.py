@@ -11,14 +11,16 @@ import pytest
 from fastapi import FastAPI, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_mount import mount_mcp
+from mcp_mount import Tasks, mount_mcp
 from tests.access import static
 from tests.foreign import HELD
 from tests.lanes import exchange, request_of, scope_of, sent_by
+from tests.longwork import MARK, META, start
 from tests.sse import opened
 from tests.starting import started
 from tests.steps import measured_steps
 from tests.support import ERAS, Era
+from tests.test_session_unread import opened as session_opened
 
 ROWS = "[" + ",".join(f'{{"id":{number},"name":"row {number}"}}' for number in range(1_500)) + "]"
 
@@ -71,6 +73,29 @@ async def test_answers_of_the_app(era: Era) -> None:
     headers, body = request_of(era, "tools/call", {"name": "rows", "arguments": {}})
     async with started(app) as served:
         assert await longest_step(crowd, 100, partial(sent_by, served, headers, body)) < HELD
+
+
+@pytest.mark.in_process
+async def test_structures_in_sessions() -> None:
+    """FastMCP and the SDK copied each three times: twenty held the event loop for 85 ms."""
+    app, crowd = FastAPI(), Crowd(20)
+    rows_of_two = "[" + ",".join('{"id":1,"name":"row"}' for _ in range(22_000)) + "]"
+
+    @app.get("/rows")
+    async def rows() -> Response:
+        await crowd.join()
+        return Response(rows_of_two, media_type="application/json")
+
+    mount_mcp(app, sessions=True)
+    headers, body = request_of("legacy", "tools/call", {"name": "rows", "arguments": {}})
+    async with started(app) as served:
+        sessions = [(await session_opened(served)).items() for _ in range(20)]
+
+        async def send() -> None:
+            own = [(name.lower().encode(), value.encode()) for name, value in sessions.pop()]
+            await sent_by(served, [*headers, *own], body)
+
+        assert await longest_step(crowd, 20, send) < HELD
 
 
 @pytest.mark.in_process
@@ -258,3 +283,30 @@ async def test_searches(method: str, params: dict[str, object], era: Era) -> Non
         # What is made once is made now.
         await sent_by(app, headers, body)
         assert await longest_step(crowd, 200, partial(sent_by, around, headers, body)) < HELD
+
+
+@pytest.mark.in_process
+async def test_results_of_tasks() -> None:
+    """Each was copied, written twice and sealed: 4 MB held the event loop for 100 ms."""
+    app, crowd = FastAPI(), Crowd(10)
+    names = f"[{','.join(100_000 * [chr(34) + 40 * 'x' + chr(34)])}]"
+
+    @app.get("/rows", openapi_extra=MARK)
+    async def rows() -> Response:
+        await crowd.join()
+        return Response(names, media_type="application/json")
+
+    mount_mcp(app, tasks=Tasks(concurrency=20, max_bytes=16_000_000))
+    async with started(app) as served:
+        begun = [await start(served, "rows") for _ in range(10)]
+        asked = [
+            request_of("modern", "tasks/get", {"taskId": each, "_meta": META}) for each in begun
+        ]
+
+        async def fetch() -> None:
+            # To read the answer would take the loop's time, too.
+            headers, body = asked.pop()
+            while b'"working"' in (await sent_by(served, headers, body))[1]["body"]:  # noqa: ASYNC110
+                await anyio.sleep(0.02)  # As a client does.
+
+        assert await longest_step(crowd, 10, fetch) < HELD

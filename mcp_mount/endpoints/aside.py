@@ -1,13 +1,14 @@
 """Writes the large parts of what FastMCP answers, beside what the SDK writes.
 
 The SDK copies and writes an answer in one step of the event loop. So it gets a mark for each large
-part, and the part, which is written in turns, is put where the mark is in the response.
+part, and the part, which is written in turns, is put where the mark is in the response. The
+structure of a tool's result is kept from it before, since it copies that value by value.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -15,6 +16,9 @@ from itertools import count
 from typing import Any, Final
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp_types import CallToolResult
+from pydantic_core import to_jsonable_python
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount.backends.request import Headers
@@ -23,6 +27,8 @@ from mcp_mount.conversion.texts import WrittenJSON
 from mcp_mount.fastpath.writer import joined, to_one_line, write_members
 from mcp_mount.loops import in_thread
 from mcp_mount.turns import Turns
+
+_STRUCTURE: Final = "structuredContent"
 
 _LARGE: Final = 16 * 1024
 """Bytes from which on a part is put aside; smaller ones an idle session may keep."""
@@ -54,7 +60,13 @@ class Aside:
         """Return a result with marks; nothing of it where its client has gone meanwhile."""
         marked = dict(result)
         for name, value in result.items():
-            part = await _written(value) if isinstance(value, dict | list | WrittenJSON) else None
+            part = None
+            try:
+                if isinstance(value, dict | list | WrittenJSON):
+                    part = await _written(value)
+            except TypeError:
+                # Of a tool of one's own, it may hold what only Pydantic writes, as the SDK does.
+                marked[name] = to_jsonable_python(value, by_alias=True, exclude_none=True)
             if part is not None:
                 number = next(self._numbers)
                 self._parts[number] = part
@@ -66,7 +78,7 @@ class Aside:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Have `put_aside` put here what is handled in the current context."""
+        """Put here what is large of what is handled in the current context."""
         _current.set(self)
         try:
             yield
@@ -108,9 +120,12 @@ class Aside:
 _current: ContextVar[Aside | None] = ContextVar("mcp_mount_written_aside", default=None)
 """Where the parts of what is handled go."""
 
+_structures: ContextVar[list[object] | None] = ContextVar("mcp_mount_structures", default=None)
+"""Where the structure of a tool's result is while the SDK copies the rest."""
+
 
 class WritesAside:
-    """Puts what `put_aside` has put aside into the response. Pure ASGI middleware."""
+    """Puts what was put aside into the response. Pure ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
@@ -136,13 +151,44 @@ def size_aside(text: bytes) -> int:
     return aside.size_of(text) if aside is not None else 0
 
 
-async def put_aside(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+def answer_aside(low_level: Server[Any]) -> None:
+    """Put the large parts of all results aside."""
+    entry = low_level.get_request_handler("tools/call")
+    if entry is not None:
+        call = partial(_keep_structure, entry.handler)
+        low_level.add_request_handler("tools/call", entry.params_type, call)
+    # Around all others, which may add to the answer.
+    low_level.middleware.insert(0, _put_aside)
+
+
+async def _keep_structure(
+    call: Callable[..., Awaitable[Any]], ctx: ServerRequestContext[Any, Any], params: Any
+) -> Any:
+    result, structures = await call(ctx, params), _structures.get()
+    if structures is None or not isinstance(result, CallToolResult):
+        return result
+    if not isinstance(result.structured_content, dict):
+        return result
+    structures.append(result.structured_content)
+    return result.model_copy(update={"structured_content": {}})
+
+
+async def _put_aside(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Put the large parts of a result aside. Middleware of the SDK's server."""
-    result, aside = await call_next(ctx), _current.get()
+    aside = _current.get() if ctx.request_id is not None else None
+    structures: list[object] | None = None if aside is None else []
+    token = _structures.set(structures)
+    try:
+        result = await call_next(ctx)
+    finally:
+        _structures.reset(token)
     if not isinstance(result, dict):
         return result
-    if aside is None or ctx.request_id is None:
+    if aside is None:
         return {name: await _read(value) for name, value in result.items()}
+    if structures and _STRUCTURE in result:
+        # Old versions of the protocol have none.
+        result = {**result, _STRUCTURE: structures[0]}
     return await aside.put(result)
 
 

@@ -24,7 +24,7 @@ from mcp_mount.backends.request import (
     request_context,
     wait_for_tasks,
 )
-from mcp_mount.endpoints.aside import WritesAside, put_aside
+from mcp_mount.endpoints.aside import WritesAside, answer_aside
 from mcp_mount.endpoints.collapse import collapse_single_event
 from mcp_mount.endpoints.dispatcher import Dispatcher
 from mcp_mount.endpoints.guard import refuse
@@ -53,11 +53,10 @@ class Streamable:
 
     def __post_init__(self) -> None:
         """Put the dispatcher in front of FastMCP's app; with ``auth=`` it runs inside that."""
-        # Around all others, which may add to the answer.
-        middleware = low_level_server(self.mount.server).middleware
-        middleware.insert(0, put_aside)
+        low_level = low_level_server(self.mount.server)
+        answer_aside(low_level)
         if self.mount.guard.sessions:
-            middleware.insert(0, count_answer)
+            low_level.middleware.insert(0, count_answer)
         # With `auth=`, FastMCP's app finds out first who calls.
         has_auth = self.mount.server.auth is not None
         self._entry = self._serve_with_fastmcp if has_auth else self._wrap(self._serve_with_fastmcp)

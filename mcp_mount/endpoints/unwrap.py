@@ -4,7 +4,6 @@ From there on it is nothing else: scopes, limits, the question, the log and the 
 that tool. What is in any way unusual is left as it is, and refused by the tool of the search.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, Final
@@ -12,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from fastmcp.tools import Tool
 from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import from_json, to_json
 from starlette.types import Scope
 
 from mcp_mount.errors import InvalidArguments
@@ -51,11 +50,12 @@ class InnerCall:
 
     def body(self, body: bytes) -> bytes:
         """Return the body of a request with the inner call in it."""
-        message = json.loads(body)
-        message["params"] |= {"name": self.name, "arguments": self.arguments}
         try:
+            # Python's own reader takes five times as long for fractions.
+            message = from_json(body)
+            message["params"] |= {"name": self.name, "arguments": self.arguments}
             return to_json(message, inf_nan_mode="constants")
-        except PydanticSerializationError:
+        except ValueError:
             # Half a character is in it, which the SDK refuses.
             return body
 
@@ -110,5 +110,5 @@ async def unwrap(
 def _read_arguments(body: bytes, hot: HotRequest | None) -> Mapping[str, Any]:
     if hot is not None and isinstance(hot.message, CallMessage):
         return hot.message.params.arguments
-    arguments = json.loads(body)["params"].get("arguments")
+    arguments = from_json(body)["params"].get("arguments")
     return arguments if isinstance(arguments, dict) else {}

@@ -34,6 +34,9 @@ _JSON: Final = (b"content-type", b"application/json")
 _SPLIT: Final = 3
 """How deeply a structure is written member by member."""
 
+_MEMBER: Final = 64
+"""Characters that take as long to write as a member does, however short it is."""
+
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 _LARGE: Final = 8 * 1024 * 1024
 """Bytes from which on an answer is put together in a thread."""
@@ -237,7 +240,7 @@ def write_members(value: object) -> Iterator[str]:
     waiting, size = list[str](), 0
     for part in _members_of(value, _SPLIT):
         waiting.append(part)
-        size += len(part)
+        size += len(part) + _MEMBER
         if size > SLICE:
             yield "".join(waiting)
             waiting, size = [], 0

@@ -16,6 +16,7 @@ from mcp_types import CallToolResult, InputRequiredResult
 from pydantic import PrivateAttr
 
 from mcp_mount.backends.request import request_context
+from mcp_mount.conversion.content import Result
 from mcp_mount.remotes.binding import NotForwarded, RemoteBinding
 from mcp_mount.remotes.catalog import PublishedTool
 from mcp_mount.remotes.elicitation import read_state
@@ -135,14 +136,10 @@ class RemoteTool(LimitedTool):
         if isinstance(answer, InputRequiredResult):
             return InputRequiredToolResult(answer)
         structured = answer.structured_content
-        result = ToolResult(
-            content=[*answer.content],
-            # The handshake versions know no other structure than an object.
-            structured_content=(
-                structured if isinstance(structured, dict | None) else {"result": structured}
-            ),
-            meta=answer.meta,
-            is_error=bool(answer.is_error),
+        # The handshake versions know no other structure than an object.
+        structured = structured if isinstance(structured, dict | None) else {"result": structured}
+        result = to_tool_result(
+            Result((*answer.content,), structured, answer.meta, bool(answer.is_error))
         )
         if limits.max_result_chars is None:
             return result

@@ -203,9 +203,13 @@ class TaskStore:
         said = [self._seal.close(message), time.time()]
         await self._run(TELL, [self._key("task", name)], said)
 
-    async def end(self, name: str, status: Status, outcome: dict[str, Any] | None = None) -> bool:
-        """End a task, whose request is forgotten; False where it has ended before."""
-        sealed = self._seal.close(outcome) if outcome is not None else b""
+    async def end(self, name: str, status: Status, outcome: bytes = b"") -> bool:
+        """End a task, whose request is forgotten; False where it has ended before.
+
+        `outcome` is what it has come to, as JSON.
+        """
+        seal = partial(self._seal.close_bytes, outcome)
+        sealed = await run_apart(len(outcome), seal) if outcome else b""
         keys = [self._key("task", name), self._key("alive", name), self._sizes()]
         return bool(await self._run(END, keys, [name, status, sealed, time.time()]))
 

@@ -150,7 +150,7 @@ class TaskWorker:
         outcome = protocol_error(_FAILED)
         try:
             result = await self._call(name, request, ctx, place)
-            status, outcome = "completed", self._written(result)
+            status, outcome = "completed", await self._written(result)
         except asyncio.CancelledError:
             # By its caller, who has been told; or because this process ends.
             outcome = protocol_error(_ENDED)
@@ -196,14 +196,16 @@ class TaskWorker:
         finally:
             call.close()
 
-    def _written(self, result: Result) -> dict[str, Any]:
+    async def _written(self, result: Result) -> bytes:
         # What is much too large would be written for longer than the event loop may be held.
         if _least_bytes(result) <= self._max_bytes:
+            # That of many may be ready at once.
+            await Turns(is_large=True).begin()
             written = _write(result)
-            if len(write_utf8(written)) <= self._max_bytes:
-                return {"result": written}
+            if len(written) <= self._max_bytes:
+                return written
         message = f"The result has more than {self._max_bytes} bytes (max_bytes of Tasks)."
-        return {"result": _write(error(message))}
+        return _write(error(message))
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return what the store answers, which is given some time to come back."""
@@ -253,16 +255,18 @@ def _least_bytes(result: Result) -> int:
     return sum(map(len, texts))
 
 
-def _write(result: Result) -> dict[str, Any]:
+def _write(result: Result) -> bytes:
     written = CallToolResult(
         content=list(to_tool_result(result).content),
-        structured_content=result.structured_content,
         is_error=result.is_error,
         _meta=result.meta,
-    )
-    return written.model_dump(mode="json", by_alias=True, exclude_none=True)
+    ).model_dump(mode="json", by_alias=True, exclude_none=True)
+    if result.structured_content is not None:
+        # It is JSON already, which would be copied value by value.
+        written["structuredContent"] = result.structured_content
+    return write_utf8({"result": written})
 
 
-def protocol_error(message: str) -> dict[str, Any]:
+def protocol_error(message: str) -> bytes:
     """Return the outcome of a task that has no result (JSON-RPC 2.0 §5.1)."""
-    return {"error": {"code": INTERNAL_ERROR, "message": message}}
+    return write_utf8({"error": {"code": INTERNAL_ERROR, "message": message}})

@@ -28,17 +28,19 @@ def to_tool_result(result: Result) -> ToolResult:
     """Write a result for FastMCP."""
     if isinstance(result, Question):
         return InputRequiredToolResult(result.input_required)
-    return ToolResult(
+    written = ToolResult(
         content=[
             TextContent(type="text", text=whole(each))
             if isinstance(each, str | SpooledText)
             else each
             for each in result.content
         ],
-        structured_content=result.structured_content,
         meta=result.meta,
         is_error=result.is_error,
     )
+    # It is JSON already, which FastMCP would copy value by value in one step.
+    written.structured_content = result.structured_content
+    return written
 
 
 def client_name(context: Context | None) -> str | None:
