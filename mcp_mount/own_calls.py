@@ -7,7 +7,7 @@ the slot until it ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -24,11 +24,13 @@ from fastmcp.exceptions import (
 )
 from fastmcp.resources import Resource, ResourceTemplate
 from fastmcp.server.context import Context
+from fastmcp.server.dependencies import extract_version_spec
 from fastmcp.server.providers.addressing import parse_hashed_backend_name
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.tool_transform import TransformedTool
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
+from mcp.shared.exceptions import MCPError
 from pydantic_core import PydanticSerializationError
 from starlette.requests import Request
 
@@ -48,6 +50,7 @@ _FAILURES: Final[dict[Kind, type[FastMCPError]]] = {
     "prompt": PromptError,
     "resource": ResourceError,
 }
+_LONGEST_VERSION: Final = 100
 _SHUT_DOWN = "before the server was shut down. What the call was to do may or may not be done."
 
 Run = Callable[[], Awaitable[Any]]
@@ -80,12 +83,16 @@ async def asked_resource(
 
 
 def version_of(asked: mcp_types.RequestParams) -> VersionSpec | None:
-    """Return which version of a component is asked for, as FastMCP has said it."""
-    meta: Mapping[str, Any] = asked.meta or {}
-    said = meta.get("fastmcp", {}).get("version")
-    if said is None:
-        return None
-    return VersionSpec(**said) if isinstance(said, dict) else VersionSpec(eq=said)
+    """Return which version of a component is asked for, as FastMCP reads it.
+
+    Raises:
+        MCPError: -32602, no version is so long; each of a component's is compared with it.
+    """
+    said = extract_version_spec(dict(asked.meta or {}))
+    if said and len(said) > _LONGEST_VERSION:
+        message = f"A version has no more than {_LONGEST_VERSION} characters."
+        raise MCPError(code=mcp_types.INVALID_PARAMS, message=message)
+    return VersionSpec(eq=said) if said else None
 
 
 class OwnCalls:

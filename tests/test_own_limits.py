@@ -26,7 +26,9 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 from mcp_mount import Limits, Mounted, RateLimit, mount_mcp
+from tests.foreign import HELD
 from tests.starting import started
+from tests.steps import measured_steps
 from tests.support import ERAS, Era, call, connected, envelope, http, rpc
 from tests.test_limits_abandoned import Client as Left
 from tests.test_limits_abandoned import Slow, leave_behind, session_of
@@ -95,6 +97,32 @@ ASKED: dict[str, dict[str, Any]] = {
     "resources/read": {"uri": "own://plain"},
     "resources/read of a template": {"uri": "own://of/ann"},
 }
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("asked", ["tools/call", *ASKED])
+async def test_a_version_is_a_short_text(asked: str, era: Era) -> None:
+    """F1: one of 2 MB was compared with that of each component, for a second."""
+    app, mounted = mounted_app()
+
+    @mounted.server.tool(version="1")
+    @mounted.server.prompt(version="1")
+    @mounted.server.resource("own://of/{name}", version="1")
+    async def greet(name: str) -> str:
+        return f"Hello {name}"
+
+    @mounted.server.resource("own://plain", version="1")
+    async def plain() -> str:
+        return "plain"
+
+    params = {**ASKED.get(asked, ASKED["prompts/get"])}
+    params["_meta"] = {"fastmcp": {"version": "1." * 1_000_000}}
+    headers = {"mcp-name": params["uri"]} if "uri" in params else {}
+    async with started(app) as served, measured_steps() as steps:
+        reply = await rpc(served, era, asked.split(maxsplit=1)[0], params, headers=headers)
+    assert reply.answer["error"]["code"] == -32602
+    assert reply.answer["error"]["message"] == "A version has no more than 100 characters."
+    assert max(steps) < HELD
 
 
 async def ask(app: ASGIApp, era: Era, asked: str) -> dict[str, Any]:

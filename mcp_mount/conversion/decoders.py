@@ -127,8 +127,10 @@ class EventDecoder:
         return Event(lines.getvalue(), fields) if lines is not None else None
 
     def _read_line(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
+        name = line[: line.find(":")] if ":" in line else line
+        # At once: with an emoji in it, to copy 9 MB takes 20 ms, and `partition` copies it too.
+        begin = len(name) + 1
+        value = line[begin + line.startswith(" ", begin) :]
         if name == "data":
             self._data = _joined(self._data, value)
         elif name == "retry" and value.isdecimal() and value.isascii() and len(value) < 10:
