@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Query, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount import Tasks, mount_mcp
@@ -310,3 +310,28 @@ async def test_results_of_tasks() -> None:
                 await anyio.sleep(0.02)  # As a client does.
 
         assert await longest_step(crowd, 10, fetch) < HELD
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("kind", ["operation", "own"])
+async def test_addresses_with_many_fields(kind: str, era: Era) -> None:
+    """A hundred held the event loop for 0.2 s, again and again."""
+    app, crowd = FastAPI(), Crowd(60)
+
+    @app.get("/parts", openapi_extra={"x-mcp": {"resource": "data://parts"}})
+    async def parts(tag: Annotated[list[str], Query()] = []) -> int:  # noqa: B006 - never changed
+        return len(tag)
+
+    around = _Gate(app, crowd)
+
+    @mount_mcp(app).server.resource("own://parts{?tag}")
+    async def own(tag: str = "") -> str:
+        return tag
+
+    uri = f"{'data' if kind == 'operation' else 'own'}://parts?{'&'.join(['tag=%41%41'] * 990)}"
+    headers, body = request_of(era, "resources/read", {"uri": uri})
+    headers = [*headers, (b"mcp-name", uri.encode())] if era == "modern" else headers
+    async with started(app):
+        send = partial(sent_by, around, headers, body)
+        assert await longest_step(crowd, 60, send) < HELD
