@@ -146,11 +146,15 @@ class _Dispatched(Response):
 
         request, receive = self._request, self._request.receive
         if request.method == "POST":
-            # Starlette's requests remember the body, which a dependency may have read.
+            # Starlette's requests remember the body, which a dependency may have read. Where none
+            # has, `body()` would keep a list of its parts, which are many where they are short.
+            body = bytearray()
             try:
-                receive = replay_body(await request.body(), receive)
+                async for part in request.stream():
+                    body += part
             except ClientDisconnect:
                 return
+            receive = replay_body(bytes(body), receive)
         await self._dispatch(request.scope, receive, send_with_headers)
         if self.background is not None:
             await self.background()
