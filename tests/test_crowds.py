@@ -12,6 +12,7 @@ from fastapi import FastAPI, Query, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_mount import Tasks, mount_mcp
+from mcp_mount.page.negotiation import DETAILS_TYPE
 from tests.access import static
 from tests.foreign import HELD
 from tests.lanes import exchange, request_of, scope_of, sent_by
@@ -335,3 +336,22 @@ async def test_addresses_with_many_fields(kind: str, era: Era) -> None:
     async with started(app):
         send = partial(sent_by, around, headers, body)
         assert await longest_step(crowd, 60, send) < HELD
+
+
+@pytest.mark.in_process
+async def test_details_for_the_page() -> None:
+    """Twenty of 2,500 tools held the event loop for half a second."""
+    app = FastAPI()
+    for number in range(300):
+
+        async def thing() -> None:
+            """Give a thing."""
+
+        app.get(f"/things/{number}", operation_id=f"thing_{number}")(thing)
+    crowd = Crowd(30)
+    around = _Gate(app, crowd)
+    mount_mcp(app)
+    headers = [(b"host", b"localhost"), (b"accept", DETAILS_TYPE.encode())]
+    async with started(app):
+        send = partial(sent_by, around, headers, b"", method="GET")
+        assert await longest_step(crowd, 30, send) < HELD

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +15,7 @@ from mcp_mount.access.auth import Scopes, granted_scopes, scopes_to_request
 from mcp_mount.access.rates import RateLimit
 from mcp_mount.clients import connections
 from mcp_mount.limits import Limits
+from mcp_mount.loops import make_in_thread
 from mcp_mount.openapi.operations import Operation
 from mcp_mount.openapi.servers import origin_of
 from mcp_mount.page.findings import PageFindings
@@ -57,10 +59,15 @@ class PageDetails:
             # Apart from the rest, which a long list does not hold up.
             content = await self.findings.check() if self.is_plain() else b"null"
             return Response(content, headers=_HEADERS, media_type=DETAILS_TYPE)
-        return JSONResponse(await self._details(request), headers=_HEADERS, media_type=DETAILS_TYPE)
-
-    async def _details(self, request: Request) -> Mapping[str, Any]:
         own = {tool.name for tool in await self.server.local_provider.list_tools()}
+        # Thousands of tools take a while.
+        return await make_in_thread(partial(self._respond, request, own))
+
+    def _respond(self, request: Request, own: set[str]) -> Response:
+        details = self._details(request, own)
+        return JSONResponse(details, headers=_HEADERS, media_type=DETAILS_TYPE)
+
+    def _details(self, request: Request, own: set[str]) -> Mapping[str, Any]:
         plain = self.is_plain()
         docs = self._docs(request)
         return {
