@@ -1,6 +1,7 @@
 """Wakes coroutines when something was written, from whichever thread wrote it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from mock_api.models import Change
 
 MOST_WATCHERS: Final = 200
 """Each takes some 0.5 ms of the event loop with each change."""
+
+MOST_OF_ONE: Final = 100
+"""Of them, those of one caller, who so leaves room for others."""
 
 
 @dataclass(slots=True)
@@ -29,7 +33,8 @@ class Feed:
         self._lock = Lock()
         self._listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
         self._readings: dict[tuple[asyncio.AbstractEventLoop, int, int], _Reading] = {}
-        self._rings = self._watchers = 0
+        self._rings = 0
+        self._watchers = Counter[str]()
 
     @property
     def listeners(self) -> int:
@@ -53,23 +58,27 @@ class Feed:
                 self._listeners.remove(listener)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, caller: str) -> Iterator[None]:
         """Be one of those who watch.
 
         Raises:
-            TooManyWatchers: there are as many as there can be.
+            TooManyWatchers: there are as many as there can be, of all or of this caller.
         """
         with self._lock:
-            if self._watchers >= MOST_WATCHERS:
-                raise TooManyWatchers(
-                    f"{MOST_WATCHERS} clients watch already. Try again later, or list the articles."
-                )
-            self._watchers += 1
+            for watchers, most in (
+                (self._watchers.total(), MOST_WATCHERS),
+                (self._watchers[caller], MOST_OF_ONE),
+            ):
+                if watchers >= most:
+                    raise TooManyWatchers(
+                        f"{most} clients watch already. Try again later, or list the articles."
+                    )
+            self._watchers[caller] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._watchers -= 1
+                self._watchers -= Counter([caller])
 
     async def read(self, last: int, read: Callable[[], Awaitable[list[Change]]]) -> list[Change]:
         """Return what is read after the change `last`, once for all who listen since a ring."""

@@ -34,12 +34,17 @@ def media_type(data: bytes) -> str:
     return TEXT
 
 
+_LONGEST = 1_000
+"""Characters of an uploaded name that are looked at, from its end."""
+
+
 def safe_filename(name: str | None) -> str:
     r"""Reduce an uploaded name to one that is safe in a path and a header.
 
     `"C:\\temp\\Réseau 1.png"` becomes `"Réseau 1.png"`, `"../../.bashrc"` becomes `"bashrc"`.
     """
-    last = re.split(r"[\\/]", unicodedata.normalize("NFC", name or ""))[-1]
+    # To normalize a long one takes seconds.
+    last = re.split(r"[\\/]", unicodedata.normalize("NFC", (name or "")[-_LONGEST:]))[-1]
     cleaned = re.sub(r"[^\w.\- ]+", "-", last).strip(" .-")
     return cleaned[-100:].strip(" .-") or "attachment"
 

@@ -44,6 +44,8 @@ BYTES_OF_A_TOKEN: Final = 2_000
 BYTES_BESIDE: Final = 1_000_000
 """Bytes of a response that belong to no token."""
 
+_ONE_BY_ONE: Final = anyio.Lock()
+
 AFTERWARDS: Final = 2.0
 """Seconds in which the usage can come, when the model has said that its turn is over."""
 
@@ -85,8 +87,10 @@ class Model:
         async with stream:
             while not reading.is_cut and (part := await self._next(stream, reading)) is not None:
                 await reading.take(part)
-                # What has arrived already is read without waiting; others have their turn too.
-                await anyio.lowlevel.checkpoint()
+                # What has arrived already is read without waiting; others have their turn too, and
+                # of those who read such answers, one after the other.
+                async with _ONE_BY_ONE:
+                    await anyio.lowlevel.checkpoint()
         return reading.turn()
 
     async def _next(self, stream: Any, reading: Reading) -> Chunk | None:
@@ -166,7 +170,10 @@ async def connected(settings: Settings) -> AsyncIterator[Model]:
 @cache
 def _certificates() -> SSLContext:
     """Return whom to trust; reading it takes 20 ms, in which nothing else is served."""
-    return httpx2.create_ssl_context()
+    context = httpx2.create_ssl_context()
+    # As browsers do: a group of DHE is one that a server makes up, and can take a second.
+    context.set_ciphers("DEFAULT:!kDHE")
+    return context
 
 
 def _refused(status: int) -> AnswerError:

@@ -26,7 +26,7 @@ PATIENCE: Final = 3.0
 MOST_OF_AN_EVENT: Final = 500_000
 """Bytes of one event. Some servers send a call whole, with all that it writes."""
 
-MOST_MARKS: Final = 2_000
+MOST_MARKS: Final = 500
 """Marks between the values of one event, and lines; a usual one has some dozens."""
 
 MOST_OF_A_REFUSAL: Final = 64 * 1024

@@ -1,9 +1,10 @@
 """Searching, reading and writing articles."""
 
 import hashlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import anyio.to_thread
 from fastapi import Header, Query, Request, Response, Security
@@ -81,7 +82,8 @@ async def search_articles(
     search = partial(store.search, q, tag, limit=limit, offset=offset)
     page = await turns.run(caller_of(request), search)
     response.headers["X-Total-Count"] = str(page.total)
-    if link := _link(request, page):
+    given = {"q": q, "tag": tag, "limit": limit} if q else {"tag": tag, "limit": limit}
+    if link := _link(request.url.path, given, page):
         response.headers["Link"] = link
     return page
 
@@ -190,15 +192,18 @@ async def export_articles(store: StoreDep) -> AsyncIterable[Article]:
         slug = page[-1].slug
 
 
-def _link(request: Request, page: SearchPage) -> str:
+def _link(path: str, given: Mapping[str, Any], page: SearchPage) -> str:
     """Render the neighbours of a page: `'</articles?q=bom&offset=10>; rel="next"'`."""
     offsets = {}
     if page.offset + page.limit < page.total:
         offsets["next"] = page.offset + page.limit
     if page.offset > 0:
         offsets["prev"] = max(0, page.offset - page.limit)
-    urls = {rel: request.url.include_query_params(offset=at) for rel, at in offsets.items()}
-    return ", ".join(f'<{url.path}?{url.query}>; rel="{rel}"' for rel, url in urls.items())
+    urls = {
+        rel: f"{path}?{urlencode({**given, 'offset': at}, doseq=True)}"
+        for rel, at in offsets.items()
+    }
+    return ", ".join(f'<{url}>; rel="{rel}"' for rel, url in urls.items())
 
 
 def _etag(article: Article) -> str:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from mock_api.errors import StorageError
+from mock_api.identity import caller_of
 from mock_api.models import Change
 from mock_api.routes.common import READABLE, SettingsDep, StoreDep
 from mock_api.store import Store
@@ -21,13 +22,13 @@ MAX_ID = 2**63 - 1
 LONGEST_ID = 20
 
 
-def count_watcher(store: StoreDep) -> Iterator[None]:
+def count_watcher(request: Request, store: StoreDep) -> Iterator[None]:
     """Count who watches until the stream has ended.
 
     Raises:
         TooManyWatchers: there are as many as there can be.
     """
-    with store.feed.watching():
+    with store.feed.watching(caller_of(request)):
         yield
 
 

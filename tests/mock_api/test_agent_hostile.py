@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mock_api import agent
 from mock_api.app import create_app
+from mock_api.model import _certificates
 from mock_api.settings import Settings
 from mock_api.tools import MOST_OFFERED, offered
 from tests.foreign import Heartbeat
@@ -72,7 +73,7 @@ async def test_an_event_that_is_nested_too_deeply_is_an_error_as_any_other(
     async with fake_model(in_turn(["data: " + "[" * 1_500 + "\n\n", DONE])) as model:
         response = await ask(model, settings)
     assert response.status_code == 502
-    assert UNREADABLE in response.json()["detail"]
+    assert TOO_MUCH in response.json()["detail"]
 
 
 @pytest.mark.parametrize("count", [-1_000_000, 1, None, "nine", 9.5, [], {"a": 1}], ids=str)
@@ -109,6 +110,13 @@ async def test_thousands_of_calls_in_one_turn_are_no_plan(settings: Settings) ->
     assert response.status_code == 502
     assert response.json()["detail"].startswith("The model has asked for more than 64 calls")
     assert len(model.requests) == 1
+
+
+def test_the_models_server_makes_up_no_group_for_the_keys() -> None:
+    """Agent: one of 10,000 bits held the event loop for 0.9 s, with each question."""
+    ciphers = [*_certificates().get_ciphers()]
+    assert ciphers
+    assert [each["name"] for each in ciphers if each["kea"] == "kx-dhe"] == []
 
 
 async def test_no_cookie_of_the_models_server_is_kept(settings: Settings) -> None:

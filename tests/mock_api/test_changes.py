@@ -154,6 +154,18 @@ async def test_a_change_is_read_once_for_all_who_watch(
         assert reads.count(0) < 5
 
 
+async def test_one_caller_cannot_have_all_places(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_OF_ONE", 1)
+    async with streamed(app, "GET", "/changes"):
+        assert (await client.get("/changes")).status_code == 503
+        with app.state.store.feed.watching("somebody else"):
+            pass
+    async with streamed(app, "GET", "/changes"):
+        pass
+
+
 async def test_only_so_many_can_watch(
     app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,3 +165,17 @@ def test_a_meaning_is_found_in_other_forms_and_with_words_between() -> None:
 def test_words_that_stand_together_count_for_more(store: Store) -> None:
     assert store.search("revision rule").items[0].slug == "revision-rules"
     assert store.search("rule tree").items[0].slug == "access-manager-rule-tree"
+
+
+async def test_a_long_query_is_not_read(client: httpx.AsyncClient) -> None:
+    """64 KB of it held the event loop for a quarter of a second."""
+    refused = await client.get(f"/articles?q=bom{'&%' * 4_096}")
+    assert refused.status_code == 414
+    assert refused.json() == {"detail": "The query has more than 8,192 bytes."}
+
+
+async def test_pages_are_linked_by_what_is_known(client: httpx.AsyncClient) -> None:
+    """Whatever else the query has."""
+    page = await client.get("/articles?tag=bom&limit=1&x=%ff&offset=1")
+    links = page.headers["link"].split(", ")
+    assert links[-1] == '</articles?tag=bom&limit=1&offset=0>; rel="prev"'
