@@ -156,6 +156,9 @@ async def test_what_an_own_tool_raises_is_logged_soon(request: pytest.FixtureReq
     async def price(city: str) -> int:
         return {"Ulm": 3}[city]
 
+    # What is imported with the first is not measured.
+    await call(app, "price", {"city": "x"})
+    logged.truncate(logged.seek(0))
     begun = time.thread_time()
     reply = await call(app, "price", {"city": "x" * 1_000_000})
     assert time.thread_time() - begun < 0.3
@@ -185,6 +188,7 @@ async def test_digits_that_an_own_component_raises_are_logged_soon(length: int) 
     def priced(city: str) -> str:
         return {"Ulm": "3"}[city]
 
+    await call(app, "price", {"city": "1"})
     begun = time.thread_time()
     await call(app, "price", {"city": digits})
     await rpc(app, "modern", "prompts/get", {"name": "priced", "arguments": {"city": digits}})
